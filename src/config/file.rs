@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Reads and parses a file; `named` is the source of its path.
-pub(super) fn read(
+pub(super) fn read_and_parse(
     path: &str,
     named: &Origin,
     read_file: &dyn Fn(&Path) -> io::Result<String>,

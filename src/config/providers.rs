@@ -86,19 +86,19 @@ pub struct Rate {
 const BURSTS_PER_MINUTE: u32 = 6000;
 
 /// Reads all `[providers.NAME]` tables.
-pub(super) fn read(
+pub(super) fn from_sections(
     sections: Vec<(String, Section<'_>)>,
 ) -> Result<BTreeMap<String, Provider>, Error> {
     let mut providers = BTreeMap::new();
     for (name, section) in sections {
-        let provider = Provider::read(&name, section)?;
+        let provider = Provider::from_section(&name, section)?;
         providers.insert(name, provider);
     }
     Ok(providers)
 }
 
 impl Provider {
-    fn read(name: &str, mut section: Section<'_>) -> Result<Self, Error> {
+    fn from_section(name: &str, mut section: Section<'_>) -> Result<Self, Error> {
         check_name(name, &section)?;
         let implied = NATIVES
             .iter()
@@ -119,7 +119,7 @@ impl Provider {
         let connect_timeout =
             section.get("connect_timeout_ms", 10_000, parsers::millis(1..=600_000))?;
         let call_timeout = section.find("timeout_ms", parsers::millis(1..=3_600_000))?;
-        let headers = headers::read(section.child("headers")?)?;
+        let headers = headers::from_section(section.child("headers")?)?;
         let (header, origin) = (section.header.clone(), section.origin.clone());
         section.finish()?;
         let missing = |what: &str| Error::new(&origin, format!("[{header}] has no {what}"));

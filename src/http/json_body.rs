@@ -18,7 +18,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 }
 
 fn locate_error<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Error {
-    let unrepresentable = Unrepresentable::of(first)
+    let unrepresentable = Unrepresentable::from_error(first)
         .map(Unrepresentable::message)
         .or_else(|| wrong_enum_type(first));
     if !first.is_data() && unrepresentable.is_none() {

@@ -36,7 +36,7 @@ pub async fn handle(
     let started = Instant::now();
     let request_id = RequestId::from_headers(request.headers());
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let shape = ErrorShape::of(request.uri().path());
+    let shape = ErrorShape::of_path(request.uri().path());
     let unknown_path = (shape != ErrorShape::Problem).then(|| unknown_path(request.uri().path()));
     let method = request.method().clone();
     request.extensions_mut().insert(request_id.clone());

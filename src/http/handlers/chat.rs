@@ -46,7 +46,7 @@ pub async fn completions(
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let received = Received::read(&state.0, caller, request).await?;
+    let received = Received::receive(&state.0, caller, request).await?;
     let plan = plan(received.fields, state.extractor.models())?;
     let run = ChatRun::prepare(&state.0, caller, plan, received.traceparent, request_id).await?;
     run.respond(&state.0, caller, received.memory).await
@@ -70,7 +70,7 @@ pub async fn responses(
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let received = Received::read(&state.0, caller, request).await?;
+    let received = Received::receive(&state.0, caller, request).await?;
     let echo = Echo::new(&received.fields.to_values());
     let fields = to_chat(received.fields)?;
     let mut plan = plan(fields, state.extractor.models()).map_err(request::relocate)?;
@@ -91,7 +91,7 @@ struct Received {
 }
 
 impl Received {
-    async fn read(state: &AppState, caller: CallerId, request: Request) -> Result<Self, Error> {
+    async fn receive(state: &AppState, caller: CallerId, request: Request) -> Result<Self, Error> {
         let (head, body) = request.into_parts();
         let format = content_negotiation::request_format(&head.headers);
         if !matches!(format, Ok(RequestFormat::Json)) {
@@ -215,7 +215,7 @@ impl ChatRun {
         };
         let body = match &self.messages {
             Some(messages) => pass_through_body(&self.identity, messages, &outcome),
-            None => ReadyAnswer::of(&outcome, &self.form).map(|answer| {
+            None => ReadyAnswer::from_outcome(&outcome, &self.form).map(|answer| {
                 let warnings = self.prepared.warnings();
                 completion(&self.identity, &self.form, &answer, &outcome, &warnings)
             }),

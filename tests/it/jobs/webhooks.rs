@@ -50,7 +50,7 @@ impl Receiver {
         Self { url, seen }
     }
 
-    async fn told(&self) -> String {
+    async fn first_delivery(&self) -> String {
         eventually(Duration::from_secs(30), "the webhook is told", async || {
             self.seen.lock().unwrap().first().cloned()
         })
@@ -91,7 +91,7 @@ async fn a_webhook_is_delivered_and_signed() {
         ),
     )
     .await;
-    let told = receiver.told().await;
+    let told = receiver.first_delivery().await;
     let (head, body) = told.split_once("\r\n\r\n").unwrap();
     let said: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(
@@ -188,7 +188,7 @@ async fn deliveries_of_one_caller_that_hang_do_not_delay_those_of_another() {
     let job = made(&bob, &with(batch(1), hook(&receiver.url))).await;
     ended(&bob, &job).await;
     let begun = tokio::time::Instant::now();
-    receiver.told().await;
+    receiver.first_delivery().await;
     let waited = begun.elapsed();
     assert!(waited < Duration::from_secs(5), "{waited:?}");
     // The caller that hangs has a share, and no more.
