@@ -152,18 +152,11 @@ impl Server {
             .tasks
             .spawn(upkeep(metrics.clone(), lifecycle.ended.clone()));
         let keys = callers.keys();
-        let watch = config.callers_file.clone().map(|path| {
-            let ended = lifecycle.draining.clone();
-            lifecycle
-                .tasks
-                .spawn(async move { ended.run_until_cancelled_owned(callers.watch(path)).await })
-        });
+        if let Some(path) = config.callers_file.clone() {
+            spawn_watch(&lifecycle, callers.watch(path));
+        }
         for keys in provider_keys {
-            let ended = lifecycle.ended.clone();
-            let watch = keys.watch(extractor.limits().clone());
-            lifecycle
-                .tasks
-                .spawn(async move { ended.run_until_cancelled_owned(watch).await });
+            spawn_watch(&lifecycle, keys.watch(extractor.limits().clone()));
         }
         let grace = config.server.shutdown_grace;
         let timeouts = http::ConnectionTimeouts {
@@ -199,7 +192,6 @@ impl Server {
         drain(&lifecycle, grace).await;
         closing.cancel();
         upkeep.abort();
-        drop(watch);
         // The task ends by the token; a panic in it has been logged.
         drop(serving.await);
         lifecycle.tasks.close();
@@ -208,6 +200,14 @@ impl Server {
         close(store).await;
         tracing::info!("the server has stopped");
     }
+}
+
+/// Runs a task that watches files until the server drains.
+fn spawn_watch(lifecycle: &Lifecycle, watch: impl Future<Output = ()> + Send + 'static) {
+    let draining = lifecycle.draining.clone();
+    lifecycle
+        .tasks
+        .spawn(async move { draining.run_until_cancelled_owned(watch).await });
 }
 
 /// Closes the job store, so that everything is in its file.

@@ -9,7 +9,7 @@ use anyhow::Context;
 use super::key_reload::ProviderKeys;
 use super::memory_size;
 use crate::config::{self, Config, ModelName};
-use crate::extraction::{self, Extractor, ModelRoute, Models, ProviderEntry};
+use crate::extraction::{self, Extractor, ModelEndpoint, ModelRoute, Models, ProviderEntry};
 use crate::net;
 use crate::provider::{
     Anthropic, Gemini, HttpProvider, Ollama, OpenAi, OpenAiResponses, WireFormat,
@@ -196,20 +196,14 @@ fn models(
         .iter()
         .map(|(name, model)| {
             let mut endpoint = configured(model)?;
-            if let Some(fields) = model.extra_body.fields() {
-                let checked = endpoint.provider.check_extra_body(fields);
-                checked.map_err(|error| {
-                    anyhow::anyhow!("[models.{name}.extra_body]: {}", error.message)
-                })?;
-            }
-            endpoint.extra_body = model.extra_body.clone();
+            set_extra_body(&mut endpoint, name, model)?;
             Ok((name.clone(), endpoint))
         })
         .collect::<anyhow::Result<_>>()?;
-    let named_route = |name: &ModelName| match name {
-        ModelName::Direct { provider, model } => {
-            route(provider, model, Mode::Auto, ModelLimits::default())
-        }
+    let direct_endpoint =
+        |provider: &str, model: &str| route(provider, model, Mode::Auto, ModelLimits::default());
+    let endpoint = |name: &ModelName| match name {
+        ModelName::Direct { provider, model } => direct_endpoint(provider, model),
         ModelName::Named(name) => firsts
             .get(name)
             .cloned()
@@ -224,7 +218,7 @@ fn models(
         let fallback = model
             .fallback
             .iter()
-            .map(named_route)
+            .map(endpoint)
             .collect::<anyhow::Result<_>>()?;
         named.insert(
             name.clone(),
@@ -236,24 +230,8 @@ fn models(
         );
     }
     let default = match &config.model {
-        None => {
-            let first = route(
-                config::LOCAL,
-                &local_model_name(config),
-                Mode::Auto,
-                ModelLimits::default(),
-            )?;
-            ModelRoute {
-                first,
-                fallback: Vec::new(),
-                fallback_on: FallbackOn::default(),
-            }
-        }
-        Some(direct @ ModelName::Direct { .. }) => ModelRoute {
-            first: named_route(direct)?,
-            fallback: Vec::new(),
-            fallback_on: FallbackOn::default(),
-        },
+        None => without_fallback(direct_endpoint(config::LOCAL, &local_model_name(config))?),
+        Some(direct @ ModelName::Direct { .. }) => without_fallback(endpoint(direct)?),
         Some(ModelName::Named(name)) => named
             .get(name)
             .cloned()
@@ -264,6 +242,30 @@ fn models(
         named,
         providers,
     })
+}
+
+/// Adds the configured fields of a model's requests, if its provider takes them.
+fn set_extra_body(
+    endpoint: &mut ModelEndpoint,
+    name: &str,
+    model: &config::Model,
+) -> anyhow::Result<()> {
+    if let Some(fields) = model.extra_body.fields() {
+        let checked = endpoint.provider.check_extra_body(fields);
+        checked
+            .map_err(|error| anyhow::anyhow!("[models.{name}.extra_body]: {}", error.message))?;
+    }
+    endpoint.extra_body = model.extra_body.clone();
+    Ok(())
+}
+
+/// Returns the route of a model that no other model stands in for.
+fn without_fallback(first: ModelEndpoint) -> ModelRoute {
+    ModelRoute {
+        first,
+        fallback: Vec::new(),
+        fallback_on: FallbackOn::default(),
+    }
 }
 
 /// Default path of the built-in model, where `make model` puts it.
