@@ -53,8 +53,9 @@ pub async fn create_job(
     request: Request,
 ) -> Result<Response, ApiError> {
     let _work = state.lifecycle.work.token();
-    let created = create::create(&state, caller, &request_id, request).await?;
-    let view = view(&state, &created.job);
+    let (created, warnings) = create::create(&state, caller, &request_id, request).await?;
+    let mut view = view(&state, &created.job);
+    view.warnings = warnings;
     let mut response = (
         StatusCode::ACCEPTED,
         [(LOCATION, view.links.itself.clone())],

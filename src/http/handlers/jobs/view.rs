@@ -10,7 +10,7 @@ use crate::contract::{JobStatus, Problem, rfc3339, rfc3339_of};
 use crate::extraction::Outage;
 use crate::jobs::JobRate;
 use crate::jobs::store::{ItemCounts, Job};
-use crate::types::{Metadata, Usage};
+use crate::types::{FieldError, Metadata, Usage};
 
 /// Number of a job's items per state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -112,6 +112,10 @@ pub struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     metadata: Option<Metadata>,
+    /// Likely mistakes in the schema, each with a JSON Pointer into it. Only in the reply to the creation of the job.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub warnings: Vec<FieldError>,
     pub links: JobLinks,
 }
 
@@ -146,6 +150,7 @@ impl JobView {
                 .as_ref()
                 .and_then(|error| RawValue::from_string(error.clone()).ok()),
             metadata: job.metadata.clone(),
+            warnings: Vec::new(),
             links,
         }
     }
