@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use http::{HeaderMap, Method, StatusCode};
+use serde::Deserialize;
 use serde_json::Value;
 
 /// Sender of requests to the HTTP API.
@@ -68,16 +69,30 @@ impl ApiReply {
     /// Returns what a problem says: its detail, its code, and each field that is wrong.
     #[must_use]
     pub fn message(&self) -> String {
-        let text = |name: &str| self.body[name].as_str().unwrap_or_default();
-        let mut message = match (text("detail"), text("code")) {
+        let problem = Problem::deserialize(&self.body).unwrap_or_default();
+        let mut lines = vec![match (problem.detail.as_str(), problem.code.as_str()) {
             ("", _) => format!("the server answered {}", self.status),
             (detail, "") => detail.to_owned(),
             (detail, code) => format!("{detail} ({code})"),
-        };
-        for error in self.body["errors"].as_array().into_iter().flatten() {
-            let part = |name: &str| error[name].as_str().unwrap_or_default();
-            message.push_str(&format!("\n{}: {}", part("pointer"), part("message")));
-        }
-        message
+        }];
+        let errors = problem.errors.iter();
+        lines.extend(errors.map(|error| format!("{}: {}", error.pointer, error.message)));
+        lines.join("\n")
     }
+}
+
+/// Problem of the API, as far as an assistant is told.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    detail: String,
+    code: String,
+    errors: Vec<FieldProblem>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FieldProblem {
+    pointer: String,
+    message: String,
 }

@@ -12,6 +12,7 @@ use rmcp::model::{
     ResourceContents, ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::{RequestContext, RoleServer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::api::{Api, ApiReply, ApiRequest};
@@ -125,17 +126,15 @@ impl<A: Api> ServerHandler for McpServer<A> {
             Some(after) => format!("/v1/schemas?after={}", tools::percent_encoded(after)),
             None => "/v1/schemas".to_owned(),
         };
-        let list = self.view(path, &context).await?;
-        let names = list["data"].as_array().into_iter().flatten();
-        let resources = names
-            .filter_map(|entry| entry["name"].as_str())
-            .map(|name| {
-                Resource::new(format!("{SCHEMA_URI}{name}"), name)
-                    .with_description("Registered JSON Schema; its name can be passed as `schema`")
-                    .with_mime_type(SCHEMA_MEDIA_TYPE)
-            });
+        let page = SchemaPage::deserialize(self.view(path, &context).await?)
+            .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        let resources = page.data.into_iter().map(|RegisteredSchema { name }| {
+            Resource::new(format!("{SCHEMA_URI}{name}"), name)
+                .with_description("Registered JSON Schema; its name can be passed as `schema`")
+                .with_mime_type(SCHEMA_MEDIA_TYPE)
+        });
         let mut listed = ListResourcesResult::with_all_items(resources.collect());
-        listed.next_cursor = list["next"].as_str().map(str::to_owned);
+        listed.next_cursor = page.next;
         Ok(listed)
     }
 
@@ -157,6 +156,18 @@ impl<A: Api> ServerHandler for McpServer<A> {
             .with_mime_type(SCHEMA_MEDIA_TYPE);
         Ok(ReadResourceResult::new(vec![contents]).into())
     }
+}
+
+/// Page of the registered schemas.
+#[derive(Debug, Deserialize)]
+struct SchemaPage {
+    data: Vec<RegisteredSchema>,
+    next: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RegisteredSchema {
+    name: String,
 }
 
 /// Returns the result of a tool: the reply of the API as JSON, as text too for clients that read nothing else. An error is

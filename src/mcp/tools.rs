@@ -75,17 +75,22 @@ pub fn request(name: &str, mut arguments: JsonObject) -> Result<ApiRequest, Stri
         "start_job" => Ok(ApiRequest::post("/v1/jobs", arguments.into())),
         "job_status" => Ok(ApiRequest::get(job_path(&mut arguments)?)),
         "job_results" => {
-            let mut path = job_path(&mut arguments)? + "/results";
-            for (name, sign) in [("limit", '?'), ("after", '&')] {
-                let value = match arguments.remove(name) {
-                    None | Some(Value::Null) if name == "limit" => "100".to_owned(),
-                    None | Some(Value::Null) => continue,
-                    Some(Value::String(text)) => text,
-                    Some(other) => other.to_string(),
-                };
-                path.push_str(&format!("{sign}{name}={}", percent_encoded(&value)));
-            }
-            Ok(ApiRequest::get(path))
+            let path = job_path(&mut arguments)?;
+            let query: Vec<_> = ["limit", "after"]
+                .into_iter()
+                .filter_map(|name| Some((name, arguments.remove(name)?)))
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, value)| {
+                    let text = value
+                        .as_str()
+                        .map_or_else(|| value.to_string(), str::to_owned);
+                    format!("{name}={}", percent_encoded(&text))
+                })
+                .collect();
+            Ok(ApiRequest::get(format!(
+                "{path}/results?{}",
+                query.join("&")
+            )))
         }
         _ => Err(format!(
             "there is no tool `{name}`; the tools are extract, extract_batch, start_job, job_status and job_results"
@@ -95,15 +100,15 @@ pub fn request(name: &str, mut arguments: JsonObject) -> Result<ApiRequest, Stri
 
 /// Returns a text as part of a path or query, with every byte encoded that is not a letter, digit, `-`, `_`, `.` or `~`.
 pub fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    text.bytes()
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
+        .collect()
 }
 
 fn job_path(arguments: &mut JsonObject) -> Result<String, String> {
@@ -157,7 +162,7 @@ fn spec(input: &str, input_schema: &Value) -> Value {
 mod tests {
     use super::*;
 
-    fn path(name: &str, arguments: Value) -> String {
+    fn path(name: &str, arguments: &Value) -> String {
         let arguments = arguments.as_object().cloned().unwrap();
         request(name, arguments).unwrap().path
     }
@@ -178,13 +183,13 @@ mod tests {
     #[test]
     fn ids_and_cursors_cannot_leave_their_path() {
         assert_eq!(
-            path("job_status", json!({"id": "../schemas/x?y"})),
+            path("job_status", &json!({"id": "../schemas/x?y"})),
             "/v1/jobs/..%2Fschemas%2Fx%3Fy"
         );
         assert_eq!(
             path(
                 "job_results",
-                json!({"id": "job_1", "after": "a&limit=9", "limit": 5})
+                &json!({"id": "job_1", "after": "a&limit=9", "limit": 5})
             ),
             "/v1/jobs/job_1/results?limit=5&after=a%26limit%3D9"
         );

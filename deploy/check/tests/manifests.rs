@@ -88,7 +88,11 @@ fn the_kustomization_names_every_manifest_but_the_example() {
     let mut found: Vec<_> = fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".yaml"))
+        .filter(|name| {
+            Path::new(name)
+                .extension()
+                .is_some_and(|kind| kind == "yaml")
+        })
         .collect();
     found.sort();
     assert_eq!(named, found);
