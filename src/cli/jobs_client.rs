@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::api::{Failure, NDJSON};
+use super::api::{Failure, JSON, NDJSON};
 use super::inputs::Upload;
 use super::interrupt::Interrupted;
 use super::job::Job;
@@ -21,7 +21,6 @@ use crate::net::{Framing, Incoming, Url};
 
 /// Time for requests on the way out, which are not repeated.
 const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-const JSON: &str = "application/json";
 /// Status of the response if no event follows.
 const NO_CONTENT: u16 = 204;
 const EVENTS: &str = "text/event-stream";

@@ -51,9 +51,15 @@ impl ModelEndpoint {
         format!("{}/{}", self.provider_name, self.model)
     }
 
+    /// Returns the price of its tokens, 0 for the built-in model. `None`: not known.
+    pub(super) fn known_price(&self) -> Option<Price> {
+        let free = (self.provider_name == LOCAL).then(Price::default);
+        self.price.or(free)
+    }
+
     /// Returns true if the cost of each call is known. The built-in model costs nothing.
     pub(super) fn has_known_cost(&self) -> bool {
-        self.price.is_some() || self.provider_name == LOCAL
+        self.known_price().is_some()
     }
 }
 
