@@ -98,7 +98,7 @@ fn plain_type(expected: &str) -> Cow<'_, str> {
         "a map" => "an object",
         "unit" | "null" => "`null`",
         _ if expected.starts_with("struct ") || expected.contains(" struct ") => "an object",
-        _ if expected.starts_with("tuple") || expected.starts_with("an array of length") => {
+        _ if expected.contains("tuple ") || expected.starts_with("an array of length") => {
             "an array"
         }
         _ if expected.contains("enum ") => "one of the documented names",

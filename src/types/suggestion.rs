@@ -18,28 +18,30 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     (edits <= max_edits).then_some(name)
 }
 
-/// Returns the Levenshtein distance: the number of letters to insert, delete or replace to turn `a`
-/// into `b`.
+/// Returns the number of letters to insert, delete or replace, or of neighbours to swap, to turn `a` into `b`.
 fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    let b: Vec<_> = b.chars().collect();
+    // Rows of the matrix: for the letters of `a` up to the last but one, the last, and this one.
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    let mut last = None;
     for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, to) in row
-            .iter_mut()
-            .zip(std::iter::once(None).chain(b.chars().map(Some)))
-        {
-            let above = *cell;
-            if let Some(to) = to {
-                left = (diagonal + usize::from(from != to))
-                    .min(above + 1)
-                    .min(left + 1);
+        let mut row = vec![i + 1];
+        for (j, to) in b.iter().enumerate() {
+            let cell = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX / 2);
+            let mut edits = (cell(&above, j) + usize::from(from != *to))
+                .min(cell(&above, j + 1) + 1)
+                .min(cell(&row, j) + 1);
+            let is_swap = last == Some(*to) && j > 0 && b.get(j - 1) == Some(&from);
+            if is_swap {
+                edits = edits.min(cell(&before, j - 1) + 1);
             }
-            *cell = left;
-            diagonal = above;
+            row.push(edits);
         }
+        before = std::mem::replace(&mut above, row);
+        last = Some(from);
     }
-    row.last().copied().unwrap_or_default()
+    above.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -54,6 +56,10 @@ mod tests {
             ("abc", "", 3),
             ("kitten", "sitting", 3),
             ("max", "max", 0),
+            ("frist", "first", 1),
+            ("inptu", "input", 1),
+            ("ab", "ba", 1),
+            ("abcd", "dcba", 4),
         ] {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
