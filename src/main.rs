@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     match run(CommandLine::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("extractd: {error:#}");
+            report(&error);
             ExitCode::FAILURE
         }
     }
@@ -33,12 +33,16 @@ fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Some(Command::Extract(extract)) => return self::extract(*extract, args),
         Some(Command::Batch(batch)) => return self::batch(*batch, args),
         Some(Command::Jobs(jobs)) => {
-            reject_server_flags(args, "jobs")?;
-            return block_on(async |stop| cli::jobs(jobs, api_key(), stop).await);
+            return match reject_server_flags(args, "jobs") {
+                Ok(()) => block_on(async |stop| cli::jobs(jobs, api_key(), stop).await),
+                Err(error) => Ok(not_tried(&error)),
+            };
         }
         Some(Command::Schemas(schemas)) => {
-            reject_server_flags(args, "schemas")?;
-            return block_on(async |_| cli::schemas(schemas, api_key()).await);
+            return match reject_server_flags(args, "schemas") {
+                Ok(()) => block_on(async |_| cli::schemas(schemas, api_key()).await),
+                Err(error) => Ok(not_tried(&error)),
+            };
         }
         Some(Command::Config { reference: true }) => print!("{}", extractd::config::reference()),
         Some(Command::Config { .. }) => print!("{}", load(args, |_| true)?.print()),
@@ -121,8 +125,14 @@ fn extract(extract: cli::ExtractArgs, args: &Args) -> anyhow::Result<ExitCode> {
 
 /// Reports the reason for which a command has not begun, and returns its exit code.
 fn not_tried(error: &anyhow::Error) -> ExitCode {
-    eprintln!("extractd: {error:#}");
+    report(error);
     ExitCode::from(2)
+}
+
+/// Reports an error on standard error.
+fn report(error: &anyhow::Error) {
+    let message = format!("{error:#}");
+    eprintln!("extractd: {}", extractd::types::without_os_codes(&message));
 }
 
 /// Returns the key that the client commands send.

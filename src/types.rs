@@ -3,6 +3,7 @@
 //! The lowest layer: it must not know HTTP, providers, limits or stores.
 
 mod bounded;
+mod choice;
 pub mod clock;
 mod dialect;
 mod error;
@@ -24,6 +25,7 @@ mod usage;
 mod webhook;
 
 pub use bounded::Bounded;
+pub use choice::Choice;
 pub use dialect::{
     Dialect, EnumRule, Extra, ExtraRule, Limits, LoweredByMode, LoweredSchema, Member, NullPolicy,
     NullRule, ReferenceRule, Strictness, TypeSet, ValueMapping, ValueMappings,
@@ -33,7 +35,7 @@ pub use extra_body::ExtraBody;
 pub use fallback::{FallbackCondition, FallbackOn};
 pub use hex::hexadecimal;
 pub use input::{Content, Input, Item};
-pub use json_error::{missing_field, plain_message, plain_words};
+pub use json_error::{MORE_TEXT, missing_field, plain_message, plain_words, without_os_codes};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
 pub use json_size::count_values;
 pub use json_value::json_equal;

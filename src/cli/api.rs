@@ -108,10 +108,16 @@ impl From<anyhow::Error> for Failure {
 
 impl From<net::Error> for Failure {
     fn from(error: net::Error) -> Self {
+        let is_reached = !matches!(error, net::Error::Connect(_));
+        let advice = if is_reached {
+            ""
+        } else {
+            "; check that the server runs (`extractd serve`), and that --server has its address"
+        };
         Self::Temporary {
-            message: error.to_string(),
+            message: format!("{error}{advice}"),
             retry_after: None,
-            is_reached: !matches!(error, net::Error::Connect(_)),
+            is_reached,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::format::{InputFormat, OutputFormat, parse_delimiter};
+use super::format::{InputFormat, OutputFormat, parse_count, parse_delimiter};
 use super::server_args::ServerArgs;
 use super::spec_args::SpecArgs;
 
@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(long, help_heading = "Input and output")]
     pub drop_columns: bool,
     /// Process only the first N inputs
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Input and output")]
+    #[arg(long, value_name = "N", value_parser = parse_count, help_heading = "Input and output")]
     pub limit: Option<u64>,
     /// Call no model: show the request for the first input, and estimate the tokens and the cost of all
     #[arg(long, help_heading = "Input and output")]

@@ -110,6 +110,7 @@ pub fn print_man_page(names: &[String]) -> anyhow::Result<()> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone().display_name(title.clone()))
         .title(title)
+        .source(concat!("extractd ", env!("CARGO_PKG_VERSION")))
         .render(&mut page)?;
     print(&page)
 }

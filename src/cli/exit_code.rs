@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::interrupt::Interrupted;
+use crate::types::without_os_codes;
 
 /// Exit code if some items did not succeed.
 pub const SOME_FAILED: u8 = 1;
@@ -17,7 +18,7 @@ pub fn of(result: anyhow::Result<u8>) -> ExitCode {
         Ok(code) => code,
         Err(error) if error.is::<Interrupted>() => INTERRUPTED,
         Err(error) => {
-            eprintln!("extractd: {error:#}");
+            eprintln!("extractd: {}", without_os_codes(&format!("{error:#}")));
             FAILED
         }
     };

@@ -25,6 +25,15 @@ pub enum OutputFormat {
     Csv,
 }
 
+/// Parses a number of things, of which there must be one.
+///
+/// # Errors
+/// If it is no whole number of at least 1.
+pub fn parse_count(text: &str) -> Result<u64, String> {
+    let count = text.parse().ok().filter(|count| *count >= 1);
+    count.ok_or_else(|| "expected a whole number of at least 1".to_owned())
+}
+
 /// Parses the value of `--delimiter`.
 ///
 /// # Errors

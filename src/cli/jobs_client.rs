@@ -18,6 +18,7 @@ use super::job::Job;
 use super::progress::{JobProgress, Progress};
 use super::target_server::ServerHandle;
 use crate::net::{Framing, Incoming, Url};
+use crate::types::plain_message;
 
 /// Time for requests on the way out, which are not repeated.
 const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -286,7 +287,8 @@ async fn parse_job(incoming: Incoming) -> Result<Job, Failure> {
     let body = incoming.whole().await?.body;
     serde_json::from_slice(&body).map_err(|error| {
         anyhow!(
-            "the response is no job: {error}; check that it is an extractd server of this version"
+            "the response is no job: {}; check that it is an extractd server of this version",
+            plain_message(&error)
         )
         .into()
     })

@@ -7,7 +7,9 @@ use percent_encoding::percent_decode_str;
 use serde_json::value::RawValue;
 
 use super::json_body;
-use crate::types::{Batch, Error, did_you_mean, field_is_text, pointer, truncate_pointer};
+use crate::types::{
+    Batch, Error, did_you_mean, field_is_text, plain_message, pointer, truncate_pointer,
+};
 
 /// Returns the decoded names and values.
 ///
@@ -68,13 +70,21 @@ pub fn members(query: &str) -> Result<String, Error> {
         } else {
             value.into_owned()
         };
-        if serde_json::from_str::<&RawValue>(&text).is_err() {
-            let message = "the value of this query parameter must be URL-encoded JSON";
-            return Err(Error::invalid(
-                truncate_pointer(&pointer("", &name)),
-                message,
-            ));
-        }
+        let text = match serde_json::from_str::<&RawValue>(&text) {
+            Ok(_) => text,
+            Err(error) if text.starts_with(['{', '[', '"']) => {
+                let message = format!(
+                    "the value of this query parameter must be URL-encoded JSON: {}",
+                    plain_message(&error)
+                );
+                return Err(Error::invalid(
+                    truncate_pointer(&pointer("", &name)),
+                    message,
+                ));
+            }
+            // As a string, it is rejected by what is expected in its place.
+            Err(_) => serde_json::Value::from(text).to_string(),
+        };
         members.push(format!("{}:{text}", serde_json::Value::from(name.as_ref())));
     }
     Ok(format!("{{{}}}", members.join(",")))

@@ -2,7 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::suggestion::nearest;
+use super::suggestion::did_you_mean;
+
+/// Message for text after a complete JSON value.
+pub const MORE_TEXT: &str = "there is more text after the JSON value";
+/// Maximum length of a value or name of the caller's in a message, in bytes.
+const MAX_VALUE_BYTES: usize = 120;
 
 /// Returns the message of an error, without its position, for someone who knows JSON and not Rust.
 #[must_use]
@@ -18,25 +23,32 @@ pub fn plain_message(error: &serde_json::Error) -> String {
 /// Returns a message of serde or `serde_json` in plain words. Any other message stays as it is.
 #[must_use]
 pub fn plain_words(message: &str) -> String {
+    if let Some(length) = message.strip_prefix("invalid length ")
+        && let Some((count, expected)) = length.split_once(", expected ")
+    {
+        let expected = plain_type(expected);
+        return format!("expected {expected}, found an array of length {count}");
+    }
     if let Some(rest) = strip_kind(message)
         && let Some((found, expected)) = rest.rsplit_once(", expected ")
     {
-        return format!(
-            "expected {}, found {}",
-            plain_type(expected),
-            plain_value(found)
-        );
+        let found = plain_value(&shortened(found)).into_owned();
+        return format!("expected {}, found {found}", plain_type(expected));
     }
     if let Some((name, known)) = named(message, "unknown variant `") {
+        let name = shortened(name);
+        let hint = hint(&name, known);
         return format!(
-            "`{name}` is not allowed here;{}",
-            choices(name, known, "use")
+            "`{name}` is not allowed here;{hint} expected {}",
+            quoted_names(known, 0)
         );
     }
     if let Some((name, known)) = named(message, "unknown field `") {
+        let name = shortened(name);
+        let hint = hint(&name, known);
         return format!(
-            "unknown field `{name}`;{}",
-            choices(name, known, "the fields here are")
+            "unknown field `{name}`;{hint} the fields here are {}",
+            quoted_names(known, 0)
         );
     }
     if let Some(name) = quoted(message, "missing field `") {
@@ -48,6 +60,21 @@ pub fn plain_words(message: &str) -> String {
     syntax(message).into()
 }
 
+/// Returns a message without the numbers of the operating system's errors, such as "(os error 2)".
+#[must_use]
+pub fn without_os_codes(message: &str) -> String {
+    let mut parts = message.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        match rest.strip_prefix(')') {
+            Some(rest) => plain.push_str(rest),
+            None => plain.extend([" (os error ", part]),
+        }
+    }
+    plain
+}
+
 /// Returns the name of the field that an error says is missing.
 #[must_use]
 pub fn missing_field(error: &serde_json::Error) -> Option<String> {
@@ -56,10 +83,32 @@ pub fn missing_field(error: &serde_json::Error) -> Option<String> {
     Some(rest.split_once('`')?.0.to_owned())
 }
 
+/// Returns the names in backticks of a message as a list with "or", without the first `skip`.
+#[must_use]
+pub fn quoted_names(message: &str, skip: usize) -> String {
+    let names: Vec<_> = message.split('`').skip(1).step_by(2).skip(skip).collect();
+    match names.as_slice() {
+        [] => "nothing".to_owned(),
+        [only] => format!("`{only}`"),
+        [first @ .., last] => format!("`{}` or `{last}`", first.join("`, `")),
+    }
+}
+
+/// Returns a text that may come from a caller, in a length for messages.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_VALUE_BYTES {
+        return text.into();
+    }
+    let head = text.get(..text.floor_char_boundary(MAX_VALUE_BYTES));
+    let end = text.chars().next_back().filter(|c| matches!(c, '"' | '`'));
+    let mut short = format!("{} …", head.unwrap_or_default());
+    short.extend(end);
+    short.into()
+}
+
 fn strip_kind(message: &str) -> Option<&str> {
     let rest = message.strip_prefix("invalid type: ");
     rest.or_else(|| message.strip_prefix("invalid value: "))
-        .or_else(|| message.strip_prefix("invalid length "))
 }
 
 /// Splits a message such as "unknown field `a`, expected one of `b`, `c`" into the name and the rest.
@@ -73,16 +122,9 @@ fn quoted<'m>(message: &'m str, prefix: &str) -> Option<&'m str> {
     message.strip_prefix(prefix)?.strip_suffix('`')
 }
 
-/// Returns the suggestion for a name, and the list of the known ones.
-fn choices(name: &str, known: &str, are: &str) -> String {
-    let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
-    let hint = nearest(name, known.iter().copied());
-    let hint = hint.map_or_else(String::new, |near| format!(" did you mean `{near}`?"));
-    match known.as_slice() {
-        [] => format!("{hint} there are none"),
-        [only] => format!("{hint} {are} `{only}`"),
-        [first @ .., last] => format!("{hint} {are} `{}` or `{last}`", first.join("`, `")),
-    }
+/// Returns " did you mean `x`?" for the nearest of the names in backticks.
+fn hint(name: &str, known: &str) -> String {
+    did_you_mean(name, known.split('`').skip(1).step_by(2))
 }
 
 /// Returns an expected type in the words of JSON.
@@ -137,7 +179,7 @@ fn syntax(message: &str) -> &str {
         "expected value" => "a value is expected here",
         "expected ident" => "expected `true`, `false` or `null`",
         "key must be a string" => "a field's name must be in double quotes",
-        "trailing characters" => "there is more text after the JSON value",
+        "trailing characters" => MORE_TEXT,
         "trailing comma" => "a comma must not be the last character before a closing bracket",
         "EOF while parsing a value" => "it ends where a value is expected",
         "EOF while parsing a list" => "it ends within an array: a `]` is missing",
@@ -147,7 +189,10 @@ fn syntax(message: &str) -> &str {
         "control character (\\u0000-\\u001F) found while parsing a string" => {
             "a string contains a line break or another control character; write a line break as `\\n`"
         }
-        "invalid unicode code point" => "a string is not UTF-8",
+        "invalid unicode code point" => "a string is not UTF-8; convert the text to UTF-8 first",
+        "lone leading surrogate in hex escape" | "unexpected end of hex escape" => {
+            "half of a surrogate pair is missing after a `\\u` escape"
+        }
         message => message,
     }
 }
@@ -241,6 +286,21 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_the_operating_system_are_left_out() {
+        for (message, expected) in [
+            (
+                "cannot read a: No such file or directory (os error 2)",
+                "cannot read a: No such file or directory",
+            ),
+            ("a (os error 2): b (os error 111); c", "a: b; c"),
+            ("a (os error x)", "a (os error x)"),
+            ("", ""),
+        ] {
+            assert_eq!(without_os_codes(message), expected);
+        }
+    }
+
+    #[test]
     fn messages_name_what_was_found_and_what_is_expected() {
         for (json, expected) in [
             (
@@ -254,7 +314,7 @@ mod tests {
             (r#"{"inner": {}}"#, "the field `name` is required"),
             (
                 r#"{"choice": "frist"}"#,
-                "`frist` is not allowed here; did you mean `first`? use `first` or `second`",
+                "`frist` is not allowed here; did you mean `first`? expected `first` or `second`",
             ),
             (
                 r#"{"lsit": []}"#,

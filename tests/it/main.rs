@@ -38,6 +38,7 @@ mod jobs;
 mod layers;
 #[cfg(feature = "local")]
 mod local_model;
+mod messages;
 mod modes;
 mod no_leaks;
 mod openai_endpoint;

@@ -5,6 +5,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::cli::api::JSON;
+use crate::cli::format::parse_count;
 use crate::cli::running_server;
 use crate::cli::target_server::ServerHandle;
 
@@ -21,7 +22,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     metadata: Vec<(String, String)>,
     /// Maximum number of jobs
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = parse_count)]
     limit: u64,
     /// Print each job as a line of JSON instead of a table
     #[arg(long)]
