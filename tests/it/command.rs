@@ -2,6 +2,9 @@
 
 mod file_formats;
 mod resume;
+mod server_commands;
+mod single;
+mod tables;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -86,6 +89,20 @@ impl Desk {
             .current_dir(self.folder.folder());
         command.envs(self.environment.iter().cloned());
         command
+    }
+
+    /// Returns any command, with these arguments.
+    fn command_of(&self, arguments: &[&str]) -> Command {
+        let mut command = binary();
+        command.args(arguments).current_dir(self.folder.folder());
+        command.envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// Runs any command to its end.
+    async fn run_command(&self, arguments: &[&str]) -> Ran {
+        let output = self.command_of(arguments).output();
+        Ran::of(within(LIMIT, "the command ends", output).await.unwrap())
     }
 
     /// Runs `extractd batch` to its end.

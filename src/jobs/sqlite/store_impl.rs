@@ -10,8 +10,9 @@ use super::quota::total_len;
 use super::write_class::WriteClass;
 use super::{Sqlite, commands, item_queries, queries, recovery, removal, webhook_queries};
 use crate::jobs::store::{
-    CreateOutcome, Digest, Event, FinishedItem, ItemStatus, Job, JobEnd, JobKey, NewJob,
-    PendingDelivery, PendingItem, ResultOrder, Status, Store, StoreError, Stored, UnixMillis,
+    CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, ItemStatus, Job, JobEnd,
+    JobFilter, JobKey, NewJob, PendingDelivery, PendingItem, ResultOrder, Status, Store,
+    StoreError, Stored, UnixMillis,
 };
 
 impl Store for Sqlite {
@@ -88,8 +89,16 @@ impl Store for Sqlite {
         self.query(move |connection| queries::job_by_key(connection, job).optional())
     }
 
-    fn jobs(&self, caller: String, before: Option<JobKey>, limit: u32) -> Stored<'_, Vec<Job>> {
-        self.query(move |connection| queries::jobs_of_caller(connection, &caller, before, limit))
+    fn jobs(
+        &self,
+        caller: String,
+        filter: JobFilter,
+        before: Option<JobKey>,
+        limit: u32,
+    ) -> Stored<'_, Vec<Job>> {
+        self.query(move |connection| {
+            queries::jobs_of_caller(connection, &caller, &filter, before, limit)
+        })
     }
 
     fn spec(&self, job: JobKey) -> Stored<'_, Option<String>> {
@@ -214,11 +223,11 @@ impl Store for Sqlite {
     fn record_delivery(
         &self,
         delivery: &PendingDelivery,
-        next_attempt: Option<UnixMillis>,
+        attempt: DeliveryAttempt,
     ) -> Stored<'_, ()> {
         let (job, event) = (delivery.job, delivery.event);
         self.write(WriteClass::Finish, move |connection| {
-            commands::record_delivery(connection, job, event, next_attempt)
+            commands::record_delivery(connection, job, event, &attempt)
         })
     }
 

@@ -135,18 +135,60 @@ async fn a_webhook_to_a_private_address_is_never_called() {
         ),
         (422, json!("/webhook/url"))
     );
-    // A name is looked up only when it is called.
+    // So is a name whose addresses are private.
     let port = receiver.url.rsplit(':').next().unwrap();
     let named = json!({"webhook": {"url": format!("http://localhost:{port}"), "secret": SECRET}});
-    ended(&server, &made(&server, &with(batch(1), named)).await).await;
-    eventually(Duration::from_secs(30), "it is tried", async || {
-        server
-            .output()
-            .contains("the webhook delivery failed")
-            .then_some(())
-    })
-    .await;
+    let refused = server.post("/v1/jobs", &with(batch(1), named)).await;
+    assert_eq!(refused.status.as_u16(), 422);
+    let problem = refused.json();
+    assert_eq!(problem["errors"][0]["pointer"], "/webhook/url");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("localhost is not on the public Internet"),
+        "{detail}"
+    );
+    let jobs = server.get("/v1/jobs").await.ok();
+    assert_eq!(jobs["data"], json!([]), "no job was created");
     assert!(receiver.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_job_shows_its_deliveries() {
+    let upstream = Upstream::playing();
+    let config = "[jobs]\nallow_private_webhooks = true\n";
+    let server = Server::asking(&upstream).config(config).start().await;
+    let shown = async |status: &'static str, expected: &str| {
+        let receiver = Receiver::start(status).await;
+        let hook = json!({"webhook": {"url": receiver.url, "secret": SECRET}});
+        let job = made(&server, &with(batch(1), hook)).await;
+        let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+        eventually(
+            Duration::from_secs(30),
+            "the attempt is shown",
+            async || {
+                let job = server.get(&path).await.ok();
+                let webhook = &job["webhook"];
+                (webhook["attempts"] == 1 && webhook["status"] == expected).then(|| webhook.clone())
+            },
+        )
+        .await
+    };
+    let delivered = shown("204 No Content", "delivered").await;
+    assert_eq!(delivered["last_status"], 204);
+    assert!(delivered["last_error"].is_null() && delivered["next_attempt_at"].is_null());
+    let pending = shown("500 Internal Server Error", "pending").await;
+    assert_eq!(pending["last_status"], 500);
+    assert_eq!(
+        pending["last_error"],
+        "the receiver answered 500 Internal Server Error"
+    );
+    assert!(pending["next_attempt_at"].as_str() > pending["last_attempt_at"].as_str());
+    let gone = shown("410 Gone", "given_up").await;
+    assert_eq!(gone["last_status"], 410);
+    assert!(gone["next_attempt_at"].is_null(), "{gone}");
+    let without = made(&server, &batch(1)).await;
+    let without = ended(&server, &without).await;
+    assert!(without.get("webhook").is_none(), "{without}");
 }
 
 /// Accepts connections and never answers. The number of those that are open.

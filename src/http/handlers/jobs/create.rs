@@ -137,16 +137,13 @@ impl JobCreation<'_> {
             )
             .await?;
         if let Some(webhook) = &webhook {
-            let to_problem = |error: crate::net::NotPublic| {
+            let checked = self.state.webhooks.check_name(webhook.url()).await;
+            checked.map_err(|error| {
                 Error::invalid(
                     "/webhook/url",
                     format!("{error}; use a public address, or set `jobs.allow_private_webhooks`"),
                 )
-            };
-            self.state
-                .webhooks
-                .check(webhook.url())
-                .map_err(to_problem)?;
+            })?;
         }
         self.state.reject_if_draining()?;
         let mut members: Members<'_> =

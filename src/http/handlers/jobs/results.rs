@@ -51,7 +51,7 @@ pub async fn job_results(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (mut order, mut only) = (ResultOrder::Input, None);
-    let page = PageQuery::parse_with(uri.query(), |name, value| {
+    let page = PageQuery::parse_with(uri.query(), &["order", "status"], |name, value| {
         match name {
             "order" => {
                 order = match value {

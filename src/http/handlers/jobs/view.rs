@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::contract::{JobStatus, Problem, rfc3339, rfc3339_of};
 use crate::extraction::Outage;
 use crate::jobs::JobRate;
-use crate::jobs::store::{ItemCounts, Job};
+use crate::jobs::store::{Delivery, DeliveryState, ItemCounts, Job};
 use crate::types::{FieldError, Metadata, Usage};
 
 /// Number of a job's items per state.
@@ -79,6 +79,52 @@ pub struct JobLinks {
     events: String,
 }
 
+/// State of a webhook delivery.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryStatus {
+    /// Another attempt will be made.
+    Pending,
+    /// The receiver has accepted the webhook.
+    Delivered,
+    /// No further attempt is made.
+    GivenUp,
+}
+
+/// Delivery of a job's webhook.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct JobWebhook {
+    status: DeliveryStatus,
+    /// Number of attempts so far.
+    attempts: u32,
+    #[schema(format = DateTime)]
+    last_attempt_at: Option<String>,
+    /// HTTP status of the last response. `null` if the last attempt had none.
+    last_status: Option<u16>,
+    /// Failure of the last attempt.
+    last_error: Option<String>,
+    /// Time of the next attempt. `null` if there is none.
+    #[schema(format = DateTime)]
+    next_attempt_at: Option<String>,
+}
+
+impl From<&Delivery> for JobWebhook {
+    fn from(delivery: &Delivery) -> Self {
+        Self {
+            status: match delivery.state {
+                DeliveryState::Pending => DeliveryStatus::Pending,
+                DeliveryState::Delivered => DeliveryStatus::Delivered,
+                DeliveryState::GivenUp => DeliveryStatus::GivenUp,
+            },
+            attempts: delivery.attempts,
+            last_attempt_at: delivery.attempted_at.map(rfc3339),
+            last_status: delivery.http_status,
+            last_error: delivery.error.clone(),
+            next_attempt_at: delivery.next_at.map(rfc3339),
+        }
+    }
+}
+
 /// A durable job.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Job)]
@@ -116,6 +162,9 @@ pub struct JobView {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub warnings: Vec<FieldError>,
+    /// Delivery of the job's webhook. Present once a job with a webhook has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<JobWebhook>,
     pub links: JobLinks,
 }
 
@@ -151,6 +200,7 @@ impl JobView {
                 .and_then(|error| RawValue::from_string(error.clone()).ok()),
             metadata: job.metadata.clone(),
             warnings: Vec::new(),
+            webhook: job.delivery.as_ref().map(JobWebhook::from),
             links,
         }
     }

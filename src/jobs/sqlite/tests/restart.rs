@@ -3,7 +3,7 @@
 use super::*;
 
 /// Makes a store of layout 3 one of layout 1.
-const UNDO_LAYOUT_3: &str = "DROP INDEX jobs_hidden; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
+const UNDO_LAYOUTS_3_AND_4: &str = "DROP TABLE deliveries; DROP INDEX jobs_hidden; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
     DROP TABLE callers; ALTER TABLE jobs DROP COLUMN stored_bytes; DROP INDEX webhooks_of_caller;
     ALTER TABLE webhooks DROP COLUMN caller; CREATE INDEX webhooks_due ON webhooks (due_at); PRAGMA user_version = 1;";
 
@@ -18,7 +18,11 @@ async fn jobs_survive_the_process_and_interrupted_uploads_are_removed() {
         .await
         .unwrap();
     assert_eq!(
-        store.jobs("ann".to_owned(), None, 10).await.unwrap().len(),
+        store
+            .jobs("ann".to_owned(), JobFilter::default(), None, 10)
+            .await
+            .unwrap()
+            .len(),
         1,
         "a job that is being uploaded is invisible"
     );
@@ -194,7 +198,7 @@ async fn file_of_the_first_layout_is_migrated() {
     };
     Connection::open(folder.file())
         .unwrap()
-        .execute_batch(UNDO_LAYOUT_3)
+        .execute_batch(UNDO_LAYOUTS_3_AND_4)
         .unwrap();
     let store = folder.open();
     assert_eq!(hidden(&store).await, [uploading]);
