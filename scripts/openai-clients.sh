@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs programs that speak OpenAI's API against the server, with a scripted provider behind it: their packages unchanged, only the
+# Runs programs that speak OpenAI's API or MCP against the server, with a scripted provider behind it: their packages unchanged, only the
 # base URL is another. Each has an environment of its own, because they want different versions of `openai`.
 # Installs them in target/openai-clients. With names (`openai_client`, `node_clients`, …) runs these alone.
 set -euo pipefail
@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 root=$PWD
 tools=$root/target/openai-clients
 built=${BINARIES:-${CARGO_TARGET_DIR:-$root/target}/debug}
-clients=(openai_client instructor_client langchain_client pydantic_ai_client llama_index_client node_clients)
+clients=(mcp_client openai_client instructor_client langchain_client pydantic_ai_client llama_index_client node_clients)
 [ $# -eq 0 ] || clients=("$@")
 
 command -v python3 >/dev/null || { echo "openai-clients: python3 is missing; install Python 3.10 or later" >&2; exit 1; }
@@ -72,7 +72,7 @@ port=$(await "$work/provider" '[0-9]*')
 env -i PATH="$PATH" EXTRACTD_LISTEN=127.0.0.1:0 EXTRACTD_DATA_DIR="$work/data" EXTRACTD_MODEL=openai/gpt-4o-mini \
     OPENAI_BASE_URL="http://127.0.0.1:$port/v1" OPENAI_API_KEY=sk-provider "$built/extractd" serve >"$work/server" 2>&1 & pids+=($!)
 BASE_URL=$(await "$work/server" 'http://127.0.0.1:[0-9]*' | head -1)/v1
-export BASE_URL
+export BASE_URL EXTRACTD="$built/extractd"
 failed=()
 for client in "${clients[@]}"; do run "$client" || failed+=("$client"); done
 [ ${#failed[@]} -eq 0 ] || { echo "openai-clients: failed: ${failed[*]}" >&2; exit 1; }
