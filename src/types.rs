@@ -6,6 +6,7 @@ mod bounded;
 pub mod clock;
 mod dialect;
 mod error;
+mod evidence;
 mod extra_body;
 mod fallback;
 mod hex;
@@ -27,6 +28,10 @@ pub use dialect::{
     NullRule, ReferenceRule, Strictness, TypeSet, ValueMapping, ValueMappings,
 };
 pub use error::{AttemptInfo, Code, Error, FieldError};
+pub use evidence::{
+    EvidenceCounts, EvidenceStatus, Grounding, LeafEvidence, OffsetUnit, convert_offsets,
+    offset_unit,
+};
 pub use extra_body::ExtraBody;
 pub use fallback::{FallbackCondition, FallbackOn};
 pub use hex::hexadecimal;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cache_key::{CacheKey, RequestIdentity};
 use super::chat::Chat;
+use super::grounding::GroundingSettings;
 use super::models::ModelEndpoint;
 use super::partial_stream::{PartialPublisher, PartialStream};
 use super::request_class::RequestClass;
@@ -49,6 +50,7 @@ pub struct PreparedRequest {
     pub(super) coerce: bool,
     /// True if results have a trace.
     pub(super) trace: bool,
+    pub(super) grounding: Arc<GroundingSettings>,
     pub(super) wait_budget: WaitBudget,
     /// Maximum number of calls to one target, including retries.
     pub(super) max_calls: u32,
@@ -156,8 +158,8 @@ impl PreparedRequest {
     /// schema takes milliseconds.
     pub(super) async fn stream_partials(&self) -> PartialStream {
         let schema = Arc::clone(&self.schema);
-        let coerce = self.coerce;
-        let build = move || PartialPublisher::new(&schema, coerce);
+        let (coerce, grounding) = (self.coerce, Arc::clone(&self.grounding));
+        let build = move || PartialPublisher::new(&schema, coerce, &grounding);
         let publisher = tokio::task::spawn_blocking(build).await.unwrap_or_default();
         let publisher = self.partials.get_or_init(|| Arc::new(publisher));
         PartialStream::new(Arc::clone(publisher))

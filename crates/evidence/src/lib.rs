@@ -38,4 +38,4 @@ pub use find::fuzzy::THRESHOLD_PERCENT as FUZZY_THRESHOLD_PERCENT;
 pub use index::{Index, LeafEvidence};
 pub use mention::Status;
 pub use options::{Kinds, LeafKind, Options};
-pub use span::{OffsetUnit, Span};
+pub use span::{OffsetUnit, Span, convert_offsets};

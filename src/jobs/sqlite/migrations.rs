@@ -9,7 +9,7 @@ use super::error::from_sqlite;
 use crate::jobs::store::StoreError;
 
 /// Migrations: step n creates layout n + 1 from layout n.
-const STEPS: [&str; 3] = ["
+const STEPS: [&str; 4] = ["
     CREATE TABLE jobs (
         key         INTEGER PRIMARY KEY AUTOINCREMENT,
         id          TEXT NOT NULL UNIQUE,
@@ -92,11 +92,14 @@ const STEPS: [&str; 3] = ["
     UPDATE webhooks SET caller = coalesce((SELECT caller FROM jobs WHERE key = webhooks.job), '');
     CREATE INDEX webhooks_of_caller ON webhooks (caller, due_at);
     DROP INDEX webhooks_due;
+    ", "
+    -- Values of succeeded items by status of their evidence, as JSON.
+    ALTER TABLE jobs ADD COLUMN grounding TEXT;
 "];
 
 /// Newest layout, which this version reads and writes.
-pub const LAYOUT: i64 = 3;
-const _: () = assert!(STEPS.len() == 3, "LAYOUT is the number of steps");
+pub const LAYOUT: i64 = 4;
+const _: () = assert!(STEPS.len() == 4, "LAYOUT is the number of steps");
 /// Application ID of the file: "xtrd".
 const APPLICATION_ID: i64 = 0x7874_7264;
 

@@ -12,10 +12,11 @@ const MAX_HIDDEN: u32 = 10_000;
 
 const SELECT_JOB: &str = "SELECT key, id, caller, metadata, status, total, succeeded, failed, invalid, cancelled, last_event, \
                           input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, created_at, started_at, \
-                          finished_at, expires_at, error, digest FROM jobs";
+                          finished_at, expires_at, error, digest, grounding FROM jobs";
 
 fn job_from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
     let metadata: Option<String> = row.get("metadata")?;
+    let grounding: Option<String> = row.get("grounding")?;
     Ok(Job {
         key: JobKey(row.get("key")?),
         id: row.get("id")?,
@@ -31,6 +32,7 @@ fn job_from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
         expires_at: row.get("expires_at")?,
         error: row.get("error")?,
         digest: row.get("digest")?,
+        grounding: grounding.and_then(|counts| serde_json::from_str(&counts).ok()),
     })
 }
 
