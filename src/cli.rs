@@ -10,6 +10,7 @@
 mod api;
 mod args;
 mod format;
+mod html_report;
 mod inputs;
 mod interrupt;
 mod job;

@@ -56,6 +56,9 @@ pub struct Args {
     /// Run the items again that failed before
     #[arg(long, help_heading = "Input and output")]
     pub retry_failed: bool,
+    /// Write a page of HTML that shows each text with its values, and those that the text does not state; implies --grounding report
+    #[arg(long, value_name = "FILE", help_heading = "Input and output")]
+    pub html: Option<PathBuf>,
     /// Print only errors
     #[arg(long, short, help_heading = "Input and output")]
     pub quiet: bool,
@@ -105,6 +108,9 @@ pub struct Spec {
     /// Coerce answers that do not match the schema, such as "1,234" to 1234: true or false [default: true]
     #[arg(long, value_name = "BOOL")]
     pub coerce: Option<String>,
+    /// Values that the text does not state: off, report (results have evidence), drop (they are removed) or require (the model is asked again) [default: off]
+    #[arg(long, value_name = "MODE")]
+    pub grounding: Option<String>,
     /// Items whose attempts are used up: error (they fail) or best (keep the candidate with the fewest errors) [default: error]
     #[arg(long, value_name = "ACTION")]
     pub on_failure: Option<String>,

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::Rejection;
 use super::args::Args;
+use super::html_report;
 use super::inputs::{self, Scan, Segment, StandardInput, Upload};
 use super::interrupt::Interrupted;
 use super::job::Job;
@@ -112,7 +113,10 @@ impl Run {
         let spec_fields = counted
             .as_ref()
             .map_or_else(Map::new, |counted| counted.spec_fields.clone());
-        let spec = Spec::new(&self.args.spec, model, &spec_fields)?;
+        let mut spec = Spec::new(&self.args.spec, model, &spec_fields)?;
+        if self.args.html.is_some() {
+            spec = spec.with_evidence()?;
+        }
         let total = counted.as_ref().map(|counted| counted.inputs.count);
         let progress = Progress::new(total, self.args.quiet);
         if !self.begins(record) {
@@ -328,6 +332,10 @@ impl Run {
         if record.has_folder() {
             let mut results = Results::new(client, record.jobs());
             self.target.write(&mut results, &spec.properties()).await?;
+            if let Some(path) = &self.args.html {
+                results.rewind();
+                html_report::write(path, &self.source, &mut results, &self.stop).await?;
+            }
         }
         record.is_obsolete = failed == 0 || !record.has_folder();
         let mut advice = String::new();
