@@ -132,12 +132,9 @@ impl PartialPublisher {
             let Some(mut data) = list.valid(form.as_deref(), finished.value, self.coerce) else {
                 continue;
             };
-            let evidence = match self.ground(list, &mut data) {
-                Ok(evidence) => evidence,
-                Err(Absent) => {
-                    self.lock().left_out.push(finished.index);
-                    continue;
-                }
+            let Ok(evidence) = self.ground(list, &mut data) else {
+                self.lock().left_out.push(finished.index);
+                continue;
             };
             let left_out = self.lock();
             let left_out = left_out.left_out.iter();
