@@ -4,26 +4,20 @@ mod removal;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use ::evidence::{Examples, Index, LeafKind, Options};
 use serde_json::Value;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use self::removal::Remover;
-use super::prepared_request::PreparedRequest;
+use self::removal::{Conditions, Remover};
 use crate::schema::{Rules, Schema};
 use crate::types::{
-    EvidenceStatus, Example, FieldError, Grounding, Invalid, ItemOutcome, LeafEvidence, OffsetUnit,
-    Success,
+    EvidenceStatus, Example, FieldError, Grounding, ItemOutcome, LeafEvidence, OffsetUnit, Success,
 };
 
 /// Bytes of text and values from which the work is done off the async workers: about half a millisecond of it.
 const INLINE_BYTES: usize = 8 * 1024;
 /// Bytes of text that a value costs as much as.
 const BYTES_PER_VALUE: usize = 128;
-/// Maximum number of characters of a value in a message.
-const SHOWN_CHARS: usize = 80;
 /// Maximum number of absent values in the errors of an answer.
 const MAX_ERRORS: usize = 100;
 
@@ -49,35 +43,6 @@ impl GroundingSettings {
             examples: Examples::new(examples),
         }
     }
-}
-
-/// Result of an item without evidence, to be grounded in the item's text.
-pub fn ground(
-    request: &PreparedRequest,
-    text: &str,
-    ending: &mut ItemOutcome,
-) -> Option<Box<[LeafEvidence]>> {
-    let settings = &*request.grounding;
-    if !settings.mode.is_on() || request.chat.is_some() {
-        return None;
-    }
-    let value = match ending {
-        ItemOutcome::Succeeded(success) => &success.data,
-        ItemOutcome::Invalid(invalid) => &invalid.candidate,
-        ItemOutcome::Failed(_) | ItemOutcome::Cancelled => return None,
-    };
-    let is_slow = is_slow_for(text, value);
-    let grounder = Grounder {
-        schema: &request.schema,
-        rules: &request.rules,
-        settings,
-        text,
-    };
-    Some(off_worker(is_slow, || match ending {
-        ItemOutcome::Succeeded(success) => grounder.succeeded(success),
-        ItemOutcome::Invalid(Invalid { candidate, .. }) => grounder.evidence(candidate),
-        ItemOutcome::Failed(_) | ItemOutcome::Cancelled => Box::default(),
-    }))
 }
 
 /// Returns true if the evidence of a value may take longer than about a millisecond.
@@ -127,6 +92,21 @@ pub struct Grounder<'a> {
 }
 
 impl Grounder<'_> {
+    /// Returns the evidence of an item's result. In the mode `drop`, removes absent values from its data first.
+    pub fn ground(self, ending: &mut ItemOutcome) -> Option<Box<[LeafEvidence]>> {
+        let value = match ending {
+            ItemOutcome::Succeeded(success) => &success.data,
+            ItemOutcome::Invalid(invalid) => &invalid.candidate,
+            ItemOutcome::Failed(_) | ItemOutcome::Cancelled => return None,
+        };
+        let is_slow = is_slow_for(self.text, value);
+        off_worker(is_slow, || match ending {
+            ItemOutcome::Succeeded(success) => Some(self.succeeded(success)),
+            ItemOutcome::Invalid(invalid) => Some(self.evidence(&invalid.candidate)),
+            ItemOutcome::Failed(_) | ItemOutcome::Cancelled => None,
+        })
+    }
+
     /// Returns the evidence of a valid answer. In the mode `drop`, removes its absent values first.
     fn succeeded(self, success: &mut Success) -> Box<[LeafEvidence]> {
         let index = Index::new(self.text);
@@ -134,7 +114,7 @@ impl Grounder<'_> {
         if self.settings.mode != Grounding::Drop {
             return evidence;
         }
-        let repairs = Remover::new(self, &mut success.data, &evidence).run();
+        let repairs = Remover::new(self.conditions(), &mut success.data, &evidence).run();
         if repairs.is_empty() {
             return evidence;
         }
@@ -158,7 +138,7 @@ impl Grounder<'_> {
             Grounding::Off | Grounding::Report => Some(evidence),
             Grounding::Require => None,
             Grounding::Drop => {
-                let remover = Remover::new(self, element, &evidence);
+                let remover = Remover::new(self.conditions(), element, &evidence);
                 if remover.is_hollow() {
                     return None;
                 }
@@ -169,6 +149,14 @@ impl Grounder<'_> {
                     evidence
                 })
             }
+        }
+    }
+
+    const fn conditions(&self) -> Conditions<'_> {
+        Conditions {
+            schema: self.schema,
+            rules: self.rules,
+            text: self.text,
         }
     }
 
@@ -198,8 +186,8 @@ impl Grounder<'_> {
     }
 
     fn request_to_remove(self, data: &mut Value, pointer: &str) -> String {
-        let shown = shown(data, pointer);
-        let (may_be_left_out, may_be_null) = self.alternatives(data, pointer);
+        let shown = removal::shown(data, pointer);
+        let (may_be_left_out, may_be_null) = self.conditions().alternatives(data, pointer);
         let is_element = removal::is_element(data, pointer);
         let advice = match (may_be_left_out, may_be_null) {
             (true, _) if is_element => "leave this element out",
@@ -214,42 +202,7 @@ impl Grounder<'_> {
     }
 }
 
-/// Returns the value at a place as it appears in a message.
-fn shown(data: &Value, place: &str) -> String {
-    match data.pointer(place) {
-        Some(Value::String(text)) if text.chars().nth(SHOWN_CHARS).is_some() => {
-            let start: String = text.chars().take(SHOWN_CHARS).collect();
-            Value::String(start + "…").to_string()
-        }
-        Some(value) => value.to_string(),
-        None => String::new(),
-    }
-}
-
 /// Returns true if the text does not state the value.
 pub fn is_absent(leaf: &LeafEvidence) -> bool {
     leaf.status == EvidenceStatus::Absent
-}
-
-impl PreparedRequest {
-    /// Returns the handling of values that the text does not state.
-    #[must_use]
-    pub fn grounding(&self) -> Grounding {
-        self.grounding.mode
-    }
-
-    /// Returns true if a value that stands in a few-shot example and not in the text is no error by itself: the caller's own
-    /// examples are known to evidence, and `require` rejects every absent value.
-    pub(super) fn allows_copied_values(&self) -> bool {
-        match self.grounding.mode {
-            Grounding::Off => false,
-            Grounding::Report | Grounding::Drop => !self.examples.is_empty(),
-            Grounding::Require => true,
-        }
-    }
-
-    /// Returns the settings of the request's grounding.
-    pub(super) const fn grounding_settings(&self) -> &Arc<GroundingSettings> {
-        &self.grounding
-    }
 }

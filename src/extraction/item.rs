@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::cache_key::CacheKey;
 use super::extractor::Extractor;
-use super::grounding::ground;
 use super::prepared_request::PreparedRequest;
 use super::request_class::RequestClass;
 use super::routing::RouteCursor;
@@ -61,7 +60,8 @@ impl Extractor {
             ItemOutcome::Succeeded,
         );
         let text = input.content.as_deref().unwrap_or_default();
-        let evidence = ground(request, text, &mut ending);
+        let grounder = request.grounder(text);
+        let evidence = grounder.and_then(|grounder| grounder.ground(&mut ending));
         item.timing.total = started.elapsed();
         item.timing.ended_at = Some(clock::now());
         let outcome = Outcome {

@@ -51,7 +51,7 @@ pub struct EvidenceCounts {
 impl EvidenceCounts {
     /// Counts the values of a result.
     #[must_use]
-    pub fn of(evidence: &[LeafEvidence]) -> Self {
+    pub fn count(evidence: &[LeafEvidence]) -> Self {
         let mut counts = Self::default();
         for leaf in evidence {
             *counts.of_status(leaf.status) += 1;

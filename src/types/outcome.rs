@@ -115,7 +115,7 @@ impl Outcome {
     pub fn evidence_counts(&self) -> Option<EvidenceCounts> {
         let is_success = matches!(self.ending, ItemOutcome::Succeeded(_));
         let evidence = self.evidence.as_deref().filter(|_| is_success)?;
-        Some(EvidenceCounts::of(evidence))
+        Some(EvidenceCounts::count(evidence))
     }
 }
 

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::index::Index;
+use crate::tokens::Tokens;
 
 /// Texts and values of few-shot examples.
 #[derive(Debug, Default)]
 pub struct Examples {
-    /// `None`: there are no examples.
-    index: Option<Index<'static>>,
+    text: String,
+    tokens: Tokens,
 }
 
 impl Examples {
@@ -24,13 +24,23 @@ impl Examples {
             push_leaves(value, 0, &mut collected);
         }
         Self {
-            index: (!collected.is_empty()).then(|| Index::new(collected)),
+            tokens: Tokens::new(&collected),
+            text: collected,
         }
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
     /// Returns the texts and values, separated by lines that hold a null character.
-    pub(crate) const fn index(&self) -> Option<&Index<'static>> {
-        self.index.as_ref()
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Returns the words of the text.
+    pub(crate) const fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 }
 

@@ -30,7 +30,7 @@ const FEWEST_MENTIONS: usize = 4096;
 #[derive(Debug)]
 pub struct Index<'t> {
     text: Cow<'t, str>,
-    tokens: Tokens,
+    tokens: Cow<'t, Tokens>,
 }
 
 /// Place of a leaf of a value in the text.
@@ -54,7 +54,7 @@ impl<'t> Index<'t> {
     pub fn new(text: impl Into<Cow<'t, str>>) -> Self {
         let text = text.into();
         Self {
-            tokens: Tokens::new(&text),
+            tokens: Cow::Owned(Tokens::new(&text)),
             text,
         }
     }
@@ -205,9 +205,9 @@ fn mark_examples(
     queries: &[Query],
     examples: &Examples,
 ) {
-    let Some(index) = examples.index() else {
+    if examples.is_empty() {
         return;
-    };
+    }
     let absent = evidence.iter_mut().zip(of_leaf);
     let mut absent: Vec<_> = absent
         .filter(|(leaf, _)| leaf.status == Status::Absent)
@@ -227,6 +227,10 @@ fn mark_examples(
         .map(|(_, query)| queries.get(**query as usize).map_or(Value::Null, value))
         .collect();
     // A null has no evidence, so the leaves are found by their pointers.
+    let index = Index {
+        text: Cow::Borrowed(examples.text()),
+        tokens: Cow::Borrowed(examples.tokens()),
+    };
     let found = index.align(&Value::Array(values), &Options::default());
     for leaf in found {
         let place = leaf.pointer.trim_start_matches('/').parse::<usize>();

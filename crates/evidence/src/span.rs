@@ -4,8 +4,6 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::index::LeafEvidence;
-
 /// Unit of the offsets of a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -77,41 +75,6 @@ fn count(text: &str, unit: OffsetUnit) -> usize {
         OffsetUnit::Byte => bytes.len(),
         OffsetUnit::CodePoint => starts(),
         OffsetUnit::Utf16 => starts() + bytes.iter().filter(|byte| **byte >= 0xf0).count(),
-    }
-}
-
-/// Converts the spans of evidence from one unit to another, all in one pass over the text. Offsets past the end become the end.
-pub fn convert_offsets(
-    text: &str,
-    from: OffsetUnit,
-    to: OffsetUnit,
-    evidence: &mut [LeafEvidence],
-) {
-    if from == to || text.is_ascii() {
-        return;
-    }
-    let spans = evidence.iter_mut().flat_map(|leaf| &mut leaf.spans);
-    let mut offsets: Vec<&mut usize> = spans
-        .flat_map(|span| [&mut span.start, &mut span.end])
-        .collect();
-    offsets.sort_unstable();
-    let mut rest = text.chars();
-    let (mut before, mut after) = (0, 0);
-    for offset in offsets {
-        while before < *offset {
-            let Some(c) = rest.next() else { break };
-            before += units(c, from);
-            after += units(c, to);
-        }
-        *offset = after;
-    }
-}
-
-const fn units(c: char, unit: OffsetUnit) -> usize {
-    match unit {
-        OffsetUnit::CodePoint => 1,
-        OffsetUnit::Utf16 => c.len_utf16(),
-        OffsetUnit::Byte => c.len_utf8(),
     }
 }
 

@@ -8,13 +8,16 @@ use std::collections::HashMap;
 use schema_dialect::{pointer, pointer_tokens};
 use serde_json::Value;
 
-use super::{Grounder, shown};
+use crate::schema::{Rules, Schema};
 use crate::types::{EvidenceStatus, LeafEvidence};
 
 /// Maximum number of trials that validate the whole value.
 const MAX_TRIALS: usize = 1000;
 /// Maximum number of removals that are described one by one.
 const MAX_DESCRIBED: usize = 100;
+
+/// Maximum number of characters of a value in a message.
+const SHOWN_CHARS: usize = 80;
 
 /// Way to do without a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +57,17 @@ struct Values {
     kept: usize,
 }
 
+/// What a value has to satisfy: its schema, and rules that see the text, too.
+#[derive(Debug, Clone, Copy)]
+pub struct Conditions<'a> {
+    pub schema: &'a Schema,
+    pub rules: &'a Rules,
+    pub text: &'a str,
+}
+
 /// Removes absent values from a valid value, which stays valid.
 pub struct Remover<'a> {
-    grounder: Grounder<'a>,
+    conditions: Conditions<'a>,
     data: &'a mut Value,
     root: Part,
     trials: usize,
@@ -64,7 +75,7 @@ pub struct Remover<'a> {
 }
 
 impl<'a> Remover<'a> {
-    pub fn new(grounder: Grounder<'a>, data: &'a mut Value, evidence: &[LeafEvidence]) -> Self {
+    pub fn new(conditions: Conditions<'a>, data: &'a mut Value, evidence: &[LeafEvidence]) -> Self {
         let statuses = evidence
             .iter()
             .map(|leaf| (leaf.pointer.as_str(), leaf.status))
@@ -72,7 +83,7 @@ impl<'a> Remover<'a> {
         let mut values = Values::default();
         let root = collect(data, String::new(), false, &statuses, &mut values);
         Self {
-            grounder,
+            conditions,
             data,
             root: root.unwrap_or_default(),
             trials: 0,
@@ -113,7 +124,7 @@ impl<'a> Remover<'a> {
             repairs.push(describe(self.data, &part.pointer, way));
             remove(self.data, &part.pointer, way).is_some()
         });
-        if are_removed && self.grounder.accepts(self.data) {
+        if are_removed && self.conditions.accepts(self.data) {
             self.repairs = repairs;
             return true;
         }
@@ -142,7 +153,7 @@ impl<'a> Remover<'a> {
     fn try_to_remove(&mut self, place: &str) -> bool {
         self.ways(place).into_iter().any(|way| {
             self.trials += 1;
-            if self.trials > MAX_TRIALS || !self.grounder.accepts_without(self.data, place, way) {
+            if self.trials > MAX_TRIALS || !self.conditions.accepts_without(self.data, place, way) {
                 return false;
             }
             self.repairs.push(describe(self.data, place, way));
@@ -153,7 +164,7 @@ impl<'a> Remover<'a> {
 
     /// Returns the ways to remove a value, the preferred one first.
     fn ways(&self, place: &str) -> [Removal; 2] {
-        if self.grounder.schema.requires_member(place) && !is_element(self.data, place) {
+        if self.conditions.schema.requires_member(place) && !is_element(self.data, place) {
             [Removal::Null, Removal::LeaveOut]
         } else {
             [Removal::LeaveOut, Removal::Null]
@@ -161,7 +172,7 @@ impl<'a> Remover<'a> {
     }
 }
 
-impl Grounder<'_> {
+impl Conditions<'_> {
     fn accepts(self, data: &Value) -> bool {
         self.schema.is_valid(data) && self.rules.faults(data, self.text).is_empty()
     }
@@ -315,5 +326,17 @@ fn describe(data: &Value, place: &str, way: Removal) -> String {
     match way {
         Removal::LeaveOut => format!("{place}: left out: {what}"),
         Removal::Null => format!("{place}: replaced by null: {what}"),
+    }
+}
+
+/// Returns the value at a place as it appears in a message.
+pub fn shown(data: &Value, place: &str) -> String {
+    match data.pointer(place) {
+        Some(Value::String(text)) if text.chars().nth(SHOWN_CHARS).is_some() => {
+            let start: String = text.chars().take(SHOWN_CHARS).collect();
+            Value::String(start + "…").to_string()
+        }
+        Some(value) => value.to_string(),
+        None => String::new(),
     }
 }

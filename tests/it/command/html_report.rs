@@ -52,7 +52,7 @@ async fn the_report_has_each_text_with_its_values() {
         items[0]["l"],
         json!([
             {"p": "/name", "v": "Ada", "s": "exact", "a": [[3, 6]]},
-            {"p": "/age", "v": "36", "s": "exact", "a": [[34, 36]]},
+            {"p": "/age", "v": "36", "s": "exact", "a": [[35, 37]]},
             {"p": "/occupation", "v": "tester", "s": "absent", "a": []},
         ]),
         "offsets are in UTF-16 units"
