@@ -3,7 +3,9 @@
 
 mod build_extractor;
 mod caller_reload;
+mod key_reload;
 mod memory_size;
+mod reload;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ use crate::schema::{self, Registry};
 use crate::telemetry::Metrics;
 use build_extractor::build_extractor;
 use caller_reload::Callers;
+use key_reload::ProviderKeys;
 
 /// Time after the shutdown grace in which an aborted response may send its last error and close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,6 +50,7 @@ pub struct Server {
     address: SocketAddr,
     extractor: Arc<Extractor>,
     callers: Callers,
+    provider_keys: Vec<ProviderKeys>,
     metrics: Metrics,
     store: Arc<Sqlite>,
     webhooks: net::Client,
@@ -87,7 +91,8 @@ impl Server {
                 bytes: config.schemas.max_bytes_per_caller,
             },
         )?;
-        let extractor = Arc::new(build_extractor(&config, Arc::new(registry))?);
+        let (extractor, provider_keys) = build_extractor(&config, Arc::new(registry))?;
+        let extractor = Arc::new(extractor);
         let temporary = (persistence == Persistence::Temporary)
             .then(TemporaryFolder::new)
             .transpose()
@@ -116,6 +121,7 @@ impl Server {
             address,
             extractor,
             callers,
+            provider_keys,
             metrics,
             store: Arc::new(store),
             webhooks,
@@ -134,6 +140,7 @@ impl Server {
         let Self {
             config,
             callers,
+            provider_keys,
             metrics,
             extractor,
             store,
@@ -145,12 +152,12 @@ impl Server {
             .tasks
             .spawn(upkeep(metrics.clone(), lifecycle.ended.clone()));
         let keys = callers.keys();
-        let watch = config.callers_file.clone().map(|path| {
-            let ended = lifecycle.draining.clone();
-            lifecycle
-                .tasks
-                .spawn(async move { ended.run_until_cancelled_owned(callers.watch(path)).await })
-        });
+        if let Some(path) = config.callers_file.clone() {
+            spawn_watch(&lifecycle, callers.watch(path));
+        }
+        for keys in provider_keys {
+            spawn_watch(&lifecycle, keys.watch(extractor.limits().clone()));
+        }
         let grace = config.server.shutdown_grace;
         let timeouts = http::ConnectionTimeouts {
             header: config.server.header_timeout,
@@ -185,7 +192,6 @@ impl Server {
         drain(&lifecycle, grace).await;
         closing.cancel();
         upkeep.abort();
-        drop(watch);
         // The task ends by the token; a panic in it has been logged.
         drop(serving.await);
         lifecycle.tasks.close();
@@ -194,6 +200,14 @@ impl Server {
         close(store).await;
         tracing::info!("the server has stopped");
     }
+}
+
+/// Runs a task that watches files until the server drains.
+fn spawn_watch(lifecycle: &Lifecycle, watch: impl Future<Output = ()> + Send + 'static) {
+    let draining = lifecycle.draining.clone();
+    lifecycle
+        .tasks
+        .spawn(async move { draining.run_until_cancelled_owned(watch).await });
 }
 
 /// Closes the job store, so that everything is in its file.

@@ -57,6 +57,7 @@ pub use cache::Cache;
 pub use callers::{Caller, Quota, join_callers, read_callers};
 pub use error::Error;
 pub use jobs::Jobs;
+pub use keys::{KeyFile, read_key_file};
 pub use limits::Limits;
 pub use local::Local;
 pub use log::{Format, Log};
@@ -160,7 +161,7 @@ impl Config {
             .collect();
         let settings = sources::gather(args, &environment, &read_file)?;
         let reader = Reader::new(&environment, &read_file);
-        let config = Self::read(Section::root(&reader, settings))?;
+        let config = Self::from_root(Section::root(&reader, settings))?;
         let warnings = [
             environment::warning(&environment),
             warnings::unpriced_budgets(
@@ -178,7 +179,7 @@ impl Config {
     }
 
     /// Reads all sections and checks them against each other.
-    fn read(mut root: Section<'_>) -> Result<Self, Error> {
+    fn from_root(mut root: Section<'_>) -> Result<Self, Error> {
         let [listen_set, model_set, callers_set] =
             ["listen", "model", "callers_file"].map(|key| root.origin_of(key));
         let room_set = root
@@ -198,16 +199,16 @@ impl Config {
         let callers_file = root.find("callers_file", parsers::path)?;
         let mut server = root.child("server")?;
         let mut callers = callers::from_api_keys(&mut server)?;
-        let server = Server::read(server)?;
-        let limits = Limits::read(root.child("limits")?)?;
-        let (cache, has_shared_results) = Cache::read(root.child("cache")?)?;
-        let schemas = Schemas::read(root.child("schemas")?)?;
-        let jobs = Jobs::read(root.child("jobs")?)?;
-        let log = Log::read(root.child("log")?)?;
-        let local = Local::read(root.child("local")?)?;
-        let providers = providers::read(root.children("providers")?)?;
-        let models = models::read(root.children("models")?, &providers)?;
-        callers.extend(callers::read(root.children("callers")?)?);
+        let server = Server::from_section(server)?;
+        let limits = Limits::from_section(root.child("limits")?)?;
+        let (cache, has_shared_results) = Cache::from_section(root.child("cache")?)?;
+        let schemas = Schemas::from_section(root.child("schemas")?)?;
+        let jobs = Jobs::from_section(root.child("jobs")?)?;
+        let log = Log::from_section(root.child("log")?)?;
+        let local = Local::from_section(root.child("local")?)?;
+        let providers = providers::from_sections(root.children("providers")?)?;
+        let models = models::from_sections(root.children("models")?, &providers)?;
+        callers.extend(callers::from_sections(root.children("callers")?)?);
         let reader = root.reader;
         root.finish()?;
 

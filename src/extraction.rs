@@ -42,6 +42,6 @@ pub use item::{BLANK, is_blank};
 pub use models::{ModelEndpoint, ModelRoute, Models, ProviderEntry};
 pub use outages::Outage;
 pub use partial_stream::{PartialEvent, PartialStream};
-pub use prepared_request::PreparedRequest;
+pub use prepared_request::{CallEstimate, PreparedRequest};
 pub use request_class::RequestClass;
 pub use submission::{AdmittedRequest, Submission, shutting_down};

@@ -26,6 +26,7 @@ mod router;
 mod sse;
 mod state;
 mod trace_context;
+mod unknown_path;
 mod upload_monitor;
 
 pub use api_keys::ApiKeys;

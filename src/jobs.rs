@@ -46,7 +46,7 @@ use crate::net::Client;
 use crate::types::{Code, Error};
 use context::{JobCommand, JobContext};
 use errors::{invalid_cursor, job_not_found, store_problem};
-use store::{Event, ItemStatus, Job, JobKey, ResultOrder, Store};
+use store::{Event, ItemStatus, Job, JobFilter, JobKey, ResultOrder, Store};
 use throttle::CallerId;
 
 /// Jobs of the whole process. Clones share them.
@@ -99,7 +99,7 @@ impl Jobs {
         create::create_job(&self.0, creation, inputs).await
     }
 
-    /// Returns a page of a caller's jobs, newest first, and the cursor of the next page; `None` on the last page. `after` is
+    /// Returns a page of a caller's jobs that meet `filter`, newest first, and the cursor of the next page; `None` on the last page. `after` is
     /// the cursor that the previous page returned.
     ///
     /// # Errors
@@ -108,6 +108,7 @@ impl Jobs {
     pub async fn list(
         &self,
         caller: CallerId,
+        filter: JobFilter,
         after: Option<&str>,
         limit: u32,
     ) -> Result<(Vec<Job>, Option<String>), Error> {
@@ -117,7 +118,7 @@ impl Jobs {
         let found = self
             .0
             .store
-            .jobs(self.0.caller_name(caller), before, limit + 1)
+            .jobs(self.0.caller_name(caller), filter, before, limit + 1)
             .await;
         let mut jobs = found.map_err(|error| store_problem(&error))?;
         let has_more = jobs.len() > limit as usize;

@@ -15,6 +15,7 @@
 //! | 2 | [`provider`] | one trait, one file per wire format, the built-in model |
 //! | 1 | [`config`] | file, environment and flags to parsed types |
 //! | 1 | [`net`] | the HTTP client, the SSRF guard, upstream SSE framing |
+//! | 1 | [`mcp`] | the Model Context Protocol: tools and resources over the HTTP API |
 //! | 1 | [`telemetry`] | logging and metrics, and every name in them |
 //! | 1 | [`contract`] | JSON bodies of the API: results, problems, job endings |
 //! | 0 | [`types`] | the types of the contract: spec, input, outcome, usage, errors |
@@ -44,6 +45,7 @@ pub mod contract;
 pub mod extraction;
 pub mod http;
 pub mod jobs;
+pub mod mcp;
 pub mod net;
 pub mod provider;
 pub mod schema;

@@ -1,9 +1,10 @@
 //! Entry point: parses the command line, loads the configuration and runs the chosen subcommand.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use extractd::cli::{Command, CommandLine};
 use extractd::config::{Args, Config, Format, Loaded};
 use extractd::{app, cli, telemetry};
 use tokio_util::sync::CancellationToken;
@@ -11,87 +12,52 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Turns text into validated JSON with a language model, over HTTP.
-#[derive(Parser)]
-#[command(name = "extractd", version, about)]
-struct Cli {
-    #[command(flatten)]
-    args: Args,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Start the server (the default)
-    Serve,
-    /// Extract from a file or a folder of texts, through a running server or without one
-    ///
-    /// Results are saved as they arrive: after Ctrl-C, a crash or a lost connection, the same
-    /// command resumes where it stopped. The output is in input order and is written atomically at
-    /// the end. Exit codes: 0 all items succeeded, 1 some items failed, 2 the run failed, 130
-    /// interrupted.
-    Batch(Box<cli::Args>),
-    /// Print the configuration in force, with secrets masked, and the source of each value
-    Config {
-        /// Print a reference of all keys as Markdown instead: environment variable, flag, default,
-        /// description
-        #[arg(long)]
-        reference: bool,
-    },
-    /// Copy the job store to a new file, also while a server uses it
-    Backup {
-        /// File to create
-        file: PathBuf,
-    },
-    /// Print the OpenAPI document
-    Openapi,
-    /// Check that a running server is alive; exits with 0 if it is, else with 1 (for containers)
-    Healthcheck,
-}
-
 /// Stack size of a worker thread in bytes: a valid answer may be nested 128 deep, and validation
 /// recurses.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    match run(CommandLine::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("extractd: {error:#}");
+            report(&error);
             ExitCode::FAILURE
         }
     }
 }
 
-fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
-    if matches!(cli.command, Some(Command::Openapi)) {
-        println!("{:#}", extractd::http::document());
-        return Ok(ExitCode::SUCCESS);
-    }
-    if let Some(Command::Batch(args)) = &cli.command {
-        return batch(args, &cli.args);
-    }
-    if matches!(cli.command, Some(Command::Config { reference: true })) {
-        print!("{}", extractd::config::reference());
-        return Ok(ExitCode::SUCCESS);
-    }
-    let loaded = load(&cli.args, |_| true)?;
-    match cli.command {
-        Some(Command::Config { .. }) => {
-            print!("{}", loaded.print());
-            Ok(ExitCode::SUCCESS)
+fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
+    let args = &line.args;
+    match line.command {
+        None | Some(Command::Serve) => return serve(load(args, |_| true)?),
+        Some(Command::Extract(extract)) => return self::extract(*extract, args),
+        Some(Command::Batch(batch)) => return self::batch(*batch, args),
+        Some(Command::Jobs(jobs)) => {
+            return match reject_server_flags(args, "jobs") {
+                Ok(()) => block_on(async |stop| cli::jobs(jobs, api_key(), stop).await),
+                Err(error) => Ok(not_tried(&error)),
+            };
         }
-        Some(Command::Backup { ref file }) => {
-            app::back_up(&loaded.config, file)?;
-            Ok(ExitCode::SUCCESS)
+        Some(Command::Schemas(schemas)) => {
+            return match reject_server_flags(args, "schemas") {
+                Ok(()) => block_on(async |_| cli::schemas(schemas, api_key()).await),
+                Err(error) => Ok(not_tried(&error)),
+            };
         }
-        Some(Command::Healthcheck) => Ok(app::healthcheck(loaded.config.listen)),
-        _ => serve(loaded),
+        Some(Command::Config { reference: true }) => print!("{}", extractd::config::reference()),
+        Some(Command::Config { .. }) => print!("{}", load(args, |_| true)?.print()),
+        Some(Command::Backup { file }) => app::back_up(&load(args, |_| true)?.config, &file)?,
+        Some(Command::Openapi) => println!("{:#}", extractd::http::document()),
+        Some(Command::Healthcheck) => {
+            return Ok(app::healthcheck(load(args, |_| true)?.config.listen));
+        }
+        Some(Command::Completions { shell }) => cli::print_completions(shell)?,
+        Some(Command::Man { command }) => cli::print_man_page(&command)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Environment variables of the `batch` client, which the server's configuration ignores.
+/// Environment variables of the client commands, which the server's configuration ignores.
 const CLIENT_VARIABLES: [&str; 2] = ["EXTRACTD_SERVER", "EXTRACTD_API_KEY"];
 
 /// Loads the configuration from the file, the environment variables that `is_read` accepts, and the
@@ -141,21 +107,55 @@ fn serve(loaded: Loaded) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn batch(batch: &cli::Args, args: &Args) -> anyhow::Result<ExitCode> {
-    let target = match target_server(batch, args) {
+fn batch(batch: cli::BatchArgs, args: &Args) -> anyhow::Result<ExitCode> {
+    let target = match target_server(batch.server.server.as_deref(), args) {
         Ok(target) => target,
-        Err(error) => {
-            eprintln!("extractd: {error:#}");
-            return Ok(ExitCode::from(2));
-        }
+        Err(error) => return Ok(not_tried(&error)),
     };
-    block_on(async |stop| cli::run(batch.clone(), target, args.model.clone(), stop).await)
+    block_on(async |stop| cli::batch(batch, target, args.model.clone(), stop).await)
 }
 
-/// Returns the server to send the inputs to: the one that `--server` names, or one within this
+fn extract(extract: cli::ExtractArgs, args: &Args) -> anyhow::Result<ExitCode> {
+    let target = match target_server(extract.server.server.as_deref(), args) {
+        Ok(target) => target,
+        Err(error) => return Ok(not_tried(&error)),
+    };
+    block_on(async |stop| cli::extract(extract, target, args.model.clone(), stop).await)
+}
+
+/// Reports the reason for which a command has not begun, and returns its exit code.
+fn not_tried(error: &anyhow::Error) -> ExitCode {
+    report(error);
+    ExitCode::from(2)
+}
+
+/// Reports an error on standard error.
+fn report(error: &anyhow::Error) {
+    let message = format!("{error:#}");
+    eprintln!("extractd: {}", extractd::types::without_os_codes(&message));
+}
+
+/// Returns the key that the client commands send.
+fn api_key() -> Option<String> {
+    let key = std::env::var("EXTRACTD_API_KEY").ok();
+    key.filter(|key| !key.is_empty())
+}
+
+/// Rejects flags that configure a server, for a command that uses a running one.
+fn reject_server_flags(args: &Args, command: &str) -> anyhow::Result<()> {
+    let set = args.given_except(&["--log", "--log-format"]);
+    anyhow::ensure!(
+        set.is_empty(),
+        "{} configures a server: `extractd {command}` uses one that runs",
+        set.join(", ")
+    );
+    Ok(())
+}
+
+/// Returns the server to send the inputs to: the one that `server` names, or one within this
 /// process, which logs only warnings.
-fn target_server(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::TargetServer> {
-    if let Some(url) = batch.server.clone().filter(|url| !url.is_empty()) {
+fn target_server(server: Option<&str>, args: &Args) -> anyhow::Result<cli::TargetServer> {
+    if let Some(url) = server.filter(|url| !url.is_empty()) {
         let set = args.given_except(&["--model", "--log", "--log-format"]);
         anyhow::ensure!(
             set.is_empty(),
@@ -163,10 +163,8 @@ fn target_server(batch: &cli::Args, args: &Args) -> anyhow::Result<cli::TargetSe
             set.join(", ")
         );
         return Ok(cli::TargetServer::Running {
-            url,
-            key: std::env::var("EXTRACTD_API_KEY")
-                .ok()
-                .filter(|key| !key.is_empty()),
+            url: url.to_owned(),
+            key: api_key(),
         });
     }
     let mut args = Args {

@@ -156,6 +156,23 @@ impl Client {
         self.send(Method::POST, url, headers, body.into()).await
     }
 
+    /// Sends a request with a body and any method.
+    ///
+    /// # Cancel safety
+    /// As [`Client::post`].
+    ///
+    /// # Errors
+    /// When no response arrives. A status of 400 or 500 is a response.
+    pub async fn send_body(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Incoming, Error> {
+        self.send(method, url, headers, body.into()).await
+    }
+
     /// Sends a request without a body.
     ///
     /// # Cancel safety

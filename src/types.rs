@@ -3,6 +3,7 @@
 //! The lowest layer: it must not know HTTP, providers, limits or stores.
 
 mod bounded;
+mod choice;
 pub mod clock;
 mod dialect;
 mod error;
@@ -11,6 +12,7 @@ mod extra_body;
 mod fallback;
 mod hex;
 mod input;
+mod json_error;
 mod json_pointer;
 mod json_size;
 mod json_value;
@@ -18,11 +20,13 @@ mod metadata;
 mod outcome;
 mod request;
 mod spec;
+mod suggestion;
 mod trace;
 mod usage;
 mod webhook;
 
 pub use bounded::Bounded;
+pub use choice::Choice;
 pub use dialect::{
     Dialect, EnumRule, Extra, ExtraRule, Limits, LoweredByMode, LoweredSchema, Member, NullPolicy,
     NullRule, ReferenceRule, Strictness, TypeSet, ValueMapping, ValueMappings,
@@ -36,6 +40,7 @@ pub use extra_body::ExtraBody;
 pub use fallback::{FallbackCondition, FallbackOn};
 pub use hex::hexadecimal;
 pub use input::{Content, Input, Item};
+pub use json_error::{MORE_TEXT, missing_field, plain_message, plain_words, without_os_codes};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
 pub use json_size::count_values;
 pub use json_value::json_equal;
@@ -47,6 +52,7 @@ pub use request::request_fields;
 pub use request::{Batch, JobRequest, OnError, Single, SingleStream};
 pub use schema_dialect::{is_of_type, pointer};
 pub use spec::{CacheUse, Example, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text};
+pub use suggestion::{did_you_mean, nearest};
 pub use throttle::{Price, Usd};
 pub use trace::{Span, SpanKind, Trace};
 pub use usage::{ModelUsage, Usage};

@@ -21,6 +21,7 @@ use super::options::Options;
 use super::report::{Aim, Report};
 use super::service::Setup;
 use run::Ended;
+use used::Used;
 
 /// Requests per minute that the provider allows each key.
 pub const REQUESTS_PER_MINUTE: u32 = 600;
@@ -175,44 +176,7 @@ fn tell(scenario: Scenario, ended: &Ended, report: &mut Report) {
         "%",
         aim(Aim::AtMost(1.0)),
     );
-    let used = &ended.used;
-    let while_waiting = used.while_waiting.open.most() * 100.0;
-    report.value(
-        "  quota used while work waited, pauses taken off",
-        while_waiting,
-        "%",
-        aim(Aim::AtLeast(95.0)),
-    );
-    report.value(
-        "    of the requests",
-        used.while_waiting.open.requests * 100.0,
-        "%",
-        Aim::None,
-    );
-    report.value(
-        "    of the tokens",
-        used.while_waiting.open.tokens * 100.0,
-        "%",
-        Aim::None,
-    );
-    report.value(
-        "    with pauses",
-        used.while_waiting.all.most() * 100.0,
-        "%",
-        Aim::None,
-    );
-    report.value(
-        "    from the first call to the last, pauses taken off",
-        used.whole.open.most() * 100.0,
-        "%",
-        Aim::None,
-    );
-    report.value(
-        "    from the first call to the last, with pauses",
-        used.whole.all.most() * 100.0,
-        "%",
-        Aim::None,
-    );
+    tell_usage(&ended.used, aim(Aim::AtLeast(95.0)), report);
     report.value("  tokens a call", ended.tokens_a_call, "", Aim::None);
     report.value("  time", ended.took.as_secs_f64(), "s", Aim::None);
     match ended.idle_after {
@@ -239,4 +203,39 @@ fn tell(scenario: Scenario, ended: &Ended, report: &mut Report) {
         "MiB",
         Aim::None,
     );
+}
+
+/// Reports the shares of the quota that were used.
+fn tell_usage(used: &Used, aim: Aim, report: &mut Report) {
+    let shares = [
+        (
+            "  quota used while work waited, pauses taken off",
+            used.while_waiting.open.most(),
+            aim,
+        ),
+        (
+            "    of the requests",
+            used.while_waiting.open.requests,
+            Aim::None,
+        ),
+        (
+            "    of the tokens",
+            used.while_waiting.open.tokens,
+            Aim::None,
+        ),
+        ("    with pauses", used.while_waiting.all.most(), Aim::None),
+        (
+            "    from the first call to the last, pauses taken off",
+            used.whole.open.most(),
+            Aim::None,
+        ),
+        (
+            "    from the first call to the last, with pauses",
+            used.whole.all.most(),
+            Aim::None,
+        ),
+    ];
+    for (name, share, aim) in shares {
+        report.value(name, share * 100.0, "%", aim);
+    }
 }

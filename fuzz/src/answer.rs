@@ -23,7 +23,7 @@ pub fn answer(data: &[u8]) {
         Value::is_array,
         |_| false,
     ] {
-        match (read(&text, accepts), &strict) {
+        match (parse_answer(&text, accepts), &strict) {
             (Ok(answer), Some(value)) => {
                 assert_eq!(&answer.value, value, "valid JSON is changed");
                 assert!(
@@ -42,7 +42,8 @@ pub fn answer(data: &[u8]) {
         let open = text.trim_end_matches([' ', '\t', '\r', '\n', '}', ']']);
         let closed = text.trim_end().len() - open.len();
         let cut = &text[..open.len() + closed - 1];
-        let none = read(cut, |_| true).expect_err("an answer without its last bracket is taken");
+        let none =
+            parse_answer(cut, |_| true).expect_err("an answer without its last bracket is taken");
         assert!(
             none.truncated,
             "it is said to be broken, and was cut: {none:?}"
@@ -100,7 +101,7 @@ fn coerced(text: &str) {
     }
 }
 
-fn read(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJson> {
+fn parse_answer(text: &str, accepts: impl Fn(&Value) -> bool) -> Result<Answer, NoJson> {
     let asked = Cell::new(0);
     let (answer, bytes) = parse_counted(text, |value| {
         asked.set(asked.get() + 1);

@@ -14,10 +14,10 @@ use extractd::types::{Batch, Code, Error, Item, JobRequest, Single, Spec, field_
 /// query means what the same body means.
 pub fn body(data: &[u8]) {
     let document = plain(data);
-    read::<Single>(data, document.as_ref());
-    read::<Item>(data, document.as_ref());
-    read::<JobRequest>(data, document.as_ref());
-    if let Some(batch) = read::<Batch>(data, document.as_ref())
+    parse_body::<Single>(data, document.as_ref());
+    parse_body::<Item>(data, document.as_ref());
+    parse_body::<JobRequest>(data, document.as_ref());
+    if let Some(batch) = parse_body::<Batch>(data, document.as_ref())
         && let Some(query) = document.as_ref().and_then(as_query)
     {
         let other = readers::batch(&query)
@@ -30,7 +30,7 @@ pub fn body(data: &[u8]) {
     }
 }
 
-fn read<T: DeserializeOwned>(data: &[u8], document: Option<&Value>) -> Option<T> {
+fn parse_body<T: DeserializeOwned>(data: &[u8], document: Option<&Value>) -> Option<T> {
     readers::parse(data)
         .map_err(|error| check(&error, document))
         .ok()

@@ -21,9 +21,9 @@ pub fn lines(data: &[u8]) {
         pieces(body, 1),
         uneven(body, *cut),
     ] {
-        let inputs = read(&pieces, max_line_bytes);
-        let told: Vec<_> = inputs.iter().map(told).collect();
-        assert_eq!(told, expected, "in {} pieces", pieces.len());
+        let inputs = read_inputs(&pieces, max_line_bytes);
+        let text_or_code: Vec<_> = inputs.iter().map(text_or_code).collect();
+        assert_eq!(text_or_code, expected, "in {} pieces", pieces.len());
         for (index, input) in inputs.iter().enumerate() {
             assert_eq!(input.index, index);
             if let Err(error) = &input.content {
@@ -37,7 +37,7 @@ pub fn lines(data: &[u8]) {
 const MARK_BYTES: usize = 3;
 
 /// Returns the text of an input, or its error.
-fn told(input: &Input) -> Result<String, Code> {
+fn text_or_code(input: &Input) -> Result<String, Code> {
     input.content.clone().map_err(|error| error.code)
 }
 
@@ -80,7 +80,7 @@ pub fn uneven(mut body: &[u8], cut: u8) -> Vec<Vec<u8>> {
     pieces
 }
 
-fn read(pieces: &[Vec<u8>], max_line_bytes: usize) -> Vec<Input> {
+fn read_inputs(pieces: &[Vec<u8>], max_line_bytes: usize) -> Vec<Input> {
     let largest = pieces.iter().map(Vec::len).max().unwrap_or_default();
     let mut lines = pin!(readers::lines(pieces, max_line_bytes));
     let mut inputs = Vec::new();

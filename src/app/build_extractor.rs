@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::key_reload::ProviderKeys;
 use super::memory_size;
 use crate::config::{self, Config, ModelName};
-use crate::extraction::{self, Extractor, ModelRoute, Models, ProviderEntry};
+use crate::extraction::{self, Extractor, ModelEndpoint, ModelRoute, Models, ProviderEntry};
 use crate::net;
 use crate::provider::{
-    Anthropic, Gemini, HttpProvider, Ollama, OpenAi, OpenAiResponses, Provider, WireFormat,
+    Anthropic, Gemini, HttpProvider, Ollama, OpenAi, OpenAiResponses, WireFormat,
 };
 use crate::schema::Registry;
 use crate::telemetry::LimitObserver;
@@ -24,19 +25,32 @@ const MAX_CALLS: u32 = 3;
 /// The same maximum for an item of a job, for which no client waits.
 const MAX_JOB_CALLS: u32 = 8;
 
-/// Builds the extractor with the configured providers, limits and models.
+/// Builds the extractor with the configured providers, limits and models, and returns with it the providers whose keys are in
+/// files.
 ///
 /// # Errors
 /// If a provider cannot be set up, or a model is not in this build.
-pub fn build_extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Result<Extractor> {
+pub fn build_extractor(
+    config: &Config,
+    registry: Arc<Registry>,
+) -> anyhow::Result<(Extractor, Vec<ProviderKeys>)> {
     let mut providers = BTreeMap::new();
+    let mut provider_keys = Vec::new();
     let mut pools = Vec::new();
     for (name, provider) in &config.providers {
         let client =
             remote(provider).with_context(|| format!("cannot set up the provider {name}"))?;
+        let pool_id = PoolId(pools.len());
+        provider_keys.extend(provider.key_file.clone().map(|file| ProviderKeys {
+            name: name.clone(),
+            provider: Arc::clone(&client),
+            pool: pool_id,
+            file,
+            count: provider.api_keys.len(),
+        }));
         let entry = ProviderEntry {
             provider: client,
-            pool: PoolId(pools.len()),
+            pool: pool_id,
             call_timeout: provider.call_timeout,
         };
         pools.push(pool(name, provider));
@@ -71,7 +85,8 @@ pub fn build_extractor(config: &Config, registry: Arc<Registry>) -> anyhow::Resu
         has_shared_results: config.has_shared_results,
         has_shared_schemas: config.schemas.shared,
     };
-    Ok(Extractor::new(extraction, models, limits, registry))
+    let extractor = Extractor::new(extraction, models, limits, registry);
+    Ok((extractor, provider_keys))
 }
 
 /// Returns the limits of a provider: one quota per API key, or one for calls without a key.
@@ -98,7 +113,7 @@ const fn rate(rate: config::Rate) -> Rate {
 }
 
 /// Builds a provider that is called over HTTP.
-fn remote(provider: &config::Provider) -> anyhow::Result<Arc<dyn Provider>> {
+fn remote(provider: &config::Provider) -> anyhow::Result<Arc<HttpProvider>> {
     use secrecy::ExposeSecret;
     let base_url =
         net::Url::parse(provider.base_url.as_str()).context("the base URL is invalid")?;
@@ -181,20 +196,14 @@ fn models(
         .iter()
         .map(|(name, model)| {
             let mut endpoint = configured(model)?;
-            if let Some(fields) = model.extra_body.fields() {
-                let checked = endpoint.provider.check_extra_body(fields);
-                checked.map_err(|error| {
-                    anyhow::anyhow!("[models.{name}.extra_body]: {}", error.message)
-                })?;
-            }
-            endpoint.extra_body = model.extra_body.clone();
+            set_extra_body(&mut endpoint, name, model)?;
             Ok((name.clone(), endpoint))
         })
         .collect::<anyhow::Result<_>>()?;
-    let named_route = |name: &ModelName| match name {
-        ModelName::Direct { provider, model } => {
-            route(provider, model, Mode::Auto, ModelLimits::default())
-        }
+    let direct_endpoint =
+        |provider: &str, model: &str| route(provider, model, Mode::Auto, ModelLimits::default());
+    let endpoint = |name: &ModelName| match name {
+        ModelName::Direct { provider, model } => direct_endpoint(provider, model),
         ModelName::Named(name) => firsts
             .get(name)
             .cloned()
@@ -209,7 +218,7 @@ fn models(
         let fallback = model
             .fallback
             .iter()
-            .map(named_route)
+            .map(endpoint)
             .collect::<anyhow::Result<_>>()?;
         named.insert(
             name.clone(),
@@ -221,24 +230,8 @@ fn models(
         );
     }
     let default = match &config.model {
-        None => {
-            let first = route(
-                config::LOCAL,
-                &local_model_name(config),
-                Mode::Auto,
-                ModelLimits::default(),
-            )?;
-            ModelRoute {
-                first,
-                fallback: Vec::new(),
-                fallback_on: FallbackOn::default(),
-            }
-        }
-        Some(direct @ ModelName::Direct { .. }) => ModelRoute {
-            first: named_route(direct)?,
-            fallback: Vec::new(),
-            fallback_on: FallbackOn::default(),
-        },
+        None => without_fallback(direct_endpoint(config::LOCAL, &local_model_name(config))?),
+        Some(direct @ ModelName::Direct { .. }) => without_fallback(endpoint(direct)?),
         Some(ModelName::Named(name)) => named
             .get(name)
             .cloned()
@@ -249,6 +242,30 @@ fn models(
         named,
         providers,
     })
+}
+
+/// Adds the configured fields of a model's requests, if its provider takes them.
+fn set_extra_body(
+    endpoint: &mut ModelEndpoint,
+    name: &str,
+    model: &config::Model,
+) -> anyhow::Result<()> {
+    if let Some(fields) = model.extra_body.fields() {
+        let checked = endpoint.provider.check_extra_body(fields);
+        checked
+            .map_err(|error| anyhow::anyhow!("[models.{name}.extra_body]: {}", error.message))?;
+    }
+    endpoint.extra_body = model.extra_body.clone();
+    Ok(())
+}
+
+/// Returns the route of a model that no other model stands in for.
+fn without_fallback(first: ModelEndpoint) -> ModelRoute {
+    ModelRoute {
+        first,
+        fallback: Vec::new(),
+        fallback_on: FallbackOn::default(),
+    }
 }
 
 /// Default path of the built-in model, where `make model` puts it.

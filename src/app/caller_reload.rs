@@ -4,18 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::reload::watch;
 use crate::config::{self, Config};
 use crate::http::ApiKeys;
 use throttle::{CallerId, Limits, Quota};
-
-/// Interval at which the file is read.
-///
-/// Contents are compared, so that every kind of replacement is noticed (a rename, a switched
-/// volume), also of the key files that it names. A change is applied once two successive reads
-/// agree: a file that is being written may be valid at any line.
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// All callers, or the reason why the file is invalid.
 type ReadResult = Result<Vec<config::Caller>, String>;
@@ -74,37 +67,21 @@ impl Callers {
         *self.ids.entry(name.to_owned()).or_insert(next)
     }
 
-    /// Reloads the callers file when it changes. An invalid file is logged and ignored.
+    /// Reloads the callers file, and the key files that it names, when one of them changes. An invalid file is logged and ignored.
     pub async fn watch(mut self, path: PathBuf) {
-        let mut tick = tokio::time::interval(POLL_INTERVAL);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // The callers that were read at the start are not kept, so the first two reads repeat them.
-        let (mut applied, mut previous) = (None, None);
-        loop {
-            tick.tick().await;
-            let (file, own) = (path.clone(), Arc::clone(&self.own));
-            let Ok(read) = tokio::task::spawn_blocking(move || read_callers(&file, &own)).await
-            else {
-                continue;
-            };
-            if applied.as_ref() == Some(&read) || previous.as_ref() != Some(&read) {
-                previous = Some(read);
-                continue;
-            }
-            match self.check(&read) {
-                Ok(callers) => {
-                    let is_first = applied.is_none();
-                    self.set(callers);
-                    if !is_first {
-                        tracing::info!(path = %path.display(), callers = callers.len(), "the callers file was reloaded");
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(path = %path.display(), error, "the callers file is invalid; the previous callers stay in force until it is corrected");
+        let (file, own) = (path.clone(), Arc::clone(&self.own));
+        watch(move || read_callers(&file, &own), |read, is_first| match self.check(read) {
+            Ok(callers) => {
+                self.set(callers);
+                if !is_first {
+                    tracing::info!(path = %path.display(), callers = callers.len(), "the callers file was reloaded");
                 }
             }
-            applied = Some(read);
-        }
+            Err(error) => {
+                tracing::error!(path = %path.display(), error, "the callers file is invalid; the previous callers stay in force until it is corrected");
+            }
+        })
+        .await;
     }
 
     /// Rejects an invalid file, and one without callers if there have been callers.

@@ -14,6 +14,8 @@ use crate::net::{self, Incoming, Url, retry_after};
 
 /// Media type of inputs and results.
 pub const NDJSON: &str = "application/x-ndjson";
+/// Media type of all other bodies.
+pub const JSON: &str = "application/json";
 /// Maximum number of consecutive failures of a request.
 const MAX_FAILURES: u32 = 5;
 /// Backoff after the first failure; it doubles each time.
@@ -88,6 +90,16 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Returns the error of a command that sends a request only once.
+    pub fn into_error(self, url: &Url) -> anyhow::Error {
+        match self {
+            Self::Permanent(rejection) => rejection.into(),
+            Self::Temporary { message, .. } => anyhow!("{url}: {message}"),
+        }
+    }
+}
+
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Permanent(Rejection(format!("{error:#}")))
@@ -96,10 +108,16 @@ impl From<anyhow::Error> for Failure {
 
 impl From<net::Error> for Failure {
     fn from(error: net::Error) -> Self {
+        let is_reached = !matches!(error, net::Error::Connect(_));
+        let advice = if is_reached {
+            ""
+        } else {
+            "; check that the server runs (`extractd serve`), and that --server has its address"
+        };
         Self::Temporary {
-            message: error.to_string(),
+            message: format!("{error}{advice}"),
             retry_after: None,
-            is_reached: !matches!(error, net::Error::Connect(_)),
+            is_reached,
         }
     }
 }
@@ -115,16 +133,39 @@ impl ServerHandle {
         path: &str,
         accept: &'static str,
     ) -> Result<Incoming, Failure> {
+        let mut headers = self.headers()?;
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+        let url = self.url_of(path);
+        let incoming = self.client.request(method, &url, headers).await?;
+        expect_success(incoming, self).await
+    }
+
+    /// Sends a request with a JSON body, and returns the response whatever its status.
+    ///
+    /// # Errors
+    /// If no response arrives.
+    pub async fn send_json(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<Incoming, Failure> {
+        let mut headers = self.headers()?;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+        let url = self.url_of(path);
+        let sent = self.client.send_body(method, &url, headers, body.into());
+        Ok(sent.await?)
+    }
+
+    /// Returns the URL of a path of the API, which may have a query.
+    fn url_of(&self, path: &str) -> Url {
         let mut url = self.url.clone();
         let (path, query) = path
             .split_once('?')
             .map_or((path, None), |(path, query)| (path, Some(query)));
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
         url.set_query(query);
-        let mut headers = self.headers()?;
-        headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-        let incoming = self.client.request(method, &url, headers).await?;
-        expect_success(incoming, &self.url).await
+        url
     }
 
     /// Sends inputs as NDJSON.
@@ -143,7 +184,7 @@ impl ServerHandle {
         let key = HeaderValue::try_from(idempotency_key).context("the key is no header value")?;
         headers.insert(IDEMPOTENCY_KEY, key);
         let incoming = self.client.upload(url, headers, body).await?;
-        expect_success(incoming, &self.url).await
+        expect_success(incoming, self).await
     }
 
     /// Returns the headers of every request.
@@ -164,8 +205,12 @@ impl ServerHandle {
 /// Returns the response if its status is a success.
 ///
 /// # Errors
-/// The failure that the response describes; its message names the flags of invalid fields.
-async fn expect_success(incoming: Incoming, url: &Url) -> Result<Incoming, Failure> {
+/// The failure that the response describes; its message names the invalid fields.
+pub async fn expect_success(
+    incoming: Incoming,
+    server: &ServerHandle,
+) -> Result<Incoming, Failure> {
+    let url = &server.url;
     if incoming.status.is_success() {
         return Ok(incoming);
     }
@@ -192,7 +237,7 @@ async fn expect_success(incoming: Incoming, url: &Url) -> Result<Incoming, Failu
         });
     }
     Err(Failure::Permanent(Rejection(match problem {
-        Ok(problem) => rejection(&problem, &message),
+        Ok(problem) => rejection(&problem, &message, server.field_names),
         Err(_) => format!("{message}; check that it is an extractd server"),
     })))
 }

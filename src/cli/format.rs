@@ -21,6 +21,48 @@ pub enum OutputFormat {
     Ndjson,
     /// An array of results
     Json,
-    /// Columns index, id, status and error, then one for each field of the results
+    /// Columns index, id, status and error, those of the input, then one for each field of the results
     Csv,
+}
+
+/// Parses a number of things, of which there must be one.
+///
+/// # Errors
+/// If it is no whole number of at least 1.
+pub fn parse_count(text: &str) -> Result<u64, String> {
+    let count = text.parse().ok().filter(|count| *count >= 1);
+    count.ok_or_else(|| "expected a whole number of at least 1".to_owned())
+}
+
+/// Parses the value of `--delimiter`.
+///
+/// # Errors
+/// If it is not one ASCII character, or its name.
+pub fn parse_delimiter(text: &str) -> Result<char, String> {
+    let named = match text {
+        "\\t" | "tab" => Some('\t'),
+        "comma" => Some(','),
+        "semicolon" => Some(';'),
+        _ => None,
+    };
+    let mut chars = text.chars();
+    named
+        .or_else(|| chars.next().filter(|_| chars.next().is_none()))
+        .filter(|c| c.is_ascii() && !matches!(c, '"' | '\n' | '\r'))
+        .ok_or_else(|| "expected one ASCII character, or `tab`".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delimiter_may_be_named() {
+        assert_eq!(parse_delimiter("tab"), Ok('\t'));
+        assert_eq!(parse_delimiter("\\t"), Ok('\t'));
+        assert_eq!(parse_delimiter(";"), Ok(';'));
+        for text in ["", ";;", "ä", "\"", "\n"] {
+            assert!(parse_delimiter(text).is_err(), "{text}");
+        }
+    }
 }

@@ -9,14 +9,13 @@ use anyhow::bail;
 use bytes::Bytes;
 use http_body::Frame;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::interrupt::{self, Interrupted};
-use super::source::Source;
+use super::source::{Source, Surroundings};
 
 /// Approximate size of a chunk of an upload, in bytes.
 const CHUNK_BYTES: usize = 16 * 1024;
@@ -49,8 +48,8 @@ pub struct Segment {
 pub struct Scan {
     /// All inputs.
     pub inputs: Prefix,
-    /// Fields of the spec that a JSON file holds beside `inputs`.
-    pub spec_fields: Map<String, Value>,
+    /// Parts of the source beside its inputs.
+    pub surroundings: Surroundings,
 }
 
 /// Digest of the inputs read so far.
@@ -88,7 +87,7 @@ pub fn scan(
         count: 0,
         digest: Sha256::new(),
     };
-    let spec_fields = source.read(&mut |json| {
+    let surroundings = source.read_inputs(&mut |json| {
         interrupt::check(stop)?;
         reader.digest.update(json);
         // No input contains a line break.
@@ -116,7 +115,7 @@ pub fn scan(
     }
     Ok(Scan {
         inputs: reader.prefix(),
-        spec_fields,
+        surroundings,
     })
 }
 
@@ -191,7 +190,7 @@ pub fn spawn_reader(read: impl FnOnce() + Send + 'static) -> io::Result<()> {
 #[derive(Debug)]
 pub struct StandardInput {
     lines: mpsc::Receiver<(String, Reader)>,
-    end: oneshot::Receiver<anyhow::Result<()>>,
+    end: oneshot::Receiver<anyhow::Result<Surroundings>>,
 }
 
 impl StandardInput {
@@ -211,7 +210,7 @@ impl StandardInput {
                 let line = (json.to_owned(), reader.clone());
                 sender.blocking_send(line).map_err(|_| Interrupted.into())
             });
-            drop(ended.send(read.and_then(|scan| reject_spec_fields(&scan))));
+            drop(ended.send(read.and_then(reject_spec_fields)));
         })?;
         Ok(Self { lines, end })
     }
@@ -236,25 +235,22 @@ impl StandardInput {
         Some((body.into(), line.1.prefix()))
     }
 
-    /// Returns the result of reading to the end.
+    /// Waits until all is read.
     ///
     /// # Errors
     /// As [`scan`]; if there are fields of the spec beside the inputs.
-    pub async fn end(self) -> anyhow::Result<()> {
+    pub async fn end(self) -> anyhow::Result<Surroundings> {
         self.end.await?
     }
 }
 
 /// Rejects fields of the spec on standard input: its inputs are being sent before the fields after them are read.
-fn reject_spec_fields(scan: &Scan) -> anyhow::Result<()> {
-    if scan.spec_fields.is_empty() {
-        return Ok(());
+fn reject_spec_fields(scan: Scan) -> anyhow::Result<Surroundings> {
+    let fields = &scan.surroundings.spec_fields;
+    if fields.is_empty() {
+        return Ok(scan.surroundings);
     }
-    let names: Vec<_> = scan
-        .spec_fields
-        .keys()
-        .map(|name| format!("`{name}`"))
-        .collect();
+    let names: Vec<_> = fields.keys().map(|name| format!("`{name}`")).collect();
     bail!(
         "standard input has {} beside `inputs`: use flags instead, or read from a file",
         names.join(", ")

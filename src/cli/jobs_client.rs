@@ -11,17 +11,17 @@ use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::api::{Failure, NDJSON};
+use super::api::{Failure, JSON, NDJSON};
 use super::inputs::Upload;
 use super::interrupt::Interrupted;
 use super::job::Job;
 use super::progress::{JobProgress, Progress};
 use super::target_server::ServerHandle;
 use crate::net::{Framing, Incoming, Url};
+use crate::types::plain_message;
 
 /// Time for requests on the way out, which are not repeated.
 const LAST_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-const JSON: &str = "application/json";
 /// Status of the response if no event follows.
 const NO_CONTENT: u16 = 204;
 const EVENTS: &str = "text/event-stream";
@@ -287,7 +287,8 @@ async fn parse_job(incoming: Incoming) -> Result<Job, Failure> {
     let body = incoming.whole().await?.body;
     serde_json::from_slice(&body).map_err(|error| {
         anyhow!(
-            "the response is no job: {error}; check that it is an extractd server of this version"
+            "the response is no job: {}; check that it is an extractd server of this version",
+            plain_message(&error)
         )
         .into()
     })

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::args::Args;
+use super::batch_args::Args;
 use super::format::OutputFormat;
 use super::results::Results;
 use super::source::Source;
+pub use table::KnownColumns;
 
 /// Destination of the output, and the folder of the run.
 #[derive(Debug, Clone)]
@@ -32,12 +33,8 @@ impl Target {
         if args.html.is_some() && source.is_stdin() {
             bail!("--html reads the inputs a second time; save standard input to a file first");
         }
-        let path = args.output.clone().filter(|path| path != Path::new("-"));
-        let format = match (args.output_format, &path) {
-            (Some(format), _) => format,
-            (None, Some(path)) => format_of(path)?,
-            (None, None) => OutputFormat::Ndjson,
-        };
+        let Self { path, format, .. } =
+            Self::without_folder(args.output.clone(), args.output_format)?;
         let folder = match (&args.checkpoint, &path) {
             (Some(folder), _) => Some(folder.clone()),
             (None, Some(path)) => Some(with_suffix(path, "partial")),
@@ -59,6 +56,27 @@ impl Target {
         })
     }
 
+    /// Determines the path and format of an output that needs no folder.
+    ///
+    /// # Errors
+    /// If the format cannot be derived from the arguments.
+    pub fn without_folder(
+        output: Option<PathBuf>,
+        format: Option<OutputFormat>,
+    ) -> anyhow::Result<Self> {
+        let path = output.filter(|path| path != Path::new("-"));
+        let format = match (format, &path) {
+            (Some(format), _) => format,
+            (None, Some(path)) => format_of(path)?,
+            (None, None) => OutputFormat::Ndjson,
+        };
+        Ok(Self {
+            path,
+            format,
+            folder: None,
+        })
+    }
+
     /// Returns the output's name for messages.
     pub fn name(&self) -> String {
         self.path.as_ref().map_or_else(
@@ -68,18 +86,18 @@ impl Target {
     }
 
     /// Writes the output to a temporary file and renames it, so that an existing output is always
-    /// complete. `properties` are the first columns of a table.
+    /// complete.
     ///
     /// # Errors
     /// If the output cannot be written, the results cannot be read, or the run is interrupted.
     pub async fn write(
         &self,
         results: &mut Results<'_, '_>,
-        properties: &[String],
+        columns: &KnownColumns,
     ) -> anyhow::Result<()> {
         let Some(path) = &self.path else {
             let mut out = BufWriter::new(std::io::stdout());
-            self.write_to(results, properties, &mut out)
+            self.write_to(results, columns, &mut out)
                 .await
                 .context("cannot write to standard output")?;
             return out.flush().context("cannot write to standard output");
@@ -87,7 +105,7 @@ impl Target {
         let temporary = with_suffix(path, "new");
         let write = async {
             let mut out = BufWriter::new(File::create(&temporary)?);
-            self.write_to(results, properties, &mut out).await?;
+            self.write_to(results, columns, &mut out).await?;
             out.into_inner()?.sync_all()?;
             anyhow::Ok(std::fs::rename(&temporary, path)?)
         };
@@ -125,11 +143,11 @@ impl Target {
     async fn write_to(
         &self,
         results: &mut Results<'_, '_>,
-        properties: &[String],
+        columns: &KnownColumns,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
         if self.format == OutputFormat::Csv {
-            return table::write(results, properties, out).await;
+            return table::write(results, columns, out).await;
         }
         let (open, delimiter, close) = if self.format == OutputFormat::Json {
             ("[", ",\n", "]\n")

@@ -49,6 +49,18 @@ pub struct RecordedJob {
     pub inputs: Segment,
 }
 
+impl RecordedJob {
+    /// Returns a job whose inputs are all inputs.
+    pub const fn whole(id: String, count: u64) -> Self {
+        let digest = String::new();
+        let end = Prefix { count, digest };
+        Self {
+            id,
+            inputs: Segment { first: 0, end },
+        }
+    }
+}
+
 /// Record of a run. Without a folder it is lost with the process.
 #[derive(Debug, Default)]
 pub struct RunRecord {

@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 
-use super::args::Args;
+use super::batch_args::Args;
 use super::format::InputFormat;
-use input::OnInput;
+use super::utf8::Utf8Reader;
+use input::{LimitReached, OnInput};
+use table::TextChoice;
 
 /// Source of the inputs and its format.
 #[derive(Debug, Clone)]
@@ -23,25 +25,42 @@ pub struct Source {
     path: PathBuf,
     format: InputFormat,
     columns: table::Columns,
+    /// Maximum number of inputs that are read.
+    limit: Option<u64>,
+}
+
+/// Parts of a source beside its inputs.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// Fields of the spec that a JSON file holds beside `inputs`.
+    pub spec_fields: Map<String, Value>,
+    /// Names of the columns of a table, which come back as metadata of the results.
+    pub columns: Vec<String>,
 }
 
 impl Source {
     /// Determines the source and its format.
     ///
     /// # Errors
-    /// If the file is missing, or its format cannot be derived from its name.
+    /// If the file is missing, its format cannot be derived from its name, or a flag does not go with the format.
     pub fn new(args: &Args) -> anyhow::Result<Self> {
         let path = args.file.clone();
         let is_tabbed = path.extension().is_some_and(|ending| ending == "tsv");
         let columns = table::Columns {
-            text: args.text_column.clone(),
+            text: match (&args.template, args.text_column.as_slice()) {
+                (Some(template), _) => TextChoice::Template(template.clone()),
+                (None, []) => TextChoice::Usual,
+                (None, names) => TextChoice::Columns(names.to_vec()),
+            },
             id: args.id_column.clone(),
-            delimiter: args.delimiter.unwrap_or(if is_tabbed { '\t' } else { ',' }),
+            delimiter: args.delimiter.or_else(|| is_tabbed.then_some('\t')),
+            are_kept: !args.drop_columns,
         };
         let mut source = Self {
             path,
             format: InputFormat::Ndjson,
             columns,
+            limit: args.limit,
         };
         if !source.is_stdin() {
             source
@@ -53,6 +72,14 @@ impl Source {
             Some(format) => format,
             None => source.format_of_name()?,
         };
+        let table_flags = args.table_flags();
+        if source.format != InputFormat::Csv && !table_flags.is_empty() {
+            bail!(
+                "{} is for tables, and {} is none; if it is CSV, add --input-format csv",
+                table_flags.join(", "),
+                source.name()
+            );
+        }
         Ok(source)
     }
 
@@ -94,24 +121,53 @@ impl Source {
         &self.path
     }
 
-    /// Passes each input to `on_input`, in order. Returns the fields that a JSON file holds beside
-    /// `inputs`.
+    /// Passes each input to `on_input`, in order, up to the limit.
     ///
     /// # Errors
     /// At the first invalid input, naming its line; errors of `on_input`.
-    pub fn read(&self, on_input: &mut OnInput) -> anyhow::Result<Map<String, Value>> {
-        let name = self.name();
-        match self.format {
-            InputFormat::Ndjson => ndjson::read(self.open()?, &name, on_input)?,
-            InputFormat::Json => return json::read(self.open()?, &name, on_input),
-            InputFormat::Csv => table::read(self.open()?, &name, &self.columns, on_input)?,
-            InputFormat::Folder => folder::read(&self.path, on_input)?,
+    pub fn read_inputs(&self, on_input: &mut OnInput) -> anyhow::Result<Surroundings> {
+        let Some(limit) = self.limit else {
+            return self.read_all(on_input);
+        };
+        // The fields of a JSON file may follow the inputs.
+        let reads_on = self.format == InputFormat::Json && !self.is_stdin();
+        let mut count = 0;
+        let read = self.read_all(&mut |json| {
+            count += 1;
+            if count <= limit {
+                on_input(json)?;
+            }
+            if count >= limit && !reads_on {
+                return Err(LimitReached.into());
+            }
+            Ok(())
+        });
+        match read {
+            Err(error) if error.is::<LimitReached>() => Ok(Surroundings::default()),
+            read => read,
         }
-        Ok(Map::new())
+    }
+
+    /// Passes each input to `on_input`, in order.
+    fn read_all(&self, on_input: &mut OnInput) -> anyhow::Result<Surroundings> {
+        let name = self.name();
+        let mut surroundings = Surroundings::default();
+        match self.format {
+            InputFormat::Ndjson => ndjson::read_ndjson(self.open()?, &name, on_input)?,
+            InputFormat::Json => {
+                surroundings.spec_fields = json::read_json(self.open()?, &name, on_input)?;
+            }
+            InputFormat::Csv => {
+                surroundings.columns =
+                    table::read_csv(self.open()?, &name, &self.columns, on_input)?;
+            }
+            InputFormat::Folder => folder::read_folder(&self.path, on_input)?,
+        }
+        Ok(surroundings)
     }
 
     /// Opens the file or standard input.
-    fn open(&self) -> anyhow::Result<BufReader<Box<dyn Read>>> {
+    fn open(&self) -> anyhow::Result<BufReader<Utf8Reader<Box<dyn Read>>>> {
         const BUFFER_BYTES: usize = 256 * 1024;
         let reader: Box<dyn Read> = if self.is_stdin() {
             Box::new(std::io::stdin())
@@ -121,6 +177,9 @@ impl Source {
                     .with_context(|| format!("cannot read {}", self.path.display()))?,
             )
         };
-        Ok(BufReader::with_capacity(BUFFER_BYTES, reader))
+        Ok(BufReader::with_capacity(
+            BUFFER_BYTES,
+            Utf8Reader::new(reader),
+        ))
     }
 }

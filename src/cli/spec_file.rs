@@ -1,14 +1,15 @@
 //! Spec of a run, from flags and files, as the query of a request.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::args;
+use super::compact_json::compact;
+use super::spec_args::SpecArgs;
+use super::utf8::text_file;
 use crate::net::Url;
 use crate::types::field_is_text;
 
@@ -16,19 +17,24 @@ use crate::types::field_is_text;
 /// crate `http`), path included.
 const MAX_QUERY_BYTES: usize = 64_000;
 
+/// Fields that a single extraction does not have.
+const BATCH_FIELDS: [&str; 2] = ["concurrency", "on_error"];
+
 /// Fields of the spec by their names in the API, encoded for a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec(BTreeMap<String, String>);
 
 impl Spec {
-    /// Merges the flags over the fields that a JSON file holds beside its inputs.
+    /// Merges the flags over the fields that a JSON file holds beside its inputs. `more` are fields with flags of the command's
+    /// own.
     ///
     /// # Errors
     /// If a file that a flag names cannot be read or is not JSON, or if there is no schema.
     pub fn new(
-        flags: &args::Spec,
+        flags: &SpecArgs,
         model: Option<&str>,
         file_fields: &Map<String, Value>,
+        more: &[(&'static str, Option<&str>)],
     ) -> anyhow::Result<Self> {
         let mut fields: BTreeMap<_, _> = file_fields
             .iter()
@@ -48,13 +54,12 @@ impl Spec {
             ("coerce", flags.coerce.as_deref()),
             ("grounding", flags.grounding.as_deref()),
             ("on_failure", flags.on_failure.as_deref()),
-            ("on_error", flags.on_error.as_deref()),
-            ("concurrency", flags.concurrency.as_deref()),
         ];
         fields.extend(
             plain
-                .into_iter()
-                .filter_map(|(name, text)| Some((name.to_owned(), text?.to_owned()))),
+                .iter()
+                .chain(more)
+                .filter_map(|(name, text)| Some(((*name).to_owned(), (*text)?.to_owned()))),
         );
         if let Some(text) = &flags.instructions {
             fields.insert("instructions".to_owned(), instructions(text)?);
@@ -110,6 +115,28 @@ impl Spec {
         Ok(url)
     }
 
+    /// Returns the body of a single extraction from this text.
+    pub fn body(&self, text: &str, dry_run: bool) -> String {
+        let mut body: Map<String, Value> = Map::new();
+        body.insert("input".to_owned(), text.into());
+        if dry_run {
+            body.insert("dry_run".to_owned(), true.into());
+        }
+        let fields = self
+            .0
+            .iter()
+            .filter(|(name, _)| !BATCH_FIELDS.contains(&name.as_str()));
+        let fields = fields.map(|(name, text)| (name.as_str(), field_value(name, text)));
+        let own = body
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_string()));
+        let members: Vec<_> = own
+            .chain(fields)
+            .map(|(name, value)| format!("{}:{value}", Value::from(name)))
+            .collect();
+        format!("{{{}}}", members.join(","))
+    }
+
     /// Returns a hash of each field, which shows whether it has changed since an earlier run.
     pub fn fingerprint(&self) -> BTreeMap<String, String> {
         let hash = |text: &String| {
@@ -138,6 +165,16 @@ impl Spec {
     }
 }
 
+/// Returns a field as JSON. A value that is none is a string, which the server rejects by its name.
+fn field_value(name: &str, text: &str) -> String {
+    let is_text = field_is_text(name) || (name == "schema" && !text.starts_with('{'));
+    if is_text || serde_json::from_str::<&serde_json::value::RawValue>(text).is_err() {
+        Value::from(text).to_string()
+    } else {
+        text.to_owned()
+    }
+}
+
 /// Encodes a field of a JSON file for the query.
 fn encode(name: &str, value: &Value) -> String {
     match value {
@@ -149,9 +186,7 @@ fn encode(name: &str, value: &Value) -> String {
 /// Returns the instructions; `@FILE` reads them from a file.
 fn instructions(text: &str) -> anyhow::Result<String> {
     match text.strip_prefix('@') {
-        Some(path) => {
-            fs::read_to_string(path).with_context(|| format!("--instructions: cannot read {path}"))
-        }
+        Some(path) => text_file(Path::new(path)).context("--instructions"),
         None => Ok(text.to_owned()),
     }
 }
@@ -161,7 +196,7 @@ fn instructions(text: &str) -> anyhow::Result<String> {
 fn schema(text: &str) -> anyhow::Result<String> {
     let trimmed = text.trim_start();
     if trimmed.starts_with('{') {
-        compact(trimmed).context("this is not JSON")
+        compact(trimmed).context("the inline schema is not JSON")
     } else if text.starts_with('@') || text.contains(['/', '.']) {
         json_file(Path::new(text.trim_start_matches('@')))
     } else {
@@ -171,24 +206,8 @@ fn schema(text: &str) -> anyhow::Result<String> {
 
 /// Reads a JSON file.
 fn json_file(path: &Path) -> anyhow::Result<String> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    compact(text.trim_start_matches('\u{feff}'))
-        .with_context(|| format!("{} is not JSON", path.display()))
-}
-
-/// Removes the white space between JSON tokens; numbers keep their spelling.
-pub fn compact(json: &str) -> Result<String, serde_json::Error> {
-    serde_json::from_str::<&serde_json::value::RawValue>(json)?;
-    let (mut inside, mut escaped) = (false, false);
-    let keep = |c: &char| {
-        let closes = inside && !escaped && *c == '"';
-        let keep = inside || !c.is_ascii_whitespace();
-        escaped = inside && !escaped && *c == '\\';
-        inside = if inside { !closes } else { *c == '"' };
-        keep
-    };
-    Ok(json.chars().filter(keep).collect())
+    let text = text_file(path)?;
+    compact(&text).with_context(|| format!("{} is not JSON", path.display()))
 }
 
 #[cfg(test)]
@@ -196,21 +215,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_white_space_between_tokens_is_removed() {
-        let json = "{ \"a b\" : [1.50 , \"x \\\" y\\\\\" ,\n\t\"\" ] }\n";
-        assert_eq!(compact(json).unwrap(), r#"{"a b":[1.50,"x \" y\\",""]}"#);
-        assert!(compact("{").is_err());
-    }
-
-    #[test]
     fn flags_override_the_fields_of_the_file() {
         let file_fields = serde_json::json!({"schema": {"type": "object"}, "seed": 3, "mode": "text", "stream": true});
-        let flags = args::Spec {
+        let flags = SpecArgs {
             mode: Some("tools".to_owned()),
-            concurrency: Some("4".to_owned()),
-            ..args::Spec::default()
+            ..SpecArgs::default()
         };
-        let spec = Spec::new(&flags, Some("a/b"), file_fields.as_object().unwrap()).unwrap();
+        let more = [("concurrency", Some("4")), ("on_error", None)];
+        let fields = file_fields.as_object().unwrap();
+        let spec = Spec::new(&flags, Some("a/b"), fields, &more).unwrap();
         let url = spec.url(&Url::parse("http://h:1/base/").unwrap()).unwrap();
         assert_eq!(
             url.as_str(),

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::problem::FieldNames;
 use crate::app;
 use crate::config::{Caller, Config, Origin, Quota};
 use crate::net::{Client, Options, Proxy, Url};
@@ -33,15 +34,37 @@ pub struct ServerHandle {
     pub url: Url,
     pub key: Option<String>,
     pub client: Client,
+    /// Names of invalid fields in the messages of rejected requests.
+    pub field_names: FieldNames,
     /// Shutdown token and task of the server within this process.
     in_process: Option<(CancellationToken, JoinHandle<()>)>,
+}
+
+impl TargetServer {
+    /// Returns true for a server that runs already.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
+
+    /// Prepares the client of a running server, or starts one within this process, whose job store is in `folder`, or
+    /// temporary.
+    ///
+    /// # Errors
+    /// If the URL is invalid, or the server cannot be started.
+    pub async fn reach(self, folder: Option<&Path>) -> anyhow::Result<ServerHandle> {
+        match self {
+            Self::Running { url, key } => connect(&url, key),
+            Self::InProcess(config) => start(*config, folder).await,
+        }
+    }
 }
 
 /// Prepares the client of a running server.
 ///
 /// # Errors
 /// If the URL is invalid.
-pub fn connect(url: &str, key: Option<String>) -> anyhow::Result<ServerHandle> {
+fn connect(url: &str, key: Option<String>) -> anyhow::Result<ServerHandle> {
     let url = parse_url(url)?;
     let proxy = if is_loopback(&url) {
         Proxy::Never
@@ -52,6 +75,7 @@ pub fn connect(url: &str, key: Option<String>) -> anyhow::Result<ServerHandle> {
         url,
         key,
         client: client(proxy)?,
+        field_names: FieldNames::Flags,
         in_process: None,
     })
 }
@@ -99,7 +123,7 @@ fn client(proxy: Proxy) -> anyhow::Result<Client> {
     clippy::disallowed_methods,
     reason = "the handle is awaited by `shut_down`"
 )]
-pub async fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<ServerHandle> {
+async fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<ServerHandle> {
     use sha2::{Digest, Sha256};
     // A random key keeps other processes of this machine out.
     let key = format!(
@@ -130,6 +154,7 @@ pub async fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<
         url,
         key: Some(key),
         client: client(Proxy::Never)?,
+        field_names: FieldNames::Flags,
         in_process: Some((stop, running)),
     })
 }

@@ -21,7 +21,7 @@ pub struct Cache {
 impl Cache {
     /// Reads the section. Returns the cache, `None` if there is none, and `shared`: whether callers
     /// share results.
-    pub(super) fn read(mut section: Section<'_>) -> Result<(Option<Self>, bool), Error> {
+    pub(super) fn from_section(mut section: Section<'_>) -> Result<(Option<Self>, bool), Error> {
         let is_shared = section.get("shared", false, boolean)?;
         let ttl_set = section.origin_of("ttl_ms");
         let ttl = millis(1000..=2_592_000_000);

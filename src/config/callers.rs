@@ -146,7 +146,7 @@ pub(super) fn from_file(
 fn parse(reader: &Reader<'_>, path: &Path, text: &str) -> Result<Vec<Caller>, Error> {
     let settings = file::parse(&path.to_string_lossy(), text)?;
     let mut root = Section::callers_file(reader, settings);
-    let callers = read(root.children("callers")?)?;
+    let callers = from_sections(root.children("callers")?)?;
     root.finish()?;
     Ok(callers)
 }
@@ -176,15 +176,15 @@ pub(super) fn from_api_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Err
 }
 
 /// Reads all `[callers.NAME]` tables.
-pub(super) fn read(sections: Vec<(String, Section<'_>)>) -> Result<Vec<Caller>, Error> {
+pub(super) fn from_sections(sections: Vec<(String, Section<'_>)>) -> Result<Vec<Caller>, Error> {
     sections
         .into_iter()
-        .map(|(name, section)| Caller::read(name, section))
+        .map(|(name, section)| Caller::from_section(name, section))
         .collect()
 }
 
 impl Caller {
-    fn read(name: String, mut section: Section<'_>) -> Result<Self, Error> {
+    fn from_section(name: String, mut section: Section<'_>) -> Result<Self, Error> {
         let origin = section.origin.clone();
         let refuse = |header: &str, why: &str| Err(Error::new(&origin, format!("[{header}]{why}")));
         if !is_name(&name) {
@@ -197,7 +197,7 @@ impl Caller {
                 " has no key; set one of `key`, `key_env`, `key_file` and `key_sha256`",
             );
         };
-        let quota = Quota::read(&mut section)?;
+        let quota = Quota::from_section(&mut section)?;
         section.finish()?;
         Ok(Self {
             owner: name.clone(),
@@ -210,7 +210,7 @@ impl Caller {
 }
 
 impl Quota {
-    fn read(section: &mut Section<'_>) -> Result<Self, Error> {
+    fn from_section(section: &mut Section<'_>) -> Result<Self, Error> {
         Ok(Self {
             requests_per_minute: section.find("requests_per_minute", requests_per_minute)?,
             tokens_per_minute: section.find("tokens_per_minute", tokens_per_minute)?,

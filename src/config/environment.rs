@@ -1,9 +1,10 @@
 //! Environment variables: the key that each one sets, and unknown `EXTRACTD_…` variables.
 
 use super::{
-    error::{Error, nearest},
+    error::Error,
     setting::{Environment, Origin},
 };
+use crate::types::nearest;
 
 /// Environment variables with the keys that they set. Lists are comma-separated; `providers.*` is
 /// the default model's provider.

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Reads all fields.
-pub(super) fn read(mut section: Section<'_>) -> Result<ExtraBody, Error> {
+pub(super) fn from_section(mut section: Section<'_>) -> Result<ExtraBody, Error> {
     let mut fields = Map::new();
     for (name, setting) in section.take_all() {
         let field = section.parse(&name, &setting, |setting| {

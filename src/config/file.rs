@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Reads and parses a file; `named` is the source of its path.
-pub(super) fn read(
+pub(super) fn read_and_parse(
     path: &str,
     named: &Origin,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
@@ -80,9 +80,23 @@ impl Source<'_> {
     /// Returns the parser's message without the excerpt of the file, which may contain a secret.
     fn error(&self, error: &toml::de::Error) -> Error {
         let offset = error.span().map_or(0, |span| span.start);
+        let message = error.message().replace('\n', ", ");
+        let is_bare = [
+            "string values must be quoted",
+            "invalid float",
+            "invalid integer",
+            "invalid boolean",
+        ]
+        .iter()
+        .any(|begin| message.starts_with(begin));
+        let advice = if is_bare {
+            "; write a text in double quotes"
+        } else {
+            ""
+        };
         Error::new(
             &self.origin(offset),
-            format!("not valid TOML: {}", error.message().replace('\n', ", ")),
+            format!("not valid TOML: {message}{advice}"),
         )
     }
 
@@ -129,7 +143,7 @@ mod tests {
             ),
             (
                 "api_key = sk-secret",
-                "f.toml:1:11: not valid TOML: string values must be quoted, expected literal string",
+                "f.toml:1:11: not valid TOML: string values must be quoted, expected literal string; write a text in double quotes",
             ),
             (
                 "[a]\nb = 1\nb = 2",

@@ -8,7 +8,9 @@ use secrecy::SecretString;
 use super::{error::Error, mask, parsers::Parsed, section::Section, setting::Setting};
 
 /// Reads all headers; their names are converted to lower case.
-pub(super) fn read(mut section: Section<'_>) -> Result<BTreeMap<String, SecretString>, Error> {
+pub(super) fn from_section(
+    mut section: Section<'_>,
+) -> Result<BTreeMap<String, SecretString>, Error> {
     let mut headers = BTreeMap::new();
     for (name, setting) in section.take_all() {
         let refuse =

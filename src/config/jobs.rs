@@ -35,7 +35,7 @@ pub struct Jobs {
 
 impl Jobs {
     /// Reads the section.
-    pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
+    pub(super) fn from_section(mut section: Section<'_>) -> Result<Self, Error> {
         let jobs = Self {
             retention: section.get(
                 "retention_ms",

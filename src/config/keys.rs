@@ -2,6 +2,7 @@
 //! (`…_file`).
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -12,6 +13,28 @@ use super::{
     section::Section,
     setting::Setting,
 };
+
+/// File with one API key or several.
+#[derive(Debug, Clone)]
+pub struct KeyFile {
+    /// Path, relative to the working folder of the process or absolute.
+    pub path: PathBuf,
+    /// True for one key per line (`api_keys_file`), false for one key and nothing else.
+    is_list: bool,
+}
+
+/// Reads the keys of a file again.
+///
+/// # Errors
+/// The reason why the file cannot be read or is invalid, without its content.
+pub fn read_key_file(file: &KeyFile) -> Result<Vec<SecretString>, String> {
+    let text = std::fs::read_to_string(&file.path).map_err(|error| error.to_string())?;
+    if file.is_list {
+        keys_of_lines(&text)
+    } else {
+        mask::parse_key(text.trim()).map(|key| vec![key])
+    }
+}
 
 /// Text with one or more keys, by its source.
 enum KeySource {
@@ -43,24 +66,31 @@ pub(super) fn read_keys(
     let (source, parsed) = match key_source(section, key, setting)? {
         None => return section.parse(key, setting, keys_and_masked),
         Some(KeySource::Variable(text)) => ("variable", distinct(text.split(',').map(str::trim))),
-        Some(KeySource::File(text)) => {
-            let mut lines = text
-                .lines()
-                .map(str::trim)
-                .filter(|line| !line.is_empty() && !line.starts_with('#'))
-                .peekable();
-            let empty = lines.peek().is_none();
-            (
-                "file",
-                if empty {
-                    Err("holds no key".to_owned())
-                } else {
-                    distinct(lines)
-                },
-            )
-        }
+        Some(KeySource::File(text)) => ("file", keys_of_lines(&text)),
     };
     parsed.map_err(|why| refuse(section, key, setting, source, &why))
+}
+
+/// Parses one key per line.
+fn keys_of_lines(text: &str) -> Result<Vec<SecretString>, String> {
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .peekable();
+    if lines.peek().is_none() {
+        return Err("holds no key".to_owned());
+    }
+    distinct(lines)
+}
+
+/// Returns the file that a `…_file` key names. `None`: the keys are not in a file.
+pub(super) fn key_file(key: &str, setting: &Setting) -> Option<KeyFile> {
+    let path = setting.text().filter(|_| key.ends_with("_file"))?;
+    Some(KeyFile {
+        path: path.into(),
+        is_list: key == "api_keys_file",
+    })
 }
 
 /// Returns the text that a `…_env` or `…_file` key names. `None`: the setting holds the keys

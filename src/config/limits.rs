@@ -38,7 +38,7 @@ pub struct Limits {
 
 impl Limits {
     /// Reads the section.
-    pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
+    pub(super) fn from_section(mut section: Section<'_>) -> Result<Self, Error> {
         let limits = Self {
             max_concurrency: section.get("max_concurrency", 64, concurrency)?,
             max_queue: section.get("max_queue", 100_000, queue)?,

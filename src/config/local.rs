@@ -24,7 +24,7 @@ pub struct Local {
 
 impl Local {
     /// Reads the section.
-    pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
+    pub(super) fn from_section(mut section: Section<'_>) -> Result<Self, Error> {
         let local = Self {
             model_path: section.find("model_path", path)?,
             threads: section.find("threads", count(1024))?,

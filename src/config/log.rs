@@ -24,7 +24,7 @@ pub enum Format {
 
 impl Log {
     /// Reads the section.
-    pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
+    pub(super) fn from_section(mut section: Section<'_>) -> Result<Self, Error> {
         let filter = |text: &str| (!text.trim().is_empty()).then(|| text.to_owned());
         let formats = [("text", Format::Text), ("json", Format::Json)];
         let log = Self {

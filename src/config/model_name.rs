@@ -6,11 +6,12 @@ use std::{
 };
 
 use super::{
-    error::{Error, did_you_mean},
+    error::Error,
     provider_hint::check_provider,
     providers::{LOCAL, Provider},
     setting::Table,
 };
+use crate::types::did_you_mean;
 
 /// Name of a configured model: a `[models.NAME]`, or a model of a configured provider.
 #[derive(Debug, Clone, PartialEq, Eq)]

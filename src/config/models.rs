@@ -55,7 +55,7 @@ const MODES: [(&str, Mode); 5] = [
 ];
 
 /// Reads all `[models.NAME]` tables.
-pub(super) fn read(
+pub(super) fn from_sections(
     sections: Vec<(String, Section<'_>)>,
     providers: &BTreeMap<String, Provider>,
 ) -> Result<BTreeMap<String, Model>, Error> {
@@ -66,14 +66,18 @@ pub(super) fn read(
     };
     let mut models = BTreeMap::new();
     for (name, section) in sections {
-        let model = Model::read(&name, section, &known)?;
+        let model = Model::from_section(&name, section, &known)?;
         models.insert(name, model);
     }
     Ok(models)
 }
 
 impl Model {
-    fn read(name: &str, mut section: Section<'_>, known: &KnownModels<'_>) -> Result<Self, Error> {
+    fn from_section(
+        name: &str,
+        mut section: Section<'_>,
+        known: &KnownModels<'_>,
+    ) -> Result<Self, Error> {
         if !is_name(name) {
             let message = format!(
                 "[models.{}]: a model's name has letters, digits and . _ : -, and no slash",
@@ -92,11 +96,11 @@ impl Model {
             text("a name without white space", upstream_name),
         )?;
         let mode = section.get("mode", "auto", choice(&MODES))?;
-        let fallback = Fallback::read(&mut section)?;
+        let fallback = Fallback::from_section(&mut section)?;
         let fallback_on = fallback_on(&mut section)?;
         let max_concurrency = section.find("max_concurrency", concurrency)?;
         let price = price(&mut section)?;
-        let extra_body = extra_body::read(section.child("extra_body")?)?;
+        let extra_body = extra_body::from_section(section.child("extra_body")?)?;
         let (header, origin) = (section.header.clone(), section.origin.clone());
         section.finish()?;
         let missing = || {
@@ -161,7 +165,7 @@ struct Fallback {
 }
 
 impl Fallback {
-    fn read(section: &mut Section<'_>) -> Result<Self, Error> {
+    fn from_section(section: &mut Section<'_>) -> Result<Self, Error> {
         let origin = section.origin_of("fallback");
         let names = |setting: &Setting| {
             let (names, shown) = list("names of models", |text| Some(text.to_owned()))(setting)?;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
-    error::did_you_mean,
     providers::{LOCAL, Provider},
     wire_kind::{NATIVES, Native},
 };
+use crate::types::did_you_mean;
 
 /// Rejects the name of a provider that is not configured, with instructions to configure it.
 ///

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use super::{
     error::Error,
     headers, keys,
+    keys::KeyFile,
     parsers::{self, Parsed},
     section::Section,
     setting::{Origin, Setting},
@@ -38,6 +39,8 @@ pub struct Provider {
     /// `api_keys_env` (name of a variable with comma-separated keys) or `api_keys_file` (one key
     /// per line; blank lines and lines that begin with `#` are skipped).
     pub api_keys: Vec<SecretString>,
+    /// File of `api_key_file` or `api_keys_file`, whose keys are read again when it changes. `None`: the keys are not in a file.
+    pub key_file: Option<KeyFile>,
     /// `headers`: additional headers of every call, names in lower case. Default none.
     pub headers: BTreeMap<String, SecretString>,
     /// `proxy`: URL with the scheme `http`, `https`, `socks5` or `socks5h`. `None`: the proxy of
@@ -83,19 +86,19 @@ pub struct Rate {
 const BURSTS_PER_MINUTE: u32 = 6000;
 
 /// Reads all `[providers.NAME]` tables.
-pub(super) fn read(
+pub(super) fn from_sections(
     sections: Vec<(String, Section<'_>)>,
 ) -> Result<BTreeMap<String, Provider>, Error> {
     let mut providers = BTreeMap::new();
     for (name, section) in sections {
-        let provider = Provider::read(&name, section)?;
+        let provider = Provider::from_section(&name, section)?;
         providers.insert(name, provider);
     }
     Ok(providers)
 }
 
 impl Provider {
-    fn read(name: &str, mut section: Section<'_>) -> Result<Self, Error> {
+    fn from_section(name: &str, mut section: Section<'_>) -> Result<Self, Error> {
         check_name(name, &section)?;
         let implied = NATIVES
             .iter()
@@ -105,7 +108,7 @@ impl Provider {
         let implied = kind.and_then(|kind| kind.default_base_url(name));
         let base_url = or_implied(&mut section, "base_url", implied, base_url)?;
         let api_version = api_version(&mut section, kind)?;
-        let api_keys = api_keys(&mut section)?;
+        let (api_keys, key_file) = api_keys(&mut section)?;
         let proxy = section.find("proxy", proxy)?;
         let ca = pem_file(&mut section, "ca_file")?;
         let identity = identity(&mut section)?;
@@ -116,7 +119,7 @@ impl Provider {
         let connect_timeout =
             section.get("connect_timeout_ms", 10_000, parsers::millis(1..=600_000))?;
         let call_timeout = section.find("timeout_ms", parsers::millis(1..=3_600_000))?;
-        let headers = headers::read(section.child("headers")?)?;
+        let headers = headers::from_section(section.child("headers")?)?;
         let (header, origin) = (section.header.clone(), section.origin.clone());
         section.finish()?;
         let missing = |what: &str| Error::new(&origin, format!("[{header}] has no {what}"));
@@ -131,6 +134,7 @@ impl Provider {
             base_url,
             api_version,
             api_keys,
+            key_file,
             headers,
             proxy,
             ca,
@@ -256,8 +260,8 @@ fn identity(section: &mut Section<'_>) -> Result<Option<SecretString>, Error> {
 /// Maximum number of API keys of one provider; more are hardly those of one account.
 const MAX_KEYS: usize = 64;
 
-/// Reads the API keys from the one of the six keys that is set.
-fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
+/// Reads the API keys from the one of the six keys that is set, and returns the file that they come from, if any.
+fn api_keys(section: &mut Section<'_>) -> Result<(Vec<SecretString>, Option<KeyFile>), Error> {
     let names = [
         "api_key",
         "api_key_env",
@@ -268,17 +272,18 @@ fn api_keys(section: &mut Section<'_>) -> Result<Vec<SecretString>, Error> {
     ];
     let Some((key, setting)) = section.one_of(&names)? else {
         section.unset("api_key");
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     };
+    let file = keys::key_file(key, &setting);
     if !key.starts_with("api_keys") {
-        return keys::read_key(section, key, &setting).map(|key| vec![key]);
+        return keys::read_key(section, key, &setting).map(|key| (vec![key], file));
     }
     let keys = keys::read_keys(section, key, &setting)?;
     if keys.len() > MAX_KEYS {
         let why = format!("holds {} keys; at most {MAX_KEYS} are allowed", keys.len());
         return Err(section.refuse(key, &setting.origin, &why));
     }
-    Ok(keys)
+    Ok((keys, file))
 }
 
 /// Reads the rate limit. `None`: unlimited.

@@ -322,7 +322,7 @@ pub(super) const SECTIONS: [SectionReference; 11] = [
             key(
                 "api_key_file",
                 "",
-                "File that holds the API key and nothing else.",
+                "File that holds the API key and nothing else; a replaced key is used without a restart.",
             ),
             key(
                 "api_keys",
@@ -337,7 +337,7 @@ pub(super) const SECTIONS: [SectionReference; 11] = [
             key(
                 "api_keys_file",
                 "",
-                "File with one API key per line; blank lines and lines that begin with `#` are skipped.",
+                "File with one API key per line; blank lines and lines that begin with `#` are skipped. Replaced keys are used without a restart; their number cannot change.",
             ),
             key(
                 "proxy",

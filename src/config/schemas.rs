@@ -20,7 +20,7 @@ pub struct Schemas {
 
 impl Schemas {
     /// Reads the section.
-    pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
+    pub(super) fn from_section(mut section: Section<'_>) -> Result<Self, Error> {
         let schemas = Self {
             shared: section.get("shared", false, boolean)?,
             max_per_caller: section.get("max_per_caller", 1000, integer(1..=1_000_000))?,

@@ -4,11 +4,12 @@
 use std::{cell::RefCell, collections::BTreeMap, io, path::Path};
 
 use super::{
-    error::{Error, did_you_mean},
+    error::Error,
     parsers::Parsed,
     print::{InForce, key_text},
     setting::{Environment, Origin, Setting, Table, Value},
 };
+use crate::types::did_you_mean;
 
 /// Environment and file access for the sections, and the record of the keys that were read.
 pub(super) struct Reader<'a> {

@@ -40,7 +40,7 @@ pub struct Server {
 
 impl Server {
     /// Reads the section.
-    pub(super) fn read(mut section: Section<'_>) -> Result<Self, Error> {
+    pub(super) fn from_section(mut section: Section<'_>) -> Result<Self, Error> {
         let none = Vec::<String>::new;
         let server = Self {
             allow_anonymous: section.get("allow_anonymous", false, parsers::boolean)?,

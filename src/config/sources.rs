@@ -28,7 +28,7 @@ pub(super) fn gather(
 ) -> Result<Table, Error> {
     let mut sources = Sources::default();
     if let Some((path, named)) = config_file(args, environment) {
-        sources.root = file::read(path, &named, read_file)?;
+        sources.root = file::read_and_parse(path, &named, read_file)?;
     }
     environment::check(environment)?;
     for (name, path) in VARIABLES {

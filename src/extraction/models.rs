@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::provider::Provider;
-use crate::types::{Error, ExtraBody, FallbackOn, Mode, Price};
+use crate::types::{Error, ExtraBody, FallbackOn, Mode, Price, nearest};
 use throttle::{self, Limits, ModelLimits, PoolId};
 
 /// Maximum length of a model's name, in bytes.
@@ -51,9 +51,15 @@ impl ModelEndpoint {
         format!("{}/{}", self.provider_name, self.model)
     }
 
+    /// Returns the price of its tokens, 0 for the built-in model. `None`: not known.
+    pub(super) fn known_price(&self) -> Option<Price> {
+        let free = (self.provider_name == LOCAL).then(Price::default);
+        self.price.or(free)
+    }
+
     /// Returns true if the cost of each call is known. The built-in model costs nothing.
     pub(super) fn has_known_cost(&self) -> bool {
-        self.price.is_some() || self.provider_name == LOCAL
+        self.known_price().is_some()
     }
 }
 
@@ -169,10 +175,32 @@ impl Models {
             .map(|name| format!("\"{name}/…\""));
         let known: Vec<_> = configured.chain([default]).chain(providers).collect();
         let message = format!(
-            "the model \"{name}\" is not known; known are {}",
+            "the model \"{name}\" is not known;{} known are {}",
+            self.meant(name),
             known.join(", ")
         );
         Error::invalid("/model", message)
+    }
+}
+
+impl Models {
+    /// Returns the suggestion for a name that is not known, from the configured names, and the models of a provider whose name
+    /// is near.
+    fn meant(&self, name: &str) -> String {
+        let default = self.default.first.label();
+        let names = self.named.keys().map(String::as_str);
+        if let Some(near) = nearest(name, names.chain([default.as_str()])) {
+            return format!(" did you mean \"{near}\"?");
+        }
+        let providers = self.providers.keys().map(String::as_str);
+        let meant = match name.split_once('/') {
+            Some((provider, model)) => nearest(provider, providers.filter(|name| *name != LOCAL))
+                .filter(|near| *near != provider)
+                .map(|near| format!("{near}/{model}")),
+            // A provider's own name of a model.
+            None => Some(self.resolve(name)).filter(|label| label != name && *label == default),
+        };
+        meant.map_or_else(String::new, |meant| format!(" did you mean \"{meant}\"?"))
     }
 }
 

@@ -11,9 +11,7 @@ use super::request_identity::identify;
 use super::straggler_detector::StragglerDetector;
 use super::targets::{Target, prepare_targets};
 use crate::schema::{Rules, Schema};
-use crate::types::{
-    Code, Error, Example, ExtraBody, FieldError, SchemaSource, Spec, truncate_for_display,
-};
+use crate::types::{Code, Error, Example, ExtraBody, FieldError, SchemaSource, Spec};
 use throttle::{CallerId, MemoryUse, WaitBudget};
 
 /// Maximum wait of a single for an open circuit breaker: long enough for one probe.
@@ -122,12 +120,8 @@ impl Extractor {
                 .await
                 .map_err(|error| error.with_pointer_prefix("/schema")),
             Some(SchemaSource::Named(name)) => {
-                let missing = || {
-                    let name = truncate_for_display(name);
-                    let message = format!("no schema is registered under the name \"{name}\"");
-                    Error::invalid("/schema", message)
-                };
                 let owner = self.schema_owner(caller);
+                let missing = || Error::invalid("/schema", self.registry.missing(&owner, name));
                 let entry = self.registry.get(&owner, name).ok_or_else(missing)?;
                 self.compile_schema(caller, &entry.text).await
             }

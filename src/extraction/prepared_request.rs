@@ -18,10 +18,22 @@ use crate::types::{
     CacheUse, Code, Error, Example, FallbackCondition, FallbackOn, FieldError, Grounding, OnFailure,
 };
 use serde_json::Value;
-use throttle::{WaitBudget, estimate_tokens};
+use throttle::{Price, TokenUsage, WaitBudget, estimate_tokens};
 
 /// Estimated tokens of the fixed text of every prompt.
 const PROMPT_TEXT_TOKENS: u64 = 80;
+
+/// Estimated tokens of an answer, where no example shows one.
+const ANSWER_TOKENS: u64 = 256;
+
+/// Estimate of a call, made without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallEstimate {
+    /// Tokens of the prompt and of the answer.
+    pub tokens: TokenUsage,
+    /// Price of the model's tokens; `None`: not known.
+    pub price: Option<Price>,
+}
 
 /// Spec that is ready to be used for every item of a request.
 #[derive(Debug)]
@@ -147,6 +159,27 @@ impl PreparedRequest {
             self.provider_request(&self.first, text, None, &trial, self.max_output_tokens);
         let preview = self.first.endpoint.provider.preview(&request);
         preview.map_err(|failure| Error::new(Code::UpstreamError, failure.to_string()))
+    }
+
+    /// Returns an estimate of the first call for a text.
+    #[must_use]
+    pub fn estimate(&self, text: &str) -> CallEstimate {
+        let examples = &self.first.examples;
+        let answers = examples
+            .iter()
+            .map(|example| estimate_tokens(&example.output.to_string()));
+        let answer = match examples.len() as u64 {
+            0 => ANSWER_TOKENS,
+            count => answers.sum::<u64>().div_ceil(count),
+        };
+        let max_output = self.max_output_tokens.map_or(u64::MAX, u64::from);
+        CallEstimate {
+            tokens: TokenUsage {
+                input: self.estimated_tokens(text),
+                output: answer.min(max_output),
+            },
+            price: self.first.endpoint.known_price(),
+        }
     }
 
     /// Returns the endpoint of the first target.

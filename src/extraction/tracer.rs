@@ -110,7 +110,7 @@ pub fn add_answer(span: &mut Span, answer: &Answer, usage: Option<Usage>) {
 
 /// Returns the prompt of a call as text. `mode` is the mode of the call; in those without a schema of their own the prompt has it.
 pub fn prompt_text(request: &Request<'_>, mode: Mode) -> String {
-    let form = request.schema.forms.of(mode);
+    let form = request.schema.forms.for_mode(mode);
     let root = form.map_or(request.schema.raw, |form| &form.raw);
     let shows_schema = matches!(mode, Mode::JsonObject | Mode::Text);
     let schema = PromptSchema {

@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 
-use crate::types::{Code, Error};
+use crate::types::{Code, Error, truncate_for_display};
 
 /// Format of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,12 +64,20 @@ fn unsupported(header: &str) -> Error {
     let problem = if header.is_empty() {
         "the `Content-Type` header is missing".to_owned()
     } else {
-        format!("`Content-Type: {header}` is not supported")
+        format!(
+            "`Content-Type: {}` is not supported",
+            truncate_for_display(header)
+        )
+    };
+    let curl = if header.starts_with("application/x-www-form-urlencoded") {
+        ". With curl: -H 'Content-Type: application/json'; for NDJSON -H 'Content-Type: application/x-ndjson' --data-binary @FILE"
+    } else {
+        ""
     };
     Error::new(
         Code::UnsupportedMediaType,
         format!(
-            "{problem}; send `application/json` in UTF-8; /v1/extract/batch and /v1/jobs also accept `application/x-ndjson`"
+            "{problem}; send `application/json` in UTF-8; /v1/extract/batch and /v1/jobs also accept `application/x-ndjson`{curl}"
         ),
     )
 }

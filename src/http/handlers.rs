@@ -4,6 +4,7 @@ pub mod batch;
 pub mod chat;
 pub mod extract;
 pub mod jobs;
+pub mod mcp;
 pub mod ops;
 pub mod schemas;
 pub mod ui;

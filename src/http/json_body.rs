@@ -6,7 +6,9 @@
 use llm_json::surrogates::replace_half_surrogates;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use crate::types::{Code, Error, Unrepresentable, pointer, pointer_to, truncate_for_display};
+use crate::types::{
+    Code, Error, MORE_TEXT, Unrepresentable, missing_field, plain_message, pointer, pointer_to,
+};
 
 /// Parses a body. Half a surrogate pair becomes U+FFFD.
 ///
@@ -18,9 +20,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 }
 
 fn locate_error<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) -> Error {
-    let unrepresentable = Unrepresentable::of(first)
-        .map(Unrepresentable::message)
-        .or_else(|| wrong_enum_type(first));
+    let unrepresentable = Unrepresentable::from_error(first).map(Unrepresentable::message);
     if !first.is_data() && unrepresentable.is_none() {
         return not_json(bytes, first);
     }
@@ -30,38 +30,84 @@ fn locate_error<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) ->
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         Err(error) => {
-            let (location, message) = (pointer_to(error.path()), message(error.inner()));
+            let (location, error) = (pointer_to(error.path()), error.into_inner());
             if let Some(message) = unrepresentable {
                 return Error::invalid(location, message);
             }
-            match message
-                .strip_prefix("missing field `")
-                .and_then(|rest| rest.strip_suffix('`'))
-            {
-                Some(field) => Error::invalid(pointer(&location, field), "this field is required"),
-                None => Error::invalid(location, message),
+            match missing_field(&error) {
+                Some(field) => Error::invalid(pointer(&location, &field), "this field is required"),
+                None => Error::invalid(location, plain_message(&error)),
             }
         }
-        Ok(_) => Error::invalid("", message(first)),
+        Ok(_) => Error::invalid("", plain_message(first)),
     }
 }
 
-/// Returns a message if a string enum got another type, which serde_json reports as a syntax error.
-fn wrong_enum_type(error: &serde_json::Error) -> Option<&'static str> {
-    error
-        .to_string()
-        .starts_with("expected value")
-        .then_some("wrong type; expected a string")
-}
-
-fn not_json(bytes: &[u8], error: &serde_json::Error) -> Error {
+/// Returns the error for a body that is not JSON: what is wrong, where, and what to do about mistakes that are common.
+pub fn not_json(bytes: &[u8], error: &serde_json::Error) -> Error {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Error::new(Code::InvalidJson, "the body is empty; send a JSON object");
     }
+    if let Err(error) = std::str::from_utf8(bytes) {
+        let at = error.valid_up_to();
+        let detail = format!(
+            "the body is not UTF-8: byte {at} does not belong there; convert the text to UTF-8 first"
+        );
+        return Error::new(Code::InvalidJson, detail);
+    }
+    let message = plain_message(error);
+    let found = found_at(bytes, error);
+    let before = if found.is_empty() {
+        String::new()
+    } else {
+        format!(", at `{found}`")
+    };
+    let advice = advice(&message, &found);
     Error::new(
         Code::InvalidJson,
-        truncate_for_display(&format!("the body is not JSON: {error}")),
+        format!(
+            "the body is not JSON: {message} at line {} column {}{before}{advice}",
+            error.line(),
+            error.column()
+        ),
     )
+}
+
+/// Returns the beginning of the text that is wrong; empty at the end of the body.
+fn found_at(bytes: &[u8], error: &serde_json::Error) -> String {
+    const MAX_CHARS: usize = 20;
+    if error.is_eof() {
+        return String::new();
+    }
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .nth(error.line().saturating_sub(1))
+        .unwrap_or_default();
+    let text = line
+        .get(error.column().saturating_sub(1)..)
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(text.get(..text.len().min(MAX_CHARS * 4)).unwrap_or(text));
+    let text = text.trim_start_matches(char::REPLACEMENT_CHARACTER);
+    text.chars()
+        .take(MAX_CHARS)
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
+}
+
+/// Returns what to do about a mistake that is common, after a semicolon.
+fn advice(message: &str, found: &str) -> &'static str {
+    const LITERALS: [&str; 6] = ["None", "True", "False", "NaN", "undefined", "Infinity"];
+    if message == MORE_TEXT {
+        return "; to send one input per line (NDJSON), use `Content-Type: application/x-ndjson` at /v1/extract/batch or /v1/jobs";
+    }
+    if LITERALS.iter().any(|literal| found.starts_with(literal)) {
+        return "; JSON has `null`, `true` and `false`, and no other words";
+    }
+    if found.starts_with('\'') {
+        return "; JSON has double quotes only";
+    }
+    ""
 }
 
 /// Parses JSON assembled from a query.
@@ -70,22 +116,6 @@ fn not_json(bytes: &[u8], error: &serde_json::Error) -> Error {
 /// `invalid_request` with the pointer of the first invalid field.
 pub fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     parse(text.as_bytes())
-}
-
-/// Returns serde_json's message without its position, which the JSON Pointer replaces, and without Rust's type names.
-fn message(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let text = text
-        .rfind(" at line ")
-        .and_then(|end| text.get(..end))
-        .unwrap_or(&text);
-    match text.strip_suffix("expected i64") {
-        Some(text) => format!(
-            "{}expected a whole number of 64 bits",
-            truncate_for_display(text)
-        ),
-        None => truncate_for_display(text).into_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -99,7 +129,15 @@ mod tests {
             ("{\"a\": 1,}", "line 1 column 9"),
             ("{\n\"a\" 1}", "line 2"),
             ("", "empty"),
-            ("{} {}", "trailing"),
+            (
+                "{} {}",
+                "more text after the JSON value at line 1 column 4, at `{}`; to send",
+            ),
+            (
+                "{\"a\": None}",
+                "at line 1 column 7, at `None}`; JSON has `null`",
+            ),
+            ("{'a': 1}", "must be in double quotes"),
             ("{\"inputs\": 3, \"x\": }", "line 1"),
         ] {
             let error = parse::<Batch>(body.as_bytes()).unwrap_err();
@@ -187,7 +225,7 @@ mod tests {
             parse::<Single>(br#"{"seed": 0.5}"#)
                 .unwrap_err()
                 .detail
-                .ends_with("expected a whole number of 64 bits")
+                .contains("expected a whole number of 64 bits, found `0.5`")
         );
         let deep = format!(
             r#"{{"examples": [{{"input": "a", "output": {}{}}}]}}"#,

@@ -20,7 +20,7 @@ use futures_util::FutureExt;
 pub use auth::SignedLink;
 pub use request_id::RequestId;
 
-use super::chat::error::{ErrorShape, unknown_path};
+use super::chat::error::ErrorShape;
 use super::problem::ApiError;
 use super::state::AppState;
 use crate::contract::millis;
@@ -36,9 +36,8 @@ pub async fn handle(
     let started = Instant::now();
     let request_id = RequestId::from_headers(request.headers());
     let path = request.extensions().get::<MatchedPath>().cloned();
-    let shape = ErrorShape::of(request.uri().path());
-    let unknown_path = (shape != ErrorShape::Problem).then(|| unknown_path(request.uri().path()));
-    let method = request.method().clone();
+    let shape = ErrorShape::of_path(request.uri().path());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     request.extensions_mut().insert(request_id.clone());
     let authenticated = auth::authenticate(&state, &mut request);
     let caller = authenticated.as_ref().ok().copied();
@@ -51,7 +50,7 @@ pub async fn handle(
         Err(error) => ApiError::from(error).into_response(),
     };
     panic::log(&response, &request_id);
-    let mut response = problem_body::add(response, &request_id, shape, unknown_path);
+    let mut response = problem_body::add(response, &request_id, shape, &method, uri.path());
     request_id.add_header(&mut response);
     timing::add_header(&mut response, started.elapsed());
     // The default caller has no key, and therefore no quota.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use axum::body::BodyDataStream;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
+use serde::de::IgnoredAny;
 use tokio::time::Sleep;
 
 use super::json_body;
@@ -158,12 +159,23 @@ impl NdjsonReader {
                 ..Input::new(self.next_index(), item)
             },
             Err(error) => {
-                // The position within the body is replaced by the number of the line.
-                let reason = error
-                    .detail
-                    .trim_start_matches("the body is ")
-                    .replace(" at line 1 column ", " at column ");
-                let detail = format!("line {} is not a valid input: {reason}", self.line);
+                let detail = if has_several_values(line) {
+                    format!(
+                        "line {} has more than one JSON value, and each input needs a line of its own; with curl, send the file by --data-binary, because -d removes the line breaks",
+                        self.line
+                    )
+                } else {
+                    // The position within the body is replaced by the number of the line.
+                    let reason = error
+                        .detail
+                        .trim_start_matches("the body is ")
+                        .replace(" at line 1 column ", " at column ");
+                    let reason = reason
+                        .split("; to send one input")
+                        .next()
+                        .unwrap_or_default();
+                    format!("line {} is not a valid input: {reason}", self.line)
+                };
                 Input::unreadable(
                     self.next_index(),
                     Error {
@@ -211,6 +223,14 @@ impl NdjsonReader {
         let first = !std::mem::replace(&mut self.skipping, true);
         first.then(|| self.too_long())
     }
+}
+
+/// Returns true if a line begins with a JSON value, and the beginning of another one follows.
+fn has_several_values(line: &[u8]) -> bool {
+    let mut values = serde_json::Deserializer::from_slice(line).into_iter::<IgnoredAny>();
+    let is_first_complete = values.next().is_some_and(|first| first.is_ok());
+    let rest = line.get(values.byte_offset()..).unwrap_or_default();
+    is_first_complete && matches!(rest.trim_ascii_start().first(), Some(b'{' | b'"' | b'['))
 }
 
 impl Stream for NdjsonReader {

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use super::json_body;
 use crate::types::{
-    Batch, Error, OffsetUnit, field_is_text, offset_unit, pointer, truncate_pointer,
+    Batch, Error, OffsetUnit, did_you_mean, field_is_text, offset_unit, plain_message, pointer,
+    truncate_pointer,
 };
 
 /// Returns the decoded names and values.
@@ -77,7 +78,7 @@ pub fn parse_offset_unit(value: &str) -> Result<OffsetUnit, &'static str> {
 /// `invalid_request` with the pointer of the first invalid parameter.
 pub fn offset_unit_only(uri: &Uri) -> Result<OffsetUnit, Error> {
     let mut unit = OffsetUnit::default();
-    parse_query(uri.query(), |name, value| {
+    parse_query(uri.query(), &[OFFSET_UNIT], |name, value| {
         if name == OFFSET_UNIT {
             unit = parse_offset_unit(value)?;
         }
@@ -86,7 +87,7 @@ pub fn offset_unit_only(uri: &Uri) -> Result<OffsetUnit, Error> {
     Ok(unit)
 }
 
-fn at_parameter(name: &str, message: &str) -> Error {
+fn at_parameter(name: &str, message: impl Into<String>) -> Error {
     Error::invalid(truncate_pointer(&pointer("", name)), message)
 }
 
@@ -120,13 +121,21 @@ fn members_with(
         } else {
             value.into_owned()
         };
-        if serde_json::from_str::<&RawValue>(&text).is_err() {
-            let message = "the value of this query parameter must be URL-encoded JSON";
-            return Err(Error::invalid(
-                truncate_pointer(&pointer("", &name)),
-                message,
-            ));
-        }
+        let text = match serde_json::from_str::<&RawValue>(&text) {
+            Ok(_) => text,
+            Err(error) if text.starts_with(['{', '[', '"']) => {
+                let message = format!(
+                    "the value of this query parameter must be URL-encoded JSON: {}",
+                    plain_message(&error)
+                );
+                return Err(Error::invalid(
+                    truncate_pointer(&pointer("", &name)),
+                    message,
+                ));
+            }
+            // As a string, it is rejected by what is expected in its place.
+            Err(_) => serde_json::Value::from(text).to_string(),
+        };
         members.push(format!("{}:{text}", serde_json::Value::from(name.as_ref())));
     }
     Ok(format!("{{{}}}", members.join(",")))
@@ -151,23 +160,25 @@ impl PageQuery {
     /// # Errors
     /// `invalid_request` with the pointer of the first invalid parameter.
     pub fn parse(query: Option<&str>) -> Result<Self, Error> {
-        Self::parse_with(query, |_, _| Ok(false))
+        Self::parse_with(query, &[], |_, _| Ok(false))
     }
 
-    /// Parses the page parameters of a query with further parameters. `other` returns false for an unknown name, and the
-    /// expected value as its error.
+    /// Parses the page parameters of a query with further parameters, whose names are `others`. `other` returns false for an
+    /// unknown name, and the expected value as its error.
     ///
     /// # Errors
     /// As [`PageQuery::parse`].
     pub fn parse_with(
         query: Option<&str>,
+        others: &[&str],
         mut other: impl FnMut(&str, &str) -> Result<bool, &'static str>,
     ) -> Result<Self, Error> {
         let mut page = Self {
             limit: 100,
             after: None,
         };
-        parse_query(query, |name, value| {
+        let known = [&["limit", "after"], others].concat();
+        parse_query(query, &known, |name, value| {
             match name {
                 "limit" => {
                     let limit = value
@@ -190,26 +201,38 @@ impl PageQuery {
 /// # Errors
 /// `invalid_request` with the pointer of the first parameter.
 pub fn no_query(uri: &Uri) -> Result<(), Error> {
-    parse_query(uri.query(), |_, _| Ok(false))
+    parse_query(uri.query(), &[], |_, _| Ok(false))
 }
 
 /// Passes each parameter of a query to `parse`, which returns false for an unknown name, and the expected value as its
-/// error.
+/// error. `known` are the names for messages.
 ///
 /// # Errors
 /// `invalid_request` with the pointer of the first invalid parameter.
 pub fn parse_query(
     query: Option<&str>,
+    known: &[&str],
     mut parse: impl FnMut(&str, &str) -> Result<bool, &'static str>,
 ) -> Result<(), Error> {
     for pair in pairs(query.unwrap_or_default()) {
         let (name, value) = pair?;
-        let invalid = |message| at_parameter(&name, message);
-        if !parse(&name, &value).map_err(invalid)? {
-            return Err(invalid("unknown query parameter for this path"));
+        let invalid = |message: String| at_parameter(&name, message);
+        if !parse(&name, &value).map_err(|expected| invalid(expected.to_owned()))? {
+            return Err(invalid(unknown_parameter(&name, known)));
         }
     }
     Ok(())
+}
+
+fn unknown_parameter(name: &str, known: &[&str]) -> String {
+    if known.is_empty() {
+        return "this path takes no query parameters; leave out what follows the `?`".to_owned();
+    }
+    let hint = did_you_mean(name, known.iter().copied());
+    format!(
+        "unknown query parameter for this path;{hint} it takes `{}`",
+        known.join("`, `")
+    )
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::handlers::{batch, chat, extract, jobs, ops, schemas, ui};
+use super::handlers::{batch, chat, extract, jobs, mcp, ops, schemas, ui};
 use super::state::{AppState, Parts};
 use super::{middleware, openapi};
 
@@ -62,11 +62,11 @@ pub fn router(parts: Parts) -> Router {
             axum::routing::get(ops::models::model_of_provider),
         )
         .layer(DefaultBodyLimit::disable())
-        .with_state(Arc::clone(&state))
-        .layer(axum::middleware::from_fn_with_state(
-            state,
-            middleware::handle,
-        ));
+        .with_state(Arc::clone(&state));
+    let handle = axum::middleware::from_fn_with_state(Arc::clone(&state), middleware::handle);
+    // The tools of /mcp call the other routes, with all that is around them.
+    let mcp = mcp::route(router.clone().layer(handle.clone()), state);
+    let router = router.merge(mcp).layer(handle);
     match cors {
         Some(cors) => router.layer(cors),
         None => router,

@@ -2,7 +2,7 @@
 
 use super::rendering;
 use super::store::{FinishedItem, ItemStatus, PendingItem};
-use crate::types::{Code, Error, Input, Item, ItemOutcome, Outcome};
+use crate::types::{Code, Error, Input, Item, ItemOutcome, Outcome, plain_message};
 
 /// Returns the input of a stored item. A stored input that this version cannot parse becomes an input that fails.
 pub fn decode_input(pending: &PendingItem) -> Input {
@@ -11,7 +11,8 @@ pub fn decode_input(pending: &PendingItem) -> Input {
         Ok(item) => Input::new(index, item),
         Err(error) => {
             let detail = format!(
-                "this version of the server cannot read the stored input: {error}; create the job again"
+                "this version of the server cannot read the stored input: {}; create the job again",
+                plain_message(&error)
             );
             Input::unreadable(index, Error::new(Code::Internal, detail))
         }

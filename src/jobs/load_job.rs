@@ -6,7 +6,7 @@ use super::context::JobContext;
 use super::job_spec::JobSpec;
 use super::store::{Job, StoreError};
 use crate::extraction::{PreparedRequest, RequestClass};
-use crate::types::{Batch, Code, Error, OnError};
+use crate::types::{Batch, Code, Error, OnError, plain_message};
 
 /// Job that is ready to run.
 pub struct LoadedJob {
@@ -59,7 +59,8 @@ fn parse(json: &str) -> Result<(Batch, JobSpec), serde_json::Error> {
 impl LoadedJob {
     fn unreadable(error: &serde_json::Error) -> Self {
         let detail = format!(
-            "this version of the server cannot read the stored spec of the job: {error}; create the job again"
+            "this version of the server cannot read the stored spec of the job: {}; create the job again",
+            plain_message(error)
         );
         Self {
             request: Err(Error::new(Code::Internal, detail)),

@@ -103,7 +103,7 @@ impl Sqlite {
         }
     }
 
-    fn read<T: Send + 'static>(
+    fn query<T: Send + 'static>(
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Stored<'_, T> {

@@ -12,8 +12,9 @@ use std::pin::Pin;
 
 pub use error::{StorageQuota, StoreError};
 pub use records::{
-    CrashCount, CreateOutcome, Digest, Event, FinishedItem, Idempotency, ItemCounts, ItemStatus,
-    Job, JobEnd, JobKey, NewJob, PendingDelivery, PendingItem, ResultOrder, Status, UnixMillis,
+    CrashCount, CreateOutcome, Delivery, DeliveryAttempt, DeliveryState, Digest, Event,
+    FinishedItem, Idempotency, ItemCounts, ItemStatus, Job, JobEnd, JobFilter, JobKey, NewJob,
+    PendingDelivery, PendingItem, ResultOrder, Status, UnixMillis,
 };
 
 /// Future of a store operation.
@@ -59,8 +60,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Returns the job with this key; `None` if it was removed.
     fn job_by_key(&self, job: JobKey) -> Stored<'_, Option<Job>>;
 
-    /// Returns visible jobs of a caller that were created before `before`, newest first.
-    fn jobs(&self, caller: String, before: Option<JobKey>, limit: u32) -> Stored<'_, Vec<Job>>;
+    /// Returns visible jobs of a caller that were created before `before` and meet `filter`, newest first.
+    fn jobs(
+        &self,
+        caller: String,
+        filter: JobFilter,
+        before: Option<JobKey>,
+        limit: u32,
+    ) -> Stored<'_, Vec<Job>>;
 
     /// Returns the spec that the job was created with; `None` if the job was removed.
     fn spec(&self, job: JobKey) -> Stored<'_, Option<String>>;
@@ -147,11 +154,11 @@ pub trait Store: Send + Sync + fmt::Debug {
         except: HashSet<JobKey>,
     ) -> Stored<'_, Vec<PendingDelivery>>;
 
-    /// Records a delivery as finished (`None`), or schedules the next attempt.
+    /// Records an attempt of a delivery, which ends it or schedules the next one.
     fn record_delivery(
         &self,
         delivery: &PendingDelivery,
-        next_attempt: Option<UnixMillis>,
+        attempt: DeliveryAttempt,
     ) -> Stored<'_, ()>;
 
     /// Returns a random secret that lasts as long as the store; `None` before the store is open.

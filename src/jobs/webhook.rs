@@ -36,14 +36,16 @@ pub struct Message<'a> {
 /// Outcome of a delivery attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The receiver answered with a 2xx status.
-    Delivered,
+    /// The receiver answered with this 2xx status.
+    Delivered(u16),
     /// The receiver answered 410 Gone: no further attempt is made.
     Gone,
     /// Any other outcome, redirects included. [`retry_delay`] returns the delay before the next attempt.
     Failed {
-        /// Reason for the log, which contains no more of the URL than its host.
+        /// Reason for the log and the job's view, which contains no more of the URL than its host.
         reason: String,
+        /// Status of the response, if there was one.
+        status: Option<u16>,
         /// `Retry-After` of the receiver.
         retry_after: Option<Duration>,
     },
@@ -62,6 +64,7 @@ pub async fn send_webhook(
 ) -> DeliveryOutcome {
     let failed = |reason: String| DeliveryOutcome::Failed {
         reason,
+        status: None,
         retry_after: None,
     };
     let headers = match signed_headers(webhook.key(), message, now) {
@@ -78,10 +81,11 @@ pub async fn send_webhook(
     // The status decides; reading the rest spares the receiver a broken connection.
     response.finish().await;
     match status.as_u16() {
-        200..=299 => DeliveryOutcome::Delivered,
+        status @ 200..=299 => DeliveryOutcome::Delivered(status),
         410 => DeliveryOutcome::Gone,
-        _ => DeliveryOutcome::Failed {
+        code => DeliveryOutcome::Failed {
             reason: format!("the receiver answered {status}"),
+            status: Some(code),
             retry_after,
         },
     }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::context::{JobContext, to_millis, unix_millis};
 use super::job_spec::JobSpec;
-use super::store::{Job, JobKey, PendingDelivery, StoreError};
+use super::store::{DeliveryAttempt, JobKey, PendingDelivery, StoreError};
 use super::webhook::{DeliveryOutcome, Message, retry_delay, send_webhook};
 use crate::net::Client;
 use crate::types::{Webhook, clock};
@@ -148,7 +148,8 @@ async fn deliver(
     let webhook = load_webhook(context, delivery.job).await?;
     let job = context.store.job_by_key(delivery.job).await?;
     let (Some(webhook), Some(job)) = (webhook, job) else {
-        return context.store.record_delivery(delivery, None).await;
+        let attempt = DeliveryAttempt::default();
+        return context.store.record_delivery(delivery, attempt).await;
     };
     let id = format!("{}_{}", job.id, delivery.event);
     let message = Message {
@@ -157,32 +158,27 @@ async fn deliver(
     };
     let outcome = send_webhook(client, &webhook, message, clock::now()).await;
     let attempts = delivery.failed_attempts.saturating_add(1);
-    let delay = delay_after(outcome, &job, attempts);
-    let next_attempt = delay.map(|delay| unix_millis().saturating_add(to_millis(delay)));
-    context.store.record_delivery(delivery, next_attempt).await
-}
-
-/// Returns the webhook of a job; `None` if the job was removed.
-async fn load_webhook(context: &JobContext, job: JobKey) -> Result<Option<Webhook>, StoreError> {
-    let json = context.store.spec(job).await?.unwrap_or_default();
-    let spec = serde_json::from_str::<JobSpec>(&json).ok();
-    let webhook = spec.and_then(|spec| spec.webhook);
-    Ok(webhook.and_then(|webhook| serde_json::from_str(webhook.get()).ok()))
-}
-
-/// Returns the delay before the next attempt; `None` if no further attempt is made. Logs failures.
-fn delay_after(outcome: DeliveryOutcome, job: &Job, attempts: u32) -> Option<Duration> {
-    match outcome {
-        DeliveryOutcome::Delivered => None,
+    let mut attempt = DeliveryAttempt {
+        at: unix_millis(),
+        ..DeliveryAttempt::default()
+    };
+    let delay = match outcome {
+        DeliveryOutcome::Delivered(status) => {
+            attempt.http_status = Some(status);
+            None
+        }
         DeliveryOutcome::Gone => {
             tracing::warn!(
                 job = job.id,
                 "the webhook's receiver answered 410 Gone; the delivery is given up"
             );
+            attempt.http_status = Some(410);
+            attempt.error = Some("the receiver answered 410 Gone".to_owned());
             None
         }
         DeliveryOutcome::Failed {
             reason,
+            status,
             retry_after,
         } => {
             let delay = retry_delay(attempts, retry_after, fastrand::f64());
@@ -193,7 +189,19 @@ fn delay_after(outcome: DeliveryOutcome, job: &Job, attempts: u32) -> Option<Dur
                 is_given_up = delay.is_none(),
                 "the webhook delivery failed"
             );
+            attempt.http_status = status;
+            attempt.error = Some(reason);
             delay
         }
-    }
+    };
+    attempt.next_at = delay.map(|delay| unix_millis().saturating_add(to_millis(delay)));
+    context.store.record_delivery(delivery, attempt).await
+}
+
+/// Returns the webhook of a job; `None` if the job was removed.
+async fn load_webhook(context: &JobContext, job: JobKey) -> Result<Option<Webhook>, StoreError> {
+    let json = context.store.spec(job).await?.unwrap_or_default();
+    let spec = serde_json::from_str::<JobSpec>(&json).ok();
+    let webhook = spec.and_then(|spec| spec.webhook);
+    Ok(webhook.and_then(|webhook| serde_json::from_str(webhook.get()).ok()))
 }

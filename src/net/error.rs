@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::types::without_os_codes;
+
 /// Failure to get a complete response.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -39,5 +41,5 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    without_os_codes(&cause.to_string())
 }

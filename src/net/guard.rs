@@ -5,9 +5,13 @@
 //! checked and to a private one when it is called (DNS rebinding).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+/// Maximum time of a lookup that only checks a name.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Addresses that a client may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +43,25 @@ impl Reach {
         match self {
             Self::Public if !is_public(address) => Err(NotPublic(address.to_string())),
             Self::Public | Self::Anywhere => Ok(()),
+        }
+    }
+}
+
+impl Reach {
+    /// Rejects a URL whose host is an IP address out of reach, or a name that has only such addresses. A name without an
+    /// address passes, because its lookup may succeed later; each call checks the addresses again.
+    ///
+    /// # Errors
+    /// [`NotPublic`] with the address or the name.
+    pub async fn check_name(self, url: &Url) -> Result<(), NotPublic> {
+        self.check(url)?;
+        let Some(url::Host::Domain(name)) = url.host().filter(|_| self == Self::Public) else {
+            return Ok(());
+        };
+        let lookup = tokio::net::lookup_host((name, 0));
+        match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
+            Ok(Ok(addresses)) => public(name, addresses).map(drop),
+            Ok(Err(_)) | Err(_) => Ok(()),
         }
     }
 }

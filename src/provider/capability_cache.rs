@@ -164,7 +164,7 @@ impl Omitted {
     /// Returns the first mode that is left; text, if none is.
     fn first_mode(&self, request: &Request<'_>, modes: &[Mode]) -> Mode {
         let is_usable = |mode: &&Mode| {
-            self.modes & mode_bit(**mode) == 0 && request.schema.forms.of(**mode).is_some()
+            self.modes & mode_bit(**mode) == 0 && request.schema.forms.for_mode(**mode).is_some()
         };
         modes.iter().find(is_usable).copied().unwrap_or(Mode::Text)
     }

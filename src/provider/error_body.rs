@@ -148,7 +148,7 @@ fn raw_text(body: &[u8]) -> String {
 #[must_use]
 pub fn decode_error_text(text: String) -> UpstreamErrorBody {
     let mut error = UpstreamErrorBody::default();
-    error.read(&Value::String(text), 0);
+    error.collect(&Value::String(text), 0);
     error.or_message("(no message)")
 }
 
@@ -156,7 +156,7 @@ pub fn decode_error_text(text: String) -> UpstreamErrorBody {
 #[must_use]
 pub fn decode_error_node(node: Node<'_>) -> UpstreamErrorBody {
     let mut error = UpstreamErrorBody::default();
-    error.read(&node.to_value(), 0);
+    error.collect(&node.to_value(), 0);
     error.or_message(&raw_text(node.json().as_bytes()))
 }
 
@@ -169,7 +169,7 @@ impl UpstreamErrorBody {
     }
 
     /// Reads a part of the body.
-    fn read(&mut self, value: &Value, depth: u8) {
+    fn collect(&mut self, value: &Value, depth: u8) {
         if depth > MAX_DEPTH {
             return;
         }
@@ -177,7 +177,7 @@ impl UpstreamErrorBody {
             Value::String(text) => self.read_text(text, depth),
             Value::Array(items) => {
                 for item in items.iter().take(MAX_LISTED) {
-                    self.read(item, depth + 1);
+                    self.collect(item, depth + 1);
                 }
             }
             Value::Object(members) => self.read_object(members, depth),
@@ -197,14 +197,14 @@ impl UpstreamErrorBody {
         match nested {
             Some(nested) if before.trim().is_empty() => {
                 let known = self.message.len();
-                self.read(&nested, depth + 1);
+                self.collect(&nested, depth + 1);
                 if self.message.len() == known {
                     self.add_message(text);
                 }
             }
             Some(nested) => {
                 self.add_message(text);
-                self.read(&nested, depth + 1);
+                self.collect(&nested, depth + 1);
             }
             None => self.add_message(text),
         }
@@ -222,7 +222,7 @@ impl UpstreamErrorBody {
         }
         for name in MESSAGE_FIELDS {
             if let Some(value) = members.get(name) {
-                self.read(value, depth + 1);
+                self.collect(value, depth + 1);
             }
         }
         for name in NESTED_FIELDS {
@@ -230,7 +230,7 @@ impl UpstreamErrorBody {
                 .get(name)
                 .filter(|value| !value.is_string() || name == "raw")
             {
-                self.read(value, depth + 1);
+                self.collect(value, depth + 1);
             }
         }
     }

@@ -7,6 +7,7 @@ mod chat;
 mod errors;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -41,12 +42,22 @@ pub struct HttpProvider {
     client: Client,
     base_url: Url,
     key_header: HeaderName,
-    /// Header value of each API key; empty: calls carry no key.
-    keys: Vec<HeaderValue>,
-    /// Values to redact from the provider's messages: API keys and configured headers.
-    secrets: Vec<SecretString>,
+    keys: RwLock<Arc<Keys>>,
+    /// Values of configured headers, to redact from the provider's messages.
+    header_secrets: Vec<SecretString>,
     capabilities: CapabilityCache,
     usage_check: UsageCheck,
+}
+
+/// API keys in use.
+#[derive(Debug, Default)]
+struct Keys {
+    /// Header value of each key; empty: calls carry no key.
+    headers: Vec<HeaderValue>,
+    /// The keys, to redact from the provider's messages.
+    secrets: Vec<SecretString>,
+    /// The keys before these, which an answer may still repeat.
+    previous: Vec<SecretString>,
 }
 
 /// Call that has a response.
@@ -67,24 +78,41 @@ impl HttpProvider {
         keys: &[SecretString],
         headers: Vec<SecretString>,
     ) -> Self {
-        let (name, prefix) = wire.key_header();
-        let key_headers = keys
+        let (name, _) = wire.key_header();
+        let provider = Self {
+            client,
+            base_url: base_url.clone(),
+            key_header: HeaderName::from_static(name),
+            keys: RwLock::default(),
+            header_secrets: headers,
+            capabilities: CapabilityCache::default(),
+            usage_check: UsageCheck::default(),
+            wire,
+        };
+        provider.set_keys(keys);
+        provider
+    }
+
+    /// Replaces the API keys of all calls that begin from now on.
+    pub fn set_keys(&self, keys: &[SecretString]) {
+        let (_, prefix) = self.wire.key_header();
+        let headers = keys
             .iter()
             .filter_map(|key| HeaderValue::try_from([prefix, key.expose_secret()].concat()).ok())
             .map(|mut key| {
                 key.set_sensitive(true);
                 key
             });
-        Self {
-            client,
-            base_url: base_url.clone(),
-            key_header: HeaderName::from_static(name),
-            keys: key_headers.collect(),
-            secrets: keys.iter().cloned().chain(headers).collect(),
-            capabilities: CapabilityCache::default(),
-            usage_check: UsageCheck::default(),
-            wire,
-        }
+        let new = Keys {
+            headers: headers.collect(),
+            secrets: keys.to_vec(),
+            previous: self.keys().secrets.clone(),
+        };
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn call_once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
@@ -216,7 +244,8 @@ impl HttpProvider {
     }
 
     fn headers(&self, request: &Request<'_>) -> HeaderMap {
-        let key = self.keys.get(request.key);
+        let keys = self.keys();
+        let key = keys.headers.get(request.key);
         call_headers(
             key.map(|key| (self.key_header.clone(), key.clone())),
             request.traceparent,
@@ -239,9 +268,10 @@ impl HttpProvider {
 
     /// Replaces secrets in a text.
     fn without_secrets(&self, text: &str) -> String {
-        let secrets = self
-            .secrets
-            .iter()
+        let keys = self.keys();
+        let secrets = [&self.header_secrets, &keys.secrets, &keys.previous]
+            .into_iter()
+            .flatten()
             .map(ExposeSecret::expose_secret)
             .filter(|secret| !secret.is_empty());
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "****"))

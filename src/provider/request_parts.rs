@@ -31,7 +31,7 @@ impl<'a> RequestParts<'a> {
         shape: RequestShape,
         shows_schema: impl Fn(Mode) -> bool,
     ) -> Self {
-        let lowered = request.schema.forms.of(shape.mode);
+        let lowered = request.schema.forms.for_mode(shape.mode);
         let root: &RawValue = lowered.map_or(request.schema.raw, |lowered| &lowered.raw);
         let prompt_schema = PromptSchema {
             schema: (!shows_schema(shape.mode)).then(|| root.get()),

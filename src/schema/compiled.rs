@@ -233,7 +233,7 @@ fn root_error(message: &str) -> FieldError {
 fn parse(text: &str) -> Result<Value, Error> {
     serde_json::from_str(text)
         .map(|StrictJson(value)| value)
-        .map_err(|error| match Unrepresentable::of(&error) {
+        .map_err(|error| match Unrepresentable::from_error(&error) {
             None => invalid("", &error.to_string()),
             Some(Unrepresentable::Depth) => schema_limits::too_deep(),
             Some(Unrepresentable::Number) => {

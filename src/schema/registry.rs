@@ -14,7 +14,10 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use super::compiled::Schema;
-use crate::types::{Code, Error};
+use crate::types::{Code, Error, did_you_mean, truncate_for_display};
+
+/// Maximum length of a name that is compared with those of the schemas, in bytes.
+const MAX_NAME_BYTES: usize = 64;
 
 /// Source of a registered schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -126,6 +129,24 @@ impl Registry {
         let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
         let find = |owner: &str| stored.get(owner)?.get(name).cloned();
         find(owner).or_else(|| find(EVERYONE))
+    }
+
+    /// Returns the message for a name without a schema that `owner` sees, with a name that is near.
+    #[must_use]
+    pub fn missing(&self, owner: &str, name: &str) -> String {
+        let (visible, _) = self.list(owner, None, usize::MAX);
+        let near = if name.len() <= MAX_NAME_BYTES {
+            did_you_mean(name, visible.iter().map(|(name, _)| name.as_str()))
+        } else {
+            String::new()
+        };
+        let name = truncate_for_display(name);
+        let advice = if visible.is_empty() {
+            "register it by PUT /v1/schemas/NAME"
+        } else {
+            "see /v1/schemas for all names"
+        };
+        format!("no schema is registered under the name \"{name}\";{near} {advice}")
     }
 
     /// Returns up to `limit` entries that `owner` sees, ordered by name, starting after `after`, and true if there are more.

@@ -65,7 +65,7 @@ impl Trial<'_> {
     fn counted(&self) -> Option<Cost> {
         let mut count = Count::new(self.tree, &self.weight.patterns, self.pointer_bytes());
         count
-            .of(self.tree.root(), self.instance, 0)
+            .cost_of(self.tree.root(), self.instance, 0)
             .filter(|cost| cost.links <= MAX_LINKS)
     }
 }

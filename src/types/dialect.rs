@@ -246,7 +246,7 @@ pub struct LoweredByMode([Option<Arc<LoweredSchema>>; Mode::COUNT]);
 impl LoweredByMode {
     /// Returns the lowered schema of a mode. `None`: the schema cannot be lowered for it.
     #[must_use]
-    pub fn of(&self, mode: Mode) -> Option<&Arc<LoweredSchema>> {
+    pub fn for_mode(&self, mode: Mode) -> Option<&Arc<LoweredSchema>> {
         self.0.get(mode as usize)?.as_ref()
     }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::choice::Choice;
+
 /// Reason why a model cannot answer for an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -73,8 +75,8 @@ impl FromIterator<FallbackCondition> for FallbackOn {
 
 impl<'de> Deserialize<'de> for FallbackOn {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let conditions = Vec::<FallbackCondition>::deserialize(deserializer)?;
-        Ok(conditions.into_iter().collect())
+        let conditions = Vec::<Choice<FallbackCondition>>::deserialize(deserializer)?;
+        Ok(conditions.into_iter().map(|Choice(each)| each).collect())
     }
 }
 

@@ -10,6 +10,7 @@ use serde::de::{
 use serde::{Deserialize, Serialize};
 use throttle::MemoryReservation;
 
+use super::choice::Choice;
 use super::error::Error;
 use super::metadata::Metadata;
 
@@ -28,7 +29,7 @@ struct Part {
         dead_code,
         reason = "deserialized only for validation: `text` is the only kind"
     )]
-    kind: PartKind,
+    kind: Choice<PartKind>,
     text: String,
 }
 

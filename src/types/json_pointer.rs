@@ -76,7 +76,7 @@ pub enum Unrepresentable {
 impl Unrepresentable {
     /// Recognizes such an error of serde_json. `None`: another error.
     #[must_use]
-    pub fn of(error: &serde_json::Error) -> Option<Self> {
+    pub fn from_error(error: &serde_json::Error) -> Option<Self> {
         let message = error.to_string();
         if message.starts_with("number out of range") {
             Some(Self::Number)
@@ -116,7 +116,9 @@ mod tests {
     #[test]
     fn unrepresentable_json_is_recognized() {
         let of = |text: &str| {
-            Unrepresentable::of(&serde_json::from_str::<llm_json::StrictJson>(text).unwrap_err())
+            Unrepresentable::from_error(
+                &serde_json::from_str::<llm_json::StrictJson>(text).unwrap_err(),
+            )
         };
         assert_eq!(of("[1e400]"), Some(Unrepresentable::Number));
         assert_eq!(of(&"[".repeat(200)), Some(Unrepresentable::Depth));

@@ -10,7 +10,8 @@ use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::bounded::Bounded;
 use super::input::{Content, Item};
-use super::spec::{Key, RejectField, Spec};
+use super::spec::{Key, RejectField, Spec, optional_choice};
+use super::suggestion::did_you_mean;
 use super::webhook::Webhook;
 
 /// Body of `POST /v1/extract`.
@@ -163,6 +164,9 @@ trait Body: Default {
     /// Returns the spec within the body.
     fn spec(&mut self) -> &mut Spec;
 
+    /// Returns the message for a field that another path has.
+    fn elsewhere(field: &str) -> Option<&'static str>;
+
     /// Deserializes the value of an own field. Returns false if the body has no such field.
     fn read_field<'de, A: MapAccess<'de>>(
         &mut self,
@@ -173,6 +177,20 @@ trait Body: Default {
 
 impl Body for Single {
     const FIELDS: &[&str] = &["input", "stream", "dry_run"];
+
+    fn elsewhere(field: &str) -> Option<&'static str> {
+        match field {
+            "inputs" | "texts" => Some(
+                "this path takes one text, as `input`; send several as `inputs` to /v1/extract/batch",
+            ),
+            "concurrency" | "on_error" => {
+                Some("this path takes one text; the field is one of /v1/extract/batch")
+            }
+            "webhook" => Some("only a job has a webhook; create one at /v1/jobs"),
+            "messages" => Some(MESSAGES),
+            _ => None,
+        }
+    }
 
     fn spec(&mut self) -> &mut Spec {
         &mut self.spec
@@ -196,6 +214,18 @@ impl Body for Single {
 impl Body for Batch {
     const FIELDS: &[&str] = &["inputs", "concurrency", "on_error", "stream"];
 
+    fn elsewhere(field: &str) -> Option<&'static str> {
+        match field {
+            "input" | "text" => Some(
+                "this path takes several texts, as `inputs`; send one as `input` to /v1/extract",
+            ),
+            "dry_run" => Some("a dry run is made of one text; send it to /v1/extract"),
+            "webhook" => Some("only a job has a webhook; create one at /v1/jobs"),
+            "messages" => Some(MESSAGES),
+            _ => None,
+        }
+    }
+
     fn spec(&mut self) -> &mut Spec {
         &mut self.spec
     }
@@ -208,7 +238,7 @@ impl Body for Batch {
         match field {
             "inputs" => self.inputs = Some(map.next_value::<Items>()?.0),
             "concurrency" => self.concurrency = map.next_value()?,
-            "on_error" => self.on_error = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "on_error" => self.on_error = optional_choice(map)?,
             "stream" => self.stream = map.next_value::<Option<_>>()?.unwrap_or_default(),
             _ => return Ok(false),
         }
@@ -218,6 +248,18 @@ impl Body for Batch {
 
 impl Body for JobRequest {
     const FIELDS: &[&str] = &["inputs", "concurrency", "on_error", "webhook"];
+
+    fn elsewhere(field: &str) -> Option<&'static str> {
+        match field {
+            "input" | "text" => {
+                Some("a job takes several texts, as `inputs`; send one as `input` to /v1/extract")
+            }
+            "stream" => {
+                Some("unknown field; a job is not streamed: GET /v1/jobs/{id}/events follows it")
+            }
+            _ => Batch::elsewhere(field).filter(|_| field != "webhook"),
+        }
+    }
 
     fn spec(&mut self) -> &mut Spec {
         &mut self.batch.spec
@@ -237,6 +279,57 @@ impl Body for JobRequest {
     }
 }
 
+/// Names that people use for a field, and its name here.
+const SYNONYMS: [(&str, &str); 21] = [
+    ("text", "input"),
+    ("texts", "inputs"),
+    ("prompt", "instructions"),
+    ("system", "instructions"),
+    ("content", "input"),
+    ("document", "input"),
+    ("documents", "inputs"),
+    ("items", "inputs"),
+    ("data", "input"),
+    ("json_schema", "schema"),
+    ("response_model", "schema"),
+    ("response_format", "schema"),
+    ("response_schema", "schema"),
+    ("max_tokens", "max_output_tokens"),
+    ("max_completion_tokens", "max_output_tokens"),
+    ("max_retries", "max_attempts"),
+    ("retries", "max_attempts"),
+    ("timeout", "timeout_ms"),
+    ("max_concurrency", "concurrency"),
+    ("few_shot", "examples"),
+    ("validators", "rules"),
+];
+
+/// Returns the message for a field that a body does not have, with what was probably meant.
+fn unknown_field<B: Body>(name: &str) -> String {
+    if let Some(elsewhere) = B::elsewhere(name) {
+        return elsewhere.to_owned();
+    }
+    let known = [Spec::FIELDS, B::FIELDS].concat();
+    let synonym = SYNONYMS
+        .into_iter()
+        .find(|(synonym, meant)| *synonym == name && known.contains(meant));
+    let hint = match synonym {
+        Some((_, meant)) => format!(" did you mean `{meant}`?"),
+        None if name.len() > MAX_NAME_BYTES => String::new(),
+        None => did_you_mean(name, known.iter().copied()),
+    };
+    format!(
+        "unknown field;{hint} the fields here are `{}`",
+        known.join("`, `")
+    )
+}
+
+/// Maximum length of a name that is compared with those of the fields, in bytes.
+const MAX_NAME_BYTES: usize = 100;
+
+const MESSAGES: &str =
+    "unknown field; send chat messages to /v1/chat/completions, or the text as `input`";
+
 struct BodyVisitor<B>(PhantomData<B>);
 
 impl<'de, B: Body> Visitor<'de> for BodyVisitor<B> {
@@ -254,10 +347,7 @@ impl<'de, B: Body> Visitor<'de> for BodyVisitor<B> {
                 map.next_value_seed(RejectField("this field is given twice"))?;
             }
             if !body.spec().read_field(&key.0, &mut map)? && !body.read_field(&key.0, &mut map)? {
-                let known = [Spec::FIELDS, B::FIELDS].concat().join("`, `");
-                map.next_value_seed(RejectField(&format!(
-                    "unknown field; the fields here are `{known}`"
-                )))?;
+                map.next_value_seed(RejectField(&unknown_field::<B>(&key.0)))?;
             }
             seen.push(key);
         }
@@ -354,8 +444,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("unknown field; the fields here are `schema`")
-                && error.contains("`webhook`"),
+            error.contains("a job is not streamed: GET /v1/jobs/{id}/events"),
             "{error}"
         );
         assert!(serde_json::from_str::<Batch>(&format!(r#"{{"webhook": {webhook}}}"#)).is_err());
@@ -373,12 +462,20 @@ mod tests {
         for (json, message) in [
             (
                 r#"{"inptu": "a"}"#,
-                "unknown field; the fields here are `schema`",
+                "unknown field; did you mean `input`? the fields here are `schema`",
             ),
+            (r#"{"text": "a"}"#, "did you mean `input`?"),
+            (r#"{"maxAttempts": 3}"#, "did you mean `max_attempts`?"),
+            (r#"{"inputs": ["a"]}"#, "to /v1/extract/batch"),
+            (r#"{"messages": []}"#, "/v1/chat/completions"),
             (r#"{"seed": 1, "seed": 2}"#, "given twice"),
             (r#"{"max_attempts": 11}"#, "a whole number from 1 to 10"),
             (r#"{"temperature": 2.1}"#, "a number from 0 to 2"),
-            (r#"{"mode": "jsn"}"#, "unknown variant `jsn`"),
+            (
+                r#"{"mode": "jsn"}"#,
+                "`jsn` is not allowed here; expected `auto`, ",
+            ),
+            (r#"{"mode": 3}"#, "expected `auto`, `json_schema`, "),
             (r#"{"schema": 3}"#, "expected a JSON Schema"),
             (r#"{"stream": "item"}"#, "`false` or `\"items\"`"),
             (r#"{"stream": 1}"#, "`false` or `\"items\"`"),

@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::bounded::Bounded;
+use super::choice::Choice;
 use super::evidence::{Grounding, OffsetUnit};
 use super::extra_body::ExtraBody;
 use super::fallback::FallbackOn;
@@ -98,7 +99,7 @@ impl Mode {
 
 /// Few-shot example: a text and the value to extract from it.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with `input` and `output`")]
 pub struct Example {
     /// Text of the example.
     pub input: Content,
@@ -127,7 +128,10 @@ pub enum CacheUse {
 
 /// Validation rule: a condition on the extracted data beyond the schema.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an object with `expression` and `message`"
+)]
 pub struct Rule {
     /// Expression in the Common Expression Language (CEL) over `data`, the extracted value, and `input`, the text. True if the
     /// data meets the rule.
@@ -159,14 +163,36 @@ pub struct Temperature(f64);
 
 impl<'de> Deserialize<'de> for Temperature {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = f64::deserialize(deserializer)?;
-        if (0.0..=2.0).contains(&value) {
-            Ok(Self(value))
-        } else {
-            Err(de::Error::custom(format!(
-                "invalid value: {value}, expected a number from 0 to 2"
-            )))
+        struct Range;
+
+        impl Visitor<'_> for Range {
+            type Value = Temperature;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number from 0 to 2")
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Temperature, E> {
+                if (0.0..=2.0).contains(&value) {
+                    Ok(Temperature(value))
+                } else {
+                    let found = format!("`{value}`");
+                    Err(E::invalid_value(de::Unexpected::Other(&found), &self))
+                }
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "only 0 to 2 is accepted")]
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Temperature, E> {
+                self.visit_f64(value as f64)
+            }
+
+            #[expect(clippy::cast_precision_loss, reason = "only 0 to 2 is accepted")]
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Temperature, E> {
+                self.visit_f64(value as f64)
+            }
         }
+
+        deserializer.deserialize_f64(Range)
     }
 }
 
@@ -261,20 +287,20 @@ impl Spec {
             "instructions" => self.instructions = map.next_value()?,
             "examples" => self.examples = map.next_value::<Option<_>>()?.unwrap_or_default(),
             "model" => self.model = map.next_value()?,
-            "mode" => self.mode = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "mode" => self.mode = optional_choice(map)?,
             "max_attempts" => self.max_attempts = map.next_value()?,
             "timeout_ms" => self.timeout_ms = map.next_value()?,
             "temperature" => self.temperature = map.next_value()?,
             "max_output_tokens" => self.max_output_tokens = map.next_value()?,
             "seed" => self.seed = map.next_value()?,
-            "cache" => self.cache = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "cache" => self.cache = optional_choice(map)?,
             "coerce" => self.coerce = map.next_value()?,
             "rules" => self.rules = map.next_value::<Option<_>>()?.unwrap_or_default(),
-            "on_failure" => self.on_failure = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "on_failure" => self.on_failure = optional_choice(map)?,
             "fallback_on" => self.fallback_on = map.next_value()?,
             "extra_body" => self.extra_body = map.next_value::<Option<_>>()?.unwrap_or_default(),
             "trace" => self.trace = map.next_value()?,
-            "grounding" => self.grounding = map.next_value::<Option<_>>()?.unwrap_or_default(),
+            "grounding" => self.grounding = optional_choice(map)?,
             "metadata" => self.metadata = map.next_value()?,
             _ => return Ok(false),
         }
@@ -303,6 +329,14 @@ impl Spec {
         "grounding",
         "metadata",
     ];
+}
+
+/// Deserializes a name of a fixed set; `null` is the default.
+pub(super) fn optional_choice<'de, T: Deserialize<'de> + Default, A: MapAccess<'de>>(
+    map: &mut A,
+) -> Result<T, A::Error> {
+    let choice = map.next_value::<Option<Choice<T>>>()?;
+    Ok(choice.map_or_else(T::default, |Choice(value)| value))
 }
 
 /// Returns true if a query parameter of this name is plain text, not JSON. (`schema` may be either.)

@@ -56,11 +56,11 @@ impl<'de> Deserialize<'de> for Target {
         if text.len() > MAX_URL_BYTES {
             return Err(D::Error::custom(TOO_LONG));
         }
-        let url = Url::parse(&text)
-            .map_err(|error| D::Error::custom(format!("expected an http or https URL: {error}")))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(D::Error::custom("expected an http or https URL"));
-        }
+        let url = Url::parse(&text).ok();
+        let url = url.filter(|url| matches!(url.scheme(), "http" | "https"));
+        let url = url.ok_or_else(|| {
+            D::Error::custom("expected an http or https URL, such as https://example.com/hook")
+        })?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(D::Error::custom(
                 "the URL has a user or a password; the signature says who is calling",

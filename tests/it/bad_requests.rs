@@ -58,22 +58,22 @@ impl Bad {
     /// Returns a single whose body is JSON, wrong at `pointer`.
     fn single(what: &'static str, more: Value, pointer: &'static str) -> Self {
         let body = fixture::with(fixture::single("Ada"), more).to_string();
-        Self::new(what, EXTRACT, body, 422, "invalid_request").at(pointer)
+        Self::new(what, EXTRACT, body, 422, "invalid_request").at_pointer(pointer)
     }
 
     /// Returns a batch whose body is JSON, wrong at `pointer`.
     fn batch(what: &'static str, more: Value, pointer: &'static str) -> Self {
         let body = fixture::with(fixture::batch(5), more).to_string();
-        Self::new(what, BATCH, body, 422, "invalid_request").at(pointer)
+        Self::new(what, BATCH, body, 422, "invalid_request").at_pointer(pointer)
     }
 
     /// Returns a single whose schema is refused.
     fn schema(what: &'static str, schema: Value, pointer: &'static str) -> Self {
         let body = json!({"input": "Ada", "schema": schema}).to_string();
-        Self::new(what, EXTRACT, body, 422, "invalid_schema").at(pointer)
+        Self::new(what, EXTRACT, body, 422, "invalid_schema").at_pointer(pointer)
     }
 
-    fn at(mut self, pointer: &'static str) -> Self {
+    fn at_pointer(mut self, pointer: &'static str) -> Self {
         self.pointer = (!pointer.is_empty()).then_some(pointer);
         self
     }

@@ -3,6 +3,9 @@
 mod file_formats;
 mod html_report;
 mod resume;
+mod server_commands;
+mod single;
+mod tables;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -87,6 +90,20 @@ impl Desk {
             .current_dir(self.folder.folder());
         command.envs(self.environment.iter().cloned());
         command
+    }
+
+    /// Returns any command, with these arguments.
+    fn command_of(&self, arguments: &[&str]) -> Command {
+        let mut command = binary();
+        command.args(arguments).current_dir(self.folder.folder());
+        command.envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// Runs any command to its end.
+    async fn run_command(&self, arguments: &[&str]) -> Ran {
+        let output = self.command_of(arguments).output();
+        Ran::of(within(LIMIT, "the command ends", output).await.unwrap())
     }
 
     /// Runs `extractd batch` to its end.

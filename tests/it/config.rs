@@ -21,7 +21,7 @@ async fn run(folder: &Builder, arguments: &[&str], environment: &[(&str, &str)])
         .unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn output_text(output: &Output) -> String {
     format!(
         "{}\n{}",
         String::from_utf8_lossy(&output.stdout),
@@ -47,13 +47,13 @@ async fn config_prints_the_values_in_force_with_secrets_masked() {
     ];
     let output = run(&folder, &["config"], &environment).await;
     let printed = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(output.status.success(), "{}", output_text(&output));
     for value in ["openai/test-model", "http://127.0.0.1:9/v1", "17", "100000"] {
         assert!(printed.contains(value), "{value} is in force:\n{printed}");
     }
     for secret in ["sk-very-secret-4711", "caller-secret-4711"] {
         assert!(
-            !said(&output).contains(secret),
+            !output_text(&output).contains(secret),
             "{secret} is masked:\n{printed}"
         );
     }
@@ -108,7 +108,7 @@ async fn a_wrong_key_in_the_file_names_file_line_and_what_is_allowed() {
             ],
         )
         .await;
-        let said = said(&output);
+        let said = output_text(&output);
         assert!(!output.status.success(), "{arguments:?}: {said}");
         assert!(said.contains("extractd-test.toml"), "the file: {said}");
         assert!(
@@ -132,7 +132,7 @@ async fn a_wrong_key_in_the_file_of_callers_names_file_line_and_what_is_allowed(
         )
         .unwrap();
         let output = run(&folder, &["--config", path.to_str().unwrap(), command], &[]).await;
-        let said = said(&output);
+        let said = output_text(&output);
         assert!(!output.status.success(), "{said}");
         assert!(
             said.contains("callers.toml:3:1") && said.contains("max_queue"),
@@ -151,7 +151,7 @@ async fn a_wrong_key_in_the_file_of_callers_names_file_line_and_what_is_allowed(
         &[],
     )
     .await;
-    let said = said(&output);
+    let said = output_text(&output);
     assert!(
         output.status.success() && said.contains("max_queue = 4711 # file callers.toml:3"),
         "{said}"
@@ -171,9 +171,9 @@ async fn an_invalid_or_missing_file_stops_the_start() {
     .await;
     assert!(!output.status.success());
     assert!(
-        said(&output).contains("extractd-test.toml"),
+        output_text(&output).contains("extractd-test.toml"),
         "{}",
-        said(&output)
+        output_text(&output)
     );
     let output = run(
         &folder,
@@ -183,9 +183,9 @@ async fn an_invalid_or_missing_file_stops_the_start() {
     .await;
     assert!(!output.status.success());
     assert!(
-        said(&output).contains("not-there.toml"),
+        output_text(&output).contains("not-there.toml"),
         "{}",
-        said(&output)
+        output_text(&output)
     );
 }
 
@@ -215,9 +215,9 @@ async fn a_wrong_value_in_the_environment_names_the_variable() {
         let output = run(&folder, &["serve"], &environment).await;
         assert!(!output.status.success(), "{name}={value}");
         assert!(
-            said(&output).contains(name),
+            output_text(&output).contains(name),
             "{name}={value}: {}",
-            said(&output)
+            output_text(&output)
         );
     }
 }
@@ -229,9 +229,10 @@ async fn a_provider_without_a_default_model_is_refused_naming_it() {
         let output = run(&folder, &["serve"], &[(name, "http://127.0.0.1:9/v1")]).await;
         assert!(!output.status.success(), "{name}");
         assert!(
-            said(&output).contains("EXTRACTD_MODEL") && said(&output).contains("openai"),
+            output_text(&output).contains("EXTRACTD_MODEL")
+                && output_text(&output).contains("openai"),
             "{}",
-            said(&output)
+            output_text(&output)
         );
     }
 }
@@ -242,6 +243,10 @@ async fn an_unknown_command_or_flag_stops_the_start() {
     for argument in ["explode", "--explode"] {
         let output = run(&folder, &[argument], &[]).await;
         assert!(!output.status.success());
-        assert!(said(&output).contains("explode"), "{}", said(&output));
+        assert!(
+            output_text(&output).contains("explode"),
+            "{}",
+            output_text(&output)
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Layer of each module of the service. The same table stands in `src/lib.rs`. A new module has to be given its layer.
-const LAYERS: [(&str, u8); 13] = [
+const LAYERS: [(&str, u8); 14] = [
     ("main", 8),
     ("cli", 7),
     ("app", 6),
@@ -16,16 +16,18 @@ const LAYERS: [(&str, u8); 13] = [
     ("provider", 2),
     ("config", 1),
     ("contract", 1),
+    ("mcp", 1),
     ("net", 1),
     ("telemetry", 1),
     ("types", 0),
 ];
 
 /// Libraries, and the modules that may use them.
-const OWNERS: [(&str, &[&str]); 11] = [
+const OWNERS: [(&str, &[&str]); 12] = [
     ("axum", &["http"]),
-    ("StatusCode", &["http", "net", "provider"]),
+    ("StatusCode", &["http", "mcp", "net", "provider"]),
     ("reqwest", &["net"]),
+    ("rmcp", &["mcp"]),
     ("governor", &[]),
     ("jsonschema", &["schema"]),
     ("moka", &["extraction"]),

@@ -39,6 +39,8 @@ mod jobs;
 mod layers;
 #[cfg(feature = "local")]
 mod local_model;
+mod mcp;
+mod messages;
 mod modes;
 mod no_leaks;
 mod openai_endpoint;

@@ -235,6 +235,46 @@ async fn a_key_that_is_refused_and_replaced_in_the_middle_of_a_job_fails_no_item
 }
 
 #[tokio::test]
+async fn a_replaced_key_file_ends_an_outage_without_a_restart() {
+    const ITEMS: usize = 10_000;
+    let upstream = Upstream::light(|call| match call.header("authorization") {
+        Some("Bearer sk-right") => Reply::Played,
+        _ => Reply::error(401, "Incorrect API key provided"),
+    });
+    let builder = Server::configured(&one_provider(&upstream.url(), "api_key_file = \"key\""));
+    let key = builder.folder().join("key");
+    std::fs::write(&key, "sk-wrong\n").unwrap();
+    let server = builder.start().await;
+    let job = job_of(&server, &batch(ITEMS)).await;
+    eventually(LIMIT, "the job is blocked", async || {
+        server.get(&job).await.ok()["blocked"]
+            .is_object()
+            .then_some(())
+    })
+    .await;
+    // A broken file changes nothing, and is logged once.
+    std::fs::write(&key, "sk-one\nsk-two\n").unwrap();
+    eventually(LIMIT, "the file is refused", async || {
+        server
+            .output()
+            .contains("the previous keys stay in use")
+            .then_some(())
+    })
+    .await;
+    std::fs::write(&key, "sk-right\n").unwrap();
+    let shown = ended(&server, &job).await;
+    assert_eq!(shown["status"], "completed", "{shown}");
+    assert_eq!(shown["counts"]["succeeded"], ITEMS, "{shown}");
+    let calls = upstream.calls();
+    assert!(calls <= ITEMS + A_HANDFUL, "{calls} calls");
+    let log = server.output();
+    assert!(log.contains("the new keys are in use"), "{log}");
+    for key in ["sk-right", "sk-wrong", "sk-one"] {
+        assert!(!log.contains(key), "{key} in {log}");
+    }
+}
+
+#[tokio::test]
 async fn a_single_does_not_wait_for_an_equal_item_of_a_blocked_job() {
     let upstream = Upstream::start(refused);
     let server = Server::configured(&one_provider(&upstream.url(), "api_key = \"sk-wrong\""))

@@ -31,7 +31,7 @@ async fn next(response: &mut Response) -> Event {
 }
 
 /// Returns the data of the events of this name.
-fn of<'e>(events: &'e [Event], name: &str) -> Vec<&'e Value> {
+fn data_of<'e>(events: &'e [Event], name: &str) -> Vec<&'e Value> {
     events
         .iter()
         .filter(|event| event.name == name)
@@ -95,7 +95,7 @@ async fn the_first_element_is_sent_while_the_second_is_streamed() {
         gate.open();
         let rest = events.events().await;
         assert_eq!(
-            of(&rest, "item"),
+            data_of(&rest, "item"),
             [&json!({"index": 1, "data": {"name": "Bo", "age": 41}, "attempt": 1})]
         );
         let [.., result, done] = rest.as_slice() else {
@@ -135,19 +135,19 @@ async fn a_list_that_is_wrapped_for_the_provider_is_streamed_as_a_list() {
             .expect(200)
             .events()
             .await;
-        let items: Vec<_> = of(&events, "item")
+        let items: Vec<_> = data_of(&events, "item")
             .into_iter()
             .map(|item| item["data"]["name"].as_str().unwrap())
             .collect();
         assert_eq!(items, ["Ada", "Bo"], "{mode}: {events:?}");
         assert!(
-            of(&events, "partial")
+            data_of(&events, "partial")
                 .iter()
                 .all(|partial| partial["data"].is_array()),
             "{mode}: {events:?}"
         );
         assert_eq!(
-            of(&events, "result")[0]["data"],
+            data_of(&events, "result")[0]["data"],
             json!([{"name": "Ada"}, {"name": "Bo"}])
         );
     }
@@ -182,17 +182,17 @@ async fn a_validation_retry_restarts_the_partial_stream() {
     gate.open();
     let events = events.events().await;
     assert_eq!(
-        of(&events, "item"),
+        data_of(&events, "item"),
         [
             &ada(2),
             &json!({"index": 1, "data": {"name": "Bo"}, "attempt": 2})
         ]
     );
     assert_eq!(
-        of(&events, "result")[0]["data"],
+        data_of(&events, "result")[0]["data"],
         json!({"people": [{"name": "Ada"}, {"name": "Bo"}]})
     );
-    assert_eq!(of(&events, "result")[0]["attempts"], 2);
+    assert_eq!(data_of(&events, "result")[0]["attempts"], 2);
 }
 
 #[tokio::test]
@@ -214,12 +214,12 @@ async fn a_truncated_upstream_stream_is_retried() {
         .await;
     assert_eq!(upstream.calls(), 2);
     assert_eq!(
-        of(&events, "result")[0]["attempts"],
+        data_of(&events, "result")[0]["attempts"],
         1,
         "the model was not asked anything else: {events:?}"
     );
     assert_eq!(
-        of(&events, "result")[0]["data"],
+        data_of(&events, "result")[0]["data"],
         json!({"people": [{"name": "Ada"}]})
     );
 }
@@ -235,9 +235,9 @@ async fn a_provider_without_streaming_gives_the_same_result() {
         .expect(200)
         .events()
         .await;
-    assert_eq!(of(&events, "result")[0]["data"], fixture::found(3));
+    assert_eq!(data_of(&events, "result")[0]["data"], fixture::found(3));
     assert!(
-        of(&events, "partial")
+        data_of(&events, "partial")
             .iter()
             .all(|partial| partial["data"].is_object()),
         "{events:?}"

@@ -56,6 +56,9 @@ async fn likely_mistakes_are_reported_as_warnings() {
     check(&server.extract(&body).await.ok()["warnings"]);
     let batch = json!({"inputs": ["Ada"], "schema": schema});
     check(&server.batch(&batch).await.ok()["summary"]["warnings"]);
+    let job = server.post("/v1/jobs", &batch).await;
+    assert_eq!(job.status, 202);
+    check(&job.json()["warnings"]);
     let put = server
         .request(Method::PUT, "/v1/schemas/day")
         .json(&schema)

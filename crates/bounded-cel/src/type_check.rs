@@ -2,6 +2,7 @@
 
 use crate::budget::{Budget, EvalError};
 use crate::lexer::SyntaxError;
+use crate::operator::Operator;
 use crate::operators::binary;
 use crate::syntax::{Expression, Kind, Macro};
 use crate::value::{CelValue, Type};
@@ -16,92 +17,130 @@ pub fn type_of(expression: &Expression) -> Result<Type, SyntaxError> {
         .into_iter()
         .map(type_of)
         .collect::<Result<Vec<_>, _>>()?;
-    let operand = |index: usize| kinds.get(index).copied().unwrap_or(Type::Any);
-    let reject = |what: &str| {
-        Err(SyntaxError::new(
-            expression.offset,
-            format!("there is no `{what}`"),
-        ))
-    };
-    let conditions = |sign: &str, from: usize, to: usize| match (from..to)
-        .find(|index| !operand(*index).is_compatible_with(Type::Bool))
-    {
-        Some(index) => reject(&format!("{sign} of {}", operand(index).as_str())),
-        None => Ok(Type::Bool),
-    };
-    match &expression.kind {
-        Kind::Null => Ok(Type::Null),
-        Kind::Int(_) => Ok(Type::Int),
-        Kind::Uint(_) => Ok(Type::Uint),
-        Kind::Double(_) => Ok(Type::Double),
-        Kind::Text(_) | Kind::Input => Ok(Type::Text),
-        Kind::Type(_) => Ok(Type::Meta),
-        Kind::List(_) => Ok(Type::List),
-        Kind::Map(_) => Ok(Type::Map),
-        Kind::Field(..) | Kind::Has(..) if !operand(0).is_compatible_with(Type::Map) => {
-            reject(&format!("a field of {}", operand(0).as_str()))
+    Operands {
+        offset: expression.offset,
+        kinds,
+    }
+    .type_of(&expression.kind)
+}
+
+/// Static types of the operands of an expression.
+struct Operands {
+    /// Offset of the expression, for errors.
+    offset: usize,
+    kinds: Vec<Type>,
+}
+
+impl Operands {
+    fn operand(&self, index: usize) -> Type {
+        self.kinds.get(index).copied().unwrap_or(Type::Any)
+    }
+
+    fn is_compatible(&self, index: usize, kinds: &[Type]) -> bool {
+        kinds
+            .iter()
+            .any(|kind| self.operand(index).is_compatible_with(*kind))
+    }
+
+    fn reject(&self, what: &str) -> Result<Type, SyntaxError> {
+        let message = format!("there is no `{what}`");
+        Err(SyntaxError::new(self.offset, message))
+    }
+
+    /// Checks that the operands `from` to `to` of `sign` are booleans.
+    fn conditions(&self, sign: &str, from: usize, to: usize) -> Result<Type, SyntaxError> {
+        match (from..to).find(|index| !self.is_compatible(*index, &[Type::Bool])) {
+            Some(index) => self.reject(&format!("{sign} of {}", self.operand(index).as_str())),
+            None => Ok(Type::Bool),
         }
-        Kind::Index(_)
-            if !operand(0).is_compatible_with(Type::Map)
-                && !operand(0).is_compatible_with(Type::List) =>
-        {
-            reject(&format!("{}[…]", operand(0).as_str()))
-        }
-        Kind::Data | Kind::Local(_) | Kind::Field(..) | Kind::Index(_) => Ok(Type::Any),
-        Kind::Matches(..) if !operand(0).is_compatible_with(Type::Text) => {
-            reject(&format!("{}.matches(string)", operand(0).as_str()))
-        }
-        Kind::Bool(_) | Kind::Has(..) | Kind::Matches(..) => Ok(Type::Bool),
-        Kind::Not(_) => conditions("!", 0, 1),
-        Kind::And(parts) => conditions("&&", 0, parts.len()),
-        Kind::Or(parts) => conditions("||", 0, parts.len()),
-        Kind::Negate(_) => match operand(0) {
-            kind @ (Type::Any | Type::Int | Type::Double) => Ok(kind),
-            kind => reject(&format!("-{}", kind.as_str())),
-        },
-        Kind::Binary(operator, _) => {
-            let (Some(left), Some(right)) = (example_value(operand(0)), example_value(operand(1)))
-            else {
-                return Ok(if operator.is_predicate() {
-                    Type::Bool
-                } else {
-                    Type::Any
-                });
-            };
-            match binary(*operator, &left, &right, &mut Budget::new()) {
-                Ok(CelValue::Int(_)) if operand(0) != operand(1) => Ok(Type::Any),
-                Ok(value) => Ok(value.kind()),
-                Err(EvalError::Error(message)) => Err(SyntaxError::new(expression.offset, message)),
-                Err(EvalError::BudgetExhausted) => Ok(Type::Any),
+    }
+    fn type_of(&self, kind: &Kind) -> Result<Type, SyntaxError> {
+        match kind {
+            Kind::Null => Ok(Type::Null),
+            Kind::Bool(_) => Ok(Type::Bool),
+            Kind::Int(_) => Ok(Type::Int),
+            Kind::Uint(_) => Ok(Type::Uint),
+            Kind::Double(_) => Ok(Type::Double),
+            Kind::Text(_) | Kind::Input => Ok(Type::Text),
+            Kind::Type(_) => Ok(Type::Meta),
+            Kind::List(_) => Ok(Type::List),
+            Kind::Map(_) => Ok(Type::Map),
+            Kind::Data | Kind::Local(_) => Ok(Type::Any),
+            Kind::Not(_) => self.conditions("!", 0, 1),
+            Kind::And(parts) => self.conditions("&&", 0, parts.len()),
+            Kind::Or(parts) => self.conditions("||", 0, parts.len()),
+            Kind::Negate(_) => match self.operand(0) {
+                kind @ (Type::Any | Type::Int | Type::Double) => Ok(kind),
+                kind => self.reject(&format!("-{}", kind.as_str())),
+            },
+            Kind::Binary(operator, _) => self.binary(*operator),
+            Kind::Conditional(_) => {
+                self.conditions("?", 0, 1)?;
+                let [then, otherwise] = [self.operand(1), self.operand(2)];
+                Ok(if then == otherwise { then } else { Type::Any })
             }
+            Kind::Call(function, _) if !function.accepts(&self.kinds) => {
+                self.reject(&function.signature(&self.kinds))
+            }
+            Kind::Call(function, _) => Ok(function.returns),
+            Kind::Field(..)
+            | Kind::Has(..)
+            | Kind::Index(_)
+            | Kind::Matches(..)
+            | Kind::Comprehension(..)
+            | Kind::FilterMap(_) => self.access(kind),
         }
-        Kind::Conditional(_) => {
-            conditions("?", 0, 1)?;
-            Ok(if operand(1) == operand(2) {
-                operand(1)
+    }
+
+    fn binary(&self, operator: Operator) -> Result<Type, SyntaxError> {
+        let [left, right] = [self.operand(0), self.operand(1)];
+        let (Some(a), Some(b)) = (example_value(left), example_value(right)) else {
+            return Ok(if operator.is_predicate() {
+                Type::Bool
             } else {
                 Type::Any
-            })
+            });
+        };
+        match binary(operator, &a, &b, &mut Budget::new()) {
+            Ok(CelValue::Int(_)) if left != right => Ok(Type::Any),
+            Ok(value) => Ok(value.kind()),
+            Err(EvalError::Error(message)) => Err(SyntaxError::new(self.offset, message)),
+            Err(EvalError::BudgetExhausted) => Ok(Type::Any),
         }
-        Kind::Call(function, _) if !function.accepts(&kinds) => reject(&function.signature(&kinds)),
-        Kind::Call(function, _) => Ok(function.returns),
-        Kind::Comprehension(..) | Kind::FilterMap(_)
-            if !operand(0).is_compatible_with(Type::List)
-                && !operand(0).is_compatible_with(Type::Map) =>
-        {
-            reject(&format!("a macro over {}", operand(0).as_str()))
+    }
+
+    /// Returns the type of an expression that looks into its first operand: a map, a list or a string.
+    fn access(&self, kind: &Kind) -> Result<Type, SyntaxError> {
+        let of = self.operand(0).as_str();
+        let containers: &[Type] = match kind {
+            Kind::Field(..) | Kind::Has(..) => &[Type::Map],
+            Kind::Matches(..) => &[Type::Text],
+            _ => &[Type::Map, Type::List],
+        };
+        if !self.is_compatible(0, containers) {
+            return self.reject(&match kind {
+                Kind::Field(..) | Kind::Has(..) => format!("a field of {of}"),
+                Kind::Matches(..) => format!("{of}.matches(string)"),
+                Kind::Index(_) => format!("{of}[…]"),
+                _ => format!("a macro over {of}"),
+            });
         }
-        Kind::Comprehension(iteration, _) => {
-            if iteration.takes_condition() {
-                conditions("a macro's condition", 1, 2)?;
+        match kind {
+            Kind::Has(..) | Kind::Matches(..) => Ok(Type::Bool),
+            Kind::Comprehension(iteration, _) => {
+                if iteration.takes_condition() {
+                    self.conditions("a macro's condition", 1, 2)?;
+                }
+                Ok(match iteration {
+                    Macro::Filter | Macro::Map => Type::List,
+                    Macro::All | Macro::Exists | Macro::ExistsOne => Type::Bool,
+                })
             }
-            Ok(if matches!(iteration, Macro::Filter | Macro::Map) {
-                Type::List
-            } else {
-                Type::Bool
-            })
+            Kind::FilterMap(_) => self
+                .conditions("a macro's condition", 1, 2)
+                .map(|_| Type::List),
+            _ => Ok(Type::Any),
         }
-        Kind::FilterMap(_) => conditions("a macro's condition", 1, 2).map(|_| Type::List),
     }
 }
 

@@ -67,7 +67,7 @@ impl Positions {
         Self(found)
     }
 
-    pub fn of(&self, hash: u32) -> &[u32] {
+    pub fn tokens_with(&self, hash: u32) -> &[u32] {
         self.0.get(&hash).map_or(&[], Vec::as_slice)
     }
 }

@@ -191,7 +191,7 @@ fn read_moment(text: &str) -> (Option<Date>, Option<Time>) {
 fn read_time(text: &str) -> Option<Time> {
     time::read_iso(text).or_else(|| {
         let digit = text.find(|c| crate::fold::decimal_digit(c).is_some())?;
-        let reading = time::read(text, digit)?;
+        let reading = time::time_at(text, digit)?;
         (reading.start == 0 && reading.end == text.trim_end().len()).then_some(reading.time)
     })
 }

@@ -86,7 +86,7 @@ impl Scan<'_, '_, '_> {
             if let Some(digit) = digit {
                 if start >= after {
                     readings.extend(number::read_scientific(source.text, start));
-                    after = number::read(source.text, start + digit, &mut readings);
+                    after = number::read_numbers_at(source.text, start + digit, &mut readings);
                 }
             } else if token >= after_words {
                 let found = words(source, token);
@@ -162,7 +162,7 @@ impl Scan<'_, '_, '_> {
         for token in 0..source.tokens.len() {
             let start = source.tokens.start(token);
             let reading = if start >= after {
-                time::read(source.text, start)
+                time::time_at(source.text, start)
             } else {
                 None
             };
@@ -215,7 +215,7 @@ impl Scan<'_, '_, '_> {
             if !is_digit || start < after {
                 continue;
             }
-            let (run, end) = PhoneRun::read(source.text, start);
+            let (run, end) = PhoneRun::starting_at(source.text, start);
             after = end;
             run.phones(source.text, &mut |phone, start, end| {
                 for number in wanted.get(&phone.key()).into_iter().flatten() {
@@ -236,7 +236,7 @@ impl Scan<'_, '_, '_> {
 fn words(source: Words, token: usize) -> Option<(Reading, usize)> {
     let start = source.tokens.start(token);
     let (value, end, next) =
-        if let Some((value, next)) = number_words::read(source.text, source.tokens, token) {
+        if let Some((value, next)) = number_words::number_at(source.text, source.tokens, token) {
             (value, source.tokens.end(next - 1), next)
         } else {
             let (value, end) = number_words::read_ideographs(source.text, start)?;

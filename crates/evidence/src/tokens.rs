@@ -48,7 +48,7 @@ impl Tokens {
                 Class::Letter | Class::Digit => run.extend(class, at, cluster, self),
                 Class::Solo => {
                     run.close(self);
-                    self.push(at, end, Hash::of(cluster));
+                    self.push(at, end, Hash::of_word(cluster));
                 }
                 Class::Ignored => {}
                 Class::Gap => {
@@ -127,7 +127,7 @@ pub struct Hash(u64);
 
 impl Hash {
     /// Hashes a whole word.
-    pub fn of(word: &str) -> Self {
+    pub fn of_word(word: &str) -> Self {
         let mut hash = Self::default();
         hash.add_word(word);
         hash

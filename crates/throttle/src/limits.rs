@@ -136,6 +136,11 @@ impl Limits {
         self.0.lock().outages(Instant::now())
     }
 
+    /// Makes the probes of all outages of a provider due at once, because its keys have changed.
+    pub fn probe_outages(&self, pool: PoolId) {
+        self.0.change(|state, now| state.probe_outages(pool, now));
+    }
+
     /// If every call to the model fails, returns the outage that is probed first. An outage lasts until a probe succeeds.
     #[must_use]
     pub fn outage(&self, model: &Model) -> Option<OutageSnapshot> {

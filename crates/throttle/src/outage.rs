@@ -173,6 +173,13 @@ impl Availability {
         ended.is_proven().then_some(OutageChange::Ended)
     }
 
+    /// Lets the next call be a probe, whose result nothing is known of yet: the key was replaced.
+    pub fn probe_now(&mut self, now: Instant) {
+        if let Some(outage) = &mut self.0 {
+            (outage.next_probe, outage.interval) = (now, FIRST_PROBE);
+        }
+    }
+
     /// Records that a call goes out: during an outage it is a probe, and the next one has to wait.
     pub fn record_call(&mut self, now: Instant) {
         if let Some(outage) = &mut self.0 {

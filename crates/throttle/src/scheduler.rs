@@ -212,6 +212,22 @@ impl State {
         }
     }
 
+    /// Makes the probes of all outages of a provider due.
+    pub fn probe_outages(&mut self, id: PoolId, now: Instant) {
+        let Some(pool) = self.pools.get_mut(id.0) else {
+            return;
+        };
+        for key in &mut pool.provider.keys {
+            key.availability.probe_now(now);
+        }
+        for ((_, _), model) in self.models.iter().filter(|((of, _), _)| *of == id) {
+            let mut state = model.state();
+            for availability in state.availability.values_mut() {
+                availability.probe_now(now);
+            }
+        }
+    }
+
     /// Returns true if some limit counts tokens, so that prompts have to be estimated.
     pub fn counts_tokens(&self, caller: CallerId) -> bool {
         self.pools.iter().any(|pool| pool.provider.counts_tokens())

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 const MAX_DEPTH: usize = 16;
 
 /// Returns a value that is valid against `schema`.
-pub fn of(schema: &Value) -> Value {
+pub fn valid_instance(schema: &Value) -> Value {
     build(schema, schema, 0)
 }
 

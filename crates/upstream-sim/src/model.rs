@@ -17,7 +17,10 @@ pub fn answer(question: &ChatRequest) -> String {
     let value = match (schema, person) {
         (None, Some(person)) => Value::Object(person),
         (None, None) => json!({"value": "fixed"}),
-        (Some(schema), person) => fill(instance::of(&schema), person.unwrap_or_default()),
+        (Some(schema), person) => fill(
+            instance::valid_instance(&schema),
+            person.unwrap_or_default(),
+        ),
     };
     value.to_string()
 }

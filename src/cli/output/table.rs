@@ -1,6 +1,5 @@
 //! CSV output: one row per result, one column per field.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::io::Write;
 
@@ -14,108 +13,171 @@ const FIXED_COLUMNS: [&str; 4] = ["index", "id", "status", "error"];
 /// Maximum number of columns; beyond it `data` is probably a map with different keys in each
 /// result.
 const MAX_COLUMNS: usize = 10_000;
+/// First characters of a cell that a spreadsheet takes for a formula, and those before which it looks for one. The last four are
+/// wide forms.
+const FORMULA_BEGINS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
-/// Writes all results as CSV; `properties` are the first columns after the fixed ones.
+/// Columns that are known before the results are read.
+#[derive(Debug, Clone, Default)]
+pub struct KnownColumns {
+    /// Names of the input's columns, which come back as metadata.
+    pub input: Vec<String>,
+    /// Names of the schema's properties.
+    pub properties: Vec<String>,
+}
+
+/// Writes all results as CSV.
 pub async fn write(
     results: &mut Results<'_, '_>,
-    properties: &[String],
+    known: &KnownColumns,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let fields = fields(results, properties).await?;
+    let fields = Fields::collect(results, known).await?;
     results.rewind();
     let mut rows = csv::Writer::from_writer(out);
-    let bare_column = fields.has_bare_values.then_some("data");
-    let names = fields.names.iter().map(|name| column_name(name));
-    rows.write_record(
-        FIXED_COLUMNS
-            .iter()
-            .map(|name| Cow::Borrowed(*name))
-            .chain(names)
-            .chain(bare_column.map(Cow::Borrowed))
-            .map(bytes),
-    )?;
+    rows.write_record(fields.header())?;
     while let Some(result) = results.next().await? {
         let result: Map<String, Value> = serde_json::from_str(&result)?;
-        let data = result.get("data");
-        let field = |name: &String| {
-            data.and_then(Value::as_object)
-                .and_then(|data| data.get(name))
-        };
-        let fixed = ["index", "id", "status"].map(|name| cell(result.get(name)));
-        let bare = bare_column.map(|_| cell(data.filter(|data| !data.is_object())));
-        let cells = fixed.into_iter().chain([error_text(&result).into()]);
-        rows.write_record(
-            cells
-                .chain(fields.names.iter().map(|name| cell(field(name))))
-                .chain(bare)
-                .map(bytes),
-        )?;
+        rows.write_record(fields.row(&result))?;
     }
     Ok(rows.flush()?)
 }
 
-/// Returns a cell as the CSV writer takes it.
-fn bytes(cell: Cow<'_, str>) -> Vec<u8> {
-    cell.into_owned().into_bytes()
-}
-
 /// Fields of all results, which become columns.
 struct Fields {
-    /// Names of the schema's properties, then of other fields in the order of their first
-    /// occurrence.
-    names: Vec<String>,
+    /// Names of the input's columns, then of other metadata.
+    metadata: Names,
+    /// Names of the schema's properties, then of other fields.
+    data: Names,
     /// True if some results are not objects.
     has_bare_values: bool,
 }
 
-/// Collects the fields of all results.
-async fn fields(results: &mut Results<'_, '_>, properties: &[String]) -> anyhow::Result<Fields> {
-    let mut fields = Fields {
-        names: properties.to_vec(),
-        has_bare_values: false,
-    };
-    let mut seen: HashSet<_> = properties.iter().cloned().collect();
-    while let Some(result) = results.next().await? {
-        let result: Map<String, Value> = serde_json::from_str(&result)?;
-        match result.get("data") {
-            Some(Value::Object(data)) => {
-                for name in data
-                    .keys()
-                    .filter(|name| !seen.contains(*name))
-                    .collect::<Vec<_>>()
-                {
-                    seen.insert(name.clone());
-                    fields.names.push(name.clone());
-                }
+/// Names in the order of their first occurrence.
+#[derive(Default)]
+struct Names {
+    names: Vec<String>,
+    seen: HashSet<String>,
+}
+
+impl Names {
+    fn new(known: &[String]) -> Self {
+        Self {
+            names: known.to_vec(),
+            seen: known.iter().cloned().collect(),
+        }
+    }
+
+    fn add<'n>(&mut self, names: impl Iterator<Item = &'n String>) {
+        for name in names {
+            if !self.seen.contains(name) {
+                self.seen.insert(name.clone());
+                self.names.push(name.clone());
             }
-            Some(_) => fields.has_bare_values = true,
-            None => {}
         }
-        if fields.names.len() > MAX_COLUMNS {
-            bail!(
-                "the results have more than {MAX_COLUMNS} different fields, too many for a table; use --output-format ndjson"
-            );
-        }
-    }
-    Ok(fields)
-}
-
-/// Returns the column name of a field; a field named like a fixed column gets the prefix `data.`.
-fn column_name(name: &str) -> Cow<'_, str> {
-    if FIXED_COLUMNS.contains(&name) || name == "data" {
-        format!("data.{name}").into()
-    } else {
-        name.into()
     }
 }
 
-/// Returns a value as a cell: text unchanged, null as an empty cell, other values as JSON.
-fn cell(value: Option<&Value>) -> Cow<'_, str> {
+impl Fields {
+    /// Collects the fields of all results.
+    async fn collect(results: &mut Results<'_, '_>, known: &KnownColumns) -> anyhow::Result<Self> {
+        let mut fields = Self {
+            metadata: Names::new(&known.input),
+            data: Names::new(&known.properties),
+            has_bare_values: false,
+        };
+        while let Some(result) = results.next().await? {
+            let result: Map<String, Value> = serde_json::from_str(&result)?;
+            if let Some(metadata) = object(&result, "metadata") {
+                fields.metadata.add(metadata.keys());
+            }
+            match result.get("data") {
+                Some(Value::Object(data)) => fields.data.add(data.keys()),
+                Some(_) => fields.has_bare_values = true,
+                None => {}
+            }
+            if fields.metadata.names.len() + fields.data.names.len() > MAX_COLUMNS {
+                bail!(
+                    "the results have more than {MAX_COLUMNS} different fields, too many for a table; use --output-format ndjson"
+                );
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Returns the names of the columns. A name that is taken gets a prefix: `input.` or `data.`.
+    fn header(&self) -> Vec<String> {
+        let mut header: Vec<String> = FIXED_COLUMNS.map(str::to_owned).to_vec();
+        let mut taken: HashSet<String> = header.iter().cloned().collect();
+        taken.insert("data".to_owned());
+        for (prefix, names) in [("input", &self.metadata.names), ("data", &self.data.names)] {
+            for name in names {
+                let is_free = taken.insert(name.clone());
+                let name = if is_free {
+                    name.clone()
+                } else {
+                    format!("{prefix}.{name}")
+                };
+                header.push(guarded(name));
+            }
+        }
+        header.extend(self.has_bare_values.then(|| "data".to_owned()));
+        header
+    }
+
+    /// Returns the cells of a result.
+    fn row(&self, result: &Map<String, Value>) -> Vec<String> {
+        let data = result.get("data");
+        let in_object = |name: &'static str, field: &String| {
+            cell(object(result, name).and_then(|object| object.get(field)))
+        };
+        let mut row: Vec<_> = ["index", "id", "status"]
+            .map(|name| cell(result.get(name)))
+            .to_vec();
+        row.push(guarded(error_text(result)));
+        row.extend(
+            self.metadata
+                .names
+                .iter()
+                .map(|name| in_object("metadata", name)),
+        );
+        row.extend(self.data.names.iter().map(|name| in_object("data", name)));
+        if self.has_bare_values {
+            row.push(cell(data.filter(|data| !data.is_object())));
+        }
+        row
+    }
+}
+
+fn object<'r>(result: &'r Map<String, Value>, name: &str) -> Option<&'r Map<String, Value>> {
+    result.get(name)?.as_object()
+}
+
+/// Returns a value as a cell: text unchanged, but guarded; null as an empty cell; other values as JSON.
+fn cell(value: Option<&Value>) -> String {
     match value {
-        None | Some(Value::Null) => "".into(),
-        Some(Value::String(text)) => text.into(),
-        Some(value) => value.to_string().into(),
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => guarded(text.clone()),
+        Some(value) => value.to_string(),
     }
+}
+
+/// Returns a text that no spreadsheet takes for a formula: one that begins like a formula, and is no number, gets an apostrophe
+/// before it.
+fn guarded(text: String) -> String {
+    if text.starts_with(FORMULA_BEGINS) && !is_number(&text) {
+        format!("'{text}")
+    } else {
+        text
+    }
+}
+
+/// Returns true for a decimal number with an optional sign and exponent.
+fn is_number(text: &str) -> bool {
+    let has_digits_only = text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
+    has_digits_only && text.parse::<f64>().is_ok()
 }
 
 /// Returns the error of a result as text; empty for a success.
@@ -140,4 +202,68 @@ fn error_text(result: &Map<String, Value>) -> String {
         .map(|error| format!("{}: {}", text(error, "pointer"), text(error, "message")))
         .collect();
     errors.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_cell_that_begins_like_a_formula_is_guarded() {
+        for text in [
+            "=1+1",
+            "+SUM(A1)",
+            "-cmd|' /C calc'!A0",
+            "@SUM(1)",
+            "\t=1",
+            "\r=1",
+            "\n=1",
+            "＝1",
+            "-",
+            "+",
+            "- a list",
+            "-1-1",
+            "+1 555 12",
+            "-inf",
+            "=",
+        ] {
+            assert_eq!(cell(Some(&json!(text))), format!("'{text}"));
+        }
+        for text in [
+            "", "a=b", "-1", "+49", "-1.50", "-1e-7", "'=1", " =1", "1-2", "−5",
+        ] {
+            assert_eq!(cell(Some(&json!(text))), text);
+        }
+        assert_eq!(cell(Some(&json!(-1.5))), "-1.5");
+        assert_eq!(cell(Some(&json!(["=1"]))), r#"["=1"]"#);
+        assert_eq!(cell(Some(&json!(null))), "");
+    }
+
+    #[test]
+    fn a_column_whose_name_is_taken_gets_a_prefix() {
+        let fields = Fields {
+            metadata: Names::new(&["id", "name", "=x"].map(str::to_owned)),
+            data: Names::new(&["name", "age", "data", "status"].map(str::to_owned)),
+            has_bare_values: true,
+        };
+        assert_eq!(
+            fields.header(),
+            [
+                "index",
+                "id",
+                "status",
+                "error",
+                "input.id",
+                "name",
+                "'=x",
+                "data.name",
+                "age",
+                "data.data",
+                "data.status",
+                "data"
+            ]
+        );
+    }
 }

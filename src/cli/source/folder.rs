@@ -7,12 +7,13 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 use super::input::OnInput;
+use crate::cli::utf8::decode;
 
 /// Extensions of the files that are read.
 const EXTENSIONS: [&str; 2] = ["txt", "md"];
 
 /// Passes each text file to `on_input`.
-pub fn read(folder: &Path, on_input: &mut OnInput) -> anyhow::Result<()> {
+pub fn read_folder(folder: &Path, on_input: &mut OnInput) -> anyhow::Result<()> {
     let mut files = Vec::new();
     find_files(folder, &mut files)?;
     if files.is_empty() {
@@ -24,11 +25,9 @@ pub fn read(folder: &Path, on_input: &mut OnInput) -> anyhow::Result<()> {
     files.sort();
     for path in files {
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let Ok(text) = String::from_utf8(bytes) else {
-            bail!("{} is not UTF-8", path.display())
-        };
+        let text = decode(bytes, &path.display().to_string())?;
         let id = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy();
-        on_input(&json!({"id": id, "input": text.trim_start_matches('\u{feff}')}).to_string())?;
+        on_input(&json!({"id": id, "input": text}).to_string())?;
     }
     Ok(())
 }

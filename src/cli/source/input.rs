@@ -3,14 +3,10 @@
 /// Callback for each input, given as JSON in one line.
 pub type OnInput<'a> = dyn FnMut(&str) -> anyhow::Result<()> + 'a;
 
-/// Returns the message of a JSON error without its position, which is relative to one piece of the
-/// file.
-pub fn json_error(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    message
-        .rsplit_once(" at line ")
-        .map_or(message.clone(), |(what, _)| what.to_owned())
-}
+/// Result of [`OnInput`] that ends the reading: no further input is wanted.
+#[derive(Debug, thiserror::Error)]
+#[error("the limit is reached")]
+pub struct LimitReached;
 
 /// Collects the inputs that a reader yields.
 #[cfg(test)]

@@ -1,31 +1,24 @@
 //! JSON input: an array of inputs, or an object with `inputs`, parsed as a stream.
 
 use std::fmt;
-use std::io::BufRead;
+use std::io::Read;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::input::{OnInput, json_error};
-use crate::cli::spec_file::compact;
-use crate::types::Item;
+use super::input::OnInput;
+use crate::cli::compact_json::compact;
+use crate::cli::utf8::read_error;
+use crate::types::{Item, plain_message};
 
 /// Passes each input to `on_input`, and returns the fields beside `inputs`.
-pub fn read(
-    mut reader: impl BufRead,
+pub fn read_json(
+    reader: impl Read,
     name: &str,
     on_input: &mut OnInput,
 ) -> anyhow::Result<Map<String, Value>> {
-    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-    if reader
-        .fill_buf()
-        .with_context(|| format!("cannot read {name}"))?
-        .starts_with(BYTE_ORDER_MARK)
-    {
-        reader.consume(BYTE_ORDER_MARK.len());
-    }
     let mut inputs = Inputs {
         name,
         on_input,
@@ -46,11 +39,12 @@ pub fn read(
     } = inputs;
     match (parsed, error) {
         (_, Some(error)) => Err(error),
+        (Err(error), None) if error.is_io() => Err(read_error(name, error.into())),
         (Err(error), None) => Err(anyhow!(
             "{name}, line {}, column {}: {}",
             error.line(),
             error.column(),
-            json_error(&error)
+            plain_message(&error)
         )),
         (Ok(()), None) if !found => Err(anyhow!(
             "{name}: it has no `inputs`; it must be an array of inputs, or an object with an array `inputs`"
@@ -80,7 +74,7 @@ impl Inputs<'_, '_> {
                 "{}, input {} (the first is 1): {}",
                 self.name,
                 self.count,
-                json_error(&error)
+                plain_message(&error)
             ));
         }
         if json.contains(['\n', '\r']) {
@@ -146,9 +140,12 @@ impl<'de> DeserializeSeed<'de> for List<'_, '_, '_> {
 #[cfg(test)]
 mod tests {
     use super::super::input::collect;
+    use crate::cli::utf8::Utf8Reader;
 
     fn read(text: &str) -> Result<Vec<String>, String> {
-        collect(|on_input| super::read(text.as_bytes(), "a.json", on_input).map(drop))
+        collect(|on_input| {
+            super::read_json(Utf8Reader::new(text.as_bytes()), "a.json", on_input).map(drop)
+        })
     }
 
     #[test]
@@ -162,7 +159,7 @@ mod tests {
             Ok(())
         };
         let text = format!("{{\"seed\": 1, \"inputs\": {inputs}, \"schema\": {{}}}}");
-        let spec_fields = super::read(text.as_bytes(), "a.json", &mut on_input).unwrap();
+        let spec_fields = super::read_json(text.as_bytes(), "a.json", &mut on_input).unwrap();
         assert_eq!(
             serde_json::to_string(&spec_fields).unwrap(),
             r#"{"seed":1,"schema":{}}"#
@@ -176,7 +173,7 @@ mod tests {
             (
                 "[\"a\",\n oops]",
                 "a.json, line 2, column ",
-                "expected value",
+                "a value is expected here",
             ),
             (
                 "[\"a\", {\"inptu\": \"b\"}]",
@@ -187,18 +184,22 @@ mod tests {
             (
                 "{\"inputs\": {\"inputs\": []}}",
                 "a.json, line 1, column ",
-                "invalid type: map, expected an array",
+                "expected an array",
             ),
             (
                 "{\"inputs\": [], \"inputs\": []}",
                 "a.json, line 1, column ",
                 "given twice",
             ),
-            ("[] []", "a.json, line 1, column ", "trailing characters"),
+            (
+                "[] []",
+                "a.json, line 1, column ",
+                "there is more text after the JSON value",
+            ),
             (
                 "3",
                 "a.json, line 1, column ",
-                "invalid type: integer `3`, expected an array of inputs",
+                "expected an array of inputs, or an object with `inputs`, found",
             ),
         ] {
             let error = read(text).unwrap_err();

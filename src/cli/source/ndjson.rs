@@ -3,16 +3,21 @@
 
 use std::io::{BufRead, Read};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
-use super::input::{OnInput, json_error};
-use crate::types::Item;
+use super::input::OnInput;
+use crate::cli::utf8::read_error;
+use crate::types::{Item, plain_message};
 
 /// Maximum length of a line in bytes; the server's limit is far lower (`server.max_line_bytes`).
 const MAX_LINE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Passes each line to `on_input`.
-pub fn read(mut reader: impl BufRead, name: &str, on_input: &mut OnInput) -> anyhow::Result<()> {
+pub fn read_ndjson(
+    mut reader: impl BufRead,
+    name: &str,
+    on_input: &mut OnInput,
+) -> anyhow::Result<()> {
     let mut line = Vec::new();
     for number in 1_u64.. {
         line.clear();
@@ -20,22 +25,16 @@ pub fn read(mut reader: impl BufRead, name: &str, on_input: &mut OnInput) -> any
             .by_ref()
             .take(MAX_LINE_BYTES)
             .read_until(b'\n', &mut line);
-        let read = read.with_context(|| format!("cannot read {name}"))?;
+        let read = read.map_err(|error| read_error(name, error))?;
         if read == 0 {
             break;
         }
         if read as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n") {
             bail!("{name}, line {number}: it is longer than {MAX_LINE_BYTES} bytes");
         }
-        let Ok(text) = std::str::from_utf8(&line) else {
+        let Ok(text) = std::str::from_utf8(line.trim_ascii()) else {
             bail!("{name}, line {number}: it is not UTF-8")
         };
-        let text = if number == 1 {
-            text.trim_start_matches('\u{feff}')
-        } else {
-            text
-        }
-        .trim_ascii();
         if text.is_empty() {
             continue;
         }
@@ -43,7 +42,7 @@ pub fn read(mut reader: impl BufRead, name: &str, on_input: &mut OnInput) -> any
             bail!(
                 "{name}, line {number}, column {}: {}",
                 error.column(),
-                json_error(&error)
+                plain_message(&error)
             );
         }
         on_input(text)?;
@@ -54,9 +53,12 @@ pub fn read(mut reader: impl BufRead, name: &str, on_input: &mut OnInput) -> any
 #[cfg(test)]
 mod tests {
     use super::super::input::collect;
+    use super::read_ndjson;
+    use crate::cli::utf8::Utf8Reader;
 
     fn read(bytes: &[u8]) -> Result<Vec<String>, String> {
-        collect(|on_input| super::read(bytes, "a.ndjson", on_input))
+        let reader = std::io::BufReader::new(Utf8Reader::new(bytes));
+        collect(|on_input| read_ndjson(reader, "a.ndjson", on_input))
     }
 
     #[test]
@@ -75,13 +77,13 @@ mod tests {
             (
                 &b"\"a\"\n\n{\"input\": \n"[..],
                 "a.ndjson, line 3, column ",
-                "EOF while parsing a value",
+                "it ends where a value is expected",
             ),
-            (b"\"\xff\"", "a.ndjson, line 1: ", "it is not UTF-8"),
+            (b"\"\xff\"", "a.ndjson: line 1 ", "is not UTF-8"),
             (
                 b"\"a\"\n17\n",
                 "a.ndjson, line 2, column ",
-                "invalid type: integer `17`, expected a string, an array",
+                "expected a string, an array of content parts",
             ),
             (
                 b"{\"text\": \"a\"}",

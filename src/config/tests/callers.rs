@@ -26,7 +26,7 @@ fn names(callers: &[Caller]) -> Vec<&str> {
     callers.iter().map(|caller| caller.name.as_str()).collect()
 }
 
-fn read(text: &str) -> Result<Vec<Caller>, Error> {
+fn parse_file(text: &str) -> Result<Vec<Caller>, Error> {
     let environment = [
         ("BATCH_KEY".to_owned(), "key-of-batch".to_owned()),
         ("EMPTY".to_owned(), String::new()),
@@ -46,7 +46,7 @@ fn a_key_from_any_source_is_stored_as_its_digest() {
         hex("key-of-d"),
         hex("key-of-e").to_uppercase(),
     );
-    let callers = read(&text).expect("valid");
+    let callers = parse_file(&text).expect("valid");
     assert_eq!(names(&callers), ["a", "b", "c.1", "d", "e"]);
     let digests: Vec<_> = callers.iter().map(|caller| caller.key_sha256).collect();
     assert_eq!(
@@ -73,7 +73,7 @@ fn a_quota_has_five_limits_and_none_by_default() {
                 [callers.b]\nkey = \"k2\"\nrequests_per_minute = 60\ntokens_per_minute = 1_000_000_000\nmax_concurrency = 3\n\
                 max_queue = 4\nbudget_usd_per_day = 2.5\n\
                 [callers.c]\nkey = \"k3\"\nbudget_usd_per_day = 10";
-    let callers = read(text).expect("valid");
+    let callers = parse_file(text).expect("valid");
     let [a, b, c] = callers.as_slice() else {
         panic!("three callers")
     };
@@ -149,7 +149,7 @@ fn errors_of_the_callers_file_name_position_and_allowed_values() {
             format!("callers.toml:1:10: [callers.{long}]: a caller's name has up to 64 letters, digits and . _ -, and begins with a letter or a digit").as_str(),
         ),
     ] {
-        assert_eq!(read(text).expect_err(text).to_string(), expected, "{text}");
+        assert_eq!(parse_file(text).expect_err(text).to_string(), expected, "{text}");
     }
 }
 
@@ -164,11 +164,11 @@ fn a_digest_has_64_hexadecimal_digits() {
         &"é".repeat(32),
     ] {
         assert!(
-            read(&format!("[callers.a]\nkey_sha256 = \"{wrong}\"")).is_err(),
+            parse_file(&format!("[callers.a]\nkey_sha256 = \"{wrong}\"")).is_err(),
             "{wrong}"
         );
     }
-    assert!(read(&format!("[callers.a]\nkey_sha256 = \"{right}\"")).is_ok());
+    assert!(parse_file(&format!("[callers.a]\nkey_sha256 = \"{right}\"")).is_ok());
 }
 
 #[test]
@@ -347,7 +347,10 @@ fn a_budget_without_prices_is_a_warning() {
 
 #[test]
 fn debug_shows_no_digest() {
-    let shown = format!("{:?}", read("[callers.a]\nkey = \"k\"").expect("valid"));
+    let shown = format!(
+        "{:?}",
+        parse_file("[callers.a]\nkey = \"k\"").expect("valid")
+    );
     assert!(
         shown.contains("Caller { name: \"a\"") && !shown.contains(&sha256("k")[0].to_string()),
         "{shown}"

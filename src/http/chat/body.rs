@@ -47,7 +47,7 @@ impl Fields {
     ///
     /// # Errors
     /// `invalid_request` at the field, if it is of another type than `expected`.
-    pub fn read<T: DeserializeOwned>(
+    pub fn parse_field<T: DeserializeOwned>(
         &self,
         name: &str,
         expected: &str,

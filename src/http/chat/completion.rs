@@ -54,7 +54,7 @@ impl ReadyAnswer {
     ///
     /// # Errors
     /// The error of an outcome without an answer.
-    pub fn of(outcome: &Outcome, form: &AnswerForm) -> Result<Self, Error> {
+    pub fn from_outcome(outcome: &Outcome, form: &AnswerForm) -> Result<Self, Error> {
         let finish_reason = match form {
             AnswerForm::Content | AnswerForm::Tool { is_named: true, .. } => "stop",
             AnswerForm::Tool { .. } => "tool_calls",

@@ -46,7 +46,7 @@ const OPENAI_PATHS: [&str; 19] = [
 impl ErrorShape {
     /// Returns the shape of the errors of a path.
     #[must_use]
-    pub fn of(path: &str) -> Self {
+    pub fn of_path(path: &str) -> Self {
         let Some(below) = path.strip_prefix("/v1/") else {
             return if misses_prefix(path) {
                 Self::OpenAi
@@ -299,7 +299,7 @@ mod tests {
             ("/v1/jobs", ErrorShape::Problem),
             ("/", ErrorShape::Problem),
         ] {
-            assert_eq!(ErrorShape::of(path), shape, "{path}");
+            assert_eq!(ErrorShape::of_path(path), shape, "{path}");
         }
     }
 

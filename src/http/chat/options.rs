@@ -45,7 +45,7 @@ pub struct Options {
 ///
 /// # Errors
 /// `invalid_request` at an option that is unknown, or has no effect.
-pub fn take(fields: &mut Fields, has_schema: bool) -> Result<Options, Error> {
+pub fn take_options(fields: &mut Fields, has_schema: bool) -> Result<Options, Error> {
     let given = fields.take("extractd");
     let mut fields = match &given {
         Some(given) => {
@@ -57,7 +57,7 @@ pub fn take(fields: &mut Fields, has_schema: bool) -> Result<Options, Error> {
         check(name, has_schema)?;
     }
     let live = fields
-        .read("live", "true or false")
+        .parse_field("live", "true or false")
         .map_err(|error| error.with_pointer_prefix("/extractd"))?;
     fields.take("live");
     Ok(Options { fields, live })

@@ -80,7 +80,8 @@ pub enum PlanKind {
 /// # Errors
 /// `invalid_request` at the field that cannot be used.
 pub fn plan(fields: Fields, models: &Models) -> Result<Plan, Error> {
-    let Some(messages) = fields.read::<Vec<Value>>("messages", "an array of messages")? else {
+    let Some(messages) = fields.parse_field::<Vec<Value>>("messages", "an array of messages")?
+    else {
         let hint = if fields.get("input").is_some() {
             "; `input` is a field of POST /v1/responses"
         } else {
@@ -97,7 +98,9 @@ pub fn plan(fields: Fields, models: &Models) -> Result<Plan, Error> {
     }
     reject_always(&fields)?;
     let choice = schema_choice(&fields)?;
-    let is_streamed = fields.read("stream", "true or false")?.unwrap_or(false);
+    let is_streamed = fields
+        .parse_field("stream", "true or false")?
+        .unwrap_or(false);
     let include_usage = include_usage(&fields)?;
     let (spec, text, kind) = match choice {
         Some(choice) => extraction(fields, &messages, choice, models)?,
@@ -113,7 +116,7 @@ pub fn plan(fields: Fields, models: &Models) -> Result<Plan, Error> {
 }
 
 fn include_usage(fields: &Fields) -> Result<bool, Error> {
-    let options: Option<Map<String, Value>> = fields.read(
+    let options: Option<Map<String, Value>> = fields.parse_field(
         "stream_options",
         "an object such as {\"include_usage\": true}",
     )?;
@@ -123,7 +126,7 @@ fn include_usage(fields: &Fields) -> Result<bool, Error> {
 
 /// Rejects what no answer of this endpoint can have.
 fn reject_always(fields: &Fields) -> Result<(), Error> {
-    if let Some(n) = fields.read::<u64>("n", "a whole number")?
+    if let Some(n) = fields.parse_field::<u64>("n", "a whole number")?
         && n != 1
     {
         let message =
@@ -131,7 +134,7 @@ fn reject_always(fields: &Fields) -> Result<(), Error> {
         return Err(Error::invalid("/n", message));
     }
     let modalities: Vec<String> = fields
-        .read("modalities", "an array of strings")?
+        .parse_field("modalities", "an array of strings")?
         .unwrap_or_default();
     if fields.get("audio").is_some() || modalities.iter().any(|kind| kind == "audio") {
         let at = if fields.get("audio").is_some() {
@@ -155,7 +158,9 @@ fn reject_with_schema(fields: &Fields) -> Result<(), Error> {
         );
         Err(Error::invalid(pointer("", name), message))
     };
-    let logprobs: bool = fields.read("logprobs", "true or false")?.unwrap_or(false);
+    let logprobs: bool = fields
+        .parse_field("logprobs", "true or false")?
+        .unwrap_or(false);
     if logprobs
         || fields
             .get("top_logprobs")
@@ -185,7 +190,7 @@ fn extraction(
     let Options {
         fields: options,
         live,
-    } = options::take(&mut fields, true)?;
+    } = options::take_options(&mut fields, true)?;
     let conversation = messages::conversation(messages)?;
     let mut spec = SpecText::default();
     spec.add("schema", choice.schema.get());
@@ -243,7 +248,7 @@ fn pass_through(
 ) -> Result<Planned, Error> {
     let Options {
         fields: options, ..
-    } = options::take(&mut fields, false)?;
+    } = options::take_options(&mut fields, false)?;
     let mut spec = SpecText::default();
     add_common(&mut spec, &fields, models)?;
     for (name, value) in options.iter() {
@@ -271,15 +276,15 @@ fn add_common(
     models: &Models,
 ) -> Result<Option<String>, Error> {
     let model = fields
-        .read::<String>("model", "a string")?
+        .parse_field::<String>("model", "a string")?
         .map(|model| models.resolve(&model));
     if let Some(model) = &model {
         spec.add_value("model", &model.as_str().into());
     }
-    fields.read::<f64>("temperature", "a number from 0 to 2")?;
-    fields.read::<i64>("seed", "a whole number of 64 bits")?;
+    fields.parse_field::<f64>("temperature", "a number from 0 to 2")?;
+    fields.parse_field::<i64>("seed", "a whole number of 64 bits")?;
     for name in ["max_completion_tokens", "max_tokens"] {
-        fields.read::<u32>(name, "a whole number from 1")?;
+        fields.parse_field::<u32>(name, "a whole number from 1")?;
     }
     for (name, value) in [
         ("temperature", fields.get("temperature")),
@@ -307,7 +312,7 @@ fn extra_fields(
 ) -> Result<Map<String, Value>, Error> {
     let takes_all = models.has_chat_completions(model);
     let mut extra: Map<String, Value> = options
-        .read("extra_body", "an object")
+        .parse_field("extra_body", "an object")
         .map_err(|error| error.with_pointer_prefix("/extractd"))?
         .unwrap_or_default();
     for (name, value) in fields.to_values() {

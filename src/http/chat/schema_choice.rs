@@ -74,7 +74,7 @@ struct NamedFunction {
 /// `invalid_request` at the field that cannot be used.
 pub fn schema_choice(fields: &Fields) -> Result<Option<SchemaChoice>, Error> {
     let tools = tools(fields)?;
-    let choice = fields.read(
+    let choice = fields.parse_field(
         "tool_choice",
         "\"none\", \"auto\", \"required\" or an object that names a tool",
     )?;
@@ -107,7 +107,7 @@ pub fn schema_choice(fields: &Fields) -> Result<Option<SchemaChoice>, Error> {
 
 fn tools(fields: &Fields) -> Result<Vec<Tool>, Error> {
     const EXPECTED: &str = "an array of tools, each with `type` and `function`";
-    let tools: Vec<Box<RawValue>> = fields.read("tools", EXPECTED)?.unwrap_or_default();
+    let tools: Vec<Box<RawValue>> = fields.parse_field("tools", EXPECTED)?.unwrap_or_default();
     let read = |(index, tool): (usize, Box<RawValue>)| {
         serde_json::from_str(tool.get()).map_err(|_| {
             let message =
@@ -136,7 +136,7 @@ fn named_tool(tools: &[Tool], name: &str) -> Result<usize, Error> {
 fn from_format(fields: &Fields) -> Result<Option<SchemaChoice>, Error> {
     const EXPECTED: &str =
         "an object with `type`: \"text\", \"json_object\", or \"json_schema\" with `json_schema`";
-    let Some(format) = fields.read::<ResponseFormat>("response_format", EXPECTED)? else {
+    let Some(format) = fields.parse_field::<ResponseFormat>("response_format", EXPECTED)? else {
         return Ok(None);
     };
     let content = |schema, format: Option<JsonSchema>, mode| SchemaChoice {

@@ -128,7 +128,7 @@ fn failure(outcome: &Outcome, is_pass_through: bool, form: &AnswerForm) -> Optio
     match &outcome.ending {
         ItemOutcome::Failed(error) if is_pass_through => Some(error.clone()),
         _ if is_pass_through => None,
-        _ => ReadyAnswer::of(outcome, form).err(),
+        _ => ReadyAnswer::from_outcome(outcome, form).err(),
     }
 }
 
@@ -266,7 +266,7 @@ impl ChatStream {
 
     /// Appends the rest of an extraction's answer.
     fn write_answer(&mut self, outcome: &Outcome, out: &mut BytesMut) -> Result<(), Error> {
-        let answer = ReadyAnswer::of(outcome, &self.form)?;
+        let answer = ReadyAnswer::from_outcome(outcome, &self.form)?;
         if answer.is_refusal {
             let chunk = self.chunks.refusal(&answer.text);
             self.append(&chunk, out);

@@ -46,7 +46,7 @@ pub async fn completions(
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let received = Received::read(&state.0, caller, request).await?;
+    let received = Received::receive(&state.0, caller, request).await?;
     let mut plan = plan(received.fields, state.extractor.models())?;
     plan.spec.offset_unit = received.offset_unit;
     let run = ChatRun::prepare(&state.0, caller, plan, received.traceparent, request_id).await?;
@@ -71,7 +71,7 @@ pub async fn responses(
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let received = Received::read(&state.0, caller, request).await?;
+    let received = Received::receive(&state.0, caller, request).await?;
     let echo = Echo::new(&received.fields.to_values());
     let fields = to_chat(received.fields)?;
     let mut plan = plan(fields, state.extractor.models()).map_err(request::relocate)?;
@@ -95,7 +95,7 @@ struct Received {
 }
 
 impl Received {
-    async fn read(state: &AppState, caller: CallerId, request: Request) -> Result<Self, Error> {
+    async fn receive(state: &AppState, caller: CallerId, request: Request) -> Result<Self, Error> {
         let (head, body) = request.into_parts();
         let format = content_negotiation::request_format(&head.headers);
         if !matches!(format, Ok(RequestFormat::Json)) {
@@ -220,7 +220,7 @@ impl ChatRun {
         };
         let body = match &self.messages {
             Some(messages) => pass_through_body(&self.identity, messages, &outcome),
-            None => ReadyAnswer::of(&outcome, &self.form).map(|answer| {
+            None => ReadyAnswer::from_outcome(&outcome, &self.form).map(|answer| {
                 let warnings = self.prepared.warnings();
                 completion(&self.identity, &self.form, &answer, &outcome, &warnings)
             }),

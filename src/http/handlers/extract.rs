@@ -22,11 +22,11 @@ use super::super::sse::SingleSse;
 use super::super::state::{AppState, State};
 use super::super::trace_context::traceparent;
 use crate::contract::{ItemResult, append_json};
-use crate::extraction::{BLANK, RequestClass, Submission, is_blank, shutting_down};
+use crate::extraction::{BLANK, CallEstimate, RequestClass, Submission, is_blank, shutting_down};
 use crate::provider::RequestPreview;
 use crate::types::{
     Code, Content, Error, FieldError, Input, Item, ItemOutcome, OnError, Outcome, Single,
-    SingleStream, Spec,
+    SingleStream, Spec, Usd,
 };
 use throttle::CallerId;
 
@@ -83,6 +83,7 @@ pub async fn extract(
             dry_run,
             model: prepared.model_label(),
             request: prepared.preview(&text.0)?,
+            estimate: prepared.estimate(&text.0).into(),
             warnings: &prepared.warnings(),
         };
         return Ok(([(CONTENT_TYPE, DRY_RUN_TYPE)], Json(preview)).into_response());
@@ -131,8 +132,42 @@ pub struct DryRun<'a> {
     pub model: &'a str,
     /// Request to the provider, without secrets.
     pub request: RequestPreview,
+    /// Estimate of the call's tokens, without validation retries.
+    pub estimate: Estimate,
     /// Likely mistakes in the schema, each with a JSON Pointer into it.
     pub warnings: &'a [FieldError],
+}
+
+/// Estimate of a call's tokens and cost. The prompt is estimated from its text; the answer has as many tokens as the outputs of
+/// the examples, or 256.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Estimate {
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// Cost in US dollars; absent if the model has no configured price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub cost_usd: Option<Usd>,
+    /// Prices of the model, as configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub input_usd_per_million_tokens: Option<Usd>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub output_usd_per_million_tokens: Option<Usd>,
+}
+
+impl From<CallEstimate> for Estimate {
+    fn from(CallEstimate { tokens, price }: CallEstimate) -> Self {
+        let per_million = |usd: Usd| Usd(usd.0.saturating_mul(1_000_000));
+        Self {
+            input_tokens: tokens.input,
+            output_tokens: tokens.output,
+            cost_usd: price.map(|price| price.cost(tokens)),
+            input_usd_per_million_tokens: price.map(|price| per_million(price.input)),
+            output_usd_per_million_tokens: price.map(|price| per_million(price.output)),
+        }
+    }
 }
 
 /// A parsed request of a single extraction.

@@ -19,8 +19,12 @@ use super::super::openapi::request_schemas;
 use super::super::problem::ApiError;
 use super::super::query::{PageQuery, no_query, parse_query};
 use super::super::state::{AppState, State};
-use crate::jobs::store::{ItemStatus, Job};
+use crate::contract::JobStatus;
+use crate::jobs::store::{ItemStatus, Job, JobFilter, Status};
 use throttle::CallerId;
+
+/// Maximum number of conditions on the metadata in one request.
+const MAX_METADATA_CONDITIONS: usize = 16;
 
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
@@ -53,8 +57,9 @@ pub async fn create_job(
     request: Request,
 ) -> Result<Response, ApiError> {
     let _work = state.lifecycle.work.token();
-    let created = create::create(&state, caller, &request_id, request).await?;
-    let view = view(&state, &created.job);
+    let (created, warnings) = create::create(&state, caller, &request_id, request).await?;
+    let mut view = view(&state, &created.job);
+    view.warnings = warnings;
     let mut response = (
         StatusCode::ACCEPTED,
         [(LOCATION, view.links.itself.clone())],
@@ -71,21 +76,34 @@ pub async fn create_job(
 
 /// List jobs
 ///
-/// Returns the caller's jobs, newest first.
+/// Returns the caller's jobs, newest first. `status` and `metadata.KEY` select those that meet all conditions.
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
     params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of entries. Default 100"),
-        ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page")),
+        ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page"),
+        ("status" = Option<String>, Query, example = "queued,running", description = "Only jobs with this status; several are separated by commas"),
+        ("metadata.KEY" = Option<String>, Query, description = "Only jobs whose metadata has this value under the name that stands for KEY; may be given for several names")),
     responses((status = 200, description = "A page of jobs", body = JobList)))]
 pub async fn list_jobs(
     state: State,
     Extension(caller): Extension<CallerId>,
     uri: Uri,
 ) -> Result<Json<JobList>, ApiError> {
-    let page = PageQuery::parse(uri.query())?;
+    let mut filter = JobFilter::default();
+    let page = PageQuery::parse_with(uri.query(), &["status", "metadata.KEY"], |name, value| {
+        match name.strip_prefix("metadata.") {
+            Some(key) => filter.metadata.push((key.to_owned(), value.to_owned())),
+            None if name == "status" => filter.statuses = statuses(value)?,
+            None => return Ok(false),
+        }
+        if filter.metadata.len() > MAX_METADATA_CONDITIONS {
+            return Err("at most 16 conditions on the metadata are possible");
+        }
+        Ok(true)
+    })?;
     let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
     let (jobs, next) = state
         .jobs
-        .list(caller, page.after.as_deref(), limit)
+        .list(caller, filter, page.after.as_deref(), limit)
         .await?;
     let data = jobs.iter().map(|job| view(&state, job)).collect();
     Ok(Json(JobList {
@@ -93,6 +111,18 @@ pub async fn list_jobs(
         has_more: next.is_some(),
         next,
     }))
+}
+
+/// Parses the statuses of a filter.
+fn statuses(text: &str) -> Result<Vec<Status>, &'static str> {
+    let status = |name: &str| {
+        let mut visible = Status::ALL.into_iter().filter(|status| status.is_visible());
+        visible.find(|status| JobStatus::from(*status).as_str() == name)
+    };
+    let parsed: Option<Vec<_>> = text.split(',').map(status).collect();
+    parsed.ok_or(
+        "expected `queued`, `running`, `completed`, `stopped`, `cancelling`, `cancelled` or `failed`, or several of them separated by commas",
+    )
 }
 
 /// Get a job
@@ -142,7 +172,7 @@ pub async fn retry_job(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let mut only = None;
-    parse_query(uri.query(), |name, value| {
+    parse_query(uri.query(), &["status"], |name, value| {
         if name == "status" {
             only = Some(match value {
                 "failed" => ItemStatus::Failed,

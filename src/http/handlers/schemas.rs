@@ -12,8 +12,8 @@ use super::super::content_negotiation::{self, RequestFormat};
 use super::super::openapi;
 use super::super::problem::ApiError;
 use super::super::query::{PageQuery, no_query};
-use super::super::request_body;
-use super::super::state::State;
+use super::super::state::{AppState, State};
+use super::super::{json_body, request_body};
 use crate::schema::{Entry, Source};
 use crate::types::{Code, Error, FieldError};
 use throttle::CallerId;
@@ -106,7 +106,7 @@ pub async fn get(
         .extractor
         .registry()
         .get(&state.extractor.schema_owner(caller), &name)
-        .ok_or_else(|| unknown(&name))?;
+        .ok_or_else(|| unknown(&state, caller, &name))?;
     Ok((
         [(CONTENT_TYPE, "application/schema+json")],
         entry.text.to_string(),
@@ -135,9 +135,12 @@ pub async fn put(
     }
     let complete = request_body::read_body(&state, caller, &head.headers, body).await?;
     serde_json::from_slice::<serde::de::IgnoredAny>(&complete.bytes)
-        .map_err(|error| Error::new(Code::InvalidJson, format!("the body is not JSON: {error}")))?;
-    let text = std::str::from_utf8(&complete.bytes).map_err(|error| {
-        Error::new(Code::InvalidJson, format!("the body is not UTF-8: {error}"))
+        .map_err(|error| json_body::not_json(&complete.bytes, &error))?;
+    let text = std::str::from_utf8(&complete.bytes).map_err(|_| {
+        Error::new(
+            Code::InvalidJson,
+            "the body is not UTF-8; convert the text to UTF-8 first",
+        )
     })?;
     no_query(&head.uri)?;
     let schema = state.extractor.compile_schema(caller, text).await?;
@@ -170,13 +173,12 @@ pub async fn delete(
     if state.extractor.registry().delete(&owner, &name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(unknown(&name).into())
+        Err(unknown(&state, caller, &name).into())
     }
 }
 
-fn unknown(name: &str) -> Error {
-    Error::new(
-        Code::NotFound,
-        format!("no schema is registered under the name \"{name}\"; see /v1/schemas for all names"),
-    )
+fn unknown(state: &AppState, caller: CallerId, name: &str) -> Error {
+    let owner = state.extractor.schema_owner(caller);
+    let detail = state.extractor.registry().missing(&owner, name);
+    Error::new(Code::NotFound, detail)
 }

@@ -1,23 +1,25 @@
 //! Problem bodies (RFC 9457) of all error responses, including those of axum's router.
 
 use axum::http::header::{ALLOW, CONTENT_TYPE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
 use super::super::chat;
 use super::super::chat::error::ErrorShape;
 use super::super::problem::{self, ApiError, FailureUsage};
+use super::super::unknown_path;
 use super::request_id::RequestId;
 use crate::types::{Code, Error};
 
 /// Returns the response with a problem as its body if it is an error of a handler or of the router; else unchanged.
 ///
-/// `unknown_path` is the detail of the error for a path of OpenAI's API without a route.
+/// `method` and `path` are those of the request.
 pub fn add(
     mut response: Response,
     request_id: &RequestId,
     shape: ErrorShape,
-    unknown_path: Option<String>,
+    method: &Method,
+    path: &str,
 ) -> Response {
     if let Some(ApiError(error)) = response.extensions_mut().remove::<ApiError>() {
         let usage = response.extensions_mut().remove::<FailureUsage>();
@@ -25,12 +27,18 @@ pub fn add(
     }
     match routing_error(&response) {
         Some(mut error) => {
-            if error.code == Code::NotFound
-                && let Some(detail) = unknown_path
-            {
-                error.detail = detail;
-            }
             let allow = response.headers().get(ALLOW);
+            match (error.code, allow) {
+                (Code::NotFound, _) if shape != ErrorShape::Problem => {
+                    error.detail = chat::error::unknown_path(path);
+                }
+                (Code::NotFound, _) => error.detail = unknown_path::detail(path),
+                (_, Some(allow)) => {
+                    let allow = allow.to_str().unwrap_or_default().replace(',', ", ");
+                    error.detail = format!("{method} is not supported for this path; use {allow}");
+                }
+                _ => {}
+            }
             respond(&error, request_id, allow, None, shape)
         }
         None => response,
@@ -54,18 +62,12 @@ fn respond(
 fn routing_error(response: &Response) -> Option<Error> {
     let has_body = response.headers().contains_key(CONTENT_TYPE);
     let (code, detail) = match response.status() {
-        StatusCode::NOT_FOUND if !has_body => (
-            Code::NotFound,
-            "no route for this path; see /docs for all routes",
-        ),
+        StatusCode::NOT_FOUND if !has_body => (Code::NotFound, "no route for this path"),
         // axum rejects a path parameter that is not UTF-8.
-        StatusCode::BAD_REQUEST => (
-            Code::NotFound,
-            "no route for this path: it is not valid UTF-8",
-        ),
+        StatusCode::BAD_REQUEST => (Code::NotFound, "no route for this path"),
         StatusCode::METHOD_NOT_ALLOWED => (
             Code::MethodNotAllowed,
-            "this path does not support the request's method; the `Allow` header lists the supported ones",
+            "this path does not support the request's method",
         ),
         _ => return None,
     };

@@ -9,8 +9,8 @@ use super::queries::{self, cost_to_store};
 use super::quota::{StorageLimits, add_bytes, total_len};
 use super::rowid::{job_rowids, to_rowid};
 use crate::jobs::store::{
-    CreateOutcome, Digest, FinishedItem, ItemStatus, Job, JobEnd, JobKey, NewJob, Status,
-    UnixMillis,
+    CreateOutcome, DeliveryAttempt, DeliveryState, Digest, FinishedItem, ItemStatus, Job, JobEnd,
+    JobKey, NewJob, Status, UnixMillis,
 };
 use crate::types::{EvidenceCounts, Usage};
 
@@ -277,6 +277,12 @@ pub fn complete(
             body,
             current.caller
         ])?;
+        let sql = "INSERT OR REPLACE INTO deliveries (job, state, attempts, next_at) VALUES (?1, ?2, 0, ?3)";
+        connection.prepare_cached(sql)?.execute(params![
+            job.0,
+            DeliveryState::Pending as i64,
+            end.finished_at
+        ])?;
     }
     Ok(Some(queries::job_by_key(connection, job)?))
 }
@@ -316,18 +322,21 @@ pub fn requeue(
             is_requeued(ItemStatus::Cancelled)
         ],
     )?;
-    connection.execute("DELETE FROM webhooks WHERE job = ?1", [job.0])?;
+    for table in ["webhooks", "deliveries"] {
+        connection.execute(&format!("DELETE FROM {table} WHERE job = ?1"), [job.0])?;
+    }
     Ok(Some(queries::job_by_key(connection, job)?))
 }
 
-/// Removes a finished webhook delivery (`None`), or schedules its next attempt.
+/// Records an attempt of a webhook delivery, which ends it or schedules the next one. Does nothing if another end of the job is
+/// to be delivered by now.
 pub fn record_delivery(
     connection: &Connection,
     job: JobKey,
     event: u32,
-    next_attempt: Option<UnixMillis>,
+    attempt: &DeliveryAttempt,
 ) -> rusqlite::Result<()> {
-    let changed = match next_attempt {
+    let changed = match attempt.next_at {
         Some(due_at) => connection
             .prepare_cached(
                 "UPDATE webhooks SET due_at = ?3, tries = tries + 1 WHERE job = ?1 AND event = ?2",
@@ -337,5 +346,23 @@ pub fn record_delivery(
             .prepare_cached("DELETE FROM webhooks WHERE job = ?1 AND event = ?2")?
             .execute([job.0, event]),
     };
-    changed.map(drop)
+    if changed? == 0 {
+        return Ok(());
+    }
+    let state = match (attempt.next_at, &attempt.error) {
+        (Some(_), _) => DeliveryState::Pending,
+        (None, None) => DeliveryState::Delivered,
+        (None, Some(_)) => DeliveryState::GivenUp,
+    };
+    let sql = "UPDATE deliveries SET state = ?2, attempts = attempts + 1, attempted_at = ?3, http_status = ?4, reason = ?5,
+               next_at = ?6 WHERE job = ?1";
+    connection.prepare_cached(sql)?.execute(params![
+        job.0,
+        state as i64,
+        attempt.at,
+        attempt.http_status,
+        attempt.error,
+        attempt.next_at
+    ])?;
+    Ok(())
 }

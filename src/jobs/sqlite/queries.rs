@@ -1,8 +1,11 @@
 //! Reads of jobs, specs and the store's secret.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use crate::jobs::store::{ItemCounts, Job, JobKey, Status, UnixMillis};
+use crate::jobs::store::{
+    Delivery, DeliveryState, ItemCounts, Job, JobFilter, JobKey, Status, UnixMillis,
+};
 use crate::types::{Usage, Usd};
 
 /// Maximum number of expired jobs that one query returns.
@@ -12,7 +15,8 @@ const MAX_HIDDEN: u32 = 10_000;
 
 const SELECT_JOB: &str = "SELECT key, id, caller, metadata, status, total, succeeded, failed, invalid, cancelled, last_event, \
                           input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, created_at, started_at, \
-                          finished_at, expires_at, error, digest, grounding FROM jobs";
+                          finished_at, expires_at, error, digest, grounding, state, attempts, attempted_at, http_status, reason, next_at \
+                          FROM jobs LEFT JOIN deliveries ON deliveries.job = jobs.key";
 
 fn job_from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
     let metadata: Option<String> = row.get("metadata")?;
@@ -33,7 +37,27 @@ fn job_from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
         error: row.get("error")?,
         digest: row.get("digest")?,
         grounding: grounding.and_then(|counts| serde_json::from_str(&counts).ok()),
+        delivery: delivery_from_row(row)?,
     })
+}
+
+fn delivery_from_row(row: &Row<'_>) -> rusqlite::Result<Option<Delivery>> {
+    let state: Option<u8> = row.get("state")?;
+    let Some(state) = state else {
+        return Ok(None);
+    };
+    Ok(Some(Delivery {
+        state: match state {
+            0 => DeliveryState::Pending,
+            1 => DeliveryState::Delivered,
+            _ => DeliveryState::GivenUp,
+        },
+        attempts: row.get("attempts")?,
+        attempted_at: row.get("attempted_at")?,
+        http_status: row.get("http_status")?,
+        error: row.get("reason")?,
+        next_at: row.get("next_at")?,
+    }))
 }
 
 fn status_from(number: u8) -> Status {
@@ -104,23 +128,35 @@ pub fn spec(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Str
         .optional()
 }
 
-/// Returns visible jobs of a caller that were created before `before`, newest first.
+/// Returns visible jobs of a caller that were created before `before` and meet `filter`, newest first.
 pub fn jobs_of_caller(
     connection: &Connection,
     caller: &str,
+    filter: &JobFilter,
     before: Option<JobKey>,
     limit: u32,
 ) -> rusqlite::Result<Vec<Job>> {
     let before = before.map_or(u32::MAX, |before| before.0);
-    let (uploading, deleting) = (Status::Uploading as i64, Status::Deleting as i64);
+    let statuses: Vec<_> = Status::ALL
+        .into_iter()
+        .filter(|status| status.is_visible())
+        .filter(|status| filter.statuses.is_empty() || filter.statuses.contains(status))
+        .map(|status| (status as i64).to_string())
+        .collect();
+    let metadata = " AND EXISTS (SELECT 1 FROM json_each(metadata) AS pair WHERE pair.key = ? AND pair.value = ?)";
+    let sql = format!(
+        "{SELECT_JOB} WHERE caller = ? AND jobs.key < ? AND status IN ({}){} ORDER BY jobs.key DESC LIMIT ?",
+        statuses.join(","),
+        metadata.repeat(filter.metadata.len())
+    );
+    let mut values: Vec<Value> = vec![caller.to_owned().into(), i64::from(before).into()];
+    for (key, value) in &filter.metadata {
+        values.extend([key.clone().into(), value.clone().into()]);
+    }
+    values.push(i64::from(limit).into());
     connection
-        .prepare_cached(&format!(
-            "{SELECT_JOB} WHERE caller = ?1 AND key < ?2 AND status NOT IN (?3, ?4) ORDER BY key DESC LIMIT ?5"
-        ))?
-        .query_map(
-            params![caller, before, uploading, deleting, limit],
-            job_from_row,
-        )?
+        .prepare_cached(&sql)?
+        .query_map(params_from_iter(values), job_from_row)?
         .collect()
 }
 

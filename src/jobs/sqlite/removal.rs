@@ -52,6 +52,7 @@ pub fn remove_step(connection: &Connection, job: JobKey) -> rusqlite::Result<boo
     }
     for sql in [
         "DELETE FROM webhooks WHERE job = ?1",
+        "DELETE FROM deliveries WHERE job = ?1",
         "DELETE FROM specs WHERE job = ?1",
         "DELETE FROM jobs WHERE key = ?1",
     ] {

@@ -10,8 +10,9 @@ use super::quota::total_len;
 use super::write_class::WriteClass;
 use super::{Sqlite, commands, item_queries, queries, recovery, removal, webhook_queries};
 use crate::jobs::store::{
-    CreateOutcome, Digest, Event, FinishedItem, ItemStatus, Job, JobEnd, JobKey, NewJob,
-    PendingDelivery, PendingItem, ResultOrder, Status, Store, StoreError, Stored, UnixMillis,
+    CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, ItemStatus, Job, JobEnd,
+    JobFilter, JobKey, NewJob, PendingDelivery, PendingItem, ResultOrder, Status, Store,
+    StoreError, Stored, UnixMillis,
 };
 
 impl Store for Sqlite {
@@ -43,7 +44,7 @@ impl Store for Sqlite {
     }
 
     fn hidden(&self) -> Stored<'_, Vec<(JobKey, String)>> {
-        self.read(queries::hidden)
+        self.query(queries::hidden)
     }
 
     fn remove(&self, job: JobKey) -> Stored<'_, ()> {
@@ -81,35 +82,43 @@ impl Store for Sqlite {
     }
 
     fn job(&self, id: String) -> Stored<'_, Option<Job>> {
-        self.read(move |connection| queries::visible_job(connection, &id))
+        self.query(move |connection| queries::visible_job(connection, &id))
     }
 
     fn job_by_key(&self, job: JobKey) -> Stored<'_, Option<Job>> {
-        self.read(move |connection| queries::job_by_key(connection, job).optional())
+        self.query(move |connection| queries::job_by_key(connection, job).optional())
     }
 
-    fn jobs(&self, caller: String, before: Option<JobKey>, limit: u32) -> Stored<'_, Vec<Job>> {
-        self.read(move |connection| queries::jobs_of_caller(connection, &caller, before, limit))
+    fn jobs(
+        &self,
+        caller: String,
+        filter: JobFilter,
+        before: Option<JobKey>,
+        limit: u32,
+    ) -> Stored<'_, Vec<Job>> {
+        self.query(move |connection| {
+            queries::jobs_of_caller(connection, &caller, &filter, before, limit)
+        })
     }
 
     fn spec(&self, job: JobKey) -> Stored<'_, Option<String>> {
-        self.read(move |connection| queries::spec(connection, job))
+        self.query(move |connection| queries::spec(connection, job))
     }
 
     fn unfinished(&self) -> Stored<'_, Vec<(JobKey, String, Status)>> {
-        self.read(queries::unfinished)
+        self.query(queries::unfinished)
     }
 
     fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<PendingItem>> {
-        self.read(move |connection| item_queries::pending(connection, job, from, limit))
+        self.query(move |connection| item_queries::pending(connection, job, from, limit))
     }
 
     fn input(&self, job: JobKey, index: u32) -> Stored<'_, Option<Vec<u8>>> {
-        self.read(move |connection| item_queries::input(connection, job, index))
+        self.query(move |connection| item_queries::input(connection, job, index))
     }
 
     fn crash_suspects(&self, crashes: u32) -> Stored<'_, Vec<(JobKey, PendingItem)>> {
-        self.read(move |connection| item_queries::crash_suspects(connection, crashes))
+        self.query(move |connection| item_queries::crash_suspects(connection, crashes))
     }
 
     fn lease_until(&self, job: JobKey, until: u32) -> Stored<'_, ()> {
@@ -176,11 +185,11 @@ impl Store for Sqlite {
     }
 
     fn has_failed_since_queued(&self, job: JobKey) -> Stored<'_, bool> {
-        self.read(move |connection| item_queries::has_failed_since_queued(connection, job))
+        self.query(move |connection| item_queries::has_failed_since_queued(connection, job))
     }
 
     fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>> {
-        self.read(move |connection| item_queries::events(connection, job, after, limit))
+        self.query(move |connection| item_queries::events(connection, job, after, limit))
     }
 
     fn results(
@@ -197,11 +206,11 @@ impl Store for Sqlite {
             after,
             limit,
         };
-        self.read(move |connection| item_queries::results(connection, job, &query))
+        self.query(move |connection| item_queries::results(connection, job, &query))
     }
 
     fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<JobKey>> {
-        self.read(move |connection| queries::expired(connection, now))
+        self.query(move |connection| queries::expired(connection, now))
     }
 
     fn due_webhooks(
@@ -210,7 +219,7 @@ impl Store for Sqlite {
         per_caller: usize,
         except: HashSet<JobKey>,
     ) -> Stored<'_, Vec<PendingDelivery>> {
-        self.read(move |connection| {
+        self.query(move |connection| {
             webhook_queries::due_webhooks(connection, now, per_caller, &except)
         })
     }
@@ -218,11 +227,11 @@ impl Store for Sqlite {
     fn record_delivery(
         &self,
         delivery: &PendingDelivery,
-        next_attempt: Option<UnixMillis>,
+        attempt: DeliveryAttempt,
     ) -> Stored<'_, ()> {
         let (job, event) = (delivery.job, delivery.event);
         self.write(WriteClass::Finish, move |connection| {
-            commands::record_delivery(connection, job, event, next_attempt)
+            commands::record_delivery(connection, job, event, &attempt)
         })
     }
 

@@ -1,7 +1,8 @@
 use super::*;
 use crate::jobs::store::{
-    CrashCount, CreateOutcome, Digest, Event, FinishedItem, Idempotency, ItemCounts, ItemStatus,
-    JobEnd, JobKey, NewJob, PendingDelivery, ResultOrder, Status, Store,
+    CrashCount, CreateOutcome, DeliveryAttempt, DeliveryState, Digest, Event, FinishedItem,
+    Idempotency, ItemCounts, ItemStatus, JobEnd, JobFilter, JobKey, NewJob, PendingDelivery,
+    ResultOrder, Status, Store,
 };
 use crate::types::Usage;
 
@@ -235,14 +236,55 @@ async fn results_and_end_of_a_job_are_events_without_gaps() {
         }]
     );
     let due = due_webhooks(&store, 3_000).await.remove(0);
-    store.record_delivery(&due, Some(5_000)).await.unwrap();
+    let failed = DeliveryAttempt {
+        at: 3_500,
+        http_status: Some(500),
+        error: Some("the receiver answered 500".to_owned()),
+        next_at: Some(5_000),
+    };
+    store.record_delivery(&due, failed).await.unwrap();
+    let delivery = async || {
+        let job = store.job("job_a".to_owned()).await.unwrap().unwrap();
+        job.delivery.unwrap()
+    };
+    let pending = delivery().await;
+    assert_eq!(
+        (pending.state, pending.attempts, pending.http_status),
+        (DeliveryState::Pending, 1, Some(500))
+    );
+    assert_eq!(
+        (pending.attempted_at, pending.next_at),
+        (Some(3_500), Some(5_000))
+    );
     assert_eq!(due_webhooks(&store, 4_999).await, []);
-    assert_eq!(due_webhooks(&store, 5_000).await[0].failed_attempts, 1);
+    let due = due_webhooks(&store, 5_000).await.remove(0);
+    assert_eq!(due.failed_attempts, 1);
+    let delivered = DeliveryAttempt {
+        at: 5_001,
+        http_status: Some(204),
+        ..DeliveryAttempt::default()
+    };
+    store.record_delivery(&due, delivered).await.unwrap();
+    let delivered = delivery().await;
+    assert_eq!(
+        (delivered.state, delivered.attempts, delivered.error),
+        (DeliveryState::Delivered, 2, None)
+    );
+    assert_eq!(
+        (delivered.http_status, delivered.next_at),
+        (Some(204), None)
+    );
     assert_eq!(store.expired(8_999).await.unwrap(), []);
     assert_eq!(store.expired(9_000).await.unwrap(), [job]);
     assert!(store.soft_delete(job).await.unwrap());
     store.remove(job).await.unwrap();
-    assert_eq!(store.jobs("ann".to_owned(), None, 10).await.unwrap(), []);
+    assert_eq!(
+        store
+            .jobs("ann".to_owned(), JobFilter::default(), None, 10)
+            .await
+            .unwrap(),
+        []
+    );
     assert_eq!(store.events(job, 0, 10).await.unwrap(), []);
     assert_eq!(due_webhooks(&store, 9_000).await, []);
     assert!(store.vacuum_step().await.unwrap());

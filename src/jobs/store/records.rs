@@ -156,6 +156,56 @@ pub struct Job {
     pub digest: Option<Digest>,
     /// Values of succeeded items by status of their evidence; `None` before the first result with evidence.
     pub grounding: Option<EvidenceCounts>,
+    /// Delivery of its end; `None` if it has no webhook, or has not ended.
+    pub delivery: Option<Delivery>,
+}
+
+/// Delivery of a job's end to its webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub state: DeliveryState,
+    /// Number of attempts so far.
+    pub attempts: u32,
+    /// Time of the last attempt.
+    pub attempted_at: Option<UnixMillis>,
+    /// HTTP status of the last response; `None` if the last attempt had none.
+    pub http_status: Option<u16>,
+    /// Failure of the last attempt.
+    pub error: Option<String>,
+    /// Time of the next attempt.
+    pub next_at: Option<UnixMillis>,
+}
+
+/// State of a delivery, as stored in the `state` column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeliveryState {
+    /// Another attempt will be made.
+    Pending = 0,
+    /// The receiver has accepted it.
+    Delivered = 1,
+    /// No further attempt is made.
+    GivenUp = 2,
+}
+
+/// Attempt of a delivery, to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliveryAttempt {
+    pub at: UnixMillis,
+    /// HTTP status of the response.
+    pub http_status: Option<u16>,
+    /// Failure; `None`: the receiver has accepted it.
+    pub error: Option<String>,
+    /// Time of the next attempt; `None`: the delivery is finished.
+    pub next_at: Option<UnixMillis>,
+}
+
+/// Condition for the jobs of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JobFilter {
+    /// Statuses, of which a job has one; empty: any.
+    pub statuses: Vec<Status>,
+    /// Keys and values that a job's metadata has.
+    pub metadata: Vec<(String, String)>,
 }
 
 /// Numbers of a job's items by result.

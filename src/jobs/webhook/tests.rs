@@ -127,7 +127,7 @@ async fn deliver_once(answer: &'static [u8]) -> (DeliveryOutcome, String) {
 #[tokio::test]
 async fn request_has_id_timestamp_signature_and_body() {
     let (outcome, request) = deliver_once(b"HTTP/1.1 204 No Content\r\n\r\n").await;
-    assert_eq!(outcome, DeliveryOutcome::Delivered);
+    assert_eq!(outcome, DeliveryOutcome::Delivered(204));
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /hook?a=b HTTP/1.1\r\n"), "{head}");
     let header = |name: &str| {
@@ -156,20 +156,21 @@ async fn request_has_id_timestamp_signature_and_body() {
 async fn only_2xx_is_delivered_and_only_410_is_gone() {
     let failed = |reason: &str, seconds: Option<u64>| DeliveryOutcome::Failed {
         reason: format!("the receiver answered {reason}"),
+        status: reason.get(..3).and_then(|code| code.parse().ok()),
         retry_after: seconds.map(Duration::from_secs),
     };
     let cases: [(&[u8], DeliveryOutcome); 9] = [
         (
             b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
-            DeliveryOutcome::Delivered,
+            DeliveryOutcome::Delivered(200),
         ),
         (
             b"HTTP/1.1 299 Fine\r\ncontent-length: 0\r\n\r\n",
-            DeliveryOutcome::Delivered,
+            DeliveryOutcome::Delivered(299),
         ),
         (
             b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\ncut off",
-            DeliveryOutcome::Delivered,
+            DeliveryOutcome::Delivered(200),
         ),
         (
             b"HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n",
@@ -212,6 +213,7 @@ async fn missing_response_fails_without_revealing_the_url() {
         let (
             DeliveryOutcome::Failed {
                 reason,
+                status: None,
                 retry_after: None,
             },
             _,

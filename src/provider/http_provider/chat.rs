@@ -116,14 +116,14 @@ impl HttpProvider {
 
     /// Returns the header of an API key, which for the Chat Completions API of other servers is not that of their own API.
     fn chat_key(&self, key: usize) -> Option<(HeaderName, HeaderValue)> {
-        let own = self.keys.get(key)?;
+        let keys = self.keys();
+        let own = keys.headers.get(key)?;
         let (name, prefix) = self.wire.chat_key_header();
         let name = HeaderName::from_static(name);
         if name == self.key_header {
             return Some((name, own.clone()));
         }
-        // The keys come first among the secrets.
-        let secret = self.secrets.get(key)?.expose_secret();
+        let secret = keys.secrets.get(key)?.expose_secret();
         let mut value = HeaderValue::try_from([prefix, secret].concat()).ok()?;
         value.set_sensitive(true);
         Some((name, value))

@@ -67,7 +67,7 @@ const MEASURES: [&[&[&str]]; 5] = [
 ];
 
 /// Words that change the number, or mark it as inexact.
-const CHANGES: [&str; 46] = [
+const CHANGES: [&str; 65] = [
     "hundred",
     "hundreds",
     "dozen",
@@ -114,6 +114,27 @@ const CHANGES: [&str; 46] = [
     "under",
     "out",
     "x",
+    // Credits and debits, whose sign depends on whose account it is.
+    "cr",
+    "dr",
+    "credit",
+    "debit",
+    "owed",
+    "due",
+    "overdrawn",
+    "loss",
+    "deficit",
+    "short",
+    "negative",
+    "below",
+    "above",
+    "before",
+    "after",
+    // Years and hours that are counted from another point.
+    "bc",
+    "bce",
+    "am",
+    "pm",
 ];
 
 /// Returns the scale that the text after a number means. `None`: it is ambiguous.
@@ -134,7 +155,7 @@ pub fn parse(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Op
     if is_adjacent && matches!(behind, "st" | "nd" | "rd" | "th") {
         return Some(Scale::None);
     }
-    if matches!(behind, ".-" | ",-" | "-" | "/-") && has_currency {
+    if matches!(behind, ".-" | ",-" | "/-") && has_currency {
         return Some(Scale::None);
     }
     let mut parts = behind.split_whitespace();

@@ -102,7 +102,7 @@ impl<'s> Lowering<'s> {
         if self.subset.enums == EnumRule::Any && values.iter().any(|value| is_container(value)) {
             let kinds = values
                 .iter()
-                .fold(0, |kinds, value| kinds | TypeSet::of(value).0);
+                .fold(0, |kinds, value| kinds | TypeSet::of_value(value).0);
             let mut json = Map::new();
             json.insert("enum".to_owned(), values.iter().copied().cloned().collect());
             let part = LoweredNode::new(json, ValueMapping::Same(TypeSet(kinds), Vec::new()));

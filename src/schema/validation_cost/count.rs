@@ -74,7 +74,7 @@ impl<'s> Count<'s> {
     }
 
     /// Returns the cost of validating `instance`. `None`: too many pairs or too deeply nested.
-    pub fn of(&mut self, schema: &'s Value, instance: &Value, depth: u32) -> Option<Cost> {
+    pub fn cost_of(&mut self, schema: &'s Value, instance: &Value, depth: u32) -> Option<Cost> {
         let place = (std::ptr::from_ref(schema), std::ptr::from_ref(instance));
         if let Some(known) = self.seen.get(&place) {
             return Some(*known);
@@ -86,7 +86,7 @@ impl<'s> Count<'s> {
         let mut cost = self.alone(&part, instance);
         for (applies, inner) in &part.applied {
             for value in targets(*applies, instance) {
-                let of_inner = self.of(inner, value, depth + 1)?;
+                let of_inner = self.cost_of(inner, value, depth + 1)?;
                 let reported = if *applies == Applies::Either {
                     of_inner.copied_bytes
                 } else {

@@ -91,7 +91,7 @@ impl<'s> Fit<'s> {
         whole.or_else(|| fitting.first().copied()).or_else(|| {
             let mut near = shapes
                 .iter()
-                .filter(|shape| self.kinds(shape, 0).has(TypeSet::of(value)));
+                .filter(|shape| self.kinds(shape, 0).has(TypeSet::of_value(value)));
             near.next()
         })
     }
@@ -137,7 +137,7 @@ impl<'s> Fit<'s> {
     fn fits(&mut self, shape: &ValueMapping, value: &Value) -> bool {
         let shape = self.shapes.named(shape);
         if let ValueMapping::Same(kinds, values) = shape {
-            return kinds.has(TypeSet::of(value))
+            return kinds.has(TypeSet::of_value(value))
                 && (values.is_empty() || values.iter().any(|known| json_equal(known, value)));
         }
         let key = (std::ptr::from_ref(shape), std::ptr::from_ref(value));

@@ -28,7 +28,7 @@ impl TypeSet {
 
     /// Returns the set with the type of a value.
     #[must_use]
-    pub const fn of(value: &Value) -> Self {
+    pub const fn of_value(value: &Value) -> Self {
         Self(match value {
             Value::Null => 1,
             Value::Bool(_) => 2,

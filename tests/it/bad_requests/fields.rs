@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn invalid_fields_of_a_single_are_rejected_with_their_pointer() {
     let bare = |what, body: Value, pointer| {
-        Bad::new(what, EXTRACT, body.to_string(), 422, "invalid_request").at(pointer)
+        Bad::new(what, EXTRACT, body.to_string(), 422, "invalid_request").at_pointer(pointer)
     };
     check(
         vec![
@@ -91,7 +91,7 @@ async fn invalid_fields_of_a_batch_are_rejected_with_their_pointer() {
                 422,
                 "invalid_request",
             )
-            .at("/inputs"),
+            .at_pointer("/inputs"),
             Bad::batch("a single's input", json!({"input": "Ada"}), "/input"),
             Bad::batch(
                 "inputs that are no array",

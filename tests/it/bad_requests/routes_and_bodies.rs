@@ -114,7 +114,7 @@ async fn invalid_requests_are_rejected_before_the_handler() {
                 422,
                 "invalid_request",
             )
-            .at("/verbose"),
+            .at_pointer("/verbose"),
             Bad::new(
                 "an unknown query parameter of a batch",
                 "/v1/extract/batch?verbose=1",
@@ -122,7 +122,7 @@ async fn invalid_requests_are_rejected_before_the_handler() {
                 422,
                 "invalid_request",
             )
-            .at("/verbose"),
+            .at_pointer("/verbose"),
             Bad::new(
                 "the spec in the query of a JSON batch",
                 "/v1/extract/batch?concurrency=2",
@@ -130,7 +130,7 @@ async fn invalid_requests_are_rejected_before_the_handler() {
                 422,
                 "invalid_request",
             )
-            .at("/concurrency"),
+            .at_pointer("/concurrency"),
             Bad::new(
                 "an unknown query parameter of a view",
                 "/v1/models?verbose=1",
@@ -140,7 +140,7 @@ async fn invalid_requests_are_rejected_before_the_handler() {
             )
             .method(Method::GET)
             .content_type(None)
-            .at("/verbose"),
+            .at_pointer("/verbose"),
             Bad::new(
                 "NDJSON without a schema",
                 &upload("mode=text"),
@@ -149,7 +149,7 @@ async fn invalid_requests_are_rejected_before_the_handler() {
                 "invalid_request",
             )
             .content_type(Some("application/x-ndjson"))
-            .at("/schema"),
+            .at_pointer("/schema"),
             Bad::new(
                 "NDJSON with a schema that is not JSON",
                 &upload("schema=%7B"),
@@ -159,7 +159,7 @@ async fn invalid_requests_are_rejected_before_the_handler() {
             )
             .or(422, "invalid_schema")
             .content_type(Some("application/x-ndjson"))
-            .at("/schema"),
+            .at_pointer("/schema"),
             Bad::new(
                 "NDJSON with a schema that is none",
                 &upload("schema=%7B%22type%22%3A%22objekt%22%7D"),
@@ -168,7 +168,7 @@ async fn invalid_requests_are_rejected_before_the_handler() {
                 "invalid_schema",
             )
             .content_type(Some("application/x-ndjson"))
-            .at("/schema/type"),
+            .at_pointer("/schema/type"),
             Bad::new(
                 "NDJSON with inputs in the query",
                 &upload(&format!("{}&inputs=%5B%5D", schema_query())),
@@ -177,7 +177,7 @@ async fn invalid_requests_are_rejected_before_the_handler() {
                 "invalid_request",
             )
             .content_type(Some("application/x-ndjson"))
-            .at("/inputs"),
+            .at_pointer("/inputs"),
             Bad::new(
                 "NDJSON with a parameter twice",
                 &upload(&format!("{}&seed=1&seed=2", schema_query())),
@@ -186,7 +186,7 @@ async fn invalid_requests_are_rejected_before_the_handler() {
                 "invalid_request",
             )
             .content_type(Some("application/x-ndjson"))
-            .at("/seed"),
+            .at_pointer("/seed"),
         ],
         23,
     )

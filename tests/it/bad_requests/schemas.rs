@@ -124,7 +124,7 @@ async fn invalid_requests_for_registered_schemas_are_rejected() {
                 422,
                 "invalid_schema",
             )
-            .at("/type"),
+            .at_pointer("/type"),
             put(
                 "a schema that is not JSON",
                 "person",
@@ -174,7 +174,7 @@ async fn invalid_requests_for_registered_schemas_are_rejected() {
             )
             .method(Method::GET)
             .content_type(None)
-            .at("/page"),
+            .at_pointer("/page"),
             Bad::new(
                 "a limit of nothing",
                 "/v1/schemas?limit=0",
@@ -184,7 +184,7 @@ async fn invalid_requests_for_registered_schemas_are_rejected() {
             )
             .method(Method::GET)
             .content_type(None)
-            .at("/limit"),
+            .at_pointer("/limit"),
             Bad::new(
                 "a limit beyond",
                 "/v1/schemas?limit=1001",
@@ -194,7 +194,7 @@ async fn invalid_requests_for_registered_schemas_are_rejected() {
             )
             .method(Method::GET)
             .content_type(None)
-            .at("/limit"),
+            .at_pointer("/limit"),
         ],
         13,
     )

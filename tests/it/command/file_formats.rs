@@ -166,13 +166,19 @@ async fn unreadable_inputs_are_reported_before_any_call() {
     desk.put("bytes/a.txt", b"\xff");
     for (file, words) in [
         ("bad.ndjson", ["bad.ndjson, line 3, column 2"].as_slice()),
-        ("bytes.ndjson", &["bytes.ndjson, line 2", "not UTF-8"]),
+        (
+            "bytes.ndjson",
+            &["bytes.ndjson: line 2 is not UTF-8", "iconv"],
+        ),
         ("bad.json", &["bad.json, input 2", "expected a string"]),
-        ("bad.csv", &["bad.csv", "line: 3"]),
+        (
+            "bad.csv",
+            &["bad.csv, line 3: the row has 1 cell, but the header has 2 cells"],
+        ),
         ("column.csv", &["column.csv", "--text-column", "`a`, `b`"]),
         ("unknown.txt", &["unknown.txt", "--input-format"]),
         ("empty", &["empty has no file"]),
-        ("bytes", &["bytes/a.txt is not UTF-8"]),
+        ("bytes", &["bytes/a.txt: line 1 is not UTF-8", "iconv"]),
         ("not-there.ndjson", &["cannot read not-there.ndjson"]),
     ] {
         desk.run(&format!("{file} --schema person.json -o out.ndjson"))

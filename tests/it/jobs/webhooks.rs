@@ -50,7 +50,7 @@ impl Receiver {
         Self { url, seen }
     }
 
-    async fn told(&self) -> String {
+    async fn first_delivery(&self) -> String {
         eventually(Duration::from_secs(30), "the webhook is told", async || {
             self.seen.lock().unwrap().first().cloned()
         })
@@ -91,7 +91,7 @@ async fn a_webhook_is_delivered_and_signed() {
         ),
     )
     .await;
-    let told = receiver.told().await;
+    let told = receiver.first_delivery().await;
     let (head, body) = told.split_once("\r\n\r\n").unwrap();
     let said: serde_json::Value = serde_json::from_str(body).unwrap();
     assert_eq!(
@@ -135,18 +135,60 @@ async fn a_webhook_to_a_private_address_is_never_called() {
         ),
         (422, json!("/webhook/url"))
     );
-    // A name is looked up only when it is called.
+    // So is a name whose addresses are private.
     let port = receiver.url.rsplit(':').next().unwrap();
     let named = json!({"webhook": {"url": format!("http://localhost:{port}"), "secret": SECRET}});
-    ended(&server, &made(&server, &with(batch(1), named)).await).await;
-    eventually(Duration::from_secs(30), "it is tried", async || {
-        server
-            .output()
-            .contains("the webhook delivery failed")
-            .then_some(())
-    })
-    .await;
+    let refused = server.post("/v1/jobs", &with(batch(1), named)).await;
+    assert_eq!(refused.status.as_u16(), 422);
+    let problem = refused.json();
+    assert_eq!(problem["errors"][0]["pointer"], "/webhook/url");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("localhost is not on the public Internet"),
+        "{detail}"
+    );
+    let jobs = server.get("/v1/jobs").await.ok();
+    assert_eq!(jobs["data"], json!([]), "no job was created");
     assert!(receiver.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_job_shows_its_deliveries() {
+    let upstream = Upstream::playing();
+    let config = "[jobs]\nallow_private_webhooks = true\n";
+    let server = Server::asking(&upstream).config(config).start().await;
+    let shown = async |status: &'static str, expected: &str| {
+        let receiver = Receiver::start(status).await;
+        let hook = json!({"webhook": {"url": receiver.url, "secret": SECRET}});
+        let job = made(&server, &with(batch(1), hook)).await;
+        let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+        eventually(
+            Duration::from_secs(30),
+            "the attempt is shown",
+            async || {
+                let job = server.get(&path).await.ok();
+                let webhook = &job["webhook"];
+                (webhook["attempts"] == 1 && webhook["status"] == expected).then(|| webhook.clone())
+            },
+        )
+        .await
+    };
+    let delivered = shown("204 No Content", "delivered").await;
+    assert_eq!(delivered["last_status"], 204);
+    assert!(delivered["last_error"].is_null() && delivered["next_attempt_at"].is_null());
+    let pending = shown("500 Internal Server Error", "pending").await;
+    assert_eq!(pending["last_status"], 500);
+    assert_eq!(
+        pending["last_error"],
+        "the receiver answered 500 Internal Server Error"
+    );
+    assert!(pending["next_attempt_at"].as_str() > pending["last_attempt_at"].as_str());
+    let gone = shown("410 Gone", "given_up").await;
+    assert_eq!(gone["last_status"], 410);
+    assert!(gone["next_attempt_at"].is_null(), "{gone}");
+    let without = made(&server, &batch(1)).await;
+    let without = ended(&server, &without).await;
+    assert!(without.get("webhook").is_none(), "{without}");
 }
 
 /// Accepts connections and never answers. The number of those that are open.
@@ -188,7 +230,7 @@ async fn deliveries_of_one_caller_that_hang_do_not_delay_those_of_another() {
     let job = made(&bob, &with(batch(1), hook(&receiver.url))).await;
     ended(&bob, &job).await;
     let begun = tokio::time::Instant::now();
-    receiver.told().await;
+    receiver.first_delivery().await;
     let waited = begun.elapsed();
     assert!(waited < Duration::from_secs(5), "{waited:?}");
     // The caller that hangs has a share, and no more.

@@ -86,7 +86,7 @@ pub struct PhoneRun {
 
 impl PhoneRun {
     /// Reads the run that starts with the digit at byte `at`, and returns the byte after it.
-    pub fn read(text: &str, at: usize) -> (Self, usize) {
+    pub fn starting_at(text: &str, at: usize) -> (Self, usize) {
         let mut run = Self::default();
         let mut start = at;
         loop {

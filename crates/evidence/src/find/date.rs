@@ -82,7 +82,7 @@ impl<'a> Words<'a> {
         let word = self.tokens.text(self.text, token);
         let first = word.chars().next()?;
         if decimal_digit(first).is_none() {
-            let words = number_words::read(self.text, self.tokens, token);
+            let words = number_words::number_at(self.text, self.tokens, token);
             if let Some((value, next)) = words.filter(|(value, _)| *value <= 31) {
                 let end = self.tokens.end(next - 1);
                 return Some(Count {

@@ -59,7 +59,7 @@ pub fn find(
     let mut found = match pattern.hashes.as_slice() {
         [] => Vec::new(),
         [hash] => near
-            .of(*hash)
+            .places_of(*hash)
             .iter()
             .filter(|place| !place.is_weak)
             .filter_map(|place| near_mention(source, *place))
@@ -98,7 +98,12 @@ impl Pattern {
                 .collect(),
             near: hashes
                 .iter()
-                .map(|hash| near.of(*hash).iter().map(|place| place.token).collect())
+                .map(|hash| {
+                    near.places_of(*hash)
+                        .iter()
+                        .map(|place| place.token)
+                        .collect()
+                })
                 .collect(),
             words: query
                 .tokens
@@ -175,7 +180,7 @@ impl Pattern {
     fn particle(&self, near: &NearWords, token: usize) -> usize {
         self.hashes
             .iter()
-            .flat_map(|hash| near.of(*hash))
+            .flat_map(|hash| near.places_of(*hash))
             .find(|place| place.token as usize == token)
             .map_or(0, |place| usize::from(place.particle_bytes))
     }
@@ -183,10 +188,10 @@ impl Pattern {
     /// Returns where the value may begin, by its rarest words.
     fn seeds(&self, positions: &Positions) -> Vec<usize> {
         let mut words: Vec<_> = self.hashes.iter().zip(&self.near).enumerate().collect();
-        words.retain(|(_, (hash, near))| positions.of(**hash).len() + near.len() > 0);
-        words.sort_by_key(|(_, (hash, near))| positions.of(**hash).len() + near.len());
+        words.retain(|(_, (hash, near))| positions.tokens_with(**hash).len() + near.len() > 0);
+        words.sort_by_key(|(_, (hash, near))| positions.tokens_with(**hash).len() + near.len());
         let candidates = words.iter().flat_map(|(place, (hash, near))| {
-            let tokens = positions.of(**hash).iter().chain(near.iter());
+            let tokens = positions.tokens_with(**hash).iter().chain(near.iter());
             tokens.map(|token| (*token as usize).saturating_sub(*place))
         });
         let mut seeds: Vec<usize> = Vec::new();

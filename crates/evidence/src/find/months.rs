@@ -62,7 +62,7 @@ struct Table {
 }
 
 static TABLE: LazyLock<Table> = LazyLock::new(|| {
-    let hash = |word: &str| Hash::of(word).finish().unwrap_or_default();
+    let hash = |word: &str| Hash::of_word(word).finish().unwrap_or_default();
     let latin = (1..)
         .zip(NAMES)
         .flat_map(|(month, names)| names.split(' ').map(move |name| (hash(name), month)));

@@ -92,7 +92,9 @@ impl NearWords {
                 };
                 let places = self.0.entry(*hash).or_default();
                 let is_known = places.last().is_some_and(|place| place.token == token);
-                if is_known || places.len() >= MOST_PLACES || Hash::of(word).finish() == Some(*hash)
+                if is_known
+                    || places.len() >= MOST_PLACES
+                    || Hash::of_word(word).finish() == Some(*hash)
                 {
                     continue;
                 }
@@ -117,7 +119,7 @@ impl NearWords {
         });
     }
 
-    pub fn of(&self, hash: u32) -> &[Place] {
+    pub fn places_of(&self, hash: u32) -> &[Place] {
         self.0.get(&hash).map_or(&[], Vec::as_slice)
     }
 }

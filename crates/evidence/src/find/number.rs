@@ -29,7 +29,7 @@ struct Group {
 }
 
 /// Reads the numbers that start with the digit at byte `at`, and returns the byte after what was read.
-pub fn read(text: &str, at: usize, readings: &mut Vec<Reading>) -> usize {
+pub fn read_numbers_at(text: &str, at: usize, readings: &mut Vec<Reading>) -> usize {
     let context = Context::new(text, at);
     let mut groups = groups(text, at);
     if context.is_in_list {
@@ -399,7 +399,7 @@ pub fn read_whole(text: &str) -> Option<Decimal> {
         return None;
     }
     let mut readings = Vec::new();
-    read(text, at, &mut readings);
+    read_numbers_at(text, at, &mut readings);
     readings
         .into_iter()
         .filter(|reading| reading.start == 0 && reading.end == text.len())

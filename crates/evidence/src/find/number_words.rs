@@ -121,7 +121,7 @@ const ENGLISH_ORDINALS: [&str; 20] = [
 static PARTS: LazyLock<HashMap<u32, Part>> = LazyLock::new(|| {
     let mut parts = HashMap::new();
     let mut add = |word: &str, part| {
-        if let Some(hash) = Hash::of(word).finish() {
+        if let Some(hash) = Hash::of_word(word).finish() {
             parts.entry(hash).or_insert(part);
         }
     };
@@ -172,7 +172,7 @@ fn add_german_compounds(tens: u64, words: &str, add: &mut impl FnMut(&str, Part)
 }
 
 /// Reads a number in words that starts at a token: its value and the token after it.
-pub fn read(text: &str, tokens: &Tokens, token: usize) -> Option<(u64, usize)> {
+pub fn number_at(text: &str, tokens: &Tokens, token: usize) -> Option<(u64, usize)> {
     let part = |token: usize| PARTS.get(&tokens.hash(token)?).copied();
     let first = part(token)?;
     let joined = |token: usize| {

@@ -93,7 +93,7 @@ const HOURS: [&str; 17] = [
 ];
 
 /// Reads the time that starts with the digit at byte `at`.
-pub fn read(text: &str, at: usize) -> Option<Reading> {
+pub fn time_at(text: &str, at: usize) -> Option<Reading> {
     let (hour, mut end) = number(text, at)?;
     let mut time = Time {
         hour,

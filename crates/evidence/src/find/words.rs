@@ -68,7 +68,7 @@ fn occurrences(
 ) {
     let rarest = (0..)
         .zip(wanted)
-        .map(|(place, hash)| (place, positions.of(*hash)))
+        .map(|(place, hash)| (place, positions.tokens_with(*hash)))
         .min_by_key(|(_, tokens)| tokens.len());
     let Some((place, anchors)) = rarest else {
         return;

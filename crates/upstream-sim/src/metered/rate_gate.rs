@@ -84,7 +84,7 @@ impl Gate {
                 Vec::new(),
             ));
         }
-        let limiter = state.of(key, self.limits, now);
+        let limiter = state.limiter_of(key, self.limits, now);
         let admitted = limiter.admit(now, wanted);
         let headers = if self.headers {
             limit_headers(limiter.remaining(now))
@@ -114,7 +114,7 @@ impl Gate {
         }
         let now = Instant::now();
         lock(&self.state)
-            .of(key, self.limits, now)
+            .limiter_of(key, self.limits, now)
             .settle(now, reserved, used);
         used as i64 - reserved.tokens as i64
     }
@@ -177,7 +177,7 @@ impl Gate {
 }
 
 impl State {
-    fn of(&mut self, key: &str, limits: Limits, now: Instant) -> &mut Limiter {
+    fn limiter_of(&mut self, key: &str, limits: Limits, now: Instant) -> &mut Limiter {
         let known = self.keys.iter().position(|(known, _)| known == key);
         let place = known.unwrap_or_else(|| {
             self.keys.push((key.to_owned(), Limiter::new(limits, now)));

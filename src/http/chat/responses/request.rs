@@ -77,7 +77,7 @@ pub fn to_chat(mut fields: Fields) -> Result<Fields, Error> {
             return Err(Error::invalid(pointer("", name), why));
         }
     }
-    if fields.read("background", "true or false")? == Some(true) {
+    if fields.parse_field("background", "true or false")? == Some(true) {
         let message = "responses are not made in the background; leave it out, or create a job with POST /v1/jobs";
         return Err(Error::invalid("/background", message));
     }
@@ -92,7 +92,7 @@ pub fn to_chat(mut fields: Fields) -> Result<Fields, Error> {
     text(&mut fields, &mut chat)?;
     tools(&mut fields, &mut chat)?;
     let reasoning: Option<Value> =
-        fields.read("reasoning", "an object such as {\"effort\": \"low\"}")?;
+        fields.parse_field("reasoning", "an object such as {\"effort\": \"low\"}")?;
     fields.take("reasoning");
     if let Some(effort) = reasoning
         .as_ref()
@@ -144,11 +144,11 @@ pub fn relocate(mut error: Error) -> Error {
 
 fn messages(fields: &mut Fields) -> Result<Vec<Value>, Error> {
     let mut messages = Vec::new();
-    if let Some(instructions) = fields.read::<String>("instructions", "a string")? {
+    if let Some(instructions) = fields.parse_field::<String>("instructions", "a string")? {
         messages.push(json!({"role": "system", "content": instructions}));
     }
     fields.take("instructions");
-    let input: Option<Value> = fields.read("input", "a string or an array of items")?;
+    let input: Option<Value> = fields.parse_field("input", "a string or an array of items")?;
     fields.take("input");
     match input {
         Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
@@ -249,7 +249,7 @@ fn content(content: &Value) -> Result<Value, Error> {
 }
 
 fn text(fields: &mut Fields, chat: &mut Fields) -> Result<(), Error> {
-    let settings: Option<TextSettings> = fields.read("text", "an object with `format`")?;
+    let settings: Option<TextSettings> = fields.parse_field("text", "an object with `format`")?;
     fields.take("text");
     let Some(settings) = settings else {
         return Ok(());
@@ -321,7 +321,7 @@ const fn json_schema<'a>(
 
 fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), Error> {
     const EXPECTED: &str = "an array of tools, each with `type`";
-    let tools: Option<Vec<Tool>> = fields.read("tools", EXPECTED)?;
+    let tools: Option<Vec<Tool>> = fields.parse_field("tools", EXPECTED)?;
     fields.take("tools");
     let mut functions = Vec::new();
     for (index, tool) in tools.iter().flatten().enumerate() {
@@ -351,7 +351,7 @@ fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), Error> {
     if !functions.is_empty() {
         chat.set("tools", &functions);
     }
-    let choice: Option<Value> = fields.read("tool_choice", "a string or an object")?;
+    let choice: Option<Value> = fields.parse_field("tool_choice", "a string or an object")?;
     fields.take("tool_choice");
     match choice {
         Some(Value::Object(choice))

@@ -22,7 +22,7 @@ use super::super::super::upload_monitor::{
 use super::super::super::{json_body, query, request_body};
 use crate::extraction::{InputMemory, RequestClass};
 use crate::jobs::{Created, Creation};
-use crate::types::{Code, Error, Input, Item, JobRequest};
+use crate::types::{Code, Error, FieldError, Input, Item, JobRequest};
 use throttle::{CallerId, MemoryUse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -37,7 +37,7 @@ const MAX_METADATA_BYTES: usize = 64 * 1024;
 
 type Members<'a> = BTreeMap<&'a str, &'a RawValue>;
 
-/// Creates a job from a request.
+/// Creates a job from a request, and returns it with the warnings about its schema.
 ///
 /// # Errors
 /// For an invalid body or header, while the server drains, or when the job cannot be stored.
@@ -46,7 +46,7 @@ pub async fn create(
     caller: CallerId,
     request_id: &str,
     request: Request,
-) -> Result<Created, Error> {
+) -> Result<(Created, Vec<FieldError>), Error> {
     let (head, body) = request.into_parts();
     let creation = JobCreation {
         state,
@@ -72,7 +72,7 @@ struct JobCreation<'a> {
 }
 
 impl JobCreation<'_> {
-    async fn json(self, body: Body, uri: &Uri) -> Result<Created, Error> {
+    async fn json(self, body: Body, uri: &Uri) -> Result<(Created, Vec<FieldError>), Error> {
         let mut complete =
             request_body::read_body(self.state, self.caller, self.headers, body).await?;
         let mut request: JobRequest = complete.parse().await?;
@@ -80,19 +80,20 @@ impl JobCreation<'_> {
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = request.batch.inputs.take().ok_or_else(missing)?;
         let text = std::str::from_utf8(&complete.bytes).unwrap_or_default();
-        let creation = self.creation(request, text).await?;
+        let (creation, warnings) = self.creation(request, text).await?;
         let _memory = complete.into_memory(inputs.len() * size_of::<Item>());
         let inputs = inputs
             .into_iter()
             .enumerate()
             .map(|(index, item)| Input::new(index, item).to_json());
-        self.state.jobs.create(creation, stream::iter(inputs)).await
+        let created = self.state.jobs.create(creation, stream::iter(inputs));
+        Ok((created.await?, warnings))
     }
 
-    async fn ndjson(self, body: Body, query: &str) -> Result<Created, Error> {
+    async fn ndjson(self, body: Body, query: &str) -> Result<(Created, Vec<FieldError>), Error> {
         let text = query::members(query)?;
         let request: JobRequest = json_body::from_text(&text)?;
-        let creation = self.creation(request, &text).await?;
+        let (creation, warnings) = self.creation(request, &text).await?;
         let ledger = self.state.extractor.limits().memory();
         let memory = InputMemory::new(ledger.empty(self.caller, MemoryUse::Inputs), MEMORY_TIMEOUT);
         let upload = Arc::new(UploadMonitor::new(self.state.idle_timeout));
@@ -105,14 +106,16 @@ impl JobCreation<'_> {
         if self.headers.contains_key(EXPECT) {
             lines.read_first_chunk().await;
         }
-        self.state
-            .jobs
-            .create(creation, input_lines(lines, upload))
-            .await
+        let created = self.state.jobs.create(creation, input_lines(lines, upload));
+        Ok((created.await?, warnings))
     }
 
-    /// Validates everything but the inputs. `text` is the JSON object of the request's fields.
-    async fn creation(&self, request: JobRequest, text: &str) -> Result<Creation, Error> {
+    /// Validates everything but the inputs, and returns the warnings about the schema as well. `text` is the JSON object of the request's fields.
+    async fn creation(
+        &self,
+        request: JobRequest,
+        text: &str,
+    ) -> Result<(Creation, Vec<FieldError>), Error> {
         let JobRequest { mut batch, webhook } = request;
         let metadata = batch.spec.metadata.take();
         if serde_json::to_vec(&metadata).is_ok_and(|json| json.len() > MAX_METADATA_BYTES) {
@@ -134,16 +137,13 @@ impl JobCreation<'_> {
             )
             .await?;
         if let Some(webhook) = &webhook {
-            let to_problem = |error: crate::net::NotPublic| {
+            let checked = self.state.webhooks.check_name(webhook.url()).await;
+            checked.map_err(|error| {
                 Error::invalid(
                     "/webhook/url",
                     format!("{error}; use a public address, or set `jobs.allow_private_webhooks`"),
                 )
-            };
-            self.state
-                .webhooks
-                .check(webhook.url())
-                .map_err(to_problem)?;
+            })?;
         }
         self.state.reject_if_draining()?;
         let mut members: Members<'_> =
@@ -155,7 +155,7 @@ impl JobCreation<'_> {
         let schema = RawValue::from_string(prepared.schema_text().to_owned())
             .map_err(|error| unserializable(&error))?;
         members.insert("schema", &schema);
-        Ok(Creation {
+        let creation = Creation {
             id: new_id("job"),
             caller: self.caller,
             batch: serde_json::value::to_raw_value(&members)
@@ -166,7 +166,8 @@ impl JobCreation<'_> {
             traceparent,
             webhook,
             idempotency_key,
-        })
+        };
+        Ok((creation, prepared.warnings().to_vec()))
     }
 }
 

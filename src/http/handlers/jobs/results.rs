@@ -53,7 +53,8 @@ pub async fn job_results(
 ) -> Result<Response, ApiError> {
     let (mut order, mut only) = (ResultOrder::Input, None);
     let mut unit = OffsetUnit::default();
-    let page = PageQuery::parse_with(uri.query(), |name, value| {
+    let known = ["order", "status", OFFSET_UNIT];
+    let page = PageQuery::parse_with(uri.query(), &known, |name, value| {
         match name {
             "order" => {
                 order = match value {

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use crate::contract::{JobStatus, Problem, rfc3339, rfc3339_of};
 use crate::extraction::Outage;
 use crate::jobs::JobRate;
-use crate::jobs::store::{ItemCounts, Job};
-use crate::types::{EvidenceCounts, Metadata, Usage};
+use crate::jobs::store::{Delivery, DeliveryState, ItemCounts, Job};
+use crate::types::{EvidenceCounts, FieldError, Metadata, Usage};
 
 /// Number of a job's items per state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -79,6 +79,52 @@ pub struct JobLinks {
     events: String,
 }
 
+/// State of a webhook delivery.
+#[derive(Debug, Clone, Copy, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryStatus {
+    /// Another attempt will be made.
+    Pending,
+    /// The receiver has accepted the webhook.
+    Delivered,
+    /// No further attempt is made.
+    GivenUp,
+}
+
+/// Delivery of a job's webhook.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct JobWebhook {
+    status: DeliveryStatus,
+    /// Number of attempts so far.
+    attempts: u32,
+    #[schema(format = DateTime)]
+    last_attempt_at: Option<String>,
+    /// HTTP status of the last response. `null` if the last attempt had none.
+    last_status: Option<u16>,
+    /// Failure of the last attempt.
+    last_error: Option<String>,
+    /// Time of the next attempt. `null` if there is none.
+    #[schema(format = DateTime)]
+    next_attempt_at: Option<String>,
+}
+
+impl From<&Delivery> for JobWebhook {
+    fn from(delivery: &Delivery) -> Self {
+        Self {
+            status: match delivery.state {
+                DeliveryState::Pending => DeliveryStatus::Pending,
+                DeliveryState::Delivered => DeliveryStatus::Delivered,
+                DeliveryState::GivenUp => DeliveryStatus::GivenUp,
+            },
+            attempts: delivery.attempts,
+            last_attempt_at: delivery.attempted_at.map(rfc3339),
+            last_status: delivery.http_status,
+            last_error: delivery.error.clone(),
+            next_attempt_at: delivery.next_at.map(rfc3339),
+        }
+    }
+}
+
 /// A durable job.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Job)]
@@ -115,6 +161,13 @@ pub struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     metadata: Option<Metadata>,
+    /// Likely mistakes in the schema, each with a JSON Pointer into it. Only in the reply to the creation of the job.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub warnings: Vec<FieldError>,
+    /// Delivery of the job's webhook. Present once a job with a webhook has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<JobWebhook>,
     pub links: JobLinks,
 }
 
@@ -150,6 +203,8 @@ impl JobView {
                 .as_ref()
                 .and_then(|error| RawValue::from_string(error.clone()).ok()),
             metadata: job.metadata.clone(),
+            warnings: Vec::new(),
+            webhook: job.delivery.as_ref().map(JobWebhook::from),
             links,
         }
     }

@@ -123,7 +123,7 @@ async fn a_failed_fsync_stops_the_store_without_a_retry() {
 async fn a_failed_read_stops_the_store_until_a_restart() {
     let folder = Folder::new("failed-read");
     let store = folder.open();
-    let failing = store.read(|_| Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_READ)));
+    let failing = store.query(|_| Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_READ)));
     assert!(matches!(failing.await, Err(StoreError::Io(_))));
     assert!(matches!(store.not_ready_reason(), Some(StoreError::Io(_))));
     let write = store.write(WriteClass::Work, |_| Ok(()));

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Makes a store of layout 3 one of layout 1.
-const UNDO_NEWER_LAYOUTS: &str = "ALTER TABLE jobs DROP COLUMN grounding; DROP INDEX jobs_hidden; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
+/// Makes a store of the newest layout one of layout 1.
+const UNDO_NEWER_LAYOUTS: &str = "ALTER TABLE jobs DROP COLUMN grounding; DROP TABLE deliveries; DROP INDEX jobs_hidden; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
     DROP TABLE callers; ALTER TABLE jobs DROP COLUMN stored_bytes; DROP INDEX webhooks_of_caller;
     ALTER TABLE webhooks DROP COLUMN caller; CREATE INDEX webhooks_due ON webhooks (due_at); PRAGMA user_version = 1;";
 
@@ -18,7 +18,11 @@ async fn jobs_survive_the_process_and_interrupted_uploads_are_removed() {
         .await
         .unwrap();
     assert_eq!(
-        store.jobs("ann".to_owned(), None, 10).await.unwrap().len(),
+        store
+            .jobs("ann".to_owned(), JobFilter::default(), None, 10)
+            .await
+            .unwrap()
+            .len(),
         1,
         "a job that is being uploaded is invisible"
     );

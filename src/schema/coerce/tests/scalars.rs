@@ -72,6 +72,14 @@ fn ambiguous_numbers_are_rejected() {
         "3 lakh",
         "half of 8",
         "0x1f",
+        "5.00 CR",
+        "5.00 Cr.",
+        "$12.50 DR",
+        "12.50 EUR CR",
+        "$45.20-",
+        "300 BC",
+        "5 pm",
+        "12 credit",
     ];
     let texts: Vec<_> = texts.iter().map(|text| json!(text).to_string()).collect();
     check_rejected(

@@ -307,3 +307,63 @@ async fn an_expired_job_is_removed_from_the_disk() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn jobs_are_filtered_by_status_and_metadata() {
+    let upstream = Upstream::playing();
+    let server = Server::with(&upstream).await;
+    let mut ids = Vec::new();
+    for (number, metadata) in [
+        json!({"team": "a", "day.part": "am"}),
+        json!({"team": "b"}),
+        json!({"team": "a", "other": "b"}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let job = made(&server, &with(batch(1), json!({"metadata": metadata}))).await;
+        ended(&server, &job).await;
+        ids.push((number, job["id"].as_str().unwrap().to_owned()));
+    }
+    let found = async |query: &str| {
+        let page = server.get(&format!("{JOBS}?{query}")).await.ok();
+        let jobs = page["data"].as_array().unwrap().clone();
+        let numbers: Vec<_> = jobs
+            .iter()
+            .map(|job| {
+                let known = ids.iter().find(|(_, id)| job["id"] == **id);
+                known.expect("a known job").0
+            })
+            .collect();
+        (numbers, page["next"].as_str().map(str::to_owned))
+    };
+    for (query, expected) in [
+        ("status=completed", vec![2, 1, 0]),
+        ("status=queued,running,failed", vec![]),
+        ("status=running,completed&metadata.team=b", vec![1]),
+        ("metadata.team=a", vec![2, 0]),
+        ("metadata.team=a&metadata.other=b", vec![2]),
+        ("metadata.day.part=am", vec![0]),
+        ("metadata.other=a", vec![]),
+        ("metadata.missing=a", vec![]),
+        ("metadata.%22%27%3B--=a", vec![]),
+    ] {
+        assert_eq!(found(query).await, (expected, None), "{query}");
+    }
+    let (first, next) = found("metadata.team=a&limit=1").await;
+    assert_eq!(first, [2]);
+    let next = format!("metadata.team=a&limit=1&after={}", next.unwrap());
+    assert_eq!(found(&next).await, (vec![0], None));
+    for (query, pointer, words) in [
+        ("status=done", "/status", "`completed`"),
+        ("staus=failed", "/staus", "did you mean `status`?"),
+        ("status=", "/status", "expected `queued`"),
+    ] {
+        let refused = server.get(&format!("{JOBS}?{query}")).await;
+        assert_eq!(refused.status, 422, "{query}");
+        let problem = refused.json();
+        assert_eq!(problem["errors"][0]["pointer"], pointer);
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(words), "{detail}");
+    }
+}

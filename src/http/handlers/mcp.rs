@@ -1,0 +1,88 @@
+//! `/mcp`: the Model Context Protocol over streamable HTTP.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Request};
+use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::{HeaderValue, Method};
+use axum::response::Response;
+use axum::routing::any;
+use tower::ServiceExt;
+
+use super::super::problem::ApiError;
+use super::super::request_body;
+use super::super::state::AppState;
+use crate::mcp::{Api, ApiReply, ApiRequest, HttpTransport, McpServer};
+use throttle::CallerId;
+
+/// Room in a reply beside the results of an ordered batch, in bytes.
+const REPLY_OVERHEAD: usize = 1024 * 1024;
+
+/// The service's own routes, called within the process.
+#[derive(Debug, Clone)]
+struct OwnApi {
+    router: Router,
+    max_reply_bytes: usize,
+}
+
+/// Returns the route `/mcp`, whose tools call the routes of `api`.
+pub fn route(api: Router, state: Arc<AppState>) -> Router {
+    let server = McpServer::new(OwnApi {
+        router: api,
+        max_reply_bytes: state.max_ordered_bytes.saturating_add(REPLY_OVERHEAD),
+    });
+    let ended = state.lifecycle.ended.clone();
+    let transport = HttpTransport::new(server, state.max_body_bytes, ended);
+    let handler = move |Extension(caller): Extension<CallerId>, request: Request| {
+        respond(Arc::clone(&state), transport.clone(), caller, request)
+    };
+    Router::new().route("/mcp", any(handler))
+}
+
+async fn respond(
+    state: Arc<AppState>,
+    transport: HttpTransport<OwnApi>,
+    caller: CallerId,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (head, body) = request.into_parts();
+    let _work = state.lifecycle.work.token();
+    let mut complete = None;
+    if head.method == Method::POST {
+        complete = Some(request_body::read_body(&state, caller, &head.headers, body).await?);
+    }
+    // The body's memory stays reserved until the tool has ended.
+    let bytes = complete.as_ref().map(|body| body.bytes.clone());
+    let body = Body::from(bytes.unwrap_or_default());
+    let response = transport.handle(Request::from_parts(head, body)).await;
+    drop(complete);
+    Ok(response.map(Body::new))
+}
+
+impl Api for OwnApi {
+    async fn send(&self, request: ApiRequest) -> Result<ApiReply, String> {
+        let body = request
+            .body
+            .map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let mut inner = Request::new(body);
+        *inner.method_mut() = request.method;
+        *inner.uri_mut() = request
+            .path
+            .parse()
+            .map_err(|_| "the arguments make no valid path".to_owned())?;
+        let headers = inner.headers_mut();
+        *headers = request.headers;
+        headers.insert(HOST, HeaderValue::from_static("localhost"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let Ok(response) = self.router.clone().oneshot(inner).await;
+        let status = response.status();
+        let bytes = axum::body::to_bytes(response.into_body(), self.max_reply_bytes)
+            .await
+            .map_err(|error| format!("the reply could not be read: {error}"))?;
+        let body = serde_json::from_slice(&bytes)
+            .map_err(|error| format!("the reply of {} is no JSON: {error}", request.path))?;
+        Ok(ApiReply { status, body })
+    }
+}

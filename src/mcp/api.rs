@@ -1,0 +1,98 @@
+//! Requests to the HTTP API, independent of how they are sent.
+
+use std::future::Future;
+
+use http::{HeaderMap, Method, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Sender of requests to the HTTP API.
+pub trait Api: Clone + Send + Sync + 'static {
+    /// Sends a request. An error says why there is no reply.
+    fn send(
+        &self,
+        request: ApiRequest,
+    ) -> impl Future<Output = Result<ApiReply, String>> + Send + '_;
+}
+
+/// Request to the HTTP API.
+#[derive(Debug)]
+pub struct ApiRequest {
+    pub method: Method,
+    /// Path and query, such as `/v1/jobs?limit=10`.
+    pub path: String,
+    /// Headers beside those of a JSON body.
+    pub headers: HeaderMap,
+    /// JSON body. `None`: no body.
+    pub body: Option<Value>,
+}
+
+impl ApiRequest {
+    /// Returns a request for a view.
+    #[must_use]
+    pub fn get(path: String) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            headers: HeaderMap::new(),
+            body: None,
+        }
+    }
+
+    /// Returns a request with a JSON body.
+    #[must_use]
+    pub fn post(path: &str, body: Value) -> Self {
+        Self {
+            method: Method::POST,
+            path: path.to_owned(),
+            headers: HeaderMap::new(),
+            body: Some(body),
+        }
+    }
+}
+
+/// Reply of the HTTP API.
+#[derive(Debug)]
+pub struct ApiReply {
+    pub status: StatusCode,
+    /// JSON body: what was asked for, or a problem.
+    pub body: Value,
+}
+
+impl ApiReply {
+    /// Returns true if the request succeeded.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        self.status.is_success()
+    }
+
+    /// Returns what a problem says: its detail, its code, and each field that is wrong.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let problem = Problem::deserialize(&self.body).unwrap_or_default();
+        let mut lines = vec![match (problem.detail.as_str(), problem.code.as_str()) {
+            ("", _) => format!("the server answered {}", self.status),
+            (detail, "") => detail.to_owned(),
+            (detail, code) => format!("{detail} ({code})"),
+        }];
+        let errors = problem.errors.iter();
+        lines.extend(errors.map(|error| format!("{}: {}", error.pointer, error.message)));
+        lines.join("\n")
+    }
+}
+
+/// Problem of the API, as far as an assistant is told.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    detail: String,
+    code: String,
+    errors: Vec<FieldProblem>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FieldProblem {
+    pointer: String,
+    message: String,
+}

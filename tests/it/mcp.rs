@@ -1,0 +1,179 @@
+//! `/mcp`: the tools and resources of the Model Context Protocol, as a client without a library sends them.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::support::client::{Answer, Client, eventually};
+use crate::support::fixture::{found, person, schema};
+use crate::support::server::Server;
+use crate::upstream::Upstream;
+
+const ACCEPT: &str = "application/json, text/event-stream";
+
+async fn post(client: &Client, message: &Value) -> Answer {
+    client
+        .request(Method::POST, "/mcp")
+        .header("accept", ACCEPT)
+        .header("mcp-protocol-version", "2025-06-18")
+        .json(message)
+        .answer()
+        .await
+}
+
+/// Calls a method, and returns its result.
+async fn call(client: &Client, method: &str, params: Value) -> Value {
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let answer = post(client, &message).await.ok();
+    assert!(answer.get("error").is_none(), "{answer}");
+    answer["result"].clone()
+}
+
+async fn call_tool(client: &Client, name: &str, arguments: Value) -> Value {
+    let params = json!({"name": name, "arguments": arguments});
+    call(client, "tools/call", params).await
+}
+
+async fn running() -> (Upstream, Server) {
+    let upstream = Upstream::playing();
+    let server = Server::with(&upstream).await;
+    (upstream, server)
+}
+
+#[tokio::test]
+async fn a_client_initialises_and_sees_the_tools() {
+    let (_upstream, server) = running().await;
+    let params = json!({
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    });
+    let hello = call(&server, "initialize", params).await;
+    assert_eq!(hello["serverInfo"]["name"], "extractd", "{hello}");
+    assert!(hello["capabilities"]["resources"].is_object(), "{hello}");
+    let done = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
+    assert_eq!(post(&server, &done).await.status, 202);
+    let listed = call(&server, "tools/list", json!({})).await;
+    let names: Vec<_> = listed["tools"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "extract",
+            "extract_batch",
+            "start_job",
+            "job_status",
+            "job_results"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn texts_are_extracted_one_at_a_time_together_and_as_a_job() {
+    let (_upstream, server) = running().await;
+    let wanted = schema();
+    let arguments = json!({"input": person(3), "schema": wanted});
+    let one = call_tool(&server, "extract", arguments).await;
+    assert_eq!(one["structuredContent"]["data"], found(3), "{one}");
+    let text = one["content"][0]["text"].as_str().unwrap();
+    let read: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(read["data"], found(3));
+
+    let inputs: Vec<_> = (0..5).map(person).collect();
+    let arguments = json!({"inputs": inputs, "schema": wanted});
+    let several = call_tool(&server, "extract_batch", arguments.clone()).await;
+    for index in 0..5 {
+        let result = &several["structuredContent"]["results"][index];
+        assert_eq!(result["data"], found(index), "{several}");
+    }
+
+    let job = call_tool(&server, "start_job", arguments).await;
+    let id = job["structuredContent"]["id"].as_str().unwrap().to_owned();
+    eventually(Duration::from_secs(20), "the job ends", async || {
+        let shown = call_tool(&server, "job_status", json!({"id": id})).await;
+        (shown["structuredContent"]["status"] == "completed").then_some(())
+    })
+    .await;
+    let page = call_tool(&server, "job_results", json!({"id": id, "limit": 2})).await;
+    let page = &page["structuredContent"];
+    assert_eq!(page["data"][1]["data"], found(1), "{page}");
+    assert_eq!(page["has_more"], true, "{page}");
+    let next = json!({"id": id, "after": page["next"]});
+    let rest = call_tool(&server, "job_results", next).await;
+    assert_eq!(
+        rest["structuredContent"]["data"].as_array().unwrap().len(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn an_error_of_the_api_is_a_result_that_the_assistant_can_read() {
+    let (_upstream, server) = running().await;
+    let arguments = json!({"input": "x", "schema": {"type": "objekt"}, "modle": "m"});
+    let failed = call_tool(&server, "extract", arguments).await;
+    assert_eq!(failed["isError"], true, "{failed}");
+    let text = failed["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("modle") && text.contains("model"), "{text}");
+    let failed = call_tool(&server, "job_status", json!({"id": "job_none"})).await;
+    assert_eq!(failed["isError"], true, "{failed}");
+    let message =
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "extrakt"}});
+    let answer = post(&server, &message).await.ok();
+    let text = answer["error"]["message"].as_str().unwrap();
+    assert!(text.contains("extract_batch"), "{answer}");
+}
+
+#[tokio::test]
+async fn registered_schemas_are_resources() {
+    let (_upstream, server) = running().await;
+    for name in ["person", "ticket_v2"] {
+        let put = server.request(Method::PUT, &format!("/v1/schemas/{name}"));
+        assert_eq!(put.json(&schema()).answer().await.status, 201);
+    }
+    let listed = call(&server, "resources/list", json!({})).await;
+    let uri = listed["resources"][1]["uri"].as_str().unwrap();
+    assert_eq!(uri, "extractd://schemas/ticket_v2", "{listed}");
+    let read = call(&server, "resources/read", json!({"uri": uri})).await;
+    let text = read["contents"][0]["text"].as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(text).unwrap(), schema());
+    for uri in ["extractd://schemas/none", "file:///etc/passwd"] {
+        let message =
+            json!({"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {"uri": uri}});
+        let answer = post(&server, &message).await.ok();
+        assert!(answer["error"]["message"].is_string(), "{answer}");
+    }
+    let arguments = json!({"input": person(1), "schema": "person"});
+    let one = call_tool(&server, "extract", arguments).await;
+    assert_eq!(one["structuredContent"]["data"], found(1), "{one}");
+}
+
+#[tokio::test]
+async fn a_key_is_needed_where_keys_are_configured_and_reaches_the_tools() {
+    let upstream = Upstream::playing();
+    let server = Server::asking(&upstream)
+        .env("EXTRACTD_API_KEYS", "key-a,key-b")
+        .start()
+        .await;
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    post(&server, &message).await.problem(401, "unauthorized");
+    let client = server.with_header("authorization", "Bearer key-a");
+    let arguments = json!({"input": person(2), "schema": schema()});
+    let one = call_tool(&client, "extract", arguments).await;
+    assert_eq!(one["structuredContent"]["data"], found(2), "{one}");
+}
+
+#[tokio::test]
+async fn what_is_no_message_of_the_protocol_is_refused() {
+    let (_upstream, server) = running().await;
+    let get = server.request(Method::GET, "/mcp").answer().await;
+    assert_eq!(get.status, 405, "{}", get.text());
+    let answer = post(&server, &json!({"hello": "there"})).await;
+    assert!(answer.status.is_client_error(), "{}", answer.text());
+    let other = server.with_header("host", "evil.example");
+    post(&other, &json!({})).await.problem(403, "forbidden");
+}
