@@ -15,6 +15,7 @@ mod dry_run;
 mod exit_code;
 mod extract;
 mod format;
+mod html_report;
 mod inputs;
 mod interrupt;
 mod job;

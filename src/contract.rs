@@ -4,6 +4,7 @@
 //! them as recorded results and sends them to webhooks. Knows nothing of axum, stores, limits or providers.
 
 mod batch;
+mod evidence;
 mod item;
 mod job;
 mod json;
@@ -12,6 +13,7 @@ mod stream;
 mod time;
 
 pub use batch::{BatchResult, BatchStatus, NdjsonSummary, Progress, SseDone, Summary};
+pub use evidence::Evidence;
 pub use item::{ItemResult, Status, Times};
 pub use job::{JobDone, JobStatus, JobWebhook};
 pub use json::{append_json, to_json};

@@ -12,6 +12,7 @@ mod chat;
 mod copied_values;
 mod extractor;
 mod failed_call;
+mod grounding;
 mod input_memory;
 mod item;
 mod models;

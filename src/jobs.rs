@@ -19,6 +19,7 @@ mod job_run;
 mod job_scheduler;
 mod job_spec;
 mod load_job;
+mod offset_unit;
 mod progress;
 mod rendering;
 mod result_recorder;

@@ -8,6 +8,7 @@ mod compiled;
 mod error_messages;
 mod example_generator;
 mod formats;
+mod grounding;
 mod implied_type;
 mod locations;
 mod lower;

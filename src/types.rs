@@ -7,6 +7,7 @@ mod choice;
 pub mod clock;
 mod dialect;
 mod error;
+mod evidence;
 mod extra_body;
 mod fallback;
 mod hex;
@@ -31,6 +32,10 @@ pub use dialect::{
     NullRule, ReferenceRule, Strictness, TypeSet, ValueMapping, ValueMappings,
 };
 pub use error::{AttemptInfo, Code, Error, FieldError};
+pub use evidence::{
+    EvidenceCounts, EvidenceStatus, Grounding, LeafEvidence, OffsetUnit, convert_offsets,
+    offset_unit,
+};
 pub use extra_body::ExtraBody;
 pub use fallback::{FallbackCondition, FallbackOn};
 pub use hex::hexadecimal;

@@ -101,6 +101,7 @@ async fn run(store: &Sqlite, job: &Created, promises: &mut Promises, rng: &mut R
                 status: ItemStatus::Succeeded,
                 body: format!("r{index}-{}", "r".repeat(rng.usize(1..3_000))).into_bytes(),
                 usage: Usage::new(10, 5),
+                grounding: None,
             })
             .collect();
         store.record_results(key, items.clone()).await.unwrap();

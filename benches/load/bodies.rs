@@ -28,12 +28,25 @@ pub fn batch(items: usize) -> Vec<u8> {
     batch_of(0..items, None)
 }
 
+/// Returns the same request for results with evidence.
+pub fn grounded_batch(items: usize) -> Vec<u8> {
+    batch_with(0..items, None, r#","grounding":"report""#)
+}
+
 /// Returns the request for a batch of these inputs, from the caller with that key.
 pub fn batch_of(numbers: Range<usize>, key: Option<&str>) -> Vec<u8> {
+    batch_with(numbers, key, "")
+}
+
+/// Returns the request for a batch with further fields.
+fn batch_with(numbers: Range<usize>, key: Option<&str>, fields: &str) -> Vec<u8> {
     let inputs: Vec<_> = numbers
         .map(|number| format!("\"{}\"", text(number)))
         .collect();
-    let body = format!(r#"{{"inputs":[{}],"schema":{SCHEMA}}}"#, inputs.join(","));
+    let body = format!(
+        r#"{{"inputs":[{}],"schema":{SCHEMA}{fields}}}"#,
+        inputs.join(",")
+    );
     let authorization = key
         .map(|key| format!("authorization: Bearer {key}\r\n"))
         .unwrap_or_default();

@@ -25,9 +25,10 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
         options.in_flight,
         &recorder::upstream_body()?,
     )?;
-    let request = bodies::batch(items);
+    let (request, grounded) = (bodies::batch(items), bodies::grounded_batch(items));
     // Connections and caches are warm, as in a process that serves.
     run_batch(&service, &request, items)?;
+    run_batch(&service, &grounded, items)?;
     bare.run(items)?;
     let mut rounds = Rounds::default();
     for _ in 0..options.rounds() {
@@ -41,6 +42,11 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
             )
         };
         let (took, cpu) = with_cpu(&service.process, || run_batch(&service, &request, items))?;
+        let (_, grounded_cpu) =
+            with_cpu(&service.process, || run_batch(&service, &grounded, items))?;
+        rounds
+            .evidence_cpu
+            .push(micros_each(grounded_cpu, items) - micros_each(cpu, items));
         rounds
             .ratios
             .push(bare_took.as_secs_f64() / took.as_secs_f64());
@@ -64,6 +70,8 @@ struct Rounds {
     cpu: Vec<f64>,
     bare_cpu: Vec<f64>,
     upstream_cpu: Vec<f64>,
+    /// What evidence of three values adds, with its JSON.
+    evidence_cpu: Vec<f64>,
 }
 
 impl Rounds {
@@ -82,6 +90,12 @@ impl Rounds {
             Aim::None,
         );
         report.rounds("batch: CPU an item", &self.cpu, "µs", Aim::AtMost(50.0));
+        report.rounds(
+            "batch with evidence: CPU that it adds an item",
+            &self.evidence_cpu,
+            "µs",
+            Aim::AtMost(20.0),
+        );
         report.rounds("bare loop: CPU a call", &self.bare_cpu, "µs", Aim::None);
         report.rounds(
             "simulated upstream: CPU a call",

@@ -74,6 +74,9 @@ pub struct Args {
     /// Run the items again that failed before
     #[arg(long, help_heading = "Input and output")]
     pub retry_failed: bool,
+    /// Write a page of HTML that shows each text with its values, and those that the text does not state; implies --grounding report
+    #[arg(long, value_name = "FILE", help_heading = "Input and output")]
+    pub html: Option<PathBuf>,
     /// Print only errors
     #[arg(long, short, help_heading = "Input and output")]
     pub quiet: bool,

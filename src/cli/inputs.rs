@@ -181,7 +181,7 @@ impl http_body::Body for Upload {
 
 /// Starts a reading thread. A blocking task of the runtime would delay the end of the process while it waits for standard
 /// input; a thread does not.
-fn spawn_reader(read: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub fn spawn_reader(read: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let thread = std::thread::Builder::new().name("reader".to_owned());
     thread.spawn(read).map(drop)
 }

@@ -30,11 +30,17 @@ impl Target {
     /// # Errors
     /// If the format or the folder cannot be derived from the arguments.
     pub fn new(args: &Args, source: &Source) -> anyhow::Result<Self> {
+        if args.html.is_some() && source.is_stdin() {
+            bail!("--html reads the inputs a second time; save standard input to a file first");
+        }
         let Self { path, format, .. } =
             Self::without_folder(args.output.clone(), args.output_format)?;
         let folder = match (&args.checkpoint, &path) {
             (Some(folder), _) => Some(folder.clone()),
             (None, Some(path)) => Some(with_suffix(path, "partial")),
+            (None, None) if args.html.is_some() => {
+                args.html.as_ref().map(|path| with_suffix(path, "partial"))
+            }
             (None, None) if format == OutputFormat::Ndjson => None,
             (None, None) if source.is_stdin() => {
                 bail!(
@@ -124,7 +130,7 @@ fn format_of(path: &Path) -> anyhow::Result<OutputFormat> {
 }
 
 /// Appends a suffix to a path: `people.csv` with `partial` is `people.csv.partial`.
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     // A folder's trailing slash is dropped, or the file would be within the folder.
     let mut name = path.components().as_path().as_os_str().to_owned();
     name.push(".");

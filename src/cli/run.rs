@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch_args::Args;
 use super::dry_run;
 use super::exit_code;
+use super::html_report;
 use super::inputs::{self, Scan};
 use super::interrupt::Interrupted;
 use super::jobs_client::JobsClient;
@@ -119,7 +120,11 @@ impl Run {
         let none = Surroundings::default();
         let surroundings = counted.map_or(&none, |counted| &counted.surroundings);
         let fields = &surroundings.spec_fields;
-        Spec::new(&self.args.spec, model, fields, &self.args.batch_fields())
+        let spec = Spec::new(&self.args.spec, model, fields, &self.args.batch_fields())?;
+        if self.args.html.is_some() {
+            return spec.with_evidence();
+        }
+        Ok(spec)
     }
 
     /// Returns true if the run begins anew.
@@ -212,6 +217,10 @@ impl Run {
             };
             let mut results = Results::new(client, record.jobs());
             self.target.write(&mut results, &columns).await?;
+            if let Some(path) = &self.args.html {
+                results.rewind();
+                html_report::write(path, &self.source, &mut results, &self.stop).await?;
+            }
         }
         record.is_obsolete = failed == 0 || !record.has_folder();
         let mut advice = String::new();

@@ -43,6 +43,9 @@ pub struct SpecArgs {
     /// Coerce answers that do not match the schema, such as "1,234" to 1234: true or false [default: true]
     #[arg(long, value_name = "BOOL")]
     pub coerce: Option<String>,
+    /// Values that the text does not state: off, report (results have evidence), drop (they are removed) or require (the model is asked again) [default: off]
+    #[arg(long, value_name = "MODE")]
+    pub grounding: Option<String>,
     /// Items whose attempts are used up: error (they fail) or best (keep the candidate with the fewest errors) [default: error]
     #[arg(long, value_name = "ACTION")]
     pub on_failure: Option<String>,

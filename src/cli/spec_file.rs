@@ -52,6 +52,7 @@ impl Spec {
             ("seed", flags.seed.as_deref()),
             ("cache", flags.cache.as_deref()),
             ("coerce", flags.coerce.as_deref()),
+            ("grounding", flags.grounding.as_deref()),
             ("on_failure", flags.on_failure.as_deref()),
         ];
         fields.extend(
@@ -80,6 +81,20 @@ impl Spec {
             );
         }
         Ok(Self(fields))
+    }
+
+    /// Lets results have evidence, if the spec does not say otherwise.
+    ///
+    /// # Errors
+    /// If the spec says that they have none.
+    pub fn with_evidence(mut self) -> anyhow::Result<Self> {
+        let grounding = self.0.entry("grounding".to_owned());
+        if grounding.or_insert_with(|| "report".to_owned()) == "off" {
+            bail!(
+                "--html shows the evidence of values, and `grounding` is off; use --grounding report, drop or require"
+            );
+        }
+        Ok(self)
     }
 
     /// Returns the URL to create a job at.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::item::ItemResult;
 use super::time::millis;
-use crate::types::{Counts, FieldError, Metadata, Usage};
+use crate::types::{Counts, EvidenceCounts, FieldError, Metadata, Usage};
 
 /// Outcome of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -28,6 +28,9 @@ pub struct Summary {
     cancelled: usize,
     usage: Usage,
     elapsed_ms: f64,
+    /// Values of the succeeded items by status of their evidence. Only for requests with `grounding`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grounding: Option<EvidenceCounts>,
     /// Likely mistakes in the schema, each with a JSON Pointer into it.
     #[serde(skip_serializing_if = "no_warnings")]
     #[schema(value_type = Vec<FieldError>, required = false)]
@@ -56,6 +59,7 @@ impl Summary {
             cancelled: counts.cancelled,
             usage: counts.usage,
             elapsed_ms: millis(elapsed),
+            grounding: counts.grounding,
             warnings: Arc::from([]),
         }
     }

@@ -3,9 +3,12 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::evidence::Evidence;
 use super::problem::Problem;
 use super::time::{millis, unix_millis};
-use crate::types::{FieldError, ItemOutcome, Metadata, ModelUsage, Outcome, Timing, Trace, Usage};
+use crate::types::{
+    FieldError, ItemOutcome, LeafEvidence, Metadata, ModelUsage, Outcome, Timing, Trace, Usage,
+};
 
 /// Outcome of one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -88,6 +91,10 @@ pub struct ItemResult<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     #[schema(required = false)]
     repairs: &'a [String],
+    /// Place in the text of each value of `data`, or of `candidate`, in order. Only for requests with `grounding`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Evidence>>)]
+    evidence: Option<&'a [LeafEvidence]>,
     /// Waits, calls and validations, in order. Only for requests with `trace`.
     #[serde(skip_serializing_if = "Option::is_none")]
     trace: Option<&'a Trace>,
@@ -144,6 +151,7 @@ impl<'a> ItemResult<'a> {
             usage_by_model: &outcome.spent,
             timing: was_started.then(|| outcome.timing.into()),
             repairs: &[],
+            evidence: outcome.evidence.as_deref(),
             trace: outcome.trace.as_deref(),
             metadata: outcome.metadata.as_ref(),
             warnings: &[],

@@ -3,8 +3,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::evidence::Evidence;
 use super::item::{Status, Times};
-use crate::types::Usage;
+use crate::types::{LeafEvidence, Usage};
 
 /// Known part of an object that the model is still writing; not yet validated. Strings grow; a number appears once it is complete.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -20,6 +21,10 @@ pub struct ListItem<'a> {
     /// Zero-based position in the list. A later element with the same index replaces this one.
     pub index: usize,
     pub data: &'a Value,
+    /// Evidence of each value of the element, with JSON Pointers into it. Only for requests with `grounding`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Evidence>>)]
+    pub evidence: Option<&'a [LeafEvidence]>,
     /// One-based number of the attempt that writes the list.
     pub attempt: u32,
 }

@@ -107,6 +107,8 @@ impl ItemRun<'_> {
 
     async fn validate(&mut self, text: &str, answer: Answer) -> (Answer, Verdict) {
         let started = Instant::now();
+        // Values that remain are then marked as absent.
+        let is_reported = self.request.grounding().is_on();
         let input = ValidationInput {
             schema: &self.request.schema,
             rules: &self.request.rules,
@@ -114,6 +116,9 @@ impl ItemRun<'_> {
             coerce: self.request.coerce,
             is_last: self.is_last_attempt(),
             example_values: &self.route.current().example_values,
+            allows_copied_values: self.request.allows_copied_values()
+                || self.is_last_attempt() && is_reported,
+            grounding: self.request.grounding_settings(),
             text,
         };
         let (answer, verdict) = validate_answer::validate(input, answer).await;

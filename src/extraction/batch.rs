@@ -115,6 +115,11 @@ impl<S> Outcomes<S> {
         !self.tasks.is_empty() || !self.cancelled.is_empty()
     }
 
+    /// Returns true if the outcomes have evidence.
+    pub fn has_evidence(&self) -> bool {
+        self.request.grounding().is_on()
+    }
+
     /// Returns the outage that keeps all items from being called, if there is one.
     pub fn outage(&self) -> Option<Outage> {
         self.extractor.outage_of(&self.request)
@@ -252,5 +257,6 @@ fn panicked(index: usize, id: Option<String>, metadata: Option<Metadata>) -> Out
         spent: Vec::new(),
         timing: Timing::default(),
         trace: None,
+        evidence: None,
     }
 }

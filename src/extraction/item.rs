@@ -55,21 +55,26 @@ impl Extractor {
             }
             Ok(text) => item.extract_or_share(text).await,
         };
+        let mut ending = result.map_or_else(
+            |error| failed_outcome(error, request.on_failure),
+            ItemOutcome::Succeeded,
+        );
+        let text = input.content.as_deref().unwrap_or_default();
+        let grounder = request.grounder(text);
+        let evidence = grounder.and_then(|grounder| grounder.ground(&mut ending));
         item.timing.total = started.elapsed();
         item.timing.ended_at = Some(clock::now());
         let outcome = Outcome {
             index: input.index,
             id: input.id,
             metadata: input.metadata,
-            ending: result.map_or_else(
-                |error| failed_outcome(error, request.on_failure),
-                ItemOutcome::Succeeded,
-            ),
+            ending,
             attempts: item.attempts,
             usage: item.usage,
             spent: item.usage_by_model,
             timing: item.timing,
             trace: item.tracer.map(|tracer| Box::new(tracer.finish())),
+            evidence,
         };
         self.meters.ended(&outcome);
         outcome

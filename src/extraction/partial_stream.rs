@@ -4,17 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use ::evidence::Index;
 use futures_util::Stream;
 use futures_util::task::AtomicWaker;
 use serde_json::Value;
 use tokio::time::Sleep;
 
-use crate::schema::{Lowered, Schema, StreamedList, Whole};
-use crate::types::{Mode, NullPolicy};
+use super::grounding::{self, Grounder, GroundingSettings};
+use crate::schema::{Lowered, Rules, Schema, StreamedList, Whole};
+use crate::types::{LeafEvidence, Mode, NullPolicy};
 use llm_json::partial::Partial;
 
 /// Partial result of an item.
@@ -27,8 +29,13 @@ pub enum PartialEvent {
         attempt: u32,
         index: usize,
         data: Value,
+        /// Evidence of the element's values; `None` unless the request asked for it.
+        evidence: Option<Box<[LeafEvidence]>>,
     },
 }
+
+/// The element is none of the result: the text does not state it.
+struct Absent;
 
 /// Minimum time between two versions of the object, per byte of the answer: about a megabyte a second.
 const INTERVAL_PER_BYTE: Duration = Duration::from_micros(1);
@@ -43,6 +50,8 @@ struct PartialState {
     /// Length of the answer so far, in bytes.
     length: u32,
     has_changed: bool,
+    /// Number of elements before the next one that are none of the result, by their evidence.
+    left_out: Vec<usize>,
 }
 
 /// Publisher of an answer's partial results.
@@ -52,15 +61,20 @@ pub struct PartialPublisher {
     takes_list: bool,
     /// True if elements may be coerced toward the schema.
     coerce: bool,
+    grounding: Option<Arc<GroundingSettings>>,
+    /// Text of the input, indexed when the first element is complete.
+    text: OnceLock<String>,
+    index: OnceLock<Index<'static>>,
     state: Mutex<PartialState>,
     reader: AtomicWaker,
 }
 
 impl PartialPublisher {
     /// Creates a publisher. Takes milliseconds for a large schema.
-    pub fn new(schema: &Schema, coerce: bool) -> Self {
+    pub fn new(schema: &Schema, coerce: bool, grounding: &Arc<GroundingSettings>) -> Self {
         Self {
             coerce,
+            grounding: grounding.mode.is_on().then(|| Arc::clone(grounding)),
             list: StreamedList::for_schema(schema),
             takes_list: schema.may_be_list(),
             ..Self::default()
@@ -71,8 +85,11 @@ impl PartialPublisher {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Discards the previous call's answer before a new call.
-    pub fn begin(&self, attempt: u32, lowered: &BTreeMap<Mode, Arc<Lowered>>) {
+    /// Discards the previous call's answer before a new call with the text of the input.
+    pub fn begin(&self, attempt: u32, lowered: &BTreeMap<Mode, Arc<Lowered>>, text: &str) {
+        if self.grounding.is_some() && self.list.is_some() {
+            self.text.get_or_init(|| text.to_owned());
+        }
         *self.lock() = PartialState {
             attempt,
             lowered: lowered.clone(),
@@ -112,14 +129,46 @@ impl PartialPublisher {
                 let finished = state.partial.as_mut()?.next_finished()?;
                 (finished, state.form.clone(), state.attempt)
             };
-            if let Some(data) = list.valid(form.as_deref(), finished.value, self.coerce) {
-                return Some(PartialEvent::Item {
-                    attempt,
-                    index: finished.index,
-                    data,
-                });
-            }
+            let Some(mut data) = list.valid(form.as_deref(), finished.value, self.coerce) else {
+                continue;
+            };
+            let Ok(evidence) = self.ground(list, &mut data) else {
+                self.lock().left_out.push(finished.index);
+                continue;
+            };
+            let left_out = self.lock();
+            let left_out = left_out.left_out.iter();
+            let before = left_out.filter(|index| **index < finished.index).count();
+            return Some(PartialEvent::Item {
+                attempt,
+                index: finished.index - before,
+                data,
+                evidence,
+            });
         }
+    }
+
+    /// Returns the evidence of an element; `None` unless the request asked for it.
+    fn ground(
+        &self,
+        list: &StreamedList,
+        data: &mut Value,
+    ) -> Result<Option<Box<[LeafEvidence]>>, Absent> {
+        let (Some(settings), Some(text)) = (&self.grounding, self.text.get()) else {
+            return Ok(None);
+        };
+        let grounder = Grounder {
+            schema: &list.element,
+            rules: &Rules::default(),
+            settings,
+            text,
+        };
+        let is_slow = grounding::is_slow_for(text, data);
+        let evidence = grounding::off_worker(is_slow, || {
+            let index = self.index.get_or_init(|| Index::new(text.clone()));
+            grounder.element(index, data)
+        });
+        evidence.map(Some).ok_or(Absent)
     }
 
     /// Returns the object as far as it is known and its length in bytes; `None` if it has not changed.

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::extractor::Extractor;
+use super::grounding::GroundingSettings;
 use super::prepared_request::PreparedRequest;
 use super::request_class::RequestClass;
 use super::request_identity::identify;
@@ -43,6 +44,7 @@ impl Extractor {
         let (mut first, fallback) = prepare_targets(route, spec.mode, &schema, &examples).await?;
         check_extra_body(&first, &spec.extra_body)?;
         first.extra_body = first.extra_body.merged(&spec.extra_body);
+        let grounding = GroundingSettings::new(spec.grounding, spec.offset_unit, &examples);
         let mut request = PreparedRequest {
             class,
             first,
@@ -59,6 +61,7 @@ impl Extractor {
             cache: spec.cache,
             coerce: spec.coerce(),
             trace: spec.trace(),
+            grounding: Arc::new(grounding),
             instructions: spec.instructions,
             is_conversation: spec.is_conversation,
             chat: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::cache_key::{CacheKey, RequestIdentity};
 use super::chat::Chat;
+use super::grounding::{Grounder, GroundingSettings};
 use super::models::ModelEndpoint;
 use super::partial_stream::{PartialPublisher, PartialStream};
 use super::request_class::RequestClass;
@@ -14,7 +15,7 @@ use super::targets::Target;
 use crate::provider::{self, Request, RequestPreview, Trial, ValidationFeedback};
 use crate::schema::{Rules, Schema};
 use crate::types::{
-    CacheUse, Code, Error, Example, FallbackCondition, FallbackOn, FieldError, OnFailure,
+    CacheUse, Code, Error, Example, FallbackCondition, FallbackOn, FieldError, Grounding, OnFailure,
 };
 use serde_json::Value;
 use throttle::{Price, TokenUsage, WaitBudget, estimate_tokens};
@@ -61,6 +62,7 @@ pub struct PreparedRequest {
     pub(super) coerce: bool,
     /// True if results have a trace.
     pub(super) trace: bool,
+    pub(super) grounding: Arc<GroundingSettings>,
     pub(super) wait_budget: WaitBudget,
     /// Maximum number of calls to one target, including retries.
     pub(super) max_calls: u32,
@@ -189,8 +191,8 @@ impl PreparedRequest {
     /// schema takes milliseconds.
     pub(super) async fn stream_partials(&self) -> PartialStream {
         let schema = Arc::clone(&self.schema);
-        let coerce = self.coerce;
-        let build = move || PartialPublisher::new(&schema, coerce);
+        let (coerce, grounding) = (self.coerce, Arc::clone(&self.grounding));
+        let build = move || PartialPublisher::new(&schema, coerce, &grounding);
         let publisher = tokio::task::spawn_blocking(build).await.unwrap_or_default();
         let publisher = self.partials.get_or_init(|| Arc::new(publisher));
         PartialStream::new(Arc::clone(publisher))
@@ -239,5 +241,37 @@ impl PreparedRequest {
     /// Returns the key of a text's result in cache and single flight; `None` if results are not shared.
     pub(super) fn cache_key(&self, text: &str) -> Option<CacheKey> {
         self.identity.as_ref().map(|identity| identity.key(text))
+    }
+
+    /// Returns the handling of values that the text does not state.
+    #[must_use]
+    pub fn grounding(&self) -> Grounding {
+        self.grounding.mode
+    }
+
+    /// Returns true if a value that stands in a few-shot example and not in the text is no error by itself: the caller's own
+    /// examples are known to evidence, and `require` rejects every absent value.
+    pub(super) fn allows_copied_values(&self) -> bool {
+        match self.grounding.mode {
+            Grounding::Off => false,
+            Grounding::Report | Grounding::Drop => !self.examples.is_empty(),
+            Grounding::Require => true,
+        }
+    }
+
+    /// Returns the settings of the request's grounding.
+    pub(super) const fn grounding_settings(&self) -> &Arc<GroundingSettings> {
+        &self.grounding
+    }
+
+    /// Returns what grounds an item's result in its text; `None` if results have no evidence.
+    pub(super) fn grounder<'a>(&'a self, text: &'a str) -> Option<Grounder<'a>> {
+        let is_grounded = self.grounding.mode.is_on() && self.chat.is_none();
+        is_grounded.then(|| Grounder {
+            schema: &self.schema,
+            rules: &self.rules,
+            settings: &self.grounding,
+            text,
+        })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::cache_key::RequestIdentity;
 use super::prepared_request::PreparedRequest;
-use crate::types::CacheUse;
+use crate::types::{CacheUse, Grounding};
 use throttle::CallerId;
 
 /// Returns the identity of a request; `None` if it uses no cache, or if its model may answer differently each time
@@ -53,6 +53,15 @@ fn add_settings(identity: &mut RequestIdentity, request: &PreparedRequest) {
         request.fallback_on.bits(),
     );
     let has_instructions = request.instructions.is_some();
+    // Evidence itself is computed for each item after its result is shared.
+    let may_be_copied = request
+        .targets()
+        .any(|target| !target.example_values.is_empty());
+    match request.grounding() {
+        Grounding::Require => identity.add("require"),
+        Grounding::Report | Grounding::Drop if may_be_copied => identity.add("report"),
+        Grounding::Off | Grounding::Report | Grounding::Drop => {}
+    }
     identity.add(&format!(
         "{has_instructions} {} {} {numbers:?}",
         request.coerce, request.is_conversation

@@ -83,7 +83,7 @@ impl ItemRun<'_> {
             }
         };
         if let Some(partials) = partials {
-            partials.begin(self.attempts, &target.lowered);
+            partials.begin(self.attempts, &target.lowered, text);
         }
         let call = Request {
             key: permit.key(),

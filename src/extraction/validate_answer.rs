@@ -6,9 +6,10 @@ use llm_json::answer;
 use serde_json::Value;
 
 use super::copied_values::ExampleValues;
+use super::grounding::{Grounder, GroundingSettings};
 use crate::provider::{Answer, Finish};
 use crate::schema::{Lowered, ParsedAnswer, Rules, Schema};
-use crate::types::FieldError;
+use crate::types::{FieldError, Grounding};
 
 /// Result of validating an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,8 @@ pub enum Verdict {
 
 /// Size from which an answer is coerced on the blocking pool, whatever its schema.
 const INLINE_COERCION_BYTES: usize = 4096;
+/// Size of a text and its answer from which evidence is looked for on the blocking pool.
+const INLINE_EVIDENCE_BYTES: usize = 8192;
 
 /// Schema, rules and settings to validate an answer with.
 #[derive(Debug, Clone, Copy)]
@@ -44,16 +47,24 @@ pub struct ValidationInput<'a> {
     pub is_last: bool,
     /// Values of the prompt's examples, which must not be taken for the text's.
     pub example_values: &'a Arc<ExampleValues>,
+    /// True if such a value is no error.
+    pub allows_copied_values: bool,
+    pub grounding: &'a Arc<GroundingSettings>,
     /// Text of the input.
     pub text: &'a str,
 }
 
 impl ValidationInput<'_> {
+    fn requires_evidence(&self) -> bool {
+        self.grounding.mode == Grounding::Require
+    }
+
     /// Returns true if validating an answer of this size may keep a thread busy.
     fn is_slow_for(&self, bytes: usize) -> bool {
         self.schema.is_slow_for(bytes)
             || self.rules.is_slow_for(bytes, self.text.len())
             || self.coerce && bytes > INLINE_COERCION_BYTES
+            || self.requires_evidence() && bytes + self.text.len() > INLINE_EVIDENCE_BYTES
     }
 }
 
@@ -70,10 +81,13 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
     );
     let (coerce, is_last) = (input.coerce, input.is_last);
     let example_values = Arc::clone(input.example_values);
-    let text = if rules.is_empty() && example_values.is_empty() {
-        String::new()
-    } else {
+    let (allows_copied_values, grounding) =
+        (input.allows_copied_values, Arc::clone(input.grounding));
+    let needs_text = !rules.is_empty() || !example_values.is_empty() || input.requires_evidence();
+    let text = if needs_text {
         input.text.to_owned()
+    } else {
+        String::new()
     };
     let unvalidated = answer.clone();
     let validated = tokio::task::spawn_blocking(move || {
@@ -84,6 +98,8 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
             coerce,
             is_last,
             example_values: &example_values,
+            allows_copied_values,
+            grounding: &grounding,
             text: &text,
         };
         let verdict = verdict(input, &answer);
@@ -151,7 +167,20 @@ fn verdict_on_text(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
 
 /// Returns the verdict on an object that is valid against the schema.
 fn apply_rules(input: ValidationInput<'_>, data: Value, repairs: Vec<String>) -> Verdict {
-    let mut errors = input.example_values.copied(input.schema, &data, input.text);
+    let mut errors = if input.allows_copied_values {
+        Vec::new()
+    } else {
+        input.example_values.copied(input.schema, &data, input.text)
+    };
+    if input.requires_evidence() {
+        let grounder = Grounder {
+            schema: input.schema,
+            rules: input.rules,
+            settings: input.grounding,
+            text: input.text,
+        };
+        errors.extend(grounder.errors(&data));
+    }
     errors.extend(input.rules.faults(&data, input.text));
     if errors.is_empty() {
         Verdict::Accepted { data, repairs }

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use super::json_body;
 use crate::types::{
-    Batch, Error, did_you_mean, field_is_text, plain_message, pointer, truncate_pointer,
+    Batch, Error, OffsetUnit, did_you_mean, field_is_text, offset_unit, plain_message, pointer,
+    truncate_pointer,
 };
 
 /// Returns the decoded names and values.
@@ -48,7 +49,46 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
 /// # Errors
 /// `invalid_request` with the pointer of the first invalid parameter.
 pub fn batch(query: &str) -> Result<Batch, Error> {
-    json_body::from_text(&members(query)?)
+    let mut unit = None;
+    let members = members_with(query, |name, value| {
+        if name == OFFSET_UNIT {
+            unit = Some(parse_offset_unit(value).map_err(|message| at_parameter(name, message))?);
+        }
+        Ok(name == OFFSET_UNIT)
+    })?;
+    let mut batch: Batch = json_body::from_text(&members)?;
+    batch.spec.offset_unit = unit.unwrap_or_default();
+    Ok(batch)
+}
+
+/// Query parameter with the unit of the offsets in evidence.
+pub const OFFSET_UNIT: &str = "offset_unit";
+
+/// Parses the unit of offsets.
+///
+/// # Errors
+/// The expected values.
+pub fn parse_offset_unit(value: &str) -> Result<OffsetUnit, &'static str> {
+    offset_unit(value).ok_or("expected `code_point`, `utf16` or `byte`")
+}
+
+/// Parses the query of a request whose body has the spec: the unit of the offsets in evidence, if it is given.
+///
+/// # Errors
+/// `invalid_request` with the pointer of the first invalid parameter.
+pub fn offset_unit_only(uri: &Uri) -> Result<OffsetUnit, Error> {
+    let mut unit = OffsetUnit::default();
+    parse_query(uri.query(), &[OFFSET_UNIT], |name, value| {
+        if name == OFFSET_UNIT {
+            unit = parse_offset_unit(value)?;
+        }
+        Ok(name == OFFSET_UNIT)
+    })?;
+    Ok(unit)
+}
+
+fn at_parameter(name: &str, message: impl Into<String>) -> Error {
+    Error::invalid(truncate_pointer(&pointer("", name)), message)
 }
 
 /// Converts a query to a JSON object. Text fields are taken literally; all other values are parsed as JSON.
@@ -56,9 +96,20 @@ pub fn batch(query: &str) -> Result<Batch, Error> {
 /// # Errors
 /// `invalid_request` with the pointer of the first invalid parameter.
 pub fn members(query: &str) -> Result<String, Error> {
+    members_with(query, |_, _| Ok(false))
+}
+
+/// Converts a query to a JSON object, without the parameters that `take` takes, for which it returns true.
+fn members_with(
+    query: &str,
+    mut take: impl FnMut(&str, &str) -> Result<bool, Error>,
+) -> Result<String, Error> {
     let mut members = Vec::new();
     for pair in pairs(query) {
         let (name, value) = pair?;
+        if take(&name, &value)? {
+            continue;
+        }
         if name == "inputs" {
             return Err(Error::invalid(
                 "/inputs",
@@ -165,8 +216,7 @@ pub fn parse_query(
 ) -> Result<(), Error> {
     for pair in pairs(query.unwrap_or_default()) {
         let (name, value) = pair?;
-        let invalid =
-            |message: String| Error::invalid(truncate_pointer(&pointer("", &name)), message);
+        let invalid = |message: String| at_parameter(&name, message);
         if !parse(&name, &value).map_err(|expected| invalid(expected.to_owned()))? {
             return Err(invalid(unknown_parameter(&name, known)));
         }

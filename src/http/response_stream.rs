@@ -22,7 +22,7 @@ use super::request_body::BodyMemory;
 use super::upload_monitor::{Interruption, UNREAD_FOR_LACK_OF_MEMORY, UploadMonitor};
 use crate::contract::{BatchStatus, ItemResult, Progress, Summary, millis};
 use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream, shutting_down};
-use crate::types::{Code, Counts, Error, FieldError, Metadata, Outcome};
+use crate::types::{Code, Counts, Error, EvidenceCounts, FieldError, Metadata, Outcome};
 
 /// Response format. Each call appends the bytes to send.
 pub trait Encoder: Send + Unpin {
@@ -134,12 +134,16 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
         let mut progress_ticks = interval(PROGRESS_INTERVAL);
         progress_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         progress_ticks.reset();
+        let counts = Counts {
+            grounding: outcomes.has_evidence().then(EvidenceCounts::default),
+            ..Counts::default()
+        };
         Self {
             outcomes,
             encoder,
             context,
             total,
-            counts: Counts::default(),
+            counts,
             last_progress: None,
             started: Instant::now(),
             progress_ticks,

@@ -198,10 +198,12 @@ impl Encoder for SingleSse {
                 attempt,
                 index,
                 data,
+                evidence,
             } => {
                 let item = ListItem {
                     index: *index,
                     data,
+                    evidence: evidence.as_deref(),
                     attempt: *attempt,
                 };
                 self.events.append(out, "item", None, &item);

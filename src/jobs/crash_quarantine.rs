@@ -177,6 +177,7 @@ impl Suspect<'_> {
             spent: Vec::new(),
             timing: Timing::default(),
             trace: None,
+            evidence: None,
         }
     }
 }

@@ -46,6 +46,15 @@ impl EventPage {
         self.events.get(self.start..).unwrap_or_default()
     }
 
+    /// Replaces the events by others with the same numbers.
+    pub(super) fn with_events(self, events: Arc<[Event]>) -> Self {
+        Self {
+            events,
+            start: 0,
+            ..self
+        }
+    }
+
     /// Returns true for the final event of the job. An earlier end, after which failed items were retried, is not final.
     #[must_use]
     pub fn is_end(&self, event: &Event) -> bool {

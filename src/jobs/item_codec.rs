@@ -34,6 +34,7 @@ pub fn encode_result(outcome: &Outcome, request_id: &str) -> Option<FinishedItem
         status,
         body: rendering::result_json(outcome, request_id),
         usage: outcome.usage,
+        grounding: outcome.evidence_counts(),
     })
 }
 

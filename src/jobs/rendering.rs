@@ -87,5 +87,6 @@ fn counts(job: &Job) -> Counts {
         invalid,
         cancelled,
         usage: job.usage,
+        grounding: job.grounding,
     }
 }

@@ -78,6 +78,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Returns items without a result, by index, beginning with the index `from`.
     fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<PendingItem>>;
 
+    /// Returns the input of an item as JSON; `None` if it was removed.
+    fn input(&self, job: JobKey, index: u32) -> Stored<'_, Option<Vec<u8>>>;
+
     /// Returns the items of any job that were in flight during at least this many crashes, least isolated first.
     fn crash_suspects(&self, crashes: u32) -> Stored<'_, Vec<(JobKey, PendingItem)>>;
 

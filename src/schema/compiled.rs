@@ -30,6 +30,8 @@ pub struct Schema {
     examples: [Example; 2],
     /// Description of the formats that models often get wrong, for prompts.
     format_notes: String,
+    /// True if the schema may give a value another kind of evidence than the default.
+    pub(super) has_evidence_hints: bool,
     weight: Weight,
     /// Lowered forms by dialect, filled on demand. `None`: the schema cannot be lowered to the dialect.
     pub(super) lowered: Mutex<Vec<(&'static Dialect, Option<Lowered>)>>,
@@ -82,6 +84,7 @@ impl Schema {
         let examples = example_generator::example_pair(tree.root());
         let format_notes = formats::notes(&tree);
         Ok(Self {
+            has_evidence_hints: Self::has_evidence_hints(raw.get()),
             tree: Box::new(tree),
             raw,
             validator,

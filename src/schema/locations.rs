@@ -22,7 +22,7 @@ pub fn schemas_at<'t>(tree: &'t Tree, location: &str) -> Vec<&'t Value> {
 }
 
 /// Returns the schemas with all that applies to the same value.
-fn expanded<'t>(tree: &'t Tree, mut todo: Vec<&'t Value>) -> Vec<&'t Value> {
+pub(super) fn expanded<'t>(tree: &'t Tree, mut todo: Vec<&'t Value>) -> Vec<&'t Value> {
     let (mut seen, mut all) = (HashSet::new(), Vec::new());
     while let Some(schema) = todo.pop() {
         if all.len() >= MAX_SCHEMAS || !seen.insert(std::ptr::from_ref(schema)) {
@@ -40,16 +40,20 @@ fn expanded<'t>(tree: &'t Tree, mut todo: Vec<&'t Value>) -> Vec<&'t Value> {
 }
 
 /// Returns the subschemas for the member or element that a token names.
-fn children<'t>(schema: &'t Value, token: &str) -> Vec<&'t Value> {
+pub(super) fn children<'t>(schema: &'t Value, token: &str) -> Vec<&'t Value> {
     let mut children: Vec<&Value> = Vec::new();
     let property = schema.get("properties").and_then(|named| named.get(token));
     if property.is_none() {
+        let by_pattern = schema.get("patternProperties").and_then(Value::as_object);
+        children.extend(by_pattern.into_iter().flat_map(|named| named.values()));
         children.extend(schema.get("additionalProperties"));
+        children.extend(schema.get("unevaluatedProperties"));
     }
     children.extend(property);
     if let Ok(index) = token.parse::<usize>() {
         let first = schema.get("prefixItems").and_then(|first| first.get(index));
         children.extend(first.or_else(|| schema.get("items")));
+        children.extend(schema.get("unevaluatedItems"));
     }
     children
 }

@@ -6,12 +6,12 @@ use throttle::{ModelObserver, Observer, TokenUsage, Usd};
 
 use super::metric_names::{
     ADAPTATIONS, BREAKER_OPENED, BREAKER_STATE, CACHE_BYTES, CACHE_ENTRIES, CACHE_LOOKUPS,
-    HTTP_REQUESTS, ITEM_QUEUED, ITEM_UPSTREAM, ITEMS, JOB_RESULTS, JOBS_RUNNING, JOBS_WAITING,
-    LIMIT_AVAILABLE, LIMIT_IN_USE, LIMIT_WAITING, MODEL_COST, MODEL_TOKENS, OUTAGES,
+    EVIDENCE_VALUES, HTTP_REQUESTS, ITEM_QUEUED, ITEM_UPSTREAM, ITEMS, JOB_RESULTS, JOBS_RUNNING,
+    JOBS_WAITING, LIMIT_AVAILABLE, LIMIT_IN_USE, LIMIT_WAITING, MODEL_COST, MODEL_TOKENS, OUTAGES,
     RETRY_BUDGET_EXHAUSTED, RETRY_BUDGET_LIMIT, RETRY_BUDGET_USED, SINGLEFLIGHT_HITS, STORE_READY,
     TOKENS, UPSTREAM_CALL_FAILURES, UPSTREAM_CALLS, VALIDATION_RETRIES,
 };
-use crate::types::{Code, ItemOutcome, Outcome};
+use crate::types::{Code, EvidenceCounts, ItemOutcome, Outcome};
 
 /// Counters and histograms of extraction, looked up once.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub struct ExtractMeters {
     cache_hits: Counter,
     cache_misses: Counter,
     singleflight_hits: Counter,
+    evidence: [(&'static str, Counter); 5],
     queued: Histogram,
     upstream: Histogram,
 }
@@ -50,6 +51,9 @@ impl ExtractMeters {
             cache_hits: counter!(CACHE_LOOKUPS, "result" => "hit"),
             cache_misses: counter!(CACHE_LOOKUPS, "result" => "miss"),
             singleflight_hits: counter!(SINGLEFLIGHT_HITS),
+            evidence: EvidenceCounts::default()
+                .by_status()
+                .map(|(status, _)| (status, counter!(EVIDENCE_VALUES, "status" => status))),
             queued: histogram!(ITEM_QUEUED),
             upstream: histogram!(ITEM_UPSTREAM),
         }
@@ -66,6 +70,11 @@ impl ExtractMeters {
                 {
                     counter.increment(1);
                 }
+            }
+        }
+        if let Some(counts) = outcome.evidence_counts() {
+            for ((_, counter), (_, values)) in self.evidence.iter().zip(counts.by_status()) {
+                counter.increment(values);
             }
         }
         self.input_tokens.increment(outcome.usage.input_tokens);

@@ -16,10 +16,11 @@ pub const CACHE_LOOKUPS: &str = "extractd_cache_lookups_total";
 pub const SINGLEFLIGHT_HITS: &str = "extractd_singleflight_hits_total";
 pub const HTTP_REQUESTS: &str = "extractd_http_requests_total";
 pub const BREAKER_OPENED: &str = "extractd_breaker_opened_total";
+pub const EVIDENCE_VALUES: &str = "extractd_evidence_values_total";
 pub const JOB_RESULTS: &str = "extractd_job_results_recorded_total";
 
 /// Help text of each counter.
-pub const COUNTERS: [(&str, &str); 14] = [
+pub const COUNTERS: [(&str, &str); 15] = [
     (
         ITEMS,
         "Items that ended, by status: succeeded, invalid, cancelled, or the error code",
@@ -71,6 +72,10 @@ pub const COUNTERS: [(&str, &str); 14] = [
     (
         BREAKER_OPENED,
         "Times that a circuit breaker opened, by model",
+    ),
+    (
+        EVIDENCE_VALUES,
+        "Values of succeeded items with `grounding`, by status of their evidence",
     ),
     (JOB_RESULTS, "Results of durable jobs written to the store"),
 ];

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::Value;
 
 use super::error::{Error, FieldError};
+use super::evidence::{EvidenceCounts, LeafEvidence};
 use super::metadata::Metadata;
 use super::trace::Trace;
 use super::usage::{ModelUsage, Usage};
@@ -81,6 +82,8 @@ pub struct Outcome {
     pub timing: Timing,
     /// Phases in detail; `None` unless the request asked for them.
     pub trace: Option<Box<Trace>>,
+    /// Evidence of each value of the data or the candidate; `None` without one, or unless the request asked for it.
+    pub evidence: Option<Box<[LeafEvidence]>>,
 }
 
 impl Outcome {
@@ -102,7 +105,17 @@ impl Outcome {
                 ended_at: None,
             },
             trace: None,
+            evidence: None,
         }
+    }
+
+    /// Returns the number of values of extracted data by status of their evidence; `None` without data or evidence. Those of a
+    /// candidate do not count.
+    #[must_use]
+    pub fn evidence_counts(&self) -> Option<EvidenceCounts> {
+        let is_success = matches!(self.ending, ItemOutcome::Succeeded(_));
+        let evidence = self.evidence.as_deref().filter(|_| is_success)?;
+        Some(EvidenceCounts::count(evidence))
     }
 }
 
@@ -114,6 +127,8 @@ pub struct Counts {
     pub invalid: usize,
     pub cancelled: usize,
     pub usage: Usage,
+    /// Values by status of their evidence; `None` unless the request asked for it.
+    pub grounding: Option<EvidenceCounts>,
 }
 
 impl Counts {
@@ -126,6 +141,9 @@ impl Counts {
             ItemOutcome::Cancelled => self.cancelled += 1,
         }
         self.usage += outcome.usage;
+        if let Some(counts) = outcome.evidence_counts() {
+            *self.grounding.get_or_insert_default() += counts;
+        }
     }
 
     /// Returns the number of ended items.

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::bounded::Bounded;
 use super::choice::Choice;
+use super::evidence::{Grounding, OffsetUnit};
 use super::extra_body::ExtraBody;
 use super::fallback::FallbackOn;
 use super::input::Content;
@@ -226,6 +227,10 @@ pub struct Spec {
     /// Further fields of the request to the provider.
     pub extra_body: ExtraBody,
     trace: Option<bool>,
+    /// Handling of values that the text does not state.
+    pub grounding: Grounding,
+    /// Unit of the offsets in evidence. No field of a body sets it.
+    pub offset_unit: OffsetUnit,
     /// Strings returned at the top level of the response.
     pub metadata: Option<Metadata>,
     /// True if the text is a conversation, whose user says what the answer is to be. No field of a body sets it.
@@ -295,6 +300,7 @@ impl Spec {
             "fallback_on" => self.fallback_on = map.next_value()?,
             "extra_body" => self.extra_body = map.next_value::<Option<_>>()?.unwrap_or_default(),
             "trace" => self.trace = map.next_value()?,
+            "grounding" => self.grounding = optional_choice(map)?,
             "metadata" => self.metadata = map.next_value()?,
             _ => return Ok(false),
         }
@@ -320,6 +326,7 @@ impl Spec {
         "fallback_on",
         "extra_body",
         "trace",
+        "grounding",
         "metadata",
     ];
 }
@@ -337,7 +344,7 @@ pub(super) fn optional_choice<'de, T: Deserialize<'de> + Default, A: MapAccess<'
 pub fn field_is_text(field: &str) -> bool {
     matches!(
         field,
-        "instructions" | "model" | "mode" | "cache" | "on_error" | "on_failure"
+        "instructions" | "model" | "mode" | "cache" | "on_error" | "on_failure" | "grounding"
     )
 }
 

@@ -1,6 +1,7 @@
 //! `extractd batch`: the command line as a client of a running server, or by itself without one.
 
 mod file_formats;
+mod html_report;
 mod resume;
 mod server_commands;
 mod single;

@@ -33,6 +33,7 @@ mod errors;
 mod extra_body;
 mod fair;
 mod fallback;
+mod grounding;
 mod isolation;
 mod jobs;
 mod layers;

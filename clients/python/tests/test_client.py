@@ -55,6 +55,17 @@ def test_sync_client(server: Server) -> None:
             client.job(Person, job.id)
 
 
+def test_evidence(server: Server) -> None:
+    with Client(server.url) as client:
+        text = f"\U0001f469\u200d\U0001f467 {JOHN}"
+        [result] = client.as_completed(Person, [text], grounding="report")
+        assert result.evidence is not None
+        stated = {leaf.pointer: [text[span.start : span.end] for span in leaf.spans] for leaf in result.evidence}
+        assert stated == {"/name": ["John Smith"], "/age": ["30"], "/occupation": ["software engineer"]}
+        [plain] = client.as_completed(Person, [text])
+        assert plain.evidence is None
+
+
 def test_async_client(server: Server) -> None:
     async def main() -> None:
         async with AsyncClient(server.url) as client:

@@ -79,7 +79,7 @@ export class Extractd {
   ): AsyncGenerator<Result<T>, void, undefined> {
     const { signal, ...fields } = options;
     const body = this.#body(schema, fields, { inputs: inputs(texts), stream: true });
-    for await (const event of this.#events("/v1/extract/batch", body, signal)) {
+    for await (const event of this.#events(withOffsets("/v1/extract/batch", body), body, signal)) {
       if (event.event === "result") yield await resultOf(schema, event.data);
     }
   }
@@ -171,6 +171,11 @@ export class Extractd {
     }
     throw new ConnectionBroken("the response ended before its `done` event; send the request again");
   }
+}
+
+/** Asks for the offsets of evidence as JavaScript counts, so that they fit `text.slice`. */
+function withOffsets(path: string, body: Body): string {
+  return (body.grounding ?? "off") === "off" ? path : `${path}?offset_unit=utf16`;
 }
 
 function init(signal: AbortSignal | undefined): RequestInit {

@@ -86,7 +86,7 @@ export class Job<T> {
 
   /** Yields the events after the last one read. Ends without any if none follow. */
   private async *follow(signal: AbortSignal | undefined) {
-    const response = await this.client.send("GET", `/v1/jobs/${this.id}/events`, undefined, {
+    const response = await this.client.send("GET", `/v1/jobs/${this.id}/events?offset_unit=utf16`, undefined, {
       headers: { accept: "text/event-stream", "last-event-id": String(this.lastEvent) },
       ...(signal && { signal }),
     });

@@ -12,6 +12,8 @@ export type Result<T> = {
   readonly index: number;
   readonly id: string | undefined;
   readonly usage: WireResult["usage"];
+  /** Place in the text of each value, with offsets for `text.slice`. Only with the option `grounding`. */
+  readonly evidence: WireResult["evidence"];
   /** Result as the server sent it. */
   readonly wire: WireResult;
 } & ({ readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: Error });
@@ -19,7 +21,7 @@ export type Result<T> = {
 /** Returns the result of an item from its JSON. */
 export async function resultOf<T>(schema: AnySchema<T>, data: string): Promise<Result<T>> {
   const wire = JSON.parse(data) as WireResult;
-  const common = { index: wire.index ?? 0, id: wire.id ?? undefined, usage: wire.usage, wire };
+  const common = { index: wire.index ?? 0, id: wire.id ?? undefined, usage: wire.usage, evidence: wire.evidence, wire };
   const failure = failureOf(wire);
   if (failure) return { ...common, ok: false, error: failure };
   try {

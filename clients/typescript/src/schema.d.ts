@@ -508,6 +508,7 @@ export interface components {
              *     Default false.
              */
             trace?: boolean | null;
+            grounding?: components["schemas"]["Grounding"] | null;
             /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
             metadata?: {
                 [key: string]: string;
@@ -656,6 +657,11 @@ export interface components {
             timing: components["schemas"]["Times"];
             /** @description Corrections made to the answer's text and values before it was valid. */
             repairs?: string[];
+            /**
+             * @description Place in the text of each value of the answer. The text is that of the user's messages, as the model gets it. Only for
+             *     requests with `grounding`.
+             */
+            evidence?: components["schemas"]["Evidence"][] | null;
             /** @description Validation errors of the answer, with `on_failure: "best"`. */
             errors?: components["schemas"]["FieldError"][];
             /** @description Likely mistakes in the schema. */
@@ -745,6 +751,62 @@ export interface components {
             /** @description Likely mistakes in the schema, each with a JSON Pointer into it. */
             warnings: components["schemas"]["FieldError"][];
         };
+        /** @description Place of a value of the result in the text. */
+        Evidence: {
+            /**
+             * @description JSON Pointer of the value within `data`, or within `candidate`.
+             * @example /people/0/name
+             */
+            pointer: string;
+            status: components["schemas"]["EvidenceStatus"];
+            /** @description Places in the text that state the value, in order: none, one, or a date and its time. */
+            spans: components["schemas"]["EvidenceSpan"][];
+            /** @description Text of the spans, joined by " … "; empty without a span. */
+            text: string;
+            /** @description True if the value is absent from the text and stands in one of the few-shot examples of the request. */
+            from_example?: boolean;
+        };
+        /** @description Number of values by status of their evidence. */
+        EvidenceCounts: {
+            /**
+             * Format: int64
+             * @description Values that stand in their texts character by character.
+             */
+            exact: number;
+            /**
+             * Format: int64
+             * @description Values that stand in their texts in another form.
+             */
+            normalized: number;
+            /**
+             * Format: int64
+             * @description Values most of whose words stand in their texts.
+             */
+            fuzzy: number;
+            /**
+             * Format: int64
+             * @description Booleans, enums and constants that their texts do not name.
+             */
+            derived: number;
+            /**
+             * Format: int64
+             * @description Values that their texts do not state.
+             */
+            absent: number;
+        };
+        /**
+         * @description Part of the text, from `start` up to, but not including, `end`. Counted in Unicode code points unless `offset_unit` names another
+         *     unit.
+         */
+        EvidenceSpan: {
+            start: number;
+            end: number;
+        };
+        /**
+         * @description Relation of a value to the text.
+         * @enum {string}
+         */
+        EvidenceStatus: "exact" | "normalized" | "fuzzy" | "derived" | "absent";
         /** @description Few-shot example: an input and its expected output. */
         Example: {
             input: components["schemas"]["Content"];
@@ -817,6 +879,7 @@ export interface components {
              *     Default false.
              */
             trace?: boolean | null;
+            grounding?: components["schemas"]["Grounding"] | null;
             /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
             metadata?: {
                 [key: string]: string;
@@ -837,6 +900,11 @@ export interface components {
             /** @description Description of the error. */
             message: string;
         };
+        /**
+         * @description Handling of values that the text does not state.
+         * @enum {string}
+         */
+        Grounding: "off" | "report" | "drop" | "require";
         /** @description Limit that holds the calls that wait for one model. */
         HoldView: {
             /** @description Model, as `provider/model`. */
@@ -881,6 +949,7 @@ export interface components {
             eta_ms?: number | null;
             blocked?: components["schemas"]["JobBlocked"] | null;
             usage: components["schemas"]["Usage"];
+            grounding?: components["schemas"]["EvidenceCounts"] | null;
             /** Format: date-time */
             created_at: string;
             /** Format: date-time */
@@ -1038,6 +1107,7 @@ export interface components {
              *     Default false.
              */
             trace?: boolean | null;
+            grounding?: components["schemas"]["Grounding"] | null;
             /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
             metadata?: {
                 [key: string]: string;
@@ -1102,6 +1172,8 @@ export interface components {
             /** @description Zero-based position in the list. A later element with the same index replaces this one. */
             index: number;
             data: unknown;
+            /** @description Evidence of each value of the element, with JSON Pointers into it. Only for requests with `grounding`. */
+            evidence?: components["schemas"]["Evidence"][] | null;
             /**
              * Format: int32
              * @description One-based number of the attempt that writes the list.
@@ -1349,6 +1421,8 @@ export interface components {
             timing?: components["schemas"]["Times"] | null;
             /** @description Corrections made to the answer's text and values before it was valid. */
             repairs?: string[];
+            /** @description Place in the text of each value of `data`, or of `candidate`, in order. Only for requests with `grounding`. */
+            evidence?: components["schemas"]["Evidence"][] | null;
             trace?: components["schemas"]["Trace"] | null;
             /** @description Metadata sent with the input, unchanged. */
             metadata?: {
@@ -1496,6 +1570,7 @@ export interface components {
             usage: components["schemas"]["Usage"];
             /** Format: double */
             elapsed_ms: number;
+            grounding?: components["schemas"]["EvidenceCounts"] | null;
             /** @description Likely mistakes in the schema, each with a JSON Pointer into it. */
             warnings?: components["schemas"]["FieldError"][];
         };
@@ -1673,7 +1748,10 @@ export type $defs = Record<string, never>;
 export interface operations {
     extract: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Unit of the offsets in `evidence`: `code_point` (default), `utf16` or `byte` */
+                offset_unit?: string;
+            };
             header?: {
                 /**
                  * @description W3C Trace Context, forwarded to the provider.
@@ -1858,6 +1936,8 @@ export interface operations {
     extract_batch: {
         parameters: {
             query?: {
+                /** @description Unit of the offsets in `evidence`: `code_point` (default), `utf16` or `byte` */
+                offset_unit?: string;
                 /** @description With an NDJSON body only. Maximum number of items of this batch in flight. Default: the server's global limit. */
                 concurrency?: number;
                 /** @description With an NDJSON body only. Action when an item fails: continue, or stop the batch. Default `continue`. */
@@ -1913,6 +1993,8 @@ export interface operations {
                  *     Default false.
                  */
                 trace?: boolean;
+                /** @description With an NDJSON body only. Handling of values that the text does not state. Unless `off`, each result has `evidence`. Default `off`. */
+                grounding?: components["schemas"]["Grounding"];
                 /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. */
                 metadata?: string;
             };
@@ -2229,6 +2311,8 @@ export interface operations {
                  *     Default false.
                  */
                 trace?: boolean;
+                /** @description With an NDJSON body only. Handling of values that the text does not state. Unless `off`, each result has `evidence`. Default `off`. */
+                grounding?: components["schemas"]["Grounding"];
                 /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. */
                 metadata?: string;
             };
@@ -2641,6 +2725,8 @@ export interface operations {
                 order?: string;
                 /** @description Return only results with this status */
                 status?: string;
+                /** @description Unit of the offsets in `evidence`: `code_point` (default), `utf16` or `byte` */
+                offset_unit?: string;
                 /** @description Maximum number of entries. Default 100 */
                 limit?: number;
                 /** @description Cursor: `next` of the previous page */
@@ -2759,6 +2845,8 @@ export interface operations {
             query?: {
                 /** @description Resume after this event. `Last-Event-ID` takes precedence */
                 after?: number;
+                /** @description Unit of the offsets in `evidence`: `code_point` (default), `utf16` or `byte` */
+                offset_unit?: string;
                 /** @description Signature from the job's `links.events`, in place of a key */
                 signature?: string;
             };

@@ -74,6 +74,21 @@ after(() => {
   for (const child of children) child.kill("SIGKILL");
 });
 
+test("evidence has offsets for strings of JavaScript", async () => {
+  const text = `👩‍👧 ${JOHN}`;
+  const client = new Extractd({ baseUrl: url });
+  for await (const result of client.asCompleted(Person, [text], { grounding: "report" })) {
+    assert(result.ok && result.evidence);
+    const name = result.evidence.find(({ pointer }) => pointer === "/name");
+    assert.equal(name?.status, "exact");
+    assert.deepEqual(name.spans.map(({ start, end }) => text.slice(start, end)), ["John Smith"]);
+  }
+  const job = await client.createJob(Person, [text], { grounding: "report" });
+  for await (const { evidence } of job.results()) {
+    assert.deepEqual(evidence?.[0]?.spans.map(({ start, end }) => text.slice(start, end)), ["John Smith"]);
+  }
+});
+
 test("one text, many in order, many as completed", async () => {
   const client = new Extractd({ baseUrl: url, options: { temperature: 0 } });
   const person = await client.extract(Person, JOHN);

@@ -1,5 +1,7 @@
 //! Index: a text whose words are located once, to search it for values.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,8 +29,8 @@ const FEWEST_MENTIONS: usize = 4096;
 /// Text with the places of its words.
 #[derive(Debug)]
 pub struct Index<'t> {
-    text: &'t str,
-    tokens: Tokens,
+    text: Cow<'t, str>,
+    tokens: Cow<'t, Tokens>,
 }
 
 /// Place of a leaf of a value in the text.
@@ -49,17 +51,18 @@ pub struct LeafEvidence {
 impl<'t> Index<'t> {
     /// Splits a text into words, in one pass.
     #[must_use]
-    pub fn new(text: &'t str) -> Self {
+    pub fn new(text: impl Into<Cow<'t, str>>) -> Self {
+        let text = text.into();
         Self {
+            tokens: Cow::Owned(Tokens::new(&text)),
             text,
-            tokens: Tokens::new(text),
         }
     }
 
     /// Returns the text.
     #[must_use]
-    pub fn text(&self) -> &'t str {
-        self.text
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Returns the evidence for each leaf of a value, in document order. Null, `{}` and `[]` claim nothing and have none.
@@ -71,41 +74,30 @@ impl<'t> Index<'t> {
         }
         let (queries, of_leaf) = Queries::new(&leaves.leaves);
         let queries = self.search(queries);
-        let chosen = assign(self.text, &leaves, &queries);
+        let chosen = assign(&self.text, &leaves, &queries);
         let mut evidence: Vec<LeafEvidence> = leaves
             .leaves
             .into_iter()
-            .zip(of_leaf)
+            .zip(&of_leaf)
             .zip(chosen)
             .map(|((leaf, query), mention)| {
-                self.evidence(leaf.pointer, queries.get(query as usize), mention, options)
+                self.evidence(leaf.pointer, queries.get(*query as usize), mention)
             })
             .collect();
+        if let Some(examples) = options.examples {
+            mark_examples(&mut evidence, &of_leaf, &queries, examples);
+        }
         let spans = evidence.iter_mut().flat_map(|leaf| &mut leaf.spans);
         if options.unit != OffsetUnit::Byte {
-            convert_all(self.text, options.unit, spans);
+            convert_all(&self.text, options.unit, spans);
         }
         evidence
-    }
-
-    /// Returns true if the text contains a value, exactly or in another form.
-    fn contains(&self, value: &Value) -> bool {
-        let evidence = self.align(
-            value,
-            &Options {
-                unit: OffsetUnit::Byte,
-                ..Options::default()
-            },
-        );
-        evidence
-            .iter()
-            .any(|leaf| matches!(leaf.status, Status::Exact | Status::Normalized))
     }
 
     /// Finds the mentions of each distinct value.
     fn search<'v>(&self, queries: Queries<'v>) -> Vec<Query<'v>> {
         let source = Words {
-            text: self.text,
+            text: &self.text,
             tokens: &self.tokens,
         };
         let Queries {
@@ -156,7 +148,6 @@ impl<'t> Index<'t> {
         pointer: String,
         query: Option<&Query>,
         mention: Option<Mention>,
-        options: &Options,
     ) -> LeafEvidence {
         let mut evidence = LeafEvidence {
             pointer,
@@ -172,10 +163,6 @@ impl<'t> Index<'t> {
             let claims_nothing = query.kind == LeafKind::Choice || query.text.trim().is_empty();
             if claims_nothing {
                 evidence.status = Status::Derived;
-            } else {
-                evidence.from_example = options
-                    .examples
-                    .is_some_and(|examples| is_in_examples(examples, query));
             }
             return evidence;
         };
@@ -211,14 +198,48 @@ impl<'t> Index<'t> {
     }
 }
 
-/// Returns true if a few-shot example contains the value.
-fn is_in_examples(examples: &Examples, query: &Query) -> bool {
-    let value = if query.is_number {
-        serde_json::from_str(&query.text).unwrap_or_default()
-    } else {
-        Value::String(query.text.to_string())
+/// Marks the absent leaves whose values stand in few-shot examples, exactly or in another form.
+fn mark_examples(
+    evidence: &mut [LeafEvidence],
+    of_leaf: &[u32],
+    queries: &[Query],
+    examples: &Examples,
+) {
+    if examples.is_empty() {
+        return;
+    }
+    let absent = evidence.iter_mut().zip(of_leaf);
+    let mut absent: Vec<_> = absent
+        .filter(|(leaf, _)| leaf.status == Status::Absent)
+        .collect();
+    if absent.is_empty() {
+        return;
+    }
+    let value = |query: &Query| {
+        if query.is_number {
+            serde_json::from_str(&query.text).unwrap_or_default()
+        } else {
+            Value::String(query.text.to_string())
+        }
     };
-    !examples.text().is_empty() && Index::new(examples.text()).contains(&value)
+    let values = absent
+        .iter()
+        .map(|(_, query)| queries.get(**query as usize).map_or(Value::Null, value))
+        .collect();
+    // A null has no evidence, so the leaves are found by their pointers.
+    let index = Index {
+        text: Cow::Borrowed(examples.text()),
+        tokens: Cow::Borrowed(examples.tokens()),
+    };
+    let found = index.align(&Value::Array(values), &Options::default());
+    for leaf in found {
+        let place = leaf.pointer.trim_start_matches('/').parse::<usize>();
+        if matches!(leaf.status, Status::Exact | Status::Normalized)
+            && let Some((absent, _)) = place.ok().and_then(|place| absent.get_mut(place))
+        {
+            absent.from_example = true;
+        }
+    }
 }
 
 /// Joins the spans of a date and its time if nothing but a "T" or a space is between them.

@@ -18,6 +18,7 @@
 
 mod assign;
 mod clusters;
+mod convert;
 mod decimal;
 mod examples;
 mod find;
@@ -33,6 +34,7 @@ mod scan;
 mod span;
 mod tokens;
 
+pub use convert::convert_offsets;
 pub use examples::Examples;
 pub use find::fuzzy::THRESHOLD_PERCENT as FUZZY_THRESHOLD_PERCENT;
 pub use index::{Index, LeafEvidence};

@@ -7,7 +7,7 @@ use crate::fold::{Marks, fold_char, is_dash};
 const LONGEST_BYTES: usize = 60_000;
 
 /// Words of one text, in order: ten bytes for each.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tokens {
     starts: Vec<u32>,
     lengths: Vec<u16>,

@@ -6,6 +6,11 @@ use jsonschema::Draft;
 /// lowering takes it as a hint.
 pub const IGNORED_SIBLINGS: &str = "$ignoredSiblings";
 
+/// Keyword of this service: with the value [`GROUNDING_OFF`], values of the schema have no evidence.
+pub const GROUNDING: &str = "x-extractd-grounding";
+/// Only value of [`GROUNDING`].
+pub const GROUNDING_OFF: &str = "off";
+
 /// Form of a keyword's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {

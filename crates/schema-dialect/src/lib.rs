@@ -24,7 +24,7 @@ mod value_type;
 pub use document::SchemaDocument;
 pub use emptiness::{Emptiness, check as check_emptiness};
 pub use jsonschema::Draft;
-pub use keyword::{IGNORED_SIBLINGS, is_annotation};
+pub use keyword::{GROUNDING, GROUNDING_OFF, IGNORED_SIBLINGS, is_annotation};
 pub use pointer::{pointer, tokens as pointer_tokens};
 pub use tree::{Applies, Tree, move_root};
 pub use value_type::is_of_type;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::keyword::{self, is_assertion};
 use crate::suggestion;
-use crate::{SchemaError, pointer};
+use crate::{SchemaError, Warning, pointer};
 
 /// Members of wrappers in which a schema lies, with the path to it.
 const WRAPPERS: [(&[&str], &str); 12] = [
@@ -102,6 +102,29 @@ fn schema_as_text(text: &str) -> SchemaError {
     SchemaError::new("", message)
 }
 
+/// Returns a warning about a keyword of this service that is unknown or has an unknown value.
+pub fn own_keyword(at: &str, name: &str, value: &Value) -> Option<Warning> {
+    if name == keyword::GROUNDING && value == keyword::GROUNDING_OFF {
+        return None;
+    }
+    let message = if name == keyword::GROUNDING {
+        format!(
+            "{} is no value of `{name}`, so it has no effect; the only one is `\"{}\"`",
+            shorten(value),
+            keyword::GROUNDING_OFF
+        )
+    } else {
+        format!(
+            "`{name}` is unknown, so it has no effect; the keyword with this prefix is `{}`",
+            keyword::GROUNDING
+        )
+    };
+    Some(Warning {
+        pointer: at.to_owned(),
+        message,
+    })
+}
+
 /// Returns true for a type's name where a schema is expected: `"string"`, `"int"`, `"string | null"`.
 pub fn is_shorthand(value: &Value) -> bool {
     value.as_str().is_some_and(|text| {
@@ -181,7 +204,7 @@ fn shorten(value: &Value) -> String {
 }
 
 /// Returns a warning about a member of a schema object that no draft knows, if it looks like a mistake.
-pub fn unknown_member(at: &str, name: &str, value: &Value) -> Option<crate::Warning> {
+pub fn unknown_member(at: &str, name: &str, value: &Value) -> Option<Warning> {
     let message = if let Some(meant) = keyword::meant_keyword(name) {
         format!("`{name}` is no keyword of JSON Schema and is ignored; did you mean `{meant}`?")
     } else if is_shorthand(value) || value.get("type").is_some_and(Value::is_string) {
@@ -191,7 +214,7 @@ pub fn unknown_member(at: &str, name: &str, value: &Value) -> Option<crate::Warn
     } else {
         return None;
     };
-    Some(crate::Warning {
+    Some(Warning {
         pointer: pointer(at, name),
         message,
     })

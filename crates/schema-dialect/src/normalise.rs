@@ -107,6 +107,9 @@ impl<'r> Node<'_, 'r> {
         let here = at.name(name);
         let Some(holds) = keyword::holds(name) else {
             if name.starts_with("x-extractd-") {
+                if let Some(warning) = mistaken::own_keyword(&here.render(), name, value) {
+                    self.builder.warn(warning);
+                }
                 node.insert(name.to_owned(), value.clone());
             } else if let Some(warning) = mistaken::unknown_member(&at.render(), name, value) {
                 self.builder.warn(warning);

@@ -2,7 +2,7 @@ use futures_util::{FutureExt, StreamExt};
 use serde_json::json;
 
 use super::*;
-use crate::types::Dialect;
+use crate::types::{Dialect, Grounding, OffsetUnit};
 
 const MODE: Mode = Mode::Tools;
 
@@ -15,9 +15,11 @@ fn publisher(
     BTreeMap<Mode, Arc<Lowered>>,
 ) {
     let schema = Schema::compile(&schema.to_string()).unwrap();
-    let publisher = Arc::new(PartialPublisher::new(&schema, true));
+    let off = GroundingSettings::new(Grounding::Off, OffsetUnit::CodePoint, &[]);
+    let off = Arc::new(off);
+    let publisher = Arc::new(PartialPublisher::new(&schema, true, &off));
     let forms = BTreeMap::from([(MODE, Arc::new(schema.lowered(subset).unwrap()))]);
-    publisher.begin(1, &forms);
+    publisher.begin(1, &forms, "");
     (Arc::clone(&publisher), PartialStream::new(publisher), forms)
 }
 
@@ -30,6 +32,7 @@ fn item(attempt: u32, index: usize, data: Value) -> PartialEvent {
         attempt,
         index,
         data,
+        evidence: None,
     }
 }
 
@@ -74,7 +77,7 @@ async fn another_attempt_discards_the_previous_answer() {
         stream.next().await,
         Some(item(1, 0, json!({"name": "Ada"})))
     );
-    publisher.begin(2, &forms);
+    publisher.begin(2, &forms, "");
     publisher.push(MODE, r#"[{"name": "Al"}, "#);
     assert_eq!(stream.next().await, Some(item(2, 0, json!({"name": "Al"}))));
     assert_eq!(

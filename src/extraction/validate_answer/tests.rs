@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::provider::RemainingQuota;
-use crate::types::{Dialect, Mode, Rule};
+use crate::types::{Dialect, Mode, OffsetUnit, Rule};
 
 fn verdict_of(schema: &Value, text: &str, finish: Finish, wrapped: bool) -> Verdict {
     verdict_with_rules(schema, &[], text, finish, wrapped)
@@ -55,6 +55,12 @@ fn verdict_at(
         coerce: true,
         is_last,
         example_values: &Arc::default(),
+        allows_copied_values: false,
+        grounding: &Arc::new(GroundingSettings::new(
+            Grounding::Off,
+            OffsetUnit::CodePoint,
+            &[],
+        )),
         text: "a text",
     };
     verdict(input, &answer)
@@ -209,6 +215,12 @@ fn parsed_values_prove_nothing_when_the_answer_was_truncated() {
             coerce: true,
             is_last: true,
             example_values: &Arc::default(),
+            allows_copied_values: false,
+            grounding: &Arc::new(GroundingSettings::new(
+                Grounding::Off,
+                OffsetUnit::CodePoint,
+                &[],
+            )),
             text: "a text",
         };
         verdict(input, &answer)

@@ -6,8 +6,10 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::schema_choice::AnswerForm;
-use crate::contract::Times;
-use crate::types::{Code, Error, FieldError, ItemOutcome, Outcome, Trace, Usage, clock};
+use crate::contract::{Evidence, Times};
+use crate::types::{
+    Code, Error, FieldError, ItemOutcome, LeafEvidence, Outcome, Trace, Usage, clock,
+};
 
 /// Identity of a completion, the same in all its chunks.
 #[derive(Debug, Clone)]
@@ -106,6 +108,11 @@ pub struct Details<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     #[schema(required = false)]
     repairs: &'a [String],
+    /// Place in the text of each value of the answer. The text is that of the user's messages, as the model gets it. Only for
+    /// requests with `grounding`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Evidence>>)]
+    evidence: Option<&'a [LeafEvidence]>,
     /// Validation errors of the answer, with `on_failure: "best"`.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     #[schema(required = false)]
@@ -149,6 +156,7 @@ impl<'a> Details<'a> {
                 .and_then(|cost| serde_json::to_value(cost).ok()),
             timing: outcome.timing.into(),
             repairs,
+            evidence: outcome.evidence.as_deref(),
             errors,
             warnings,
             trace: outcome.trace.as_deref(),

@@ -4,7 +4,7 @@ use super::body::Fields;
 use crate::types::{Error, pointer};
 
 /// Fields of the extraction spec that `extractd` may have.
-const WITH_SCHEMA: [&str; 12] = [
+const WITH_SCHEMA: [&str; 13] = [
     "examples",
     "mode",
     "max_attempts",
@@ -16,6 +16,7 @@ const WITH_SCHEMA: [&str; 12] = [
     "fallback_on",
     "extra_body",
     "trace",
+    "grounding",
     "live",
 ];
 /// Those that also hold for a completion that is passed through.

@@ -216,8 +216,8 @@ fn extraction(
     spec.is_conversation = true;
     let kind = PlanKind::Extraction {
         form: choice.form,
-        // Rules hold for the whole answer only.
-        is_live: live.unwrap_or(spec.rules.is_empty()),
+        // Rules hold for the whole answer only, and only then absent values are known.
+        is_live: live.unwrap_or(spec.rules.is_empty() && !spec.grounding.changes_answers()),
         schema: choice.pointer,
     };
     Ok((spec, conversation.text, kind))

@@ -17,7 +17,7 @@ use super::super::middleware::RequestId;
 use super::super::ndjson_reader::NdjsonReader;
 use super::super::ndjson_writer::NdjsonEncoder;
 use super::super::problem::ApiError;
-use super::super::query::no_query;
+use super::super::query::offset_unit_only;
 use super::super::request_body::BodyMemory;
 use super::super::request_memory::no_memory;
 use super::super::response_stream::{
@@ -41,6 +41,7 @@ use throttle::{CallerId, MemoryUse};
 /// all other fields are query parameters (objects as URL-encoded JSON).
 #[utoipa::path(
     post, path = "/v1/extract/batch", tag = "extraction",
+    params(("offset_unit" = Option<String>, Query, pattern = "^(code_point|utf16|byte)$", description = "Unit of the offsets in `evidence`: `code_point` (default), `utf16` or `byte`")),
     request_body(content(
         (openapi::BatchRequest = "application/json", example = json!({
             "inputs": ["John Smith is a 30-year-old software engineer", "Sarah Johnson is a 25-year-old data scientist"],
@@ -98,7 +99,7 @@ impl BatchHandler {
             request_body::read_body(&self.state, self.caller, &self.headers, body).await?;
         let mut batch: Batch = complete.parse().await?;
         let size_bytes = complete.bytes.len();
-        no_query(uri)?;
+        batch.spec.offset_unit = offset_unit_only(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = batch.inputs.take().ok_or_else(missing)?;
         let total = inputs.len();

@@ -19,12 +19,12 @@ use super::super::content_negotiation::{self, RequestFormat};
 use super::super::ids::new_id;
 use super::super::middleware::RequestId;
 use super::super::problem::{ApiError, FailureUsage};
-use super::super::query::no_query;
+use super::super::query::offset_unit_only;
 use super::super::request_body::{self, BodyMemory};
 use super::super::state::{AppState, State};
 use super::super::trace_context::traceparent;
 use crate::extraction::{ChatMessages, PreparedRequest, RequestClass, Submission, shutting_down};
-use crate::types::{Code, Content, Error, Input, Item, ItemOutcome, OnError, Outcome};
+use crate::types::{Code, Content, Error, Input, Item, ItemOutcome, OffsetUnit, OnError, Outcome};
 use throttle::CallerId;
 
 /// Create a chat completion
@@ -47,7 +47,8 @@ pub async fn completions(
     request: Request,
 ) -> Result<Response, ApiError> {
     let received = Received::receive(&state.0, caller, request).await?;
-    let plan = plan(received.fields, state.extractor.models())?;
+    let mut plan = plan(received.fields, state.extractor.models())?;
+    plan.spec.offset_unit = received.offset_unit;
     let run = ChatRun::prepare(&state.0, caller, plan, received.traceparent, request_id).await?;
     run.respond(&state.0, caller, received.memory).await
 }
@@ -75,6 +76,7 @@ pub async fn responses(
     let fields = to_chat(received.fields)?;
     let mut plan = plan(fields, state.extractor.models()).map_err(request::relocate)?;
     plan.include_usage = true;
+    plan.spec.offset_unit = received.offset_unit;
     let run = ChatRun::prepare(&state.0, caller, plan, received.traceparent, request_id).await;
     let run = ChatRun {
         echo: Some(echo),
@@ -87,6 +89,8 @@ pub async fn responses(
 struct Received {
     fields: Fields,
     traceparent: Option<String>,
+    /// Unit of the offsets in evidence.
+    offset_unit: OffsetUnit,
     memory: BodyMemory,
 }
 
@@ -99,10 +103,11 @@ impl Received {
             return Err(Error::new(Code::UnsupportedMediaType, detail));
         }
         let mut complete = request_body::read_body(state, caller, &head.headers, body).await?;
-        no_query(&head.uri)?;
+        let offset_unit = offset_unit_only(&head.uri)?;
         Ok(Self {
             fields: complete.parse_with(Fields::parse).await?,
             traceparent: traceparent(&head.headers),
+            offset_unit,
             memory: complete.into_memory(usize::MAX),
         })
     }

@@ -13,7 +13,7 @@ use super::super::ids::new_id;
 use super::super::middleware::RequestId;
 use super::super::openapi;
 use super::super::problem::{ApiError, FailureUsage};
-use super::super::query::no_query;
+use super::super::query::offset_unit_only;
 use super::super::request_body::{self, BodyMemory};
 use super::super::response_stream::{
     ResponseBody, ResponseContext, StreamResources, streaming_response,
@@ -42,6 +42,7 @@ const DRY_RUN_TYPE: &str = "application/vnd.extractd.dry-run+json";
 /// sending it, as `application/vnd.extractd.dry-run+json`.
 #[utoipa::path(
     post, path = "/v1/extract", tag = "extraction",
+    params(("offset_unit" = Option<String>, Query, pattern = "^(code_point|utf16|byte)$", description = "Unit of the offsets in `evidence`: `code_point` (default), `utf16` or `byte`")),
     request_body(content = openapi::ExtractRequest, content_type = "application/json", example = json!({
         "input": "John Smith is a 30-year-old software engineer",
         "schema": {
@@ -190,8 +191,8 @@ impl SingleRequest {
             return Err(Error::new(Code::UnsupportedMediaType, detail));
         }
         let mut complete = request_body::read_body(state, caller, &head.headers, body).await?;
-        let request: Single = complete.parse().await?;
-        no_query(&head.uri)?;
+        let mut request: Single = complete.parse().await?;
+        request.spec.offset_unit = offset_unit_only(&head.uri)?;
         let text = request.input.ok_or_else(|| {
             Error::invalid("/input", "this field is required: the text to extract from")
         })?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::http::chat::completion::Details;
-use crate::types::{CacheUse, Mode, OnFailure, Rule};
+use crate::types::{CacheUse, Grounding, Mode, OnFailure, Rule};
 
 /// Chat completion. Further fields are those of the provider, which receives them.
 #[derive(utoipa::ToSchema)]
@@ -104,7 +104,9 @@ pub struct ChatOptions {
     examples: Option<Vec<HashMap<String, serde_json::Value>>>,
     extra_body: Option<HashMap<String, serde_json::Value>>,
     trace: Option<bool>,
-    /// True if a stream has the answer while it is written; false: once it is valid. Default: true without `rules`.
+    grounding: Option<Grounding>,
+    /// True if a stream has the answer while it is written; false: once it is valid. Default: true without `rules` and without
+    /// the `grounding` `drop` or `require`.
     live: Option<bool>,
 }
 

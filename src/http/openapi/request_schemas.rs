@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 
-use crate::types::{CacheUse, FallbackCondition, Mode, OnError, OnFailure, Rule, Webhook};
+use crate::types::{
+    CacheUse, FallbackCondition, Grounding, Mode, OnError, OnFailure, Rule, Webhook,
+};
 
 /// JSON Schema, or the name of a registered one.
 #[derive(utoipa::ToSchema)]
@@ -151,6 +153,8 @@ macro_rules! request {
             /// Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
             /// Default false.
             trace: Option<bool>,
+            /// Handling of values that the text does not state. Unless `off`, each result has `evidence`. Default `off`.
+            grounding: Option<Grounding>,
             /// Metadata, returned unchanged at the top level of the response and never sent to the model.
             metadata: Option<HashMap<String, String>>,
         }

@@ -12,7 +12,7 @@ use crate::jobs::store::{
     CreateOutcome, DeliveryAttempt, DeliveryState, Digest, FinishedItem, ItemStatus, Job, JobEnd,
     JobKey, NewJob, Status, UnixMillis,
 };
-use crate::types::Usage;
+use crate::types::{EvidenceCounts, Usage};
 
 /// Creates a job in the state `Uploading`, or returns the job that exists for the same idempotency key.
 pub fn create_uploading(
@@ -113,6 +113,7 @@ pub fn record_results(
         .query_row([job.0], |row| row.get(0))?;
     let mut counts = [0_u32; ItemStatus::ALL.len()];
     let (mut usage, mut stored_bytes) = (Usage::default(), 0);
+    let mut grounding: Option<EvidenceCounts> = None;
     for item in items {
         if !record_result(connection, job, last_event + 1, item)? {
             tracing::warn!(
@@ -127,11 +128,33 @@ pub fn record_results(
             *count += 1;
         }
         usage += item.usage;
+        if let Some(counts) = item.grounding {
+            *grounding.get_or_insert_default() += counts;
+        }
         stored_bytes += item.body.len() as u64;
     }
     add_to_job(connection, job, last_event, counts, &usage)?;
     add_bytes(connection, job, stored_bytes)?;
-    queries::job_by_key(connection, job)
+    let recorded = queries::job_by_key(connection, job)?;
+    match grounding {
+        None => Ok(recorded),
+        Some(grounding) => add_grounding(connection, recorded, grounding),
+    }
+}
+
+/// Adds to a job's values by status of their evidence. Returns the job with the new counts.
+fn add_grounding(
+    connection: &Connection,
+    mut job: Job,
+    counts: EvidenceCounts,
+) -> rusqlite::Result<Job> {
+    let sum = job.grounding.get_or_insert_default();
+    *sum += counts;
+    let json = serde_json::to_string(sum).unwrap_or_default();
+    connection
+        .prepare_cached("UPDATE jobs SET grounding = ?2 WHERE key = ?1")?
+        .execute(params![job.key.0, json])?;
+    Ok(job)
 }
 
 /// Records a result and its event. Returns false if the item has a result already.

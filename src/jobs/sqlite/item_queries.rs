@@ -27,6 +27,18 @@ pub fn pending(
     first_page(rows, |pending| pending.input.len())
 }
 
+/// Returns the input of an item.
+pub fn input(
+    connection: &Connection,
+    job: JobKey,
+    index: u32,
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT body FROM inputs WHERE place = ?1")?
+        .query_row([to_rowid(job, index)], |row| row.get(0))
+        .optional()
+}
+
 /// Returns the items of any job that were in flight during at least this many crashes, least isolated first.
 pub fn crash_suspects(
     connection: &Connection,

@@ -9,7 +9,7 @@ use super::error::from_sqlite;
 use crate::jobs::store::StoreError;
 
 /// Migrations: step n creates layout n + 1 from layout n.
-const STEPS: [&str; 4] = ["
+const STEPS: [&str; 5] = ["
     CREATE TABLE jobs (
         key         INTEGER PRIMARY KEY AUTOINCREMENT,
         id          TEXT NOT NULL UNIQUE,
@@ -99,11 +99,14 @@ const STEPS: [&str; 4] = ["
         reason TEXT, next_at INTEGER
     ) STRICT;
     INSERT INTO deliveries (job, state, attempts, next_at) SELECT job, 0, tries, due_at FROM webhooks;
+", "
+    -- Values of succeeded items by status of their evidence, as JSON.
+    ALTER TABLE jobs ADD COLUMN grounding TEXT;
 "];
 
 /// Newest layout, which this version reads and writes.
-pub const LAYOUT: i64 = 4;
-const _: () = assert!(STEPS.len() == 4, "LAYOUT is the number of steps");
+pub const LAYOUT: i64 = 5;
+const _: () = assert!(STEPS.len() == 5, "LAYOUT is the number of steps");
 /// Application ID of the file: "xtrd".
 const APPLICATION_ID: i64 = 0x7874_7264;
 

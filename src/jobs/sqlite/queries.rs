@@ -15,11 +15,12 @@ const MAX_HIDDEN: u32 = 10_000;
 
 const SELECT_JOB: &str = "SELECT key, id, caller, metadata, status, total, succeeded, failed, invalid, cancelled, last_event, \
                           input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, created_at, started_at, \
-                          finished_at, expires_at, error, digest, state, attempts, attempted_at, http_status, reason, next_at \
+                          finished_at, expires_at, error, digest, grounding, state, attempts, attempted_at, http_status, reason, next_at \
                           FROM jobs LEFT JOIN deliveries ON deliveries.job = jobs.key";
 
 fn job_from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
     let metadata: Option<String> = row.get("metadata")?;
+    let grounding: Option<String> = row.get("grounding")?;
     Ok(Job {
         key: JobKey(row.get("key")?),
         id: row.get("id")?,
@@ -35,6 +36,7 @@ fn job_from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
         expires_at: row.get("expires_at")?,
         error: row.get("error")?,
         digest: row.get("digest")?,
+        grounding: grounding.and_then(|counts| serde_json::from_str(&counts).ok()),
         delivery: delivery_from_row(row)?,
     })
 }

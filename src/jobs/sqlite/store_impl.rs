@@ -113,6 +113,10 @@ impl Store for Sqlite {
         self.query(move |connection| item_queries::pending(connection, job, from, limit))
     }
 
+    fn input(&self, job: JobKey, index: u32) -> Stored<'_, Option<Vec<u8>>> {
+        self.query(move |connection| item_queries::input(connection, job, index))
+    }
+
     fn crash_suspects(&self, crashes: u32) -> Stored<'_, Vec<(JobKey, PendingItem)>> {
         self.query(move |connection| item_queries::crash_suspects(connection, crashes))
     }

@@ -101,6 +101,7 @@ fn finished(index: u32, status: ItemStatus) -> FinishedItem {
         status,
         body: format!("r{index}").into_bytes(),
         usage: Usage::new(10, 5),
+        grounding: None,
     }
 }
 
@@ -490,6 +491,7 @@ async fn sums_of_tokens_and_cost_stop_at_the_largest_number() {
         };
         let item = FinishedItem {
             usage,
+            grounding: None,
             ..finished(index, ItemStatus::Succeeded)
         };
         let job = store.record_results(job, vec![item]).await.unwrap();

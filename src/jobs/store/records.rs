@@ -1,6 +1,6 @@
 //! Records of the job store: jobs, items, results, events and webhook deliveries.
 
-use crate::types::{Metadata, Usage};
+use crate::types::{EvidenceCounts, Metadata, Usage};
 
 /// Number of a job in its store, from 1. A number is never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -154,6 +154,8 @@ pub struct Job {
     pub error: Option<String>,
     /// Digest of the request; `None` while uploading.
     pub digest: Option<Digest>,
+    /// Values of succeeded items by status of their evidence; `None` before the first result with evidence.
+    pub grounding: Option<EvidenceCounts>,
     /// Delivery of its end; `None` if it has no webhook, or has not ended.
     pub delivery: Option<Delivery>,
 }
@@ -274,6 +276,8 @@ pub struct FinishedItem {
     pub body: Vec<u8>,
     /// Tokens and cost of the item.
     pub usage: Usage,
+    /// Values by status of their evidence; `None` without data or evidence.
+    pub grounding: Option<EvidenceCounts>,
 }
 
 /// Event of a job: a result, or the job's end.

@@ -1,15 +1,29 @@
-// Words of a text that its result repeats. Evidence of the server, where it is sent, will take precedence over the search.
-import type { Json } from "./types";
+// Places of a text that its result states: from the evidence of the server, or else the words that the result repeats.
+import { columnOf } from "./evidence";
+import type { ItemResult, Json } from "./types";
 
 export interface Mark {
   start: number;
   end: number;
   /** Position of the column, which decides the colour. */
   column: number;
+  /** JSON Pointer of the value; absent for a word that was only searched for. */
+  pointer?: string;
+}
+
+/** Returns the places of a result's values in its text, in order and without overlaps. */
+export function marksOf(text: string, result: ItemResult | undefined, columns: string[]): Mark[] {
+  if (!result?.evidence) return marks(text, result?.data ?? result?.candidate, columns);
+  const found = result.evidence.flatMap((leaf) => {
+    // A result that is no object has one column.
+    const column = Math.max(0, columns.indexOf(columnOf(leaf)));
+    return leaf.spans.map(({ start, end }) => ({ start, end, column, pointer: leaf.pointer }));
+  });
+  return inOrder(found);
 }
 
 /** Returns the places at which the text has the values of the columns, in order and without overlaps. */
-export function marks(text: string, data: Json | undefined, columns: string[]): Mark[] {
+function marks(text: string, data: Json | undefined, columns: string[]): Mark[] {
   if (typeof data !== "object" || data === null || Array.isArray(data)) return [];
   const lower = text.toLowerCase();
   const found: Mark[] = [];
@@ -19,6 +33,10 @@ export function marks(text: string, data: Json | undefined, columns: string[]): 
       if (start >= 0) found.push({ start, end: start + value.length, column });
     }
   });
+  return inOrder(found);
+}
+
+function inOrder(found: Mark[]): Mark[] {
   found.sort((left, right) => left.start - right.start || right.end - left.end);
   let end = 0;
   return found.filter((mark) => {

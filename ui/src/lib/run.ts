@@ -1,6 +1,7 @@
 // Runs of this page: a batch on texts, its rows as they complete, and what held it up.
 import { signal } from "@preact/signals";
 import { events, post, problemOf } from "./api";
+import { hasAbsent, IN_UTF16 } from "./evidence";
 import type { Input } from "./files";
 import { holders, samples, watchLimits, type Holder } from "./limits";
 import type { ItemResult, Json, Problem, Progress, Summary } from "./types";
@@ -96,7 +97,7 @@ export class Run {
     const inputs = rows.map(({ input }) => (input.id === undefined ? input.text : { id: input.id, input: input.text }));
     const body = { ...this.spec, inputs };
     const accept = this.order === "input" ? "application/json" : "text/event-stream";
-    const response = await post("/v1/extract/batch", body, { headers: { accept }, signal: this.abort.signal });
+    const response = await post(`/v1/extract/batch?${IN_UTF16}`, body, { headers: { accept }, signal: this.abort.signal });
     if (this.order === "input") {
       const { results, summary } = (await response.json()) as { results: ItemResult[]; summary: Summary };
       for (const result of results) this.take(rows, result);
@@ -157,19 +158,22 @@ export interface Tally {
   cancelled: number;
   repaired: number;
   retried: number;
+  /** Rows with a value that their text does not state. */
+  absent: number;
   tokens: number;
   cost?: number;
 }
 
 /** Counts the rows by what became of them. */
 export function tally(rows: Row[]): Tally {
-  const sum: Tally = { done: 0, succeeded: 0, failed: 0, invalid: 0, cancelled: 0, repaired: 0, retried: 0, tokens: 0 };
+  const sum: Tally = { done: 0, succeeded: 0, failed: 0, invalid: 0, cancelled: 0, repaired: 0, retried: 0, absent: 0, tokens: 0 };
   for (const { result } of rows) {
     if (!result) continue;
     sum.done++;
     sum[result.status]++;
     if (result.repairs?.length) sum.repaired++;
     if ((result.attempts ?? 0) > 1) sum.retried++;
+    if (hasAbsent(result)) sum.absent++;
     sum.tokens += result.usage?.total_tokens ?? 0;
     if (result.usage?.cost_usd !== undefined) sum.cost = (sum.cost ?? 0) + result.usage.cost_usd;
   }

@@ -75,14 +75,19 @@ export interface ItemResult {
   timing?: Timing;
   repairs?: string[];
   trace?: Trace;
-  evidence?: Evidence[] | Record<string, unknown>;
+  evidence?: Evidence[];
 }
+
+export type EvidenceStatus = "exact" | "normalized" | "fuzzy" | "derived" | "absent";
 
 /** Place of a value in its text. */
 export interface Evidence {
   pointer: string;
-  start?: number;
-  end?: number;
+  status: EvidenceStatus;
+  /** In UTF-16 units, for which this page asks. */
+  spans: { start: number; end: number }[];
+  text: string;
+  from_example?: boolean;
 }
 
 export interface Progress {
@@ -119,6 +124,8 @@ export interface Job {
   eta_ms: number | null;
   blocked?: Blocked | null;
   usage: Usage;
+  /** Values of the succeeded items by status of their evidence. */
+  grounding?: Record<EvidenceStatus, number>;
   created_at: string;
   started_at: string | null;
   finished_at: string | null;

@@ -1,9 +1,18 @@
-// A text with the words marked that its result repeats.
+// A text with the places marked that its result states.
 import type { Mark } from "../lib/marks";
 
 const HUES = 6;
 
-export function MarkedText({ text, marks, focus }: { text: string; marks: Mark[]; focus?: number }) {
+interface MarkedProps {
+  text: string;
+  marks: Mark[];
+  /** Returns true for a mark that is lit up. */
+  isLit?: (mark: Mark) => boolean;
+  /** Called when the pointer comes to a mark, and with nothing when it leaves. */
+  onPoint?: (mark?: Mark) => void;
+}
+
+export function MarkedText({ text, marks, isLit, onPoint }: MarkedProps) {
   let at = 0;
   return (
     <>
@@ -13,7 +22,14 @@ export function MarkedText({ text, marks, focus }: { text: string; marks: Mark[]
         return (
           <>
             {before}
-            <mark class={`hue-${mark.column % HUES} ${focus === mark.column ? "focus" : ""}`}>{text.slice(mark.start, mark.end)}</mark>
+            <mark
+              class={`hue-${mark.column % HUES} ${isLit?.(mark) ? "focus" : ""}`}
+              title={mark.pointer}
+              onMouseEnter={onPoint && (() => onPoint(mark))}
+              onMouseLeave={onPoint && (() => onPoint())}
+            >
+              {text.slice(mark.start, mark.end)}
+            </mark>
           </>
         );
       })}
@@ -22,6 +38,6 @@ export function MarkedText({ text, marks, focus }: { text: string; marks: Mark[]
   );
 }
 
-export function Highlighted({ on, column, text }: { on: boolean; column: number; text: string }) {
-  return on ? <mark class={`hue-${column % HUES}`}>{text}</mark> : <>{text}</>;
+export function Highlighted({ on, column, text, isLit }: { on: boolean; column: number; text: string; isLit?: boolean }) {
+  return on ? <mark class={`hue-${column % HUES} ${isLit ? "focus" : ""}`}>{text}</mark> : <>{text}</>;
 }

@@ -32,11 +32,39 @@ export async function walk({ page, url }) {
   await page.locator(".row-detail mark", { hasText: "John Smith" }).first().waitFor();
   assert.match(page.url(), /row=0/);
 
+  // Pointing at a value lights up its place in the text, and the other way round.
+  const mark = page.locator(".row-detail mark", { hasText: "John Smith" });
+  const line = page.locator(".evidence-list li", { hasText: "/name" });
+  await line.hover();
+  await page.locator(".row-detail mark.focus", { hasText: "John Smith" }).waitFor();
+  await mark.hover();
+  await page.locator(".evidence-list li.lit", { hasText: "/name" }).waitFor();
+
+  await evidence(page);
   await csv(page);
   await failures(page);
   await schemaErrors(page);
   await code(page);
   await addressHoldsTheState(page, url);
+}
+
+async function evidence(page) {
+  // An example as the only answer that a text without facts can have: the simulated model invents what a schema requires.
+  await page.getByLabel("JSON Schema").fill(JSON.stringify({ title: "Person", type: "object", properties: { name: { type: "string" }, age: { type: ["integer", "null"] }, phone: { type: "string", minLength: 1 } }, required: ["name", "age", "phone"], additionalProperties: false }, null, 2));
+  await page.getByRole("button", { name: /^Run on all/ }).and(page.locator(":enabled")).click();
+  await page.locator(".results .status-done").waitFor();
+  await page.locator(".result-table .is-absent").first().waitFor();
+  await page.getByRole("button", { name: /^Not in the text/ }).click();
+  await page.getByRole("button", { name: "Open row 1", exact: true }).click();
+  await page.locator(".row-detail .evidence-absent").first().waitFor();
+  await shoot(page, "try-evidence");
+  const requested = page.waitForRequest((request) => request.url().includes("/v1/extract/batch?offset_unit=utf16"));
+  await page.getByLabel("Values not in the text").selectOption("off");
+  await page.getByRole("button", { name: "Run a sample of 5" }).click();
+  assert.equal(JSON.parse((await requested).postData()).grounding, undefined);
+  await page.locator(".results .status-done").waitFor();
+  assert.equal(await page.locator(".result-table .is-absent").count(), 0);
+  await page.getByLabel("Values not in the text").selectOption("report");
 }
 
 async function csv(page) {

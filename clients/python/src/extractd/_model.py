@@ -10,8 +10,8 @@ from typing import Any, Generic, Literal, TypedDict, TypeVar, Union, cast, get_a
 from pydantic import BaseModel, TypeAdapter, create_model
 
 from ._errors import CancelledItemError, ExtractdError, InvalidResultError, error_of
+from ._types import Evidence, Usage
 from ._types import Result as WireResult
-from ._types import Usage
 
 T = TypeVar("T")
 
@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     fallback_on: list[Literal["unavailable", "unknown_model", "too_long", "invalid", "rejected", "refused"]]
     extra_body: dict[str, Any]
     trace: bool
+    grounding: Literal["off", "report", "drop", "require"]
     metadata: dict[str, str]
 
 
@@ -82,6 +83,11 @@ class Result(Generic[T]):
         if self.error is not None:
             raise self.error
         return cast(T, self._value)
+
+    @property
+    def evidence(self) -> list[Evidence] | None:
+        """Place in the text of each value, with offsets for `text[start:end]`. Only with the option `grounding`."""
+        return self.wire.evidence
 
     @property
     def ok(self) -> bool:

@@ -205,6 +205,61 @@ class ContentPartType(Enum):
     text = "text"
 
 
+class EvidenceCounts(BaseModel):
+    """
+    Number of values by status of their evidence.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    exact: int = Field(..., ge=0)
+    """
+    Values that stand in their texts character by character.
+    """
+    normalized: int = Field(..., ge=0)
+    """
+    Values that stand in their texts in another form.
+    """
+    fuzzy: int = Field(..., ge=0)
+    """
+    Values most of whose words stand in their texts.
+    """
+    derived: int = Field(..., ge=0)
+    """
+    Booleans, enums and constants that their texts do not name.
+    """
+    absent: int = Field(..., ge=0)
+    """
+    Values that their texts do not state.
+    """
+
+
+class EvidenceSpan(BaseModel):
+    """
+    Part of the text, from `start` up to, but not including, `end`. Counted in Unicode code points unless `offset_unit` names another
+    unit.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    start: int = Field(..., ge=0)
+    end: int = Field(..., ge=0)
+
+
+class EvidenceStatus(Enum):
+    """
+    Relation of a value to the text.
+    """
+
+    exact = "exact"
+    normalized = "normalized"
+    fuzzy = "fuzzy"
+    derived = "derived"
+    absent = "absent"
+
+
 class FallbackCondition(Enum):
     """
     Reason why a model cannot answer for an item.
@@ -234,6 +289,17 @@ class FieldError(BaseModel):
     """
     Description of the error.
     """
+
+
+class Grounding(Enum):
+    """
+    Handling of values that the text does not state.
+    """
+
+    off = "off"
+    report = "report"
+    drop = "drop"
+    require = "require"
 
 
 class HoldView(BaseModel):
@@ -387,25 +453,6 @@ class LimitState(BaseModel):
     waiting: int = Field(..., ge=0)
     """
     Number of waiting items.
-    """
-
-
-class ListItem(BaseModel):
-    """
-    Finished element of a list that the model is still writing. The element is valid by itself.
-    """
-
-    model_config = ConfigDict(
-        extra="allow",
-    )
-    index: int = Field(..., ge=0)
-    """
-    Zero-based position in the list. A later element with the same index replaces this one.
-    """
-    data: Any
-    attempt: int = Field(..., ge=0)
-    """
-    One-based number of the attempt that writes the list.
     """
 
 
@@ -927,6 +974,33 @@ class DryRun(BaseModel):
     """
 
 
+class Evidence(BaseModel):
+    """
+    Place of a value of the result in the text.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    pointer: str = Field(..., examples=["/people/0/name"])
+    """
+    JSON Pointer of the value within `data`, or within `candidate`.
+    """
+    status: EvidenceStatus
+    spans: list[EvidenceSpan]
+    """
+    Places in the text that state the value, in order: none, one, or a date and its time.
+    """
+    text: str
+    """
+    Text of the spans, joined by " … "; empty without a span.
+    """
+    from_example: bool | None = None
+    """
+    True if the value is absent from the text and stands in one of the few-shot examples of the request.
+    """
+
+
 class JobProgress(JobCounts):
     """
     Data of a job's `progress` event.
@@ -965,6 +1039,29 @@ class LimitList(BaseModel):
     retries: list[RetryView]
     budgets: list[BudgetView]
     cache: CacheView | None = None
+
+
+class ListItem(BaseModel):
+    """
+    Finished element of a list that the model is still writing. The element is valid by itself.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    index: int = Field(..., ge=0)
+    """
+    Zero-based position in the list. A later element with the same index replaces this one.
+    """
+    data: Any
+    evidence: list[Evidence] | None = None
+    """
+    Evidence of each value of the element, with JSON Pointers into it. Only for requests with `grounding`.
+    """
+    attempt: int = Field(..., ge=0)
+    """
+    One-based number of the attempt that writes the list.
+    """
 
 
 class Model(BaseModel):
@@ -1284,6 +1381,7 @@ class Summary(BaseModel):
     cancelled: int = Field(..., ge=0)
     usage: Usage
     elapsed_ms: float
+    grounding: EvidenceCounts | None = None
     warnings: list[FieldError] | None = None
     """
     Likely mistakes in the schema, each with a JSON Pointer into it.
@@ -1380,6 +1478,11 @@ class ChatDetails(BaseModel):
     repairs: list[str] | None = None
     """
     Corrections made to the answer's text and values before it was valid.
+    """
+    evidence: list[Evidence] | None = None
+    """
+    Place in the text of each value of the answer. The text is that of the user's messages, as the model gets it. Only for
+    requests with `grounding`.
     """
     errors: list[FieldError] | None = None
     """
@@ -1490,6 +1593,7 @@ class ExtractRequest(BaseModel):
     Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
     Default false.
     """
+    grounding: Grounding | None = None
     metadata: dict[str, str] | None = None
     """
     Metadata, returned unchanged at the top level of the response and never sent to the model.
@@ -1520,6 +1624,7 @@ class Job(BaseModel):
     """
     blocked: JobBlocked | None = None
     usage: Usage
+    grounding: EvidenceCounts | None = None
     created_at: AwareDatetime
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
@@ -1651,6 +1756,10 @@ class Result(BaseModel):
     """
     Corrections made to the answer's text and values before it was valid.
     """
+    evidence: list[Evidence] | None = None
+    """
+    Place in the text of each value of `data`, or of `candidate`, in order. Only for requests with `grounding`.
+    """
     trace: Trace | None = None
     metadata: dict[str, str] | None = None
     """
@@ -1771,6 +1880,7 @@ class BatchRequest(BaseModel):
     Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
     Default false.
     """
+    grounding: Grounding | None = None
     metadata: dict[str, str] | None = None
     """
     Metadata, returned unchanged at the top level of the response and never sent to the model.
@@ -1905,6 +2015,7 @@ class JobRequest(BaseModel):
     Add `trace` to each result: its waits with the limit that held it, its calls with prompt and answer, and its validations.
     Default false.
     """
+    grounding: Grounding | None = None
     metadata: dict[str, str] | None = None
     """
     Metadata, returned unchanged at the top level of the response and never sent to the model.

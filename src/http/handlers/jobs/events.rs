@@ -18,8 +18,9 @@ use super::super::super::response_stream::streaming_response;
 use super::super::super::sse::{EventWriter, append_comment};
 use super::super::super::state::State;
 use super::view::JobProgress;
-use crate::jobs::{EventPage, FollowEvent, Follower};
-use crate::types::{Code, Error, pointer, truncate_pointer};
+use crate::jobs::store::JobKey;
+use crate::jobs::{EventPage, FollowEvent, Follower, Jobs};
+use crate::types::{Code, Error, OffsetUnit, pointer, truncate_pointer};
 use throttle::CallerId;
 
 /// Time without an event after which a comment is sent, so that proxies keep the connection.
@@ -37,6 +38,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 #[utoipa::path(get, path = "/v1/jobs/{id}/events", operation_id = "stream_job_events", tag = "jobs",
     params(("id" = String, Path, description = "ID of the job"), ("Last-Event-ID" = Option<u32>, Header, description = "Resume after this event"),
         ("after" = Option<u32>, Query, description = "Resume after this event. `Last-Event-ID` takes precedence"),
+        ("offset_unit" = Option<String>, Query, pattern = "^(code_point|utf16|byte)$", description = "Unit of the offsets in `evidence`: `code_point` (default), `utf16` or `byte`"),
         ("signature" = Option<String>, Query, description = "Signature from the job's `links.events`, in place of a key")),
     responses((status = 200, description = "Server-Sent Events", body = String, content_type = "text/event-stream"), (status = 204, description = "The job has ended, and no events follow")))]
 pub async fn job_events(
@@ -47,7 +49,7 @@ pub async fn job_events(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let after = resume_after(&headers, uri.query().unwrap_or_default())?;
+    let (after, unit) = resume_after(&headers, uri.query().unwrap_or_default())?;
     let job = if signed.is_some() {
         state.jobs.get_of_any_caller(&id).await?
     } else {
@@ -65,6 +67,9 @@ pub async fn job_events(
     }
     let stream = JobEventStream {
         follower: state.jobs.follow(&job, after),
+        jobs: state.jobs.clone(),
+        job: job.key,
+        unit,
         server_ends: state.lifecycle.ended.clone(),
         page: None,
         events: EventWriter::default(),
@@ -76,10 +81,10 @@ pub async fn job_events(
     ))
 }
 
-/// Returns the number of the event after which to resume; 0 for all events.
-fn resume_after(headers: &HeaderMap, query: &str) -> Result<u32, Error> {
+/// Returns the number of the event after which to resume, 0 for all events; and the unit of offsets.
+fn resume_after(headers: &HeaderMap, query: &str) -> Result<(u32, OffsetUnit), Error> {
     let number = |text: &str| text.parse::<u32>().ok();
-    let mut after = None;
+    let (mut after, mut unit) = (None, OffsetUnit::default());
     for pair in query::pairs(query) {
         let (name, value) = pair?;
         match name.as_ref() {
@@ -90,6 +95,10 @@ fn resume_after(headers: &HeaderMap, query: &str) -> Result<u32, Error> {
                     })?);
             }
             "signature" => {}
+            query::OFFSET_UNIT => {
+                unit = query::parse_offset_unit(&value)
+                    .map_err(|message| Error::invalid("/offset_unit", message))?;
+            }
             _ => {
                 return Err(Error::invalid(
                     truncate_pointer(&pointer("", &name)),
@@ -98,7 +107,7 @@ fn resume_after(headers: &HeaderMap, query: &str) -> Result<u32, Error> {
             }
         }
     }
-    match headers
+    let after = match headers
         .get("last-event-id")
         .map(|header| header.to_str().unwrap_or("?").trim())
     {
@@ -109,11 +118,16 @@ fn resume_after(headers: &HeaderMap, query: &str) -> Result<u32, Error> {
                 "the `Last-Event-ID` header must be the `id` of an event of this job, a whole number",
             )
         }),
-    }
+    };
+    Ok((after?, unit))
 }
 
 struct JobEventStream {
     follower: Follower,
+    jobs: Jobs,
+    job: JobKey,
+    /// Unit of the offsets in evidence.
+    unit: OffsetUnit,
     server_ends: CancellationToken,
     /// Events read from the store, and how many of them were sent.
     page: Option<(EventPage, usize)>,
@@ -144,7 +158,19 @@ impl JobEventStream {
                 () = server_ends.cancelled() => return false,
             };
             match followed {
-                Ok(FollowEvent::Events(page)) => self.page = Some((page, 0)),
+                Ok(FollowEvent::Events(page)) => {
+                    match self.jobs.convert_page(self.job, page, self.unit).await {
+                        Ok(page) => self.page = Some((page, 0)),
+                        // As below: the client reconnects.
+                        Err(error) => {
+                            tracing::error!(
+                                detail = error.detail,
+                                "the inputs of a job could not be read from the store"
+                            );
+                            return false;
+                        }
+                    }
+                }
                 Ok(FollowEvent::Progress(job, rate)) => {
                     let progress = JobProgress::new(&job, &rate);
                     self.events.append(out, "progress", None, &progress);

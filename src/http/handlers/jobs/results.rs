@@ -11,12 +11,12 @@ use futures_util::stream;
 
 use super::super::super::content_negotiation::{ResponseFormat, response_format};
 use super::super::super::problem::ApiError;
-use super::super::super::query::PageQuery;
+use super::super::super::query::{OFFSET_UNIT, PageQuery, parse_offset_unit};
 use super::super::super::state::State;
 use crate::contract::ItemResult;
 use crate::jobs::Jobs;
 use crate::jobs::store::{Event, ItemStatus, Job, ResultOrder};
-use crate::types::Error;
+use crate::types::{Error, OffsetUnit};
 use throttle::CallerId;
 
 /// Number of results read from the store at a time for NDJSON.
@@ -40,6 +40,7 @@ pub struct ResultList<'a> {
     params(("id" = String, Path, description = "ID of the job"),
         ("order" = Option<String>, Query, pattern = "^(input|completion)$", description = "Order of the results: `input` or `completion`. Default `input`"),
         ("status" = Option<String>, Query, pattern = "^(succeeded|failed|invalid|cancelled)$", description = "Return only results with this status"),
+        ("offset_unit" = Option<String>, Query, pattern = "^(code_point|utf16|byte)$", description = "Unit of the offsets in `evidence`: `code_point` (default), `utf16` or `byte`"),
         ("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of entries. Default 100"),
         ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page")),
     responses((status = 200, description = "The results recorded so far", content((ResultList = "application/json"), (String = "application/x-ndjson")))))]
@@ -51,7 +52,9 @@ pub async fn job_results(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (mut order, mut only) = (ResultOrder::Input, None);
-    let page = PageQuery::parse_with(uri.query(), &["order", "status"], |name, value| {
+    let mut unit = OffsetUnit::default();
+    let known = ["order", "status", OFFSET_UNIT];
+    let page = PageQuery::parse_with(uri.query(), &known, |name, value| {
         match name {
             "order" => {
                 order = match value {
@@ -69,6 +72,7 @@ pub async fn job_results(
                     _ => return Err("expected `succeeded`, `failed`, `invalid` or `cancelled`"),
                 });
             }
+            OFFSET_UNIT => unit = parse_offset_unit(value)?,
             _ => return Ok(false),
         }
         Ok(true)
@@ -84,6 +88,7 @@ pub async fn job_results(
         job,
         order,
         only,
+        unit,
     };
     match response_format(&headers, false) {
         ResponseFormat::Ndjson => Ok((
@@ -108,12 +113,20 @@ struct ResultQuery {
     job: Job,
     order: ResultOrder,
     only: Option<ItemStatus>,
+    unit: OffsetUnit,
 }
 
 impl ResultQuery {
     async fn load(&self, after: Option<u32>, limit: u32) -> Result<Vec<Event>, Error> {
         self.jobs
             .results(&self.job, self.order, self.only, after, limit)
+            .await
+    }
+
+    /// Converts the offsets of evidence to the unit that was asked for.
+    async fn convert(&self, results: &mut [Event]) -> Result<(), Error> {
+        self.jobs
+            .convert_offsets(self.job.key, results, self.unit)
             .await
     }
 
@@ -135,6 +148,7 @@ impl ResultQuery {
         }
         let last = results.last().map(|last| self.cursor(last)).or(after);
         let next = last.filter(|_| has_more || !self.job.status.is_ended());
+        self.convert(&mut results).await?;
         let mut out = BytesMut::from(&b"{\"data\":["[..]);
         for (position, event) in results.iter().enumerate() {
             if position > 0 {
@@ -149,7 +163,8 @@ impl ResultQuery {
 
     fn ndjson(self, after: Option<u32>) -> Body {
         let pages = stream::try_unfold((self, after), |(query, after)| async move {
-            let results = query.load(after, NDJSON_PAGE).await?;
+            let mut results = query.load(after, NDJSON_PAGE).await?;
+            query.convert(&mut results).await?;
             let Some(last) = results.last().map(|last| query.cursor(last)) else {
                 return Ok(None);
             };

@@ -10,7 +10,7 @@ use crate::contract::{JobStatus, Problem, rfc3339, rfc3339_of};
 use crate::extraction::Outage;
 use crate::jobs::JobRate;
 use crate::jobs::store::{Delivery, DeliveryState, ItemCounts, Job};
-use crate::types::{FieldError, Metadata, Usage};
+use crate::types::{EvidenceCounts, FieldError, Metadata, Usage};
 
 /// Number of a job's items per state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -141,6 +141,9 @@ pub struct JobView {
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked: Option<JobBlocked>,
     usage: Usage,
+    /// Values of the succeeded items so far by status of their evidence. Present from the first result with evidence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grounding: Option<EvidenceCounts>,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
@@ -190,6 +193,7 @@ impl JobView {
             eta_ms: rate.remaining.map(whole_millis),
             blocked: rate.blocked.as_deref().map(JobBlocked::new),
             usage: job.usage,
+            grounding: job.grounding,
             created_at: rfc3339(job.created_at),
             started_at: job.started_at.map(rfc3339),
             finished_at: job.finished_at.map(rfc3339),

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Makes a store of layout 3 one of layout 1.
-const UNDO_LAYOUTS_3_AND_4: &str = "DROP TABLE deliveries; DROP INDEX jobs_hidden; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
+/// Makes a store of the newest layout one of layout 1.
+const UNDO_NEWER_LAYOUTS: &str = "ALTER TABLE jobs DROP COLUMN grounding; DROP TABLE deliveries; DROP INDEX jobs_hidden; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
     DROP TABLE callers; ALTER TABLE jobs DROP COLUMN stored_bytes; DROP INDEX webhooks_of_caller;
     ALTER TABLE webhooks DROP COLUMN caller; CREATE INDEX webhooks_due ON webhooks (due_at); PRAGMA user_version = 1;";
 
@@ -198,7 +198,7 @@ async fn file_of_the_first_layout_is_migrated() {
     };
     Connection::open(folder.file())
         .unwrap()
-        .execute_batch(UNDO_LAYOUTS_3_AND_4)
+        .execute_batch(UNDO_NEWER_LAYOUTS)
         .unwrap();
     let store = folder.open();
     assert_eq!(hidden(&store).await, [uploading]);

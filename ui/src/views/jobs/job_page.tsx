@@ -2,6 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { events, get, problemOf, send } from "../../lib/api";
+import { hasAbsent, IN_UTF16 } from "../../lib/evidence";
 import { save } from "../../lib/files";
 import { brief, compact, count, dollars, duration } from "../../lib/format";
 import { jobCsv } from "../../lib/job_csv";
@@ -9,6 +10,7 @@ import { outageAdvice, outageText } from "../../lib/outages";
 import { href } from "../../lib/route";
 import type { Blocked, ItemResult, Job, Page, Problem } from "../../lib/types";
 import { Choices, Empty, Figure, Panel, ProblemBox, Status } from "../../parts/basics";
+import { EvidenceBadge, EvidenceView } from "../../parts/evidence";
 import { JobMeter } from "../jobs";
 
 const ENDED = ["completed", "stopped", "cancelled", "failed"];
@@ -142,6 +144,7 @@ function JobFacts({ job, onAct }: { job: Job; onAct: (method: string, action: st
         <Figure label="Rate">{job.rate_per_s === null ? "–" : `${job.rate_per_s}/s`}</Figure>
         <Figure label={isEnded ? "Took" : "Time left"}>{isEnded ? (took === undefined ? "–" : duration(took)) : job.eta_ms === null ? "–" : duration(job.eta_ms)}</Figure>
         <Figure label="Tokens">{compact(job.usage.total_tokens)}</Figure>
+        {job.grounding && <Figure label="Not in the text">{count(job.grounding.absent)}</Figure>}
         <Figure label="Cost">{job.usage.cost_usd === undefined ? "–" : dollars(job.usage.cost_usd)}</Figure>
       </dl>
       <div class="actions">
@@ -179,38 +182,43 @@ function JobResults({ path, version }: { path: string; version: string }) {
   const page = useSignal<ItemResult[]>([]);
   const next = useSignal<string | null>(null);
   const problem = useSignal<Problem | undefined>(undefined);
-  const query = status === "all" ? "" : `&status=${status}`;
+  // The server knows no filter by evidence: this one is for the results that were read.
+  const query = status === "all" || status === "absent" ? "" : `&status=${status}`;
 
   const read = async (after?: string) => {
     try {
-      const got = await get<Page<ItemResult>>(`${path}/results?limit=50&order=completion${query}${after ? `&after=${encodeURIComponent(after)}` : ""}`);
+      const got = await get<Page<ItemResult>>(`${path}/results?limit=50&order=completion&${IN_UTF16}${query}${after ? `&after=${encodeURIComponent(after)}` : ""}`);
       page.value = after ? [...page.value, ...got.data] : got.data;
       next.value = got.next;
     } catch (error) {
       problem.value = problemOf(error);
     }
   };
-  useEffect(() => void read(), [path, status, version]);
+  useEffect(() => void read(), [path, query, version]);
+  const shown = status === "absent" ? page.value.filter(hasAbsent) : page.value;
 
   return (
     <Panel
       title="Results"
       aside={
         <>
-          <Choices label="Filter" value={status} options={[["all", "All"], ["failed", "Failed"], ["invalid", "Invalid"]]} onChange={setStatus} />
+          <Choices label="Filter" value={status} options={[["all", "All"], ["failed", "Failed"], ["invalid", "Invalid"], ...(page.value.some((result) => result.evidence) ? [["absent", "Not in the text"] as const] : [])]} onChange={setStatus} />
           <Download path={path} query={query} />
         </>
       }
     >
       <ProblemBox problem={problem.value} />
-      {page.value.length === 0 && <Empty title="No results here yet" />}
+      {shown.length === 0 && <Empty title={status === "absent" ? "None of these results has a value that its text does not state" : "No results here yet"} />}
       <ol class="event-list results-list">
-        {page.value.map((result) => (
+        {shown.map((result) => (
           <li key={result.index}>
             <span class="n">{result.index + 1}</span>
             <Status value={result.status} />
             <details>
-              <summary class="event-text">{result.error?.detail ?? brief(result.data ?? result.candidate)}</summary>
+              <summary class="event-text">
+                {hasAbsent(result) && <EvidenceBadge status="absent" />} {result.error?.detail ?? brief(result.data ?? result.candidate)}
+              </summary>
+              {result.evidence && <EvidenceView result={result} />}
               <pre class="code raw" tabIndex={0} aria-label={`Result ${result.index + 1}`}>{JSON.stringify(result, null, 2)}</pre>
             </details>
           </li>

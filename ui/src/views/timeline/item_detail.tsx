@@ -7,6 +7,7 @@ import { setParams } from "../../lib/route";
 import type { TimelineSource } from "../../lib/timeline";
 import type { ItemResult, Problem, Span } from "../../lib/types";
 import { ProblemBox, Status } from "../../parts/basics";
+import { EvidenceView } from "../../parts/evidence";
 import { ResultFacts } from "../try/detail";
 
 export function ItemDetail({ source, at }: { source: TimelineSource; at: number }) {
@@ -26,7 +27,8 @@ export function ItemDetail({ source, at }: { source: TimelineSource; at: number 
           ×
         </button>
       </header>
-      {text && <p class="full-text">{text}</p>}
+      {text && !result?.evidence && <p class="full-text">{text}</p>}
+      {result?.evidence && <EvidenceView text={text} result={result} />}
       <ol class="spans">
         {result?.trace
           ? result.trace.spans.map((span, index) => <SpanLine key={index} span={span} />)

@@ -1,21 +1,18 @@
 // One row: its text beside its values, its errors and raw answer, and its values as an example for the next run.
 import { useState } from "preact/hooks";
 import { cell, dollars, duration } from "../../lib/format";
-import { marks } from "../../lib/marks";
+import { marksOf } from "../../lib/marks";
 import { setParams } from "../../lib/route";
 import type { Row } from "../../lib/run";
 import type { ItemResult, Json } from "../../lib/types";
 import { Figure, Status } from "../../parts/basics";
+import { EvidenceView } from "../../parts/evidence";
 import { Highlighted, MarkedText } from "../../parts/marked";
 import { draft, parse, update } from "./state";
 
 export function RowDetail({ row, columns }: { row: Row; columns: string[] }) {
-  const [focus, setFocus] = useState<number>();
   const { result } = row;
   const data = result?.data ?? result?.candidate;
-  const found = marks(row.input.text, data, columns);
-  const places = new Set(found.map((mark) => mark.column));
-  const values = (data ?? {}) as Record<string, Json>;
   return (
     <aside class="row-detail" aria-label={`Row ${row.index + 1}`}>
       <header>
@@ -28,8 +25,25 @@ export function RowDetail({ row, columns }: { row: Row; columns: string[] }) {
           ×
         </button>
       </header>
+      {result?.evidence ? <EvidenceView text={row.input.text} result={result} columns={columns} /> : <RepeatedWords row={row} columns={columns} />}
+      {result && <ResultFacts result={result} />}
+      {result && data !== undefined && <Correction text={row.input.text} data={data} />}
+    </aside>
+  );
+}
+
+/** Text and values of a result without evidence: words of the text that the result repeats are marked in both. */
+function RepeatedWords({ row, columns }: { row: Row; columns: string[] }) {
+  const [focus, setFocus] = useState<number>();
+  const { result } = row;
+  const data = result?.data ?? result?.candidate;
+  const found = marksOf(row.input.text, result, columns);
+  const places = new Set(found.map((mark) => mark.column));
+  const values = (data ?? {}) as Record<string, Json>;
+  return (
+    <>
       <p class="full-text">
-        <MarkedText text={row.input.text} marks={found} focus={focus} />
+        <MarkedText text={row.input.text} marks={found} isLit={(mark) => mark.column === focus} />
       </p>
       {data !== undefined && (
         <dl class="values" onMouseLeave={() => setFocus(undefined)}>
@@ -44,9 +58,7 @@ export function RowDetail({ row, columns }: { row: Row; columns: string[] }) {
           ))}
         </dl>
       )}
-      {result && <ResultFacts result={result} />}
-      {result && data !== undefined && <Correction text={row.input.text} data={data} />}
-    </aside>
+    </>
   );
 }
 

@@ -8,7 +8,7 @@ import type { Model } from "../../lib/types";
 import { Labelled, Panel, Select } from "../../parts/basics";
 import { JsonEditor } from "../../parts/json_editor";
 import { lineErrors } from "./schema_panel";
-import { draft, update } from "./state";
+import { draft, update, type Grounding } from "./state";
 
 export const models = signal<Model[]>([]);
 
@@ -17,6 +17,13 @@ const ORDERS = [
   ["completed", "as completed"],
   ["input", "order of the texts, all at the end"],
 ] as const satisfies readonly (readonly [Order, string])[];
+
+const GROUNDINGS = [
+  ["report", "are marked"],
+  ["drop", "are removed"],
+  ["require", "are asked for again"],
+  ["off", "are not looked for"],
+] as const satisfies readonly (readonly [Grounding, string])[];
 
 export function OptionsPanel({ aside }: { aside: ComponentChildren }) {
   const current = draft.value;
@@ -39,6 +46,7 @@ export function OptionsPanel({ aside }: { aside: ComponentChildren }) {
           {(id) => <input id={id} type="number" min={1} placeholder="no limit" value={current.concurrency} onInput={(event) => update({ concurrency: event.currentTarget.value })} />}
         </Labelled>
         <Select label="Mode" value={current.mode} options={MODES.map((mode) => [mode, mode] as const)} onChange={(mode) => update({ mode })} />
+        <Select label="Values not in the text" value={current.grounding} options={GROUNDINGS} onChange={(grounding) => update({ grounding })} />
       </div>
       <details open={used > 0}>
         <summary>Examples and rules{used > 0 && <span class="dim"> ({used} set)</span>}</summary>

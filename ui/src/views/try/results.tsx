@@ -1,10 +1,11 @@
 // Results of a run: progress, filters, the table, and the row that is open.
 import { computed, signal } from "@preact/signals";
-import { useRef } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { toCsv, type Exported } from "../../lib/csv";
 import { save } from "../../lib/files";
 import { cell, compact, count, dollars, duration } from "../../lib/format";
-import { marks } from "../../lib/marks";
+import { columnOf, describe, hasAbsent, worst } from "../../lib/evidence";
+import { marksOf } from "../../lib/marks";
 import { href, route, setParams } from "../../lib/route";
 import { tally, type Row, type Run, type Tally } from "../../lib/run";
 import { Choices, Empty, Meter, Panel, ProblemBox, Status } from "../../parts/basics";
@@ -14,7 +15,7 @@ import { RowDetail } from "./detail";
 import { FailureGroups } from "./failures";
 import { columns } from "./state";
 
-export type Filter = "all" | "failed" | "invalid" | "repaired" | "retried" | "waiting";
+export type Filter = "all" | "failed" | "invalid" | "repaired" | "retried" | "absent" | "waiting";
 
 const TESTS: Record<Filter, (row: Row) => boolean> = {
   all: () => true,
@@ -22,6 +23,7 @@ const TESTS: Record<Filter, (row: Row) => boolean> = {
   invalid: ({ result }) => result?.status === "invalid",
   repaired: ({ result }) => Boolean(result?.repairs?.length),
   retried: ({ result }) => (result?.attempts ?? 0) > 1,
+  absent: ({ result }) => hasAbsent(result),
   waiting: ({ result }) => !result,
 };
 
@@ -140,6 +142,7 @@ function Filters({ sum, total }: { sum: Tally; total: number }) {
         ["invalid", label("Invalid", sum.invalid)],
         ["repaired", label("Repaired", sum.repaired)],
         ["retried", label("Retried", sum.retried)],
+        ["absent", label("Not in the text", sum.absent)],
       ] as const}
       onChange={(value) => setParams({ filter: value === "all" ? "" : value })}
     />
@@ -209,8 +212,10 @@ function ResultRow(props: { row: Row; at: number; columns: string[]; template: R
   const { row, columns } = props;
   const { result } = row;
   const data = result?.data ?? result?.candidate;
-  const found = marks(row.input.text, data, columns);
+  const [lit, setLit] = useState<number>();
+  const found = marksOf(row.input.text, result, columns);
   const marked = new Set(found.map((mark) => mark.column));
+  const evidenceOf = (name: string) => result?.evidence?.filter((leaf) => columns.length === 1 || columnOf(leaf) === name) ?? [];
   return (
     <div class={`tr row ${props.isOpen ? "open" : ""}`} role="row" aria-rowindex={props.at + 2} style={props.template} onClick={props.onOpen}>
       <span role="cell">
@@ -222,7 +227,7 @@ function ResultRow(props: { row: Row; at: number; columns: string[]; template: R
         <RowStatus row={row} />
       </span>
       <span role="cell" class="text-cell">
-        <MarkedText text={row.input.text} marks={found} />
+        <MarkedText text={row.input.text} marks={found} isLit={(mark) => mark.column === lit} onPoint={(mark) => setLit(mark?.column)} />
       </span>
       {result?.error ? (
         <span role="cell" aria-colspan={columns.length} class="value cell-error" title={result.error.detail}>
@@ -231,9 +236,19 @@ function ResultRow(props: { row: Row; at: number; columns: string[]; template: R
       ) : (
         columns.map((name, column) => {
           const value = columns.length === 1 && name === "value" && (typeof data !== "object" || data === null || Array.isArray(data)) ? data : (data as Record<string, unknown> | undefined)?.[name];
+          const evidence = evidenceOf(name);
+          const isAbsent = worst(evidence) === "absent";
           return (
-            <span key={name} role="cell" class={`value ${result?.status === "invalid" ? "doubtful" : ""}`}>
-              <Highlighted on={marked.has(column)} column={column} text={cell(value)} />
+            <span
+              key={name}
+              role="cell"
+              class={`value ${result?.status === "invalid" ? "doubtful" : ""} ${isAbsent ? "is-absent" : ""}`}
+              title={describe(evidence) || undefined}
+              onMouseEnter={() => setLit(column)}
+              onMouseLeave={() => setLit(undefined)}
+            >
+              <Highlighted on={marked.has(column)} column={column} text={cell(value)} isLit={lit === column} />
+              {isAbsent && <span class="visually-hidden">, not in the text</span>}
             </span>
           );
         })

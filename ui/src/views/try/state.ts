@@ -8,6 +8,9 @@ import { columnsOf } from "../../lib/schema_form";
 import { VALUE_COLUMN } from "../../lib/files";
 import type { Json } from "../../lib/types";
 
+/** What becomes of values that the text does not state. */
+export type Grounding = "off" | "report" | "drop" | "require";
+
 export interface Draft {
   /** Texts as typed, one per line. Not used while `file` has texts. */
   texts: string;
@@ -19,6 +22,7 @@ export interface Draft {
   rules: string;
   model: string;
   mode: string;
+  grounding: Grounding;
   order: Order;
   concurrency: string;
 }
@@ -53,6 +57,7 @@ export const INITIAL: Draft = {
   rules: "",
   model: "",
   mode: "auto",
+  grounding: "report",
   order: "completed",
   concurrency: "",
 };
@@ -109,6 +114,7 @@ export function specOf(from: Draft): { spec: SpecBody } | { field: string; error
   if (from.instructions.trim()) spec.instructions = from.instructions.trim();
   if (from.model) spec.model = from.model;
   if (from.mode !== "auto") spec.mode = from.mode;
+  if (from.grounding !== "off") spec.grounding = from.grounding;
   if (Number(from.concurrency) >= 1) spec.concurrency = Math.floor(Number(from.concurrency));
   return { spec };
 }

@@ -1,0 +1,208 @@
+//! Grounding of an item: the evidence of its values in its text, and what follows for values that the text does not state.
+
+mod removal;
+#[cfg(test)]
+mod tests;
+
+use ::evidence::{Examples, Index, LeafKind, Options};
+use serde_json::Value;
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+use self::removal::{Conditions, Remover};
+use crate::schema::{Rules, Schema};
+use crate::types::{
+    EvidenceStatus, Example, FieldError, Grounding, ItemOutcome, LeafEvidence, OffsetUnit, Success,
+};
+
+/// Bytes of text and values from which the work is done off the async workers: about half a millisecond of it.
+const INLINE_BYTES: usize = 8 * 1024;
+/// Bytes of text that a value costs as much as.
+const BYTES_PER_VALUE: usize = 128;
+/// Maximum number of absent values in the errors of an answer.
+const MAX_ERRORS: usize = 100;
+
+/// Settings of a request's grounding, and what its items share.
+#[derive(Debug)]
+pub struct GroundingSettings {
+    pub mode: Grounding,
+    pub unit: OffsetUnit,
+    /// The caller's few-shot examples; empty if the mode is off.
+    pub examples: Examples,
+}
+
+impl GroundingSettings {
+    /// Creates the settings of a request with these few-shot examples.
+    pub fn new(mode: Grounding, unit: OffsetUnit, examples: &[Example]) -> Self {
+        let examples = if mode.is_on() { examples } else { &[] };
+        let examples = examples
+            .iter()
+            .map(|example| (example.input.0.as_str(), &example.output));
+        Self {
+            mode,
+            unit,
+            examples: Examples::new(examples),
+        }
+    }
+}
+
+/// Returns true if the evidence of a value may take longer than about a millisecond.
+pub fn is_slow_for(text: &str, value: &Value) -> bool {
+    let most = INLINE_BYTES.saturating_sub(text.len()) / BYTES_PER_VALUE;
+    count_leaves(value, most) >= most
+}
+
+/// Returns the number of values that are neither objects nor lists; a number above `most` if there are more.
+fn count_leaves(value: &Value, most: usize) -> usize {
+    let inner: &mut dyn Iterator<Item = &Value> = match value {
+        Value::Object(members) => &mut members.values(),
+        Value::Array(items) => &mut items.iter(),
+        Value::String(text) => return 1 + text.len() / BYTES_PER_VALUE,
+        _ => return 1,
+    };
+    let mut count = 0;
+    for value in inner {
+        if count > most {
+            break;
+        }
+        count += count_leaves(value, most);
+    }
+    count
+}
+
+/// Does the work on this thread. If it is slow, another thread takes over the other tasks of the worker.
+pub fn off_worker<T>(is_slow: bool, work: impl FnOnce() -> T) -> T {
+    let has_others = || {
+        Handle::try_current()
+            .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
+    };
+    if is_slow && has_others() {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
+}
+
+/// Text with the schema of its value, to ground values in.
+#[derive(Debug, Clone, Copy)]
+pub struct Grounder<'a> {
+    pub schema: &'a Schema,
+    pub rules: &'a Rules,
+    pub settings: &'a GroundingSettings,
+    pub text: &'a str,
+}
+
+impl Grounder<'_> {
+    /// Returns the evidence of an item's result. In the mode `drop`, removes absent values from its data first.
+    pub fn ground(self, ending: &mut ItemOutcome) -> Option<Box<[LeafEvidence]>> {
+        let value = match ending {
+            ItemOutcome::Succeeded(success) => &success.data,
+            ItemOutcome::Invalid(invalid) => &invalid.candidate,
+            ItemOutcome::Failed(_) | ItemOutcome::Cancelled => return None,
+        };
+        let is_slow = is_slow_for(self.text, value);
+        off_worker(is_slow, || match ending {
+            ItemOutcome::Succeeded(success) => Some(self.succeeded(success)),
+            ItemOutcome::Invalid(invalid) => Some(self.evidence(&invalid.candidate)),
+            ItemOutcome::Failed(_) | ItemOutcome::Cancelled => None,
+        })
+    }
+
+    /// Returns the evidence of a valid answer. In the mode `drop`, removes its absent values first.
+    fn succeeded(self, success: &mut Success) -> Box<[LeafEvidence]> {
+        let index = Index::new(self.text);
+        let evidence = self.align(&index, &success.data);
+        if self.settings.mode != Grounding::Drop {
+            return evidence;
+        }
+        let repairs = Remover::new(self.conditions(), &mut success.data, &evidence).run();
+        if repairs.is_empty() {
+            return evidence;
+        }
+        success.repairs.extend(repairs);
+        self.align(&index, &success.data)
+    }
+
+    /// Returns the evidence of a value.
+    pub fn evidence(self, value: &Value) -> Box<[LeafEvidence]> {
+        self.align(&Index::new(self.text), value)
+    }
+
+    /// Returns the evidence of an element of a list that is still being written, by the rules of the mode: `None` if the element
+    /// is none of the result.
+    pub fn element(self, index: &Index<'_>, element: &mut Value) -> Option<Box<[LeafEvidence]>> {
+        let evidence = self.align(index, element);
+        if !evidence.iter().any(is_absent) {
+            return Some(evidence);
+        }
+        match self.settings.mode {
+            Grounding::Off | Grounding::Report => Some(evidence),
+            Grounding::Require => None,
+            Grounding::Drop => {
+                let remover = Remover::new(self.conditions(), element, &evidence);
+                if remover.is_hollow() {
+                    return None;
+                }
+                let is_changed = !remover.run().is_empty();
+                Some(if is_changed {
+                    self.align(index, element)
+                } else {
+                    evidence
+                })
+            }
+        }
+    }
+
+    const fn conditions(&self) -> Conditions<'_> {
+        Conditions {
+            schema: self.schema,
+            rules: self.rules,
+            text: self.text,
+        }
+    }
+
+    fn align(self, index: &Index<'_>, value: &Value) -> Box<[LeafEvidence]> {
+        let kinds = self.schema.evidence_kinds(value);
+        let kind = |pointer: &str| kinds.get(pointer).copied().unwrap_or_default();
+        let options = Options {
+            kind: (!kinds.is_empty()).then_some(&kind as &dyn Fn(&str) -> LeafKind),
+            unit: self.settings.unit,
+            examples: Some(&self.settings.examples),
+        };
+        index.align(value, &options).into()
+    }
+
+    /// Returns an error for each absent value of a valid answer, with what to write instead; at most 100.
+    pub fn errors(self, data: &Value) -> Vec<FieldError> {
+        let evidence = self.evidence(data);
+        let absent = evidence.iter().filter(|leaf| is_absent(leaf));
+        let mut trial = data.clone();
+        absent
+            .take(MAX_ERRORS)
+            .map(|leaf| FieldError {
+                message: self.request_to_remove(&mut trial, &leaf.pointer),
+                pointer: leaf.pointer.clone(),
+            })
+            .collect()
+    }
+
+    fn request_to_remove(self, data: &mut Value, pointer: &str) -> String {
+        let shown = removal::shown(data, pointer);
+        let (may_be_left_out, may_be_null) = self.conditions().alternatives(data, pointer);
+        let is_element = removal::is_element(data, pointer);
+        let advice = match (may_be_left_out, may_be_null) {
+            (true, _) if is_element => "leave this element out",
+            (true, true) => "give null, or leave this field out",
+            (true, false) => "leave this field out; do not give null",
+            (false, true) => "give null",
+            (false, false) => {
+                "give null or leave it out where the schema allows it, else give what the text states"
+            }
+        };
+        format!("{shown} does not stand in the text; {advice}")
+    }
+}
+
+/// Returns true if the text does not state the value.
+pub fn is_absent(leaf: &LeafEvidence) -> bool {
+    leaf.status == EvidenceStatus::Absent
+}

@@ -1,0 +1,342 @@
+//! Removal of absent values, where the schema and the rules allow it: an optional member is left out, a nullable value becomes
+//! null, an element of a list is removed.
+//!
+//! An object none of whose values stands in the text was invented as a whole, and is removed as a whole if possible.
+
+use std::collections::HashMap;
+
+use schema_dialect::{pointer, pointer_tokens};
+use serde_json::Value;
+
+use crate::schema::{Rules, Schema};
+use crate::types::{EvidenceStatus, LeafEvidence};
+
+/// Maximum number of trials that validate the whole value.
+const MAX_TRIALS: usize = 1000;
+/// Maximum number of removals that are described one by one.
+const MAX_DESCRIBED: usize = 100;
+
+/// Maximum number of characters of a value in a message.
+const SHOWN_CHARS: usize = 80;
+
+/// Way to do without a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Removal {
+    /// The member or element is removed.
+    LeaveOut,
+    /// The value becomes null.
+    Null,
+}
+
+/// Part of a value in which an absent value stands.
+#[derive(Debug, Default)]
+struct Part {
+    pointer: String,
+    inner: Vec<Part>,
+    whole: Whole,
+}
+
+/// Removal of a part as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Whole {
+    /// Never: something within stands in the text.
+    #[default]
+    Never,
+    /// If something within could not be removed.
+    Last,
+    /// Before its parts are tried.
+    First,
+}
+
+/// Numbers of values within a part.
+#[derive(Debug, Clone, Copy, Default)]
+struct Values {
+    absent: usize,
+    derived: usize,
+    /// Those that the text states, and those without evidence.
+    kept: usize,
+}
+
+/// What a value has to satisfy: its schema, and rules that see the text, too.
+#[derive(Debug, Clone, Copy)]
+pub struct Conditions<'a> {
+    pub schema: &'a Schema,
+    pub rules: &'a Rules,
+    pub text: &'a str,
+}
+
+/// Removes absent values from a valid value, which stays valid.
+pub struct Remover<'a> {
+    conditions: Conditions<'a>,
+    data: &'a mut Value,
+    root: Part,
+    trials: usize,
+    repairs: Vec<String>,
+}
+
+impl<'a> Remover<'a> {
+    pub fn new(conditions: Conditions<'a>, data: &'a mut Value, evidence: &[LeafEvidence]) -> Self {
+        let statuses = evidence
+            .iter()
+            .map(|leaf| (leaf.pointer.as_str(), leaf.status))
+            .collect();
+        let mut values = Values::default();
+        let root = collect(data, String::new(), false, &statuses, &mut values);
+        Self {
+            conditions,
+            data,
+            root: root.unwrap_or_default(),
+            trials: 0,
+            repairs: Vec::new(),
+        }
+    }
+
+    /// Returns true if no value stands in the text.
+    pub fn is_hollow(&self) -> bool {
+        self.root.whole != Whole::Never
+    }
+
+    /// Removes what can be removed, and returns a description of each removal.
+    pub fn run(mut self) -> Vec<String> {
+        let root = std::mem::take(&mut self.root);
+        let is_leaf = root.inner.is_empty() && root.whole == Whole::First;
+        let parts = if is_leaf { vec![root] } else { root.inner };
+        if !self.remove_all(&parts) {
+            self.remove_each(&parts);
+        }
+        // The last ones were removed first.
+        self.repairs.reverse();
+        let more = self.repairs.len().saturating_sub(MAX_DESCRIBED);
+        if more > 0 {
+            self.repairs.truncate(MAX_DESCRIBED);
+            self.repairs.push(format!("and {more} more of the kind"));
+        }
+        self.repairs
+    }
+
+    /// Removes all parts at once, each in its preferred way. Returns false, and removes nothing, if the result is not valid.
+    fn remove_all(&mut self, parts: &[Part]) -> bool {
+        let (before, mut repairs) = (self.data.clone(), Vec::new());
+        let mut wanted = Vec::new();
+        removed_first(parts, &mut wanted);
+        let are_removed = wanted.into_iter().rev().all(|part| {
+            let [way, _] = self.ways(&part.pointer);
+            repairs.push(describe(self.data, &part.pointer, way));
+            remove(self.data, &part.pointer, way).is_some()
+        });
+        if are_removed && self.conditions.accepts(self.data) {
+            self.repairs = repairs;
+            return true;
+        }
+        *self.data = before;
+        false
+    }
+
+    /// Removes each part by itself, the last one first, so that the pointers of the others stay right. Returns true if all were
+    /// removed.
+    fn remove_each(&mut self, parts: &[Part]) -> bool {
+        let mut are_removed = true;
+        for part in parts.iter().rev() {
+            are_removed &= self.remove_part(part);
+        }
+        are_removed
+    }
+
+    fn remove_part(&mut self, part: &Part) -> bool {
+        if part.whole == Whole::First && self.try_to_remove(&part.pointer) {
+            return true;
+        }
+        let is_done = !part.inner.is_empty() && self.remove_each(&part.inner);
+        is_done || part.whole == Whole::Last && self.try_to_remove(&part.pointer)
+    }
+
+    fn try_to_remove(&mut self, place: &str) -> bool {
+        self.ways(place).into_iter().any(|way| {
+            self.trials += 1;
+            if self.trials > MAX_TRIALS || !self.conditions.accepts_without(self.data, place, way) {
+                return false;
+            }
+            self.repairs.push(describe(self.data, place, way));
+            remove(self.data, place, way);
+            true
+        })
+    }
+
+    /// Returns the ways to remove a value, the preferred one first.
+    fn ways(&self, place: &str) -> [Removal; 2] {
+        if self.conditions.schema.requires_member(place) && !is_element(self.data, place) {
+            [Removal::Null, Removal::LeaveOut]
+        } else {
+            [Removal::LeaveOut, Removal::Null]
+        }
+    }
+}
+
+impl Conditions<'_> {
+    fn accepts(self, data: &Value) -> bool {
+        self.schema.is_valid(data) && self.rules.faults(data, self.text).is_empty()
+    }
+
+    /// Returns true if the value is valid after a removal, which is undone.
+    fn accepts_without(self, data: &mut Value, place: &str, way: Removal) -> bool {
+        let Some(removed) = remove(data, place, way) else {
+            return false;
+        };
+        let is_accepted = self.accepts(data);
+        restore(data, place, removed);
+        is_accepted
+    }
+
+    /// Returns whether the value at a place may be left out, and whether it may be null.
+    pub fn alternatives(self, data: &mut Value, place: &str) -> (bool, bool) {
+        (
+            self.accepts_without(data, place, Removal::LeaveOut),
+            self.accepts_without(data, place, Removal::Null),
+        )
+    }
+}
+
+/// Returns the parts of a value that are to be removed, and counts its values; `None` if none of them is absent.
+fn collect(
+    value: &Value,
+    place: String,
+    is_element: bool,
+    statuses: &HashMap<&str, EvidenceStatus>,
+    values: &mut Values,
+) -> Option<Part> {
+    let (mut inner, mut within) = (Vec::new(), Values::default());
+    match value {
+        Value::Null => {}
+        Value::Object(members) => {
+            for (name, member) in members {
+                let place = pointer(&place, name);
+                inner.extend(collect(member, place, false, statuses, &mut within));
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                let place = format!("{place}/{index}");
+                inner.extend(collect(item, place, true, statuses, &mut within));
+            }
+        }
+        _ => match statuses.get(place.as_str()) {
+            Some(EvidenceStatus::Absent) => within.absent += 1,
+            Some(EvidenceStatus::Derived) => within.derived += 1,
+            _ => within.kept += 1,
+        },
+    }
+    values.absent += within.absent;
+    values.derived += within.derived;
+    values.kept += within.kept;
+    let is_invented_object = value.is_object() && within.derived == 0;
+    let is_scalar = !value.is_object() && !value.is_array();
+    let whole = match within.kept {
+        0 if is_element || is_scalar || is_invented_object => Whole::First,
+        0 => Whole::Last,
+        _ => Whole::Never,
+    };
+    (within.absent > 0).then_some(Part {
+        pointer: place,
+        inner,
+        whole,
+    })
+}
+
+/// Collects the parts that are removed first, in document order.
+fn removed_first<'p>(parts: &'p [Part], wanted: &mut Vec<&'p Part>) {
+    for part in parts {
+        if part.whole == Whole::First {
+            wanted.push(part);
+        } else {
+            removed_first(&part.inner, wanted);
+        }
+    }
+}
+
+/// Returns true if the value at a place is an element of a list.
+pub fn is_element(data: &Value, place: &str) -> bool {
+    let parent = place
+        .rsplit_once('/')
+        .and_then(|(parent, _)| data.pointer(parent));
+    parent.is_some_and(Value::is_array)
+}
+
+/// Value that was removed, with what is needed to put it back.
+enum Removed {
+    Member(usize, String, Value),
+    Element(usize, Value),
+    Replaced(Value),
+}
+
+/// Removes the value at a place. Returns `None`, and changes nothing, if that is not possible.
+fn remove(data: &mut Value, place: &str, way: Removal) -> Option<Removed> {
+    if way == Removal::Null {
+        return data
+            .pointer_mut(place)
+            .map(|value| Removed::Replaced(value.take()));
+    }
+    let (parent, _) = place.rsplit_once('/')?;
+    let name = pointer_tokens(place).last()?;
+    match data.pointer_mut(parent)? {
+        Value::Object(members) => {
+            let position = members.keys().position(|key| *key == *name)?;
+            let (name, value) = members.shift_remove_entry(&*name)?;
+            Some(Removed::Member(position, name, value))
+        }
+        Value::Array(items) => {
+            let index = name.parse().ok().filter(|index| *index < items.len())?;
+            Some(Removed::Element(index, items.remove(index)))
+        }
+        _ => None,
+    }
+}
+
+/// Puts a removed value back.
+fn restore(data: &mut Value, place: &str, removed: Removed) {
+    let parent = place.rsplit_once('/').map_or("", |(parent, _)| parent);
+    match removed {
+        Removed::Replaced(value) => {
+            if let Some(place) = data.pointer_mut(place) {
+                *place = value;
+            }
+        }
+        Removed::Member(position, name, value) => {
+            if let Some(Value::Object(members)) = data.pointer_mut(parent) {
+                members.shift_insert(position, name, value);
+            }
+        }
+        Removed::Element(index, value) => {
+            if let Some(Value::Array(items)) = data.pointer_mut(parent) {
+                items.insert(index, value);
+            }
+        }
+    }
+}
+
+fn describe(data: &Value, place: &str, way: Removal) -> String {
+    let what = match data.pointer(place) {
+        Some(Value::Object(_) | Value::Array(_)) => "nothing in it stands in the text".to_owned(),
+        _ => format!("{} does not stand in the text", shown(data, place)),
+    };
+    let place = if place.is_empty() {
+        "the whole value"
+    } else {
+        place
+    };
+    match way {
+        Removal::LeaveOut => format!("{place}: left out: {what}"),
+        Removal::Null => format!("{place}: replaced by null: {what}"),
+    }
+}
+
+/// Returns the value at a place as it appears in a message.
+pub fn shown(data: &Value, place: &str) -> String {
+    match data.pointer(place) {
+        Some(Value::String(text)) if text.chars().nth(SHOWN_CHARS).is_some() => {
+            let start: String = text.chars().take(SHOWN_CHARS).collect();
+            Value::String(start + "…").to_string()
+        }
+        Some(value) => value.to_string(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,180 @@
+//! Evidence by schema: the kinds of an instance's values, and members that an object must have.
+
+use std::collections::HashMap;
+
+use evidence::LeafKind;
+use schema_dialect::{GROUNDING, GROUNDING_OFF, pointer, pointer_tokens};
+use serde_json::Value;
+
+use super::compiled::Schema;
+use super::locations::{children, expanded, schemas_at};
+use crate::types::json_equal;
+
+/// Parts of a schema's text without which each value is to be stated by the text.
+const HINTS: [&str; 4] = ["\"enum\"", "\"const\"", "\"format\"", GROUNDING];
+
+impl Schema {
+    /// Returns the kinds of an instance's values by JSON Pointer, as far as they differ from the default.
+    #[must_use]
+    pub fn evidence_kinds(&self, instance: &Value) -> HashMap<String, LeafKind> {
+        let mut kinds = HashMap::new();
+        if self.has_evidence_hints {
+            let mut place = String::new();
+            self.collect_kinds(vec![self.tree.root()], instance, &mut place, &mut kinds);
+        }
+        kinds
+    }
+
+    /// Returns true if the text of a schema may give a value a kind.
+    pub(super) fn has_evidence_hints(text: &str) -> bool {
+        HINTS.iter().any(|hint| text.contains(hint))
+    }
+
+    fn collect_kinds<'s>(
+        &'s self,
+        schemas: Vec<&'s Value>,
+        value: &Value,
+        place: &mut String,
+        kinds: &mut HashMap<String, LeafKind>,
+    ) {
+        let schemas = expanded(&self.tree, schemas);
+        if schemas.is_empty() {
+            return;
+        }
+        let is_off = |schema: &&Value| schema.get(GROUNDING).is_some_and(|on| on == GROUNDING_OFF);
+        if schemas.iter().any(is_off) {
+            kinds.insert(place.clone(), LeafKind::Off);
+            return;
+        }
+        let mut inside = |token: &str, value: &Value| {
+            let inner = schemas.iter().flat_map(|schema| children(schema, token));
+            let inner: Vec<_> = inner.collect();
+            let length = place.len();
+            *place = pointer(place, token);
+            self.collect_kinds(inner, value, place, kinds);
+            place.truncate(length);
+        };
+        match value {
+            Value::Object(members) => {
+                for (name, member) in members {
+                    inside(name, member);
+                }
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    inside(&index.to_string(), item);
+                }
+            }
+            leaf => {
+                if let Some(kind) = leaf_kind(&schemas, leaf) {
+                    kinds.insert(place.clone(), kind);
+                }
+            }
+        }
+    }
+
+    /// Returns true if the schema, in any of its alternatives, requires the member at a JSON Pointer of an instance.
+    #[must_use]
+    pub fn requires_member(&self, location: &str) -> bool {
+        let (Some((parent, _)), Some(name)) =
+            (location.rsplit_once('/'), pointer_tokens(location).last())
+        else {
+            return false;
+        };
+        let requires = |schema: &&Value| {
+            let required = schema.get("required").and_then(Value::as_array);
+            required.is_some_and(|names| names.iter().any(|required| *required == *name))
+        };
+        schemas_at(&self.tree, parent).iter().any(requires)
+    }
+}
+
+/// Returns the kind that the schemas of a leaf give it; `None`: the default.
+fn leaf_kind(schemas: &[&Value], leaf: &Value) -> Option<LeafKind> {
+    let lists = |schema: &&Value| {
+        let listed = schema.get("enum").and_then(Value::as_array);
+        let is_listed =
+            listed.is_some_and(|values| values.iter().any(|value| json_equal(value, leaf)));
+        is_listed
+            || schema
+                .get("const")
+                .is_some_and(|value| json_equal(value, leaf))
+    };
+    if schemas.iter().any(lists) {
+        return Some(LeafKind::Choice);
+    }
+    let format = |schema: &&Value| schema.get("format").and_then(Value::as_str).map(is_of_time);
+    let is_time = leaf.is_string() && schemas.iter().filter_map(format).any(|is_time| is_time);
+    is_time.then_some(LeafKind::Date)
+}
+
+fn is_of_time(format: &str) -> bool {
+    matches!(format, "date" | "date-time" | "time")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn kinds(schema: &Value, instance: &Value) -> Vec<(String, LeafKind)> {
+        let schema = Schema::compile(&schema.to_string()).unwrap();
+        let mut kinds: Vec<_> = schema.evidence_kinds(instance).into_iter().collect();
+        kinds.sort_by(|one, other| one.0.cmp(&other.0));
+        kinds
+    }
+
+    #[test]
+    fn enums_constants_dates_and_parts_that_are_off_have_kinds() {
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "mood": {"enum": ["happy", "sad"]}, "unit": {"const": 1}, "name": {"type": "string"},
+                "due": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]},
+                "summary": {"$ref": "#/$defs/free"},
+                "notes": {"type": "array", "items": {"$ref": "#/$defs/free"}},
+                "open": {"anyOf": [{"enum": ["a"]}, {"type": "string"}]},
+            },
+            "patternProperties": {"^x_": {"x-extractd-grounding": "off"}},
+            "$defs": {"free": {"type": "string", "x-extractd-grounding": "off"}},
+        });
+        let instance = json!({
+            "mood": "sad", "unit": 1.0, "name": "sad", "due": "2026-01-05", "summary": "s", "notes": ["a"],
+            "open": "b", "x_a": {"b": 1},
+        });
+        let expected = [
+            ("/due", LeafKind::Date),
+            ("/mood", LeafKind::Choice),
+            ("/notes/0", LeafKind::Off),
+            ("/summary", LeafKind::Off),
+            ("/unit", LeafKind::Choice),
+            ("/x_a", LeafKind::Off),
+        ];
+        let expected = expected.map(|(place, kind)| (place.to_owned(), kind));
+        assert_eq!(kinds(&schema, &instance), expected);
+        assert_eq!(
+            kinds(&json!({"x-extractd-grounding": "off"}), &json!([1])),
+            [(String::new(), LeafKind::Off)]
+        );
+        assert_eq!(kinds(&json!({"type": "string"}), &json!("a")), []);
+    }
+
+    #[test]
+    fn a_member_may_be_required() {
+        let schema = json!({"items": {"$ref": "#/$defs/a"}, "$defs": {"a": {"required": ["b/c"]}}});
+        let schema = Schema::compile(&schema.to_string()).unwrap();
+        assert!(schema.requires_member("/0/b~1c"));
+        assert!(!schema.requires_member("/0/b") && !schema.requires_member("/0"));
+        assert!(!schema.requires_member(""));
+    }
+
+    #[test]
+    fn another_value_of_the_keyword_is_a_likely_mistake() {
+        let schema =
+            Schema::compile(r#"{"properties": {"a": {"x-extractd-grounding": "of"}}}"#).unwrap();
+        let warnings = schema.warnings();
+        assert_eq!(warnings[0].pointer, "/properties/a/x-extractd-grounding");
+        assert!(warnings[0].message.contains("`\"off\"`"), "{warnings:?}");
+    }
+}
