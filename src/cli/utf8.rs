@@ -94,19 +94,16 @@ impl<R: Read> Utf8Reader<R> {
 
     /// Reads more bytes. Returns false at the end.
     fn fill(&mut self) -> io::Result<bool> {
-        const CHUNK_BYTES: usize = 64 * 1024;
         let checked = self.buffer.get(..self.valid).unwrap_or_default();
         self.lines += memchr::memchr_iter(b'\n', checked).count() as u64;
         // The begin of a character whose other bytes were not read yet stays.
         self.buffer.drain(..self.valid);
         (self.passed, self.valid) = (0, 0);
-        let kept = self.buffer.len();
-        self.buffer.resize(kept + CHUNK_BYTES, 0);
-        let read = self
-            .inner
-            .read(self.buffer.get_mut(kept..).unwrap_or_default())?;
-        self.buffer.truncate(kept + read);
+        let mut read = self.read_chunk()?;
         if !std::mem::replace(&mut self.is_begun, true) {
+            while read > 0 && self.buffer.len() < BYTE_ORDER_MARK.len() {
+                read = self.read_chunk()?;
+            }
             self.skip_mark()?;
         }
         match std::str::from_utf8(&self.buffer) {
@@ -119,6 +116,18 @@ impl<R: Read> Utf8Reader<R> {
             }
         }
         Ok(read > 0)
+    }
+
+    /// Adds bytes to the buffer. Returns their number; 0 at the end.
+    fn read_chunk(&mut self) -> io::Result<usize> {
+        const CHUNK_BYTES: usize = 64 * 1024;
+        let kept = self.buffer.len();
+        self.buffer.resize(kept + CHUNK_BYTES, 0);
+        let read = self
+            .inner
+            .read(self.buffer.get_mut(kept..).unwrap_or_default())?;
+        self.buffer.truncate(kept + read);
+        Ok(read)
     }
 
     fn skip_mark(&mut self) -> io::Result<()> {

@@ -32,7 +32,7 @@ const RUST_PHRASES: [&str; 12] = [
     "found map",
     "os error",
     "digit found in string",
-    "::",
+    "std::",
 ];
 
 /// Returns the words of a message that speak Rust. Text in backticks and quotes is the user's own, or JSON's.

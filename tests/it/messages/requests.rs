@@ -35,12 +35,14 @@ async fn message(
         request = request.header("content-type", content_type);
     }
     let answer = request.answer().await;
-    if answer.text().is_empty() {
-        return None;
-    }
-    let body = answer.json();
-    let item = &body["results"][0]["error"]["detail"];
-    let messages = [&body["detail"], &body["error"]["message"], item];
+    let body: Value = serde_json::from_str(&answer.text()).ok()?;
+    let item = &body["results"][0]["error"];
+    let item = if item["code"] == "invalid_json" || item["code"] == "invalid_request" {
+        item
+    } else {
+        &Value::Null
+    };
+    let messages = [&body["detail"], &body["error"]["message"], &item["detail"]];
     let message = messages.into_iter().find_map(Value::as_str);
     message.map(str::to_owned)
 }
@@ -94,7 +96,9 @@ async fn values_of_the_wrong_type() {
         for field in fields(path) {
             for value in VALUES {
                 // It would be an extraction.
-                if field == "dry_run" && matches!(value, "true" | "null") {
+                let is_valid = (field == "dry_run" && value == "null")
+                    || (field == "inputs" && value == "[\"a\"]");
+                if is_valid {
                     continue;
                 }
                 let body = body_with(&body, &field, value);
