@@ -21,6 +21,7 @@ mod request;
 mod spec;
 mod suggestion;
 mod trace;
+mod unknown_field;
 mod usage;
 mod webhook;
 

@@ -31,6 +31,7 @@ struct Request {
 }
 
 /// Estimate of one call.
+#[expect(clippy::struct_field_names, reason = "the API's names")]
 #[derive(Deserialize)]
 struct Estimate {
     input_tokens: u64,
@@ -131,8 +132,7 @@ fn shown_request(dry_run: &DryRun, count: u64) -> String {
         shown.extend(messages);
         shown.push_str("--- other fields\n");
     }
-    shown.push_str(&format!("{body:#}\n---\n"));
-    shown
+    shown + &format!("{body:#}\n---\n")
 }
 
 /// Returns the tokens and the cost of all inputs.

@@ -39,9 +39,9 @@ impl fmt::Display for NotUtf8 {
 ///
 /// # Errors
 /// If it is not UTF-8; `name` is the name of the file.
-pub fn decode(bytes: Vec<u8>, name: &str) -> anyhow::Result<String> {
+pub fn decode(bytes: &[u8], name: &str) -> anyhow::Result<String> {
     let mut text = String::new();
-    Utf8Reader::new(bytes.as_slice())
+    Utf8Reader::new(bytes)
         .read_to_string(&mut text)
         .map_err(|error| read_error(name, error))?;
     Ok(text)
@@ -54,7 +54,7 @@ pub fn decode(bytes: Vec<u8>, name: &str) -> anyhow::Result<String> {
 pub fn text_file(path: &Path) -> anyhow::Result<String> {
     let name = path.display().to_string();
     let bytes = fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    decode(bytes, &name)
+    decode(&bytes, &name)
 }
 
 /// Returns the error of reading a file of this name.
@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<String, String> {
-        let whole = decode(bytes.to_vec(), "a").map_err(|error| format!("{error:#}"));
+        let whole = decode(bytes, "a").map_err(|error| format!("{error:#}"));
         let mut text = String::new();
         let dropwise = Utf8Reader::new(Drops(bytes)).read_to_string(&mut text);
         let dropwise = dropwise

@@ -2,6 +2,7 @@
 
 mod commands;
 mod configurations;
+mod names;
 mod requests;
 
 use std::fmt::Write as _;
