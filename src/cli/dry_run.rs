@@ -149,7 +149,8 @@ fn shown_estimate(estimate: &Estimate, texts: &Texts) -> String {
         || "cost unknown: the model has no price in the server's configuration".to_owned(),
         |(of_input, of_output)| {
             let usd = (input as f64 * of_input + output as f64 * of_output) / 1e6;
-            format!("about ${usd:.2}")
+            let digits = if usd > 0.0 && usd < 1.0 { 4 } else { 2 };
+            format!("about ${usd:.digits$}")
         },
     );
     format!(

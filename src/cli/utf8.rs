@@ -115,7 +115,7 @@ impl<R: Read> Utf8Reader<R> {
                 }
             }
         }
-        Ok(read > 0)
+        Ok(read > 0 || self.valid > 0)
     }
 
     /// Adds bytes to the buffer. Returns their number; 0 at the end.
@@ -193,7 +193,9 @@ mod tests {
     #[test]
     fn text_is_read_without_its_byte_order_mark() {
         assert_eq!(read("\u{feff}ü\n漢字 🦀".as_bytes()).unwrap(), "ü\n漢字 🦀");
-        assert_eq!(read(b"").unwrap(), "");
+        for text in ["", "a", "ab", "é"] {
+            assert_eq!(read(text.as_bytes()).unwrap(), text);
+        }
         assert_eq!(read("a\u{feff}".as_bytes()).unwrap(), "a\u{feff}");
     }
 
