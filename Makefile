@@ -1,19 +1,30 @@
 # `make run` is all that a fresh machine with Rust and Python 3 needs; `make help` lists the rest.
 
 MODEL := models/SmolLM2-135M-Instruct.Q4_1.gguf
+MESSAGES := $(abspath $(or $(CARGO_TARGET_DIR),target)/messages)
 BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
 # Seconds that `make fuzz` runs each of its targets.
 SECONDS ?= 60
 
-.PHONY: help run model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test ui-lighthouse demo clients clients-check openai-clients integrations bench storm soak fuzz image clean
+.PHONY: help run install messages model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test ui-lighthouse demo clients clients-check openai-clients integrations bench storm soak fuzz image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 run: needs model ## build and serve on 127.0.0.1:8080 (EXTRACTD_LISTEN); installs what is missing
 	cargo run --release --locked
+
+install: needs model ## put extractd into Cargo's folder of programs, with the built-in model
+	cargo install --path . --locked
+	install -D -m 644 $(MODEL) "$${CARGO_HOME:-$$HOME/.cargo}/share/extractd/$(MODEL)"
+	@echo "extractd is installed; 'extractd completions SHELL' and 'extractd man' print completions and manual pages"
+
+messages: needs ## print what extractd says about several hundred mistakes in requests, configurations, commands and files
+	@rm -rf $(MESSAGES)
+	@EXTRACTD_MESSAGES=$(MESSAGES) cargo test --quiet --locked --test it -- messages:: >&2
+	@cat $(MESSAGES)/*.md
 
 model: ## download the built-in model (98 MB) if it is missing
 	@sh scripts/model.sh $(MODEL)

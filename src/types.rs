@@ -22,6 +22,7 @@ mod request;
 mod spec;
 mod suggestion;
 mod trace;
+mod unknown_field;
 mod usage;
 mod webhook;
 

@@ -2,6 +2,8 @@
 //! their fallbacks.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "local")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -271,6 +273,22 @@ fn without_fallback(first: ModelEndpoint) -> ModelRoute {
 /// Default path of the built-in model, where `make model` puts it.
 const LOCAL_MODEL_PATH: &str = "models/SmolLM2-135M-Instruct.Q4_1.gguf";
 
+/// Returns the default path of the built-in model: in the current folder, or where `make install` puts it, beside the folder of the
+/// program.
+#[cfg(feature = "local")]
+fn default_model_path() -> PathBuf {
+    let installed = || {
+        let program = std::env::current_exe().ok()?;
+        let prefix = program.parent()?.parent()?;
+        Some(prefix.join("share/extractd").join(LOCAL_MODEL_PATH))
+    };
+    let here = PathBuf::from(LOCAL_MODEL_PATH);
+    if here.is_file() {
+        return here;
+    }
+    installed().filter(|path| path.is_file()).unwrap_or(here)
+}
+
 /// Returns the name of the built-in model: its file name without the extension.
 fn local_model_name(config: &Config) -> String {
     let path = config
@@ -344,7 +362,7 @@ fn local(config: &Config, pool: PoolId) -> anyhow::Result<Option<(ProviderEntry,
         .local
         .model_path
         .clone()
-        .unwrap_or_else(|| LOCAL_MODEL_PATH.into());
+        .unwrap_or_else(default_model_path);
     anyhow::ensure!(
         model_path.is_file(),
         "the file of the built-in model, {}, does not exist; download it with `make model`, set `local.model_path` (EXTRACTD_MODEL_PATH), \

@@ -8,7 +8,7 @@ use super::spec_args::SpecArgs;
 
 /// Arguments of `extractd batch`: input, output, and the spec.
 #[derive(Debug, Clone, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "a terminal shows these texts verbatim")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Args {
     /// Input: an NDJSON, JSON or CSV file, a folder of text files, or - for standard input
     pub file: PathBuf,
@@ -93,6 +93,7 @@ pub struct Args {
 
 impl Args {
     /// Returns the fields of the spec that only a batch has, by their names in the API.
+    #[must_use]
     pub fn batch_fields(&self) -> [(&'static str, Option<&str>); 2] {
         [
             ("on_error", self.on_error.as_deref()),
@@ -101,6 +102,7 @@ impl Args {
     }
 
     /// Returns the flags that are given and have a meaning only for tables.
+    #[must_use]
     pub fn table_flags(&self) -> Vec<&'static str> {
         let given = [
             ("--text-column", !self.text_column.is_empty()),

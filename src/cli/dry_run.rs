@@ -31,6 +31,7 @@ struct Request {
 }
 
 /// Estimate of one call.
+#[expect(clippy::struct_field_names, reason = "the API's names")]
 #[derive(Deserialize)]
 struct Estimate {
     input_tokens: u64,
@@ -131,8 +132,7 @@ fn shown_request(dry_run: &DryRun, count: u64) -> String {
         shown.extend(messages);
         shown.push_str("--- other fields\n");
     }
-    shown.push_str(&format!("{body:#}\n---\n"));
-    shown
+    shown + &format!("{body:#}\n---\n")
 }
 
 /// Returns the tokens and the cost of all inputs.
@@ -149,7 +149,8 @@ fn shown_estimate(estimate: &Estimate, texts: &Texts) -> String {
         || "cost unknown: the model has no price in the server's configuration".to_owned(),
         |(of_input, of_output)| {
             let usd = (input as f64 * of_input + output as f64 * of_output) / 1e6;
-            format!("about ${usd:.2}")
+            let digits = if usd > 0.0 && usd < 1.0 { 4 } else { 2 };
+            format!("about ${usd:.digits$}")
         },
     );
     format!(

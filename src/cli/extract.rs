@@ -97,7 +97,7 @@ fn input_text(input: &str) -> anyhow::Result<String> {
         std::io::stdin()
             .read_to_end(&mut bytes)
             .context("cannot read standard input")?;
-        return decode(bytes, "standard input");
+        return decode(&bytes, "standard input");
     }
     let path = Path::new(input);
     if path.is_dir() {

@@ -183,20 +183,22 @@ async fn follow(
 /// Returns the end of a job in words.
 fn ended_text(job: &Job) -> String {
     let counts = job.counts;
-    let mut text = format!("{} {}: {} succeeded", job.id, job.status, counts.succeeded);
+    let mut parts = vec![format!("{} succeeded", counts.succeeded)];
     for (count, name) in [
         (counts.failed, "failed"),
         (counts.invalid, "invalid"),
         (counts.cancelled, "cancelled"),
     ] {
         if count > 0 {
-            text.push_str(&format!(", {count} {name}"));
+            parts.push(format!("{count} {name}"));
         }
     }
+    let text = format!("{} {}: {}", job.id, job.status, parts.join(", "));
     if job.status == "failed" {
-        text.push_str(&format!("; {}", job.error()));
+        format!("{text}; {}", job.error())
+    } else {
+        text
     }
-    text
 }
 
 /// Writes the results of a job. Returns the exit code.

@@ -27,7 +27,11 @@ pub async fn connect(
     args: &RunningServerArgs,
     key: Option<String>,
 ) -> anyhow::Result<ServerHandle> {
-    let url = args.server.clone();
+    let url = match args.server.as_str() {
+        "" => DEFAULT_URL,
+        url => url,
+    };
+    let url = url.to_owned();
     TargetServer::Running { url, key }.reach(None).await
 }
 

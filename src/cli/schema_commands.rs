@@ -93,7 +93,7 @@ fn read_schema(file: &Path) -> anyhow::Result<String> {
             .read_to_end(&mut bytes)
             .context("cannot read standard input")?;
         let name = "standard input".to_owned();
-        let text = decode(bytes, &name)?;
+        let text = decode(&bytes, &name)?;
         (name, text)
     } else {
         (file.display().to_string(), text_file(file)?)

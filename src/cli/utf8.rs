@@ -39,9 +39,9 @@ impl fmt::Display for NotUtf8 {
 ///
 /// # Errors
 /// If it is not UTF-8; `name` is the name of the file.
-pub fn decode(bytes: Vec<u8>, name: &str) -> anyhow::Result<String> {
+pub fn decode(bytes: &[u8], name: &str) -> anyhow::Result<String> {
     let mut text = String::new();
-    Utf8Reader::new(bytes.as_slice())
+    Utf8Reader::new(bytes)
         .read_to_string(&mut text)
         .map_err(|error| read_error(name, error))?;
     Ok(text)
@@ -54,7 +54,7 @@ pub fn decode(bytes: Vec<u8>, name: &str) -> anyhow::Result<String> {
 pub fn text_file(path: &Path) -> anyhow::Result<String> {
     let name = path.display().to_string();
     let bytes = fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    decode(bytes, &name)
+    decode(&bytes, &name)
 }
 
 /// Returns the error of reading a file of this name.
@@ -94,19 +94,16 @@ impl<R: Read> Utf8Reader<R> {
 
     /// Reads more bytes. Returns false at the end.
     fn fill(&mut self) -> io::Result<bool> {
-        const CHUNK_BYTES: usize = 64 * 1024;
         let checked = self.buffer.get(..self.valid).unwrap_or_default();
         self.lines += memchr::memchr_iter(b'\n', checked).count() as u64;
         // The begin of a character whose other bytes were not read yet stays.
         self.buffer.drain(..self.valid);
         (self.passed, self.valid) = (0, 0);
-        let kept = self.buffer.len();
-        self.buffer.resize(kept + CHUNK_BYTES, 0);
-        let read = self
-            .inner
-            .read(self.buffer.get_mut(kept..).unwrap_or_default())?;
-        self.buffer.truncate(kept + read);
+        let mut read = self.read_chunk()?;
         if !std::mem::replace(&mut self.is_begun, true) {
+            while read > 0 && self.buffer.len() < BYTE_ORDER_MARK.len() {
+                read = self.read_chunk()?;
+            }
             self.skip_mark()?;
         }
         match std::str::from_utf8(&self.buffer) {
@@ -118,7 +115,19 @@ impl<R: Read> Utf8Reader<R> {
                 }
             }
         }
-        Ok(read > 0)
+        Ok(read > 0 || self.valid > 0)
+    }
+
+    /// Adds bytes to the buffer. Returns their number; 0 at the end.
+    fn read_chunk(&mut self) -> io::Result<usize> {
+        const CHUNK_BYTES: usize = 64 * 1024;
+        let kept = self.buffer.len();
+        self.buffer.resize(kept + CHUNK_BYTES, 0);
+        let read = self
+            .inner
+            .read(self.buffer.get_mut(kept..).unwrap_or_default())?;
+        self.buffer.truncate(kept + read);
+        Ok(read)
     }
 
     fn skip_mark(&mut self) -> io::Result<()> {
@@ -171,7 +180,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<String, String> {
-        let whole = decode(bytes.to_vec(), "a").map_err(|error| format!("{error:#}"));
+        let whole = decode(bytes, "a").map_err(|error| format!("{error:#}"));
         let mut text = String::new();
         let dropwise = Utf8Reader::new(Drops(bytes)).read_to_string(&mut text);
         let dropwise = dropwise
@@ -184,7 +193,9 @@ mod tests {
     #[test]
     fn text_is_read_without_its_byte_order_mark() {
         assert_eq!(read("\u{feff}ü\n漢字 🦀".as_bytes()).unwrap(), "ü\n漢字 🦀");
-        assert_eq!(read(b"").unwrap(), "");
+        for text in ["", "a", "ab", "é"] {
+            assert_eq!(read(text.as_bytes()).unwrap(), text);
+        }
         assert_eq!(read("a\u{feff}".as_bytes()).unwrap(), "a\u{feff}");
     }
 

@@ -55,18 +55,22 @@ pub fn not_json(bytes: &[u8], error: &serde_json::Error) -> Error {
         );
         return Error::new(Code::InvalidJson, detail);
     }
+    if bytes.iter().take(4).any(|byte| *byte == 0) {
+        let detail = "the body is UTF-16 or UTF-32; convert the text to UTF-8 first";
+        return Error::new(Code::InvalidJson, detail);
+    }
     let message = plain_message(error);
     let found = found_at(bytes, error);
     let before = if found.is_empty() {
         String::new()
     } else {
-        format!(", at `{found}`")
+        format!(" (`{found}`)")
     };
     let advice = advice(&message, &found);
     Error::new(
         Code::InvalidJson,
         format!(
-            "the body is not JSON: {message} at line {} column {}{before}{advice}",
+            "the body is not JSON at line {} column {}{before}: {message}{advice}",
             error.line(),
             error.column()
         ),
@@ -131,11 +135,11 @@ mod tests {
             ("", "empty"),
             (
                 "{} {}",
-                "more text after the JSON value at line 1 column 4, at `{}`; to send",
+                "at line 1 column 4 (`{}`): there is more text after the JSON value; to send",
             ),
             (
                 "{\"a\": None}",
-                "at line 1 column 7, at `None}`; JSON has `null`",
+                "at line 1 column 7 (`None}`): a value is expected here; JSON has `null`",
             ),
             ("{'a': 1}", "must be in double quotes"),
             ("{\"inputs\": 3, \"x\": }", "line 1"),

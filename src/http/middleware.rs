@@ -50,7 +50,8 @@ pub async fn handle(
         Err(error) => ApiError::from(error).into_response(),
     };
     panic::log(&response, &request_id);
-    let mut response = problem_body::add(response, &request_id, shape, &method, uri.path());
+    let route = path.as_ref().map(MatchedPath::as_str);
+    let mut response = problem_body::add(response, &request_id, shape, &method, uri.path(), route);
     request_id.add_header(&mut response);
     timing::add_header(&mut response, started.elapsed());
     // The default caller has no key, and therefore no quota.
@@ -59,7 +60,7 @@ pub async fn handle(
     {
         rate_limit_headers::add(response.headers_mut(), &quota);
     }
-    let path = path.as_ref().map_or("none", MatchedPath::as_str);
+    let path = route.unwrap_or("none");
     let status = response.status().as_u16();
     telemetry::count_request(path, status);
     tracing::debug!(%method, path, status, request_id = %request_id.0, elapsed_ms = millis(started.elapsed()), "request completed");

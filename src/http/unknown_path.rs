@@ -21,32 +21,40 @@ const ALIASES: [(&str, &str); 16] = [
     ("/openapi", "/openapi.json"),
     ("/swagger.json", "/openapi.json"),
 ];
-/// Routes that are suggested, parameters in braces. A test compares them with those of the API document.
-pub const ROUTES: [&str; 21] = [
-    "/v1/extract",
-    "/v1/extract/batch",
-    "/v1/jobs",
-    "/v1/jobs/{id}",
-    "/v1/jobs/{id}/results",
-    "/v1/jobs/{id}/events",
-    "/v1/jobs/{id}/cancel",
-    "/v1/jobs/{id}/retry",
-    "/v1/schemas",
-    "/v1/schemas/{name}",
-    "/v1/chat/completions",
-    "/v1/responses",
-    "/v1/models",
-    "/v1/models/{model}",
-    "/v1/limits",
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/version",
-    "/docs",
-    "/openapi.json",
+/// Routes that are suggested, parameters in braces, with their methods. A test compares them with those of the API document.
+const ROUTES: [(&str, &str); 21] = [
+    ("/v1/extract", "POST"),
+    ("/v1/extract/batch", "POST"),
+    ("/v1/jobs", "GET or POST"),
+    ("/v1/jobs/{id}", "GET or DELETE"),
+    ("/v1/jobs/{id}/results", "GET"),
+    ("/v1/jobs/{id}/events", "GET"),
+    ("/v1/jobs/{id}/cancel", "POST"),
+    ("/v1/jobs/{id}/retry", "POST"),
+    ("/v1/schemas", "GET"),
+    ("/v1/schemas/{name}", "GET, PUT or DELETE"),
+    ("/v1/chat/completions", "POST"),
+    ("/v1/responses", "POST"),
+    ("/v1/models", "GET"),
+    ("/v1/models/{model}", "GET"),
+    ("/v1/limits", "GET"),
+    ("/healthz", "GET"),
+    ("/readyz", "GET"),
+    ("/metrics", "GET"),
+    ("/version", "GET"),
+    ("/docs", "GET"),
+    ("/openapi.json", "GET"),
 ];
 /// Maximum length of a path that is compared with the routes, in bytes.
 const MAX_BYTES: usize = 200;
+
+/// Returns the detail of the error for a method that a route does not have. `route` is its path, parameters in braces.
+#[must_use]
+pub fn wrong_method(method: &str, route: Option<&str>) -> String {
+    let known = ROUTES.iter().find(|(known, _)| Some(*known) == route);
+    let methods = known.map_or("GET", |(_, methods)| methods);
+    format!("{method} is not supported for this path; use {methods}")
+}
 
 /// Returns the detail of the error for a path without a route.
 #[must_use]
@@ -77,7 +85,7 @@ fn meant(path: &str) -> Option<String> {
     if let Some((_, route)) = alias {
         return Some((*route).to_owned());
     }
-    let fits = ROUTES.iter().filter_map(|route| {
+    let fits = ROUTES.iter().filter_map(|(route, _)| {
         let parts: Vec<_> = route.split('/').filter(|part| !part.is_empty()).collect();
         let parts = without_version(&parts);
         let (edits, filled) = compare(&rest, &parts)?;
@@ -124,11 +132,30 @@ mod tests {
     #[test]
     fn each_documented_route_is_known() {
         let document = super::super::document();
-        let mut documented: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
+        let mut documented: Vec<_> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(path, operations)| {
+                let methods = ["get", "post", "put", "delete"].map(str::to_owned);
+                let methods: Vec<_> = methods
+                    .into_iter()
+                    .filter(|method| operations.get(method).is_some())
+                    .map(|method| method.to_uppercase())
+                    .collect();
+                (path.as_str(), methods)
+            })
+            .collect();
         documented.sort();
-        let mut known = ROUTES.to_vec();
-        known.retain(|route| !matches!(*route, "/docs" | "/openapi.json"));
-        known.sort_unstable();
+        let known = ROUTES.iter().map(|(route, methods)| {
+            let methods = methods
+                .split([',', ' '])
+                .filter(|word| !matches!(*word, "" | "or"));
+            (*route, methods.map(str::to_owned).collect::<Vec<_>>())
+        });
+        let mut known: Vec<_> = known.collect();
+        known.retain(|(route, _)| !matches!(*route, "/docs" | "/openapi.json"));
+        known.sort();
         assert_eq!(documented, known);
     }
 

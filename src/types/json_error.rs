@@ -114,7 +114,7 @@ fn strip_kind(message: &str) -> Option<&str> {
 /// Splits a message such as "unknown field `a`, expected one of `b`, `c`" into the name and the rest.
 fn named<'m>(message: &'m str, prefix: &str) -> Option<(&'m str, &'m str)> {
     let rest = message.strip_prefix(prefix)?;
-    rest.split_once("`, ").map(|(name, known)| (name, known))
+    rest.split_once("`, ")
 }
 
 /// Returns the name in a message such as "missing field `a`".

@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use super::bounded::Bounded;
 use super::input::{Content, Item};
 use super::spec::{Key, RejectField, Spec, optional_choice};
-use super::suggestion::did_you_mean;
+use super::unknown_field::unknown_field_message;
 use super::webhook::Webhook;
 
 /// Body of `POST /v1/extract`.
@@ -279,53 +279,13 @@ impl Body for JobRequest {
     }
 }
 
-/// Names that people use for a field, and its name here.
-const SYNONYMS: [(&str, &str); 21] = [
-    ("text", "input"),
-    ("texts", "inputs"),
-    ("prompt", "instructions"),
-    ("system", "instructions"),
-    ("content", "input"),
-    ("document", "input"),
-    ("documents", "inputs"),
-    ("items", "inputs"),
-    ("data", "input"),
-    ("json_schema", "schema"),
-    ("response_model", "schema"),
-    ("response_format", "schema"),
-    ("response_schema", "schema"),
-    ("max_tokens", "max_output_tokens"),
-    ("max_completion_tokens", "max_output_tokens"),
-    ("max_retries", "max_attempts"),
-    ("retries", "max_attempts"),
-    ("timeout", "timeout_ms"),
-    ("max_concurrency", "concurrency"),
-    ("few_shot", "examples"),
-    ("validators", "rules"),
-];
-
-/// Returns the message for a field that a body does not have, with what was probably meant.
+/// Returns the message for a field that a body does not have.
 fn unknown_field<B: Body>(name: &str) -> String {
-    if let Some(elsewhere) = B::elsewhere(name) {
-        return elsewhere.to_owned();
+    match B::elsewhere(name) {
+        Some(elsewhere) => elsewhere.to_owned(),
+        None => unknown_field_message(name, &[Spec::FIELDS, B::FIELDS].concat()),
     }
-    let known = [Spec::FIELDS, B::FIELDS].concat();
-    let synonym = SYNONYMS
-        .into_iter()
-        .find(|(synonym, meant)| *synonym == name && known.contains(meant));
-    let hint = match synonym {
-        Some((_, meant)) => format!(" did you mean `{meant}`?"),
-        None if name.len() > MAX_NAME_BYTES => String::new(),
-        None => did_you_mean(name, known.iter().copied()),
-    };
-    format!(
-        "unknown field;{hint} the fields here are `{}`",
-        known.join("`, `")
-    )
 }
-
-/// Maximum length of a name that is compared with those of the fields, in bytes.
-const MAX_NAME_BYTES: usize = 100;
 
 const MESSAGES: &str =
     "unknown field; send chat messages to /v1/chat/completions, or the text as `input`";

@@ -10,7 +10,7 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
 /// word, or four.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let max_edits = (word.chars().count() / 3).clamp(1, 4);
+    let max_edits = ((word.chars().count() + 1) / 3).clamp(1, 4);
     let (edits, name) = candidates
         .into_iter()
         .map(|name| (distance(word, name), name))
@@ -59,7 +59,7 @@ mod tests {
             ("frist", "first", 1),
             ("inptu", "input", 1),
             ("ab", "ba", 1),
-            ("abcd", "dcba", 4),
+            ("abcd", "dcba", 3),
         ] {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }

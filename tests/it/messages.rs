@@ -2,6 +2,7 @@
 
 mod commands;
 mod configurations;
+mod names;
 mod requests;
 
 use std::fmt::Write as _;
@@ -32,7 +33,7 @@ const RUST_PHRASES: [&str; 12] = [
     "found map",
     "os error",
     "digit found in string",
-    "::",
+    "std::",
 ];
 
 /// Returns the words of a message that speak Rust. Text in backticks and quotes is the user's own, or JSON's.

@@ -166,9 +166,44 @@ pub fn violation(document: &Value, at: &str, error: &ValidationError<'_>) -> Sch
                 suggestion::for_example(value)
             )
         }
-        _ => format!("{error} (by the meta-schema of JSON Schema)"),
+        _ => match keyword_form(at) {
+            Some(form) => format!("`{keyword}` must be {form}, and is {shown}"),
+            None => format!("{error} (by the meta-schema of JSON Schema)"),
+        },
     };
     SchemaError::new(at, message)
+}
+
+/// Returns what the value of the keyword at a JSON Pointer must be; `None` for a name that is no keyword there.
+fn keyword_form(at: &str) -> Option<&'static str> {
+    let mut tokens = at.rsplit('/');
+    let keyword = tokens.next()?;
+    // Below these, a name is the user's own.
+    let is_own = matches!(
+        tokens.next()?,
+        "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas"
+    );
+    if is_own {
+        return None;
+    }
+    Some(match keyword {
+        "type" => "the name of a type, such as \"string\", or an array of them",
+        "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
+            "an object of schemas by name"
+        }
+        "required" => "an array of different names",
+        "enum" => "an array of values",
+        "anyOf" | "oneOf" | "allOf" | "prefixItems" => "an array of schemas, at least one",
+        "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => "a number",
+        "multipleOf" => "a number above 0",
+        "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties"
+        | "minContains" | "maxContains" => "a whole number of at least 0",
+        "pattern" | "format" | "title" | "description" | "$ref" | "$id" | "$anchor"
+        | "$comment" => "a string",
+        "uniqueItems" | "deprecated" | "readOnly" | "writeOnly" => "true or false",
+        "examples" => "an array",
+        _ => return None,
+    })
 }
 
 /// Returns true if a JSON Pointer leads to a place whose value is a schema.

@@ -38,13 +38,12 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 /// Prints the jobs. Returns the exit code.
 pub async fn list(args: &ListArgs, server: &ServerHandle) -> anyhow::Result<u8> {
     let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let mut filter = String::new();
-    if let Some(status) = &args.status {
-        filter.push_str(&format!("&status={}", encoded(status)));
-    }
-    for (key, value) in &args.metadata {
-        filter.push_str(&format!("&metadata.{}={}", encoded(key), encoded(value)));
-    }
+    let status = args.status.iter();
+    let status = status.map(|status| format!("&status={}", encoded(status)));
+    let metadata = args.metadata.iter();
+    let metadata =
+        metadata.map(|(key, value)| format!("&metadata.{}={}", encoded(key), encoded(value)));
+    let filter = status.chain(metadata).collect::<Vec<_>>().concat();
     let (mut left, mut after) = (args.limit, String::new());
     let mut jobs = Vec::new();
     loop {
@@ -89,11 +88,11 @@ pub fn line(job: &Value) -> String {
     let failed = count("failed") + count("invalid");
     let done = format!("{}/{}", count("succeeded") + failed, count("total"));
     let metadata = job.get("metadata").and_then(Value::as_object);
-    let metadata: String = metadata
+    let pairs = metadata
         .into_iter()
         .flatten()
-        .map(|(key, value)| format!("  {key}={}", value.as_str().unwrap_or_default()))
-        .collect();
+        .map(|(key, value)| format!("  {key}={}", value.as_str().unwrap_or_default()));
+    let metadata = pairs.collect::<Vec<_>>().concat();
     let (id, status, created) = (text("id"), text("status"), text("created_at"));
     format!("{id:<40} {status:<10} {done:>17} {failed:>8}  {created}{metadata}")
 }

@@ -25,7 +25,7 @@ pub fn read_folder(folder: &Path, on_input: &mut OnInput) -> anyhow::Result<()> 
     files.sort();
     for path in files {
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let text = decode(bytes, &path.display().to_string())?;
+        let text = decode(&bytes, &path.display().to_string())?;
         let id = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy();
         on_input(&json!({"id": id, "input": text}).to_string())?;
     }

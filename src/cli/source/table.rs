@@ -7,7 +7,7 @@ mod text;
 use std::collections::HashSet;
 use std::io::BufRead;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 use serde::Serialize;
 use serde::ser::SerializeMap;
@@ -93,6 +93,9 @@ pub fn read_csv(
         .from_reader(QuoteCheck::new(reader, delimiter));
     let csv_error = |error| csv_error(name, delimiter, error);
     let header = rows.headers().map_err(csv_error)?.clone();
+    if header.is_empty() {
+        bail!("{name} is empty; the first line of a table names its columns");
+    }
     let layout = Layout::new(columns, &header).with_context(|| name.to_owned())?;
     let mut row = StringRecord::new();
     while rows.read_record(&mut row).map_err(csv_error)? {
@@ -272,6 +275,7 @@ mod tests {
                 "a.csv, line 2: the double quote that begins a cell here is never closed",
             ),
             (b"text,b\n1,\xff\n", None, "a.csv: line 2 is not UTF-8"),
+            (b"\n", None, "a.csv is empty; the first line"),
         ] {
             let error = read(table, &columns(text, true)).unwrap_err();
             assert!(error.starts_with(message), "{error}");

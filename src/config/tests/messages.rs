@@ -354,7 +354,7 @@ const FILES: &[(&str, &str)] = &[
     ),
     (
         "model = \"fats\"\n[models.fast]\nprovider = \"local\"",
-        "extractd.toml:1:1: `model` is `fats`; it must be `provider/model`, or the name of a [models.NAME]: fast",
+        "extractd.toml:1:1: `model` is `fats`; did you mean `fast`? it must be `provider/model`, or the name of a [models.NAME]: fast",
     ),
     (
         "model = \"openai/gpt-4o\"",

@@ -22,7 +22,9 @@ use super::super::sse::SingleSse;
 use super::super::state::{AppState, State};
 use super::super::trace_context::traceparent;
 use crate::contract::{ItemResult, append_json};
-use crate::extraction::{BLANK, CallEstimate, RequestClass, Submission, is_blank, shutting_down};
+use crate::extraction::{
+    BLANK, CallEstimate, PreparedRequest, RequestClass, Submission, is_blank, shutting_down,
+};
 use crate::provider::RequestPreview;
 use crate::types::{
     Code, Content, Error, FieldError, Input, Item, ItemOutcome, OnError, Outcome, Single,
@@ -79,14 +81,7 @@ pub async fn extract(
         .prepare(caller, spec, RequestClass::Single, traceparent)
         .await?;
     if dry_run {
-        let preview = DryRun {
-            dry_run,
-            model: prepared.model_label(),
-            request: prepared.preview(&text.0)?,
-            estimate: prepared.estimate(&text.0).into(),
-            warnings: &prepared.warnings(),
-        };
-        return Ok(([(CONTENT_TYPE, DRY_RUN_TYPE)], Json(preview)).into_response());
+        return dry_run_response(&prepared, &text);
     }
     let context = ResponseContext {
         id: new_id("ext"),
@@ -120,6 +115,18 @@ pub async fn extract(
         outcome = admitted.run_single(input) => Ok(respond(outcome, &context)),
         () = state.lifecycle.ended.cancelled() => Err(shutting_down().into()),
     }
+}
+
+/// Returns the response to a dry run.
+fn dry_run_response(prepared: &PreparedRequest, text: &Content) -> Result<Response, ApiError> {
+    let preview = DryRun {
+        dry_run: true,
+        model: prepared.model_label(),
+        request: prepared.preview(&text.0)?,
+        estimate: prepared.estimate(&text.0).into(),
+        warnings: &prepared.warnings(),
+    };
+    Ok(([(CONTENT_TYPE, DRY_RUN_TYPE)], Json(preview)).into_response())
 }
 
 /// Reply to a single extraction with `dry_run`: what would be sent, and what it would ask.

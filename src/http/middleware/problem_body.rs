@@ -13,13 +13,14 @@ use crate::types::{Code, Error};
 
 /// Returns the response with a problem as its body if it is an error of a handler or of the router; else unchanged.
 ///
-/// `method` and `path` are those of the request.
+/// `method` and `path` are those of the request, and `route` is the path with parameters in braces.
 pub fn add(
     mut response: Response,
     request_id: &RequestId,
     shape: ErrorShape,
     method: &Method,
     path: &str,
+    route: Option<&str>,
 ) -> Response {
     if let Some(ApiError(error)) = response.extensions_mut().remove::<ApiError>() {
         let usage = response.extensions_mut().remove::<FailureUsage>();
@@ -28,16 +29,12 @@ pub fn add(
     match routing_error(&response) {
         Some(mut error) => {
             let allow = response.headers().get(ALLOW);
-            match (error.code, allow) {
-                (Code::NotFound, _) if shape != ErrorShape::Problem => {
+            match error.code {
+                Code::NotFound if shape != ErrorShape::Problem => {
                     error.detail = chat::error::unknown_path(path);
                 }
-                (Code::NotFound, _) => error.detail = unknown_path::detail(path),
-                (_, Some(allow)) => {
-                    let allow = allow.to_str().unwrap_or_default().replace(',', ", ");
-                    error.detail = format!("{method} is not supported for this path; use {allow}");
-                }
-                _ => {}
+                Code::NotFound => error.detail = unknown_path::detail(path),
+                _ => error.detail = unknown_path::wrong_method(method.as_str(), route),
             }
             respond(&error, request_id, allow, None, shape)
         }

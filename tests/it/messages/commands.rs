@@ -6,7 +6,7 @@ use crate::support::fixture::Nobody;
 use crate::support::server::{Server, binary};
 
 /// Files that the commands read.
-const FILES: [(&str, &[u8]); 12] = [
+const FILES: [(&str, &[u8]); 13] = [
     ("person.json", b"{\"type\": \"object\"}"),
     ("not.json", b"{\"type\": "),
     ("text.csv", b"subject,body\na,b\n"),
@@ -19,6 +19,7 @@ const FILES: [(&str, &[u8]); 12] = [
     ("bad2.ndjson", b"\"a\"\n\"b\n"),
     ("bad.inputs.json", b"{\"items\": []}"),
     ("plain.dat", b"a"),
+    ("good.ndjson", b"\"a\"\n"),
 ];
 
 #[tokio::test]
@@ -35,7 +36,7 @@ async fn wrong_commands_and_files() {
         ("--foo".into(), &["--foo"]),
         ("btach".into(), &["btach"]),
         ("batch".into(), &["<FILE>"]),
-        ("batch text.csv".into(), &["no schema", "--schema"]),
+        ("batch good.ndjson".into(), &["no schema", "--schema"]),
         (
             batch("none.csv"),
             &["cannot read none.csv: No such file or directory"],

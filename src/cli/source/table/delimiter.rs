@@ -4,13 +4,15 @@
 const CANDIDATES: [char; 4] = [',', ';', '\t', '|'];
 
 /// Returns the delimiter of a file that begins with `text`: the one that divides the first two rows into the same number of
-/// cells; of several, the one with the most cells. A comma if none divides the header.
+/// cells; of several, the one with the most cells, and then the one that is followed by a space less often. A comma if none
+/// divides the header.
 pub fn detect(text: &[u8]) -> char {
     let score = |delimiter: char| {
         let mut rows = cells_of_rows(text, delimiter);
         let header = rows.next().unwrap_or(1);
         let is_same = rows.next().is_none_or(|row| row == header);
-        (header > 1).then_some((is_same, header))
+        let tight = tight_count(text, delimiter);
+        (header > 1).then_some((is_same, header, tight))
     };
     let mut best = (',', None);
     for delimiter in CANDIDATES {
@@ -20,6 +22,16 @@ pub fn detect(text: &[u8]) -> char {
         }
     }
     best.0
+}
+
+/// Returns how often the delimiter stands in the first line without a space after it.
+fn tight_count(text: &[u8], delimiter: char) -> usize {
+    let line = text.trim_ascii_start();
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let pairs = line.windows(2);
+    pairs
+        .filter(|pair| matches!(pair, [first, second] if char::from(*first) == delimiter && *second != b' '))
+        .count()
 }
 
 /// Returns the number of cells of each row, without regard to what a quote means within a cell.
