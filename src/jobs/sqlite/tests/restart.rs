@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Makes a store of layout 3 one of layout 1.
+/// Makes a store of layout 4 one of layout 1.
 const UNDO_LAYOUTS_3_AND_4: &str = "DROP TABLE deliveries; DROP INDEX jobs_hidden; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
     DROP TABLE callers; ALTER TABLE jobs DROP COLUMN stored_bytes; DROP INDEX webhooks_of_caller;
     ALTER TABLE webhooks DROP COLUMN caller; CREATE INDEX webhooks_due ON webhooks (due_at); PRAGMA user_version = 1;";
