@@ -60,7 +60,7 @@ export interface paths {
         };
         /**
          * List jobs
-         * @description Returns the caller's jobs, newest first.
+         * @description Returns the caller's jobs, newest first. `status` and `metadata.KEY` select those that meet all conditions.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -709,7 +709,11 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             trace?: boolean | null;
-            /** @description True if a stream has the answer while it is written; false: once it is valid. Default: true without `rules`. */
+            grounding?: components["schemas"]["Grounding"] | null;
+            /**
+             * @description True if a stream has the answer while it is written; false: once it is valid. Default: true without `rules` and without
+             *     the `grounding` `drop` or `require`.
+             */
             live?: boolean | null;
         };
         /** @description Form of the answer. */
@@ -740,6 +744,11 @@ export interface components {
          * @enum {string}
          */
         ContentPartType: "text";
+        /**
+         * @description State of a webhook delivery.
+         * @enum {string}
+         */
+        DeliveryStatus: "pending" | "delivered" | "given_up";
         /** @description Reply to a single extraction with `dry_run`: what would be sent, and what it would ask. */
         DryRun: {
             /** @description Always true. */
@@ -748,8 +757,32 @@ export interface components {
             model: string;
             /** @description Request to the provider, without secrets. */
             request: components["schemas"]["RequestPreview"];
+            /** @description Estimate of the call's tokens, without validation retries. */
+            estimate: components["schemas"]["Estimate"];
             /** @description Likely mistakes in the schema, each with a JSON Pointer into it. */
             warnings: components["schemas"]["FieldError"][];
+        };
+        /**
+         * @description Estimate of a call's tokens and cost. The prompt is estimated from its text; the answer has as many tokens as the outputs of
+         *     the examples, or 256.
+         */
+        Estimate: {
+            /** Format: int64 */
+            input_tokens: number;
+            /** Format: int64 */
+            output_tokens: number;
+            /**
+             * Format: double
+             * @description Cost in US dollars; absent if the model has no configured price.
+             */
+            cost_usd?: number | null;
+            /**
+             * Format: double
+             * @description Prices of the model, as configured.
+             */
+            input_usd_per_million_tokens?: number | null;
+            /** Format: double */
+            output_usd_per_million_tokens?: number | null;
         };
         /** @description Place of a value of the result in the text. */
         Evidence: {
@@ -966,6 +999,9 @@ export interface components {
             metadata?: {
                 [key: string]: string;
             } | null;
+            /** @description Likely mistakes in the schema, each with a JSON Pointer into it. Only in the reply to the creation of the job. */
+            warnings?: components["schemas"]["FieldError"][];
+            webhook?: components["schemas"]["JobWebhook"] | null;
             links: components["schemas"]["JobLinks"];
         };
         /** @description Reason why a running job calls no model. It continues by itself once a probe succeeds. */
@@ -1118,6 +1154,29 @@ export interface components {
          * @enum {string}
          */
         JobStatus: "queued" | "running" | "completed" | "stopped" | "cancelling" | "cancelled" | "failed";
+        /** @description Delivery of a job's webhook. */
+        JobWebhook: {
+            status: components["schemas"]["DeliveryStatus"];
+            /**
+             * Format: int32
+             * @description Number of attempts so far.
+             */
+            attempts: number;
+            /** Format: date-time */
+            last_attempt_at?: string | null;
+            /**
+             * Format: int32
+             * @description HTTP status of the last response. `null` if the last attempt had none.
+             */
+            last_status?: number | null;
+            /** @description Failure of the last attempt. */
+            last_error?: string | null;
+            /**
+             * Format: date-time
+             * @description Time of the next attempt. `null` if there is none.
+             */
+            next_attempt_at?: string | null;
+        };
         /** @description JSON object in the form of OpenAI's Responses API. */
         JsonObject: {
             [key: string]: unknown;
@@ -2161,6 +2220,13 @@ export interface operations {
                 limit?: number;
                 /** @description Cursor: `next` of the previous page */
                 after?: string;
+                /**
+                 * @description Only jobs with this status; several are separated by commas
+                 * @example queued,running
+                 */
+                status?: string;
+                /** @description Only jobs whose metadata has this value under the name that stands for KEY; may be given for several names */
+                "metadata.KEY"?: string;
             };
             header?: {
                 /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */

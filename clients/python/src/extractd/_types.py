@@ -205,6 +205,38 @@ class ContentPartType(Enum):
     text = "text"
 
 
+class DeliveryStatus(Enum):
+    """
+    State of a webhook delivery.
+    """
+
+    pending = "pending"
+    delivered = "delivered"
+    given_up = "given_up"
+
+
+class Estimate(BaseModel):
+    """
+    Estimate of a call's tokens and cost. The prompt is estimated from its text; the answer has as many tokens as the outputs of
+    the examples, or 256.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    input_tokens: int = Field(..., ge=0)
+    output_tokens: int = Field(..., ge=0)
+    cost_usd: float | None = None
+    """
+    Cost in US dollars; absent if the model has no configured price.
+    """
+    input_usd_per_million_tokens: float | None = None
+    """
+    Prices of the model, as configured.
+    """
+    output_usd_per_million_tokens: float | None = None
+
+
 class EvidenceCounts(BaseModel):
     """
     Number of values by status of their evidence.
@@ -410,6 +442,34 @@ class JobStatus(Enum):
     cancelling = "cancelling"
     cancelled = "cancelled"
     failed = "failed"
+
+
+class JobWebhook(BaseModel):
+    """
+    Delivery of a job's webhook.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    status: DeliveryStatus
+    attempts: int = Field(..., ge=0)
+    """
+    Number of attempts so far.
+    """
+    last_attempt_at: AwareDatetime | None = None
+    last_status: int | None = Field(None, ge=0)
+    """
+    HTTP status of the last response. `null` if the last attempt had none.
+    """
+    last_error: str | None = None
+    """
+    Failure of the last attempt.
+    """
+    next_attempt_at: AwareDatetime | None = None
+    """
+    Time of the next attempt. `null` if there is none.
+    """
 
 
 class JsonObject(RootModel[dict[str, Any]]):
@@ -930,9 +990,11 @@ class ChatOptions(BaseModel):
     examples: list[dict[str, Any]] | None = None
     extra_body: dict[str, Any] | None = None
     trace: bool | None = None
+    grounding: Grounding | None = None
     live: bool | None = None
     """
-    True if a stream has the answer while it is written; false: once it is valid. Default: true without `rules`.
+    True if a stream has the answer while it is written; false: once it is valid. Default: true without `rules` and without
+    the `grounding` `drop` or `require`.
     """
 
 
@@ -967,6 +1029,10 @@ class DryRun(BaseModel):
     request: RequestPreview
     """
     Request to the provider, without secrets.
+    """
+    estimate: Estimate
+    """
+    Estimate of the call's tokens, without validation retries.
     """
     warnings: list[FieldError]
     """
@@ -1637,6 +1703,11 @@ class Job(BaseModel):
     """
     Metadata sent with the job, unchanged.
     """
+    warnings: list[FieldError] | None = None
+    """
+    Likely mistakes in the schema, each with a JSON Pointer into it. Only in the reply to the creation of the job.
+    """
+    webhook: JobWebhook | None = None
     links: JobLinks
 
 
