@@ -108,7 +108,7 @@ impl Server {
             .with_limits(storage_limits(&config));
         let webhooks = net::Client::outbound(webhook_reach(&config))
             .context("cannot set up the HTTP client for webhooks")?;
-        let mut callers = Callers::new(&config, extractor.limits().clone());
+        let mut callers = Callers::new(&config, Arc::clone(&extractor));
         callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
         Ok(Self {
             config,

@@ -66,7 +66,7 @@ pub use print::InForce;
 pub use providers::{LOCAL, Provider, Rate};
 pub use reference::reference;
 pub use schemas::Schemas;
-pub use server::Server;
+pub use server::{MetricsAccess, Server};
 pub use setting::Origin;
 pub use url::Url;
 pub use wire_kind::WireKind;

@@ -3,6 +3,7 @@
 //! The lowest layer: it must not know HTTP, providers, limits or stores.
 
 mod bounded;
+mod caller_access;
 pub mod clock;
 mod dialect;
 mod error;
@@ -22,6 +23,7 @@ mod usage;
 mod webhook;
 
 pub use bounded::Bounded;
+pub use caller_access::{CallerAccess, Role};
 pub use dialect::{
     Dialect, EnumRule, Extra, ExtraRule, Limits, LoweredByMode, LoweredSchema, Member, NullPolicy,
     NullRule, ReferenceRule, Strictness, TypeSet, ValueMapping, ValueMappings,

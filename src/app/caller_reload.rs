@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, Config};
+use crate::extraction::Extractor;
 use crate::http::ApiKeys;
-use throttle::{CallerId, Limits, Quota};
+use throttle::{CallerId, Quota};
 
 /// Interval at which the file is read.
 ///
@@ -22,7 +23,7 @@ type ReadResult = Result<Vec<config::Caller>, String>;
 
 /// Callers in force, and the parts that enforce their keys and quotas.
 pub struct Callers {
-    limits: Limits,
+    extractor: Arc<Extractor>,
     keys: Arc<ApiKeys>,
     /// Callers of the configuration itself, which do not change.
     own: Arc<[config::Caller]>,
@@ -35,9 +36,9 @@ pub struct Callers {
 
 impl Callers {
     /// Returns an empty set of callers; [`Callers::set`] puts callers in force.
-    pub fn new(config: &Config, limits: Limits) -> Self {
+    pub fn new(config: &Config, extractor: Arc<Extractor>) -> Self {
         Self {
-            limits,
+            extractor,
             keys: Arc::default(),
             own: config.callers.as_slice().into(),
             ids: BTreeMap::new(),
@@ -58,7 +59,11 @@ impl Callers {
             .iter()
             .zip(&ids)
             .map(|(caller, id)| (*id, quota(caller)));
-        self.limits.set_callers(quotas.collect());
+        self.extractor.limits().set_callers(quotas.collect());
+        let access = callers.iter().zip(&ids);
+        let access = access.map(|(caller, id)| (*id, Arc::new(caller.access.clone())));
+        self.extractor.permissions().set(access.collect());
+        self.warn_of_unknown_models(callers);
         self.keys.set(
             callers
                 .iter()
@@ -66,6 +71,25 @@ impl Callers {
                 .map(|(caller, id)| (caller.key_sha256, *id))
                 .collect(),
         );
+    }
+
+    /// Logs the names in the callers' lists of models that no model has: requests for them are always rejected.
+    fn warn_of_unknown_models(&self, callers: &[config::Caller]) {
+        let models = self.extractor.models();
+        for caller in callers {
+            for name in caller.access.models.iter().flatten() {
+                let provider = name.split_once('/').map(|(provider, _)| provider);
+                let is_known = models.named.contains_key(name)
+                    || provider.is_some_and(|provider| models.providers.contains_key(provider));
+                if !is_known {
+                    tracing::warn!(
+                        caller = caller.name,
+                        model = name,
+                        "a caller's `models` names a model that is not configured; correct the name"
+                    );
+                }
+            }
+        }
     }
 
     /// Returns the id of a caller. Id 0 stands for requests without a key.

@@ -112,6 +112,7 @@ pub async fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<
         owner: "batch".to_owned(),
         key_sha256: Sha256::digest(&key).into(),
         quota: Quota::default(),
+        access: crate::types::CallerAccess::default(),
         origin: Origin::Default,
     };
     config.listen = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));

@@ -11,12 +11,14 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use crate::types::Usd;
+use crate::types::{CallerAccess, Role, Usd};
 
 use super::{
     error::Error,
     file, keys,
-    parsers::{Parsed, concurrency, number, queue, requests_per_minute, tokens_per_minute},
+    parsers::{
+        Parsed, choice, concurrency, list, number, queue, requests_per_minute, tokens_per_minute,
+    },
     section::{Reader, Section},
     setting::{Environment, Origin, Setting},
 };
@@ -37,6 +39,10 @@ pub struct Caller {
     pub key_sha256: [u8; 32],
     /// Limits of the caller.
     pub quota: Quota,
+    /// `role`: `caller`, the default, or `operator`, which sees the names, quotas and spending of all
+    /// callers. `models`: models that the caller may use, as configured names, `provider/model`, or
+    /// `provider/*`; all by default. The keys of `server.api_keys` have the defaults.
+    pub access: CallerAccess,
     /// Source of the caller's configuration.
     pub origin: Origin,
 }
@@ -48,11 +54,13 @@ impl fmt::Debug for Caller {
             owner: _,
             key_sha256: _,
             quota,
+            access,
             origin,
         } = self;
         f.debug_struct("Caller")
             .field("name", name)
             .field("quota", quota)
+            .field("access", access)
             .field("origin", origin)
             .finish_non_exhaustive()
     }
@@ -169,6 +177,7 @@ pub(super) fn from_api_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Err
             owner: format!("key:{owner:016x}"),
             key_sha256,
             quota: Quota::default(),
+            access: CallerAccess::default(),
             origin: setting.origin.clone(),
         }
     };
@@ -198,12 +207,14 @@ impl Caller {
             );
         };
         let quota = Quota::read(&mut section)?;
+        let access = access(&mut section)?;
         section.finish()?;
         Ok(Self {
             owner: name.clone(),
             name,
             key_sha256,
             quota,
+            access,
             origin,
         })
     }
@@ -219,6 +230,28 @@ impl Quota {
             budget_per_day: section.find("budget_usd_per_day", budget)?,
         })
     }
+}
+
+/// Names of the roles.
+const ROLES: [(&str, Role); 2] = [("caller", Role::Caller), ("operator", Role::Operator)];
+
+/// Reads the rights of a caller.
+fn access(section: &mut Section<'_>) -> Result<CallerAccess, Error> {
+    Ok(CallerAccess {
+        role: section.get("role", "caller", choice(&ROLES))?,
+        models: section.find("models", model_names)?,
+    })
+}
+
+/// Parses the list of models that a caller may use.
+fn model_names(setting: &Setting) -> Parsed<Vec<String>> {
+    let name = |name: &str| (!name.trim().is_empty()).then(|| name.to_owned());
+    let allowed = "names of models: configured names, `provider/model`, or `provider/*`";
+    let (names, shown) = list(allowed, name)(setting)?;
+    if names.is_empty() {
+        return Err("must name at least one model; remove the key to allow all models".to_owned());
+    }
+    Ok((names, shown))
 }
 
 /// Returns true if `name` is a valid name of a caller.

@@ -7,6 +7,7 @@ use super::cache::{Cache, CacheConfig, CacheStats};
 use super::cache_key::CacheKey;
 use super::call_log::CallLog;
 use super::models::Models;
+use super::permissions::Permissions;
 use super::single_flight::SingleFlight;
 use crate::schema::{self, Registry};
 use crate::telemetry::ExtractMeters;
@@ -39,6 +40,7 @@ pub struct Extractor {
     pub(super) models: Models,
     pub(super) limits: Limits,
     pub(super) registry: Arc<Registry>,
+    pub(super) permissions: Permissions,
     pub(super) schemas: schema::Cache,
     pub(super) cache: Option<Cache>,
     pub(super) flights: SingleFlight,
@@ -55,6 +57,7 @@ impl Extractor {
             models,
             limits,
             registry,
+            permissions: Permissions::default(),
             schemas: schema::Cache::default(),
             cache: config.cache.map(Cache::new),
             flights: SingleFlight::default(),
@@ -73,6 +76,12 @@ impl Extractor {
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Returns the rights of the callers.
+    #[must_use]
+    pub const fn permissions(&self) -> &Permissions {
+        &self.permissions
     }
 
     /// Returns the registered schemas.

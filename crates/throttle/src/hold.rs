@@ -62,6 +62,8 @@ pub struct Hold {
 pub struct HoldSnapshot {
     /// Label of the model, `provider/model`.
     pub model: String,
+    /// True if the configuration names the model.
+    pub is_configured: bool,
     /// Number of waiting calls.
     pub waiting: usize,
     pub reason: HoldReason,

@@ -85,7 +85,8 @@ pub use permit::Permit;
 pub use permit_request::{Denied, PermitRequest, Priority, WaitBudget};
 pub use request_bucket::Rate;
 pub use snapshot::{
-    BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, OutageSnapshot, RetryBudgetSnapshot,
+    BreakerSnapshot, BreakerState, BudgetSnapshot, LimitKind, LimitSnapshot, OutageSnapshot,
+    RetryBudgetSnapshot,
 };
 pub use token_estimator::estimate_tokens;
 pub use types::RETRY_SOON;

@@ -15,9 +15,6 @@ use crate::token_estimator::TokenEstimator;
 use crate::trial::Trial;
 use crate::types::{PoolId, TokenUsage, UsageReport};
 
-/// Number of models that get metrics of their own; configured models come first.
-pub(crate) const MAX_LABELS: u64 = 100;
-
 /// Configured limits of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ModelLimits {
@@ -35,6 +32,8 @@ pub struct Model {
     pub(crate) queue: usize,
     pub(crate) pool: PoolId,
     pub(crate) limits: ModelLimits,
+    /// True if the configuration names the model. Other models are named by callers.
+    pub(crate) is_configured: bool,
     pub(crate) in_flight: RaiiCounter,
     observer: Box<dyn ModelObserver>,
     state: Mutex<ModelState>,
@@ -51,12 +50,12 @@ pub(crate) struct ModelState {
 }
 
 impl Model {
-    /// Creates the model. `limits` is what the configuration says of it.
+    /// Creates the model. `limits` is what the configuration says of it; `None`: a caller has made up the name.
     pub(crate) fn new(
         id: u64,
         pool: PoolId,
         queue: usize,
-        limits: ModelLimits,
+        limits: Option<ModelLimits>,
         observer: Box<dyn ModelObserver>,
         now: Instant,
     ) -> Self {
@@ -71,7 +70,8 @@ impl Model {
             id,
             queue,
             pool,
-            limits,
+            limits: limits.unwrap_or_default(),
+            is_configured: limits.is_some(),
             in_flight: RaiiCounter::default(),
             observer,
             state: Mutex::new(state),
@@ -81,11 +81,6 @@ impl Model {
     /// Locks the circuit breaker and the token estimator.
     pub(crate) fn state(&self) -> MutexGuard<'_, ModelState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns true if the model has metrics of its own.
-    pub(crate) const fn has_metrics(&self) -> bool {
-        self.id <= MAX_LABELS
     }
 
     /// Reports a call that ended to the observer.

@@ -81,7 +81,7 @@ fn admit(limits: &Limits, caller: CallerId, wanted: usize) -> Admission {
 }
 
 fn model(limits: &Limits) -> Arc<Model> {
-    limits.model(POOL, "m", ModelLimits::default())
+    limits.configured_model(POOL, "m", ModelLimits::default())
 }
 
 fn permit_request(model: &Arc<Model>) -> PermitRequest<'_> {

@@ -6,6 +6,7 @@ use axum::http::header::AUTHORIZATION;
 use super::super::event_links;
 use super::super::state::AppState;
 use super::host_check::check_host;
+use crate::config::MetricsAccess;
 use crate::types::{Code, Error};
 use throttle::CallerId;
 
@@ -43,7 +44,9 @@ fn caller_of(state: &AppState, request: &Request) -> Result<CallerId, Error> {
     {
         return Ok(caller);
     }
-    if is_public(request.uri().path()) {
+    let path = request.uri().path();
+    let has_open_metrics = state.metrics_access == MetricsAccess::Open;
+    if is_public(path) || (has_open_metrics && path == "/metrics") {
         return Ok(CallerId::default());
     }
     if authorization.is_none()
