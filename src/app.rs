@@ -25,7 +25,7 @@ use build_extractor::build_extractor;
 use caller_reload::Callers;
 
 /// Time after the shutdown grace in which an aborted response may send its last error and close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Maximum time in which the job store copies its log into its file at the end.
 const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -182,7 +182,7 @@ impl Server {
             closing.clone(),
         ));
         stop.cancelled().await;
-        drain(&lifecycle, grace).await;
+        drain(&lifecycle, work_time(grace)).await;
         closing.cancel();
         upkeep.abort();
         drop(watch);
@@ -277,6 +277,18 @@ fn storage_limits(config: &Config) -> StorageLimits {
     }
 }
 
+/// Returns the part of the shutdown grace in which work may finish. The rest is for closing, so that the process ends within the
+/// grace that an orchestrator was told.
+fn work_time(grace: Duration) -> Duration {
+    const MIN_DIVIDED: Duration = Duration::from_secs(10);
+    const MAX_CLOSING: Duration = Duration::from_secs(4);
+    if grace < MIN_DIVIDED {
+        grace
+    } else {
+        grace - (grace / 8).min(MAX_CLOSING)
+    }
+}
+
 /// Drains the server: lets requests in flight finish within the grace, then aborts the others.
 async fn drain(lifecycle: &Lifecycle, grace: Duration) {
     lifecycle.draining.cancel();
@@ -358,5 +370,20 @@ fn check_health(listen: SocketAddr) -> std::io::Result<()> {
         Ok(())
     } else {
         Err(Error::other("/healthz did not answer with status 200"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_takes_no_longer_than_its_grace() {
+        for seconds in [24, 30, 60, 3_600] {
+            let grace = Duration::from_secs(seconds);
+            // Work that is aborted, and connections that are still open.
+            assert!(work_time(grace) + CLOSE_TIMEOUT * 2 <= grace);
+        }
+        assert_eq!(work_time(Duration::from_secs(1)), Duration::from_secs(1));
     }
 }

@@ -168,6 +168,7 @@ impl Config {
                 config.model.as_ref(),
                 &config.models,
             ),
+            warnings::open_server(&config),
         ];
         let warnings = warnings.into_iter().flatten().collect();
         Ok(Loaded {

@@ -21,6 +21,7 @@ mod pass_through;
 mod permissions;
 mod prepare;
 mod prepared_request;
+mod probe_call;
 mod request_class;
 mod request_identity;
 mod retry_policy;

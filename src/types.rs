@@ -34,7 +34,7 @@ pub use fallback::{FallbackCondition, FallbackOn};
 pub use hex::hexadecimal;
 pub use input::{Content, Input, Item};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
-pub use json_size::count_values;
+pub use json_size::{count_values, parsed_size};
 pub use json_value::json_equal;
 pub use llm_json::StrictJson;
 pub use metadata::Metadata;

@@ -63,6 +63,7 @@ impl Callers {
         let access = callers.iter().zip(&ids);
         let access = access.map(|(caller, id)| (*id, Arc::new(caller.access.clone())));
         self.extractor.permissions().set(access.collect());
+        warn_of_short_keys(callers);
         self.warn_of_unknown_models(callers);
         self.keys.set(
             callers
@@ -136,10 +137,20 @@ impl Callers {
         let all = read.as_ref().map_err(String::as_str)?;
         if all.is_empty() && self.is_guarded {
             return Err(
-                "the file has no callers, which would accept requests without a key; restart the server to allow that",
+                "the file has no callers, which would accept requests without a key; to allow that, remove `callers_file` or set `server.allow_anonymous`, and restart the server",
             );
         }
         Ok(all)
+    }
+}
+
+/// Logs the callers whose keys can be guessed.
+fn warn_of_short_keys(callers: &[config::Caller]) {
+    for caller in callers.iter().filter(|caller| caller.has_short_key) {
+        tracing::warn!(
+            caller = caller.name,
+            "the caller's key has fewer than 16 characters and can be guessed; use a random key, such as `openssl rand -hex 24` makes"
+        );
     }
 }
 

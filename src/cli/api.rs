@@ -99,7 +99,7 @@ impl From<net::Error> for Failure {
         Self::Temporary {
             message: error.to_string(),
             retry_after: None,
-            is_reached: !matches!(error, net::Error::Connect(_)),
+            is_reached: !matches!(error, net::Error::Connect(_) | net::Error::Resources(_)),
         }
     }
 }

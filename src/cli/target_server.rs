@@ -111,6 +111,7 @@ pub async fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<
         name: "batch".to_owned(),
         owner: "batch".to_owned(),
         key_sha256: Sha256::digest(&key).into(),
+        has_short_key: false,
         quota: Quota::default(),
         access: crate::types::CallerAccess::default(),
         origin: Origin::Default,

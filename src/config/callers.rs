@@ -37,6 +37,8 @@ pub struct Caller {
     /// digest as `key_sha256` in 64 hexadecimal digits. One of them is required; the key itself is
     /// not kept.
     pub key_sha256: [u8; 32],
+    /// True if the key is so short that it can be guessed. False for a key that is given as its digest.
+    pub has_short_key: bool,
     /// Limits of the caller.
     pub quota: Quota,
     /// `role`: `caller`, the default, or `operator`, which sees the names, quotas and spending of all
@@ -53,6 +55,7 @@ impl fmt::Debug for Caller {
             name,
             owner: _,
             key_sha256: _,
+            has_short_key: _,
             quota,
             access,
             origin,
@@ -176,6 +179,7 @@ pub(super) fn from_api_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Err
             // No `[callers.NAME]` can have a name with a colon.
             owner: format!("key:{owner:016x}"),
             key_sha256,
+            has_short_key: is_short(key),
             quota: Quota::default(),
             access: CallerAccess::default(),
             origin: setting.origin.clone(),
@@ -200,7 +204,7 @@ impl Caller {
             let why = ": a caller's name has up to 64 letters, digits and . _ -, and begins with a letter or a digit";
             return refuse(&section.header, why);
         }
-        let Some(key_sha256) = key_sha256(&mut section)? else {
+        let Some((key_sha256, has_short_key)) = key_sha256(&mut section)? else {
             return refuse(
                 &section.header,
                 " has no key; set one of `key`, `key_env`, `key_file` and `key_sha256`",
@@ -213,6 +217,7 @@ impl Caller {
             owner: name.clone(),
             name,
             key_sha256,
+            has_short_key,
             quota,
             access,
             origin,
@@ -262,14 +267,24 @@ fn is_name(name: &str) -> bool {
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
-/// Reads the digest of the caller's key from the one of the four keys that is set. `None`: none is
+/// Minimum length of a key, in characters, that cannot be guessed if it is random.
+const MIN_KEY_CHARACTERS: usize = 16;
+
+fn is_short(key: &SecretString) -> bool {
+    key.expose_secret().chars().count() < MIN_KEY_CHARACTERS
+}
+
+/// Reads the digest of the caller's key from the one of the four keys that is set, and if the key is short. `None`: none is
 /// set.
-fn key_sha256(section: &mut Section<'_>) -> Result<Option<[u8; 32]>, Error> {
+fn key_sha256(section: &mut Section<'_>) -> Result<Option<([u8; 32], bool)>, Error> {
     match section.one_of(&["key", "key_env", "key_file", "key_sha256"])? {
         None => Ok(None),
-        Some((key @ "key_sha256", setting)) => section.parse(key, &setting, digest).map(Some),
+        Some((key @ "key_sha256", setting)) => {
+            let digest = section.parse(key, &setting, digest)?;
+            Ok(Some((digest, false)))
+        }
         Some((key, setting)) => {
-            keys::read_key(section, key, &setting).map(|key| Some(sha256(&key)))
+            keys::read_key(section, key, &setting).map(|key| Some((sha256(&key), is_short(&key))))
         }
     }
 }

@@ -105,7 +105,7 @@ pub(super) const SECTIONS: [SectionReference; 11] = [
             key(
                 "shutdown_grace_ms",
                 "30000",
-                "Time in milliseconds for work in flight after the signal to stop, 0 to 3,600,000.",
+                "Time in milliseconds from the signal to stop to the end of the process, 0 to 3,600,000. Work in flight may finish within it; of 10 s or more, an eighth (at most 4 s) is for closing.",
             ),
             key(
                 "max_body_bytes",

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
+
 use super::cache::{Cache, CacheConfig, CacheStats};
 use super::cache_key::CacheKey;
 use super::call_log::CallLog;
@@ -46,6 +48,8 @@ pub struct Extractor {
     pub(super) flights: SingleFlight,
     pub(super) call_log: CallLog,
     pub(super) meters: ExtractMeters,
+    /// Tasks of the calls that probe open circuit breakers.
+    pub(super) probes: TaskTracker,
 }
 
 impl Extractor {
@@ -63,6 +67,7 @@ impl Extractor {
             flights: SingleFlight::default(),
             call_log: CallLog::default(),
             meters: ExtractMeters::new(),
+            probes: TaskTracker::new(),
         }
     }
 

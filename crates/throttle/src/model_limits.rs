@@ -10,6 +10,7 @@ use crate::hold::{Hold, HoldHistory};
 use crate::money::{Price, Usd};
 use crate::observer::ModelObserver;
 use crate::outage::Availability;
+use crate::pause::PauseState;
 use crate::raii_counter::RaiiCounter;
 use crate::token_estimator::TokenEstimator;
 use crate::trial::Trial;
@@ -45,6 +46,8 @@ pub(crate) struct ModelState {
     pub estimator: TokenEstimator,
     /// Availability of the model with each key that has failed with it, by the key's index.
     pub availability: BTreeMap<usize, Availability>,
+    /// Pauses of the model with each key that has been refused for it, by the key's index.
+    pub pauses: BTreeMap<usize, PauseState>,
     pub trial: Trial,
     pub holds: HoldHistory,
 }
@@ -63,6 +66,7 @@ impl Model {
             breaker: Breaker::new(now),
             estimator: TokenEstimator::default(),
             availability: BTreeMap::new(),
+            pauses: BTreeMap::new(),
             trial: Trial::default(),
             holds: HoldHistory::default(),
         };

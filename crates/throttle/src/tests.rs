@@ -2,6 +2,7 @@
 
 mod callers;
 mod providers;
+mod simulation;
 mod stress;
 
 use std::num::NonZeroU32;

@@ -375,3 +375,30 @@ fn a_caller_has_a_role_and_a_list_of_models() {
         assert!(error.contains(why), "{keys}: {error}");
     }
 }
+
+#[test]
+fn an_empty_callers_file_is_warned_of() {
+    let warnings = |more: &str| {
+        let text = format!("callers_file = \"callers.toml\"\n{more}");
+        let start = Start::file(&text).with_file("callers.toml", "# none yet\n");
+        start.load().unwrap().warnings
+    };
+    let warned = warnings("");
+    assert!(
+        warned
+            .iter()
+            .any(|warning| warning.contains("callers.toml has no callers")),
+        "{warned:?}"
+    );
+    assert!(warnings("[callers.a]\nkey = \"k\"\n").is_empty());
+}
+
+#[test]
+fn a_short_key_is_marked() {
+    let text = "[callers.a]\nkey = \"0123456789abcde\"\n[callers.b]\nkey = \"0123456789abcdef\"\n";
+    let callers = Start::file(text).config().callers;
+    assert_eq!(
+        [0, 1].map(|index| callers[index].has_short_key),
+        [true, false]
+    );
+}

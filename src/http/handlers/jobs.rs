@@ -16,9 +16,11 @@ use view::{JobList, JobView};
 use super::super::event_links;
 use super::super::middleware::RequestId;
 use super::super::openapi::request_schemas;
+use super::super::page_body::json_page;
 use super::super::problem::ApiError;
 use super::super::query::{PageQuery, no_query, parse_query};
 use super::super::state::{AppState, State};
+use crate::contract::to_json;
 use crate::jobs::store::{ItemStatus, Job};
 use throttle::CallerId;
 
@@ -80,7 +82,7 @@ pub async fn list_jobs(
     state: State,
     Extension(caller): Extension<CallerId>,
     uri: Uri,
-) -> Result<Json<JobList>, ApiError> {
+) -> Result<Response, ApiError> {
     let page = PageQuery::parse(uri.query())?;
     let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
     let (jobs, next) = state
@@ -88,11 +90,12 @@ pub async fn list_jobs(
         .list(caller, page.after.as_deref(), limit)
         .await?;
     let data = jobs.iter().map(|job| view(&state, job)).collect();
-    Ok(Json(JobList {
+    let page = JobList {
         data,
         has_more: next.is_some(),
         next,
-    }))
+    };
+    Ok(json_page(&state, caller, to_json(&page).into())?)
 }
 
 /// Get a job

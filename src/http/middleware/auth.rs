@@ -34,10 +34,12 @@ fn caller_of(state: &AppState, request: &Request) -> Result<CallerId, Error> {
         }
         return Ok(CallerId::default());
     }
-    let authorization = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|header| header.to_str().ok());
+    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
+    let authorization = headers.next().and_then(|header| header.to_str().ok());
+    if headers.next().is_some() {
+        let detail = "the request has several `Authorization` headers; send one";
+        return Err(Error::new(Code::Unauthorized, detail));
+    }
     if let Some(caller) = authorization
         .and_then(bearer_token)
         .and_then(|key| state.keys.caller(key))

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::page::first_page;
 use crate::jobs::store::{ItemCounts, Job, JobKey, Status, UnixMillis};
 use crate::types::{Usage, Usd};
 
@@ -102,7 +103,8 @@ pub fn spec(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Str
         .optional()
 }
 
-/// Returns visible jobs of a caller that were created before `before`, newest first.
+/// Returns visible jobs of a caller that were created before `before`, newest first; fewer than `limit` if their metadata is
+/// long.
 pub fn jobs_of_caller(
     connection: &Connection,
     caller: &str,
@@ -111,15 +113,17 @@ pub fn jobs_of_caller(
 ) -> rusqlite::Result<Vec<Job>> {
     let before = before.map_or(u32::MAX, |before| before.0);
     let (uploading, deleting) = (Status::Uploading as i64, Status::Deleting as i64);
-    connection
-        .prepare_cached(&format!(
-            "{SELECT_JOB} WHERE caller = ?1 AND key < ?2 AND status NOT IN (?3, ?4) ORDER BY key DESC LIMIT ?5"
-        ))?
-        .query_map(
-            params![caller, before, uploading, deleting, limit],
-            job_from_row,
-        )?
-        .collect()
+    let mut statement = connection.prepare_cached(&format!(
+        "{SELECT_JOB} WHERE caller = ?1 AND key < ?2 AND status NOT IN (?3, ?4) ORDER BY key DESC LIMIT ?5"
+    ))?;
+    let rows = statement.query_map(params![caller, before, uploading, deleting, limit], |row| {
+        let metadata = row.get_ref("metadata")?.as_str_or_null()?;
+        let error = row.get_ref("error")?.as_str_or_null()?;
+        let bytes = metadata.map_or(0, str::len) + error.map_or(0, str::len);
+        Ok((bytes, job_from_row(row)?))
+    })?;
+    let page = first_page(rows, |(bytes, _)| *bytes)?;
+    Ok(page.into_iter().map(|(_, job)| job).collect())
 }
 
 /// Returns all queued, running and cancelling jobs with their callers, oldest first.
