@@ -45,7 +45,7 @@ const MAX_COMPILE_TIME: Duration = Duration::from_secs(1);
 pub struct Grammars {
     cache: VecDeque<CachedGrammar>,
     schemas: SyncSender<(String, Value)>,
-    compiled: Receiver<CachedGrammar>,
+    results: Receiver<CachedGrammar>,
     /// True if the thread still compiles a schema that was not waited for.
     is_overdue: bool,
 }
@@ -64,15 +64,15 @@ impl Grammars {
     pub fn new(vocabulary: &TokEnv) -> Result<Self, String> {
         let compiler = Compiler::new(vocabulary)?;
         let (schemas, to_compile) = sync_channel::<(String, Value)>(1);
-        let (done, compiled) = sync_channel(1);
+        let (done, results) = sync_channel(1);
         let run = move || {
             while let Ok((key, schema)) = to_compile.recv() {
                 let grammar = compiler.compile(&schema);
-                let compiled = CachedGrammar {
+                let result = CachedGrammar {
                     schema: key,
                     grammar,
                 };
-                if done.send(compiled).is_err() {
+                if done.send(result).is_err() {
                     return;
                 }
             }
@@ -85,7 +85,7 @@ impl Grammars {
         Ok(Self {
             cache: VecDeque::new(),
             schemas,
-            compiled,
+            results,
             is_overdue: false,
         })
     }
@@ -128,7 +128,7 @@ impl Grammars {
     /// Takes a grammar that was compiled after all.
     fn take_overdue(&mut self) {
         if self.is_overdue
-            && let Ok(compiled) = self.compiled.try_recv()
+            && let Ok(compiled) = self.results.try_recv()
         {
             self.is_overdue = false;
             self.keep(compiled);
@@ -140,7 +140,7 @@ impl Grammars {
         if self.is_overdue || self.schemas.try_send((key, schema.clone())).is_err() {
             return None;
         }
-        let compiled = self.compiled.recv_timeout(MAX_COMPILE_TIME);
+        let compiled = self.results.recv_timeout(MAX_COMPILE_TIME);
         if matches!(compiled, Err(RecvTimeoutError::Timeout)) {
             tracing::debug!(
                 "compiling a schema into a grammar takes long; until it is compiled, its answers are decoded without a grammar and only validated"

@@ -4,13 +4,16 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::with_attacker;
 use crate::support::client::LIMIT;
 use crate::support::fixture::{person, single, with};
 use crate::support::server::Server;
 use crate::upstream::{Call, Reply, Upstream};
+
+/// Time in which the server has read an answer that the provider has sent.
+const HEARD: Duration = Duration::from_millis(300);
 
 /// Time in which a request that nothing holds is answered.
 const AT_ONCE: Duration = Duration::from_secs(2);
@@ -68,6 +71,7 @@ async fn a_second_refused_model_pauses_the_key_while_none_answers() {
     upstream
         .wait_for("both are refused", LIMIT, |log| log.answered >= 2)
         .await;
+    sleep(HEARD).await;
     let began = Instant::now();
     server.extract(&asking("good", 2)).await.ok();
     assert!(
@@ -87,6 +91,7 @@ async fn a_limit_that_the_provider_calls_the_keys_pauses_all_models() {
     upstream
         .wait_for("it is refused", LIMIT, |log| log.answered >= 1)
         .await;
+    sleep(HEARD).await;
     let began = Instant::now();
     server.extract(&asking("good", 2)).await.ok();
     assert!(

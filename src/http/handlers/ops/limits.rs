@@ -127,7 +127,7 @@ pub struct HoldView {
     model: String,
     /// Number of waiting calls.
     waiting: u64,
-    /// Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
+    /// Limit that holds the first of them: a limit's `name`, or `MODEL/pause` or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
     /// `MODEL/trial` (few calls go out before a model's first answer) or `caller/quota`.
     #[schema(example = "openai/requests_per_minute")]
     limit: String,
