@@ -285,7 +285,7 @@ fn work_time(grace: Duration) -> Duration {
     if grace < MIN_DIVIDED {
         grace
     } else {
-        grace - (grace / 8).min(MAX_CLOSING)
+        grace.saturating_sub((grace / 8).min(MAX_CLOSING))
     }
 }
 
