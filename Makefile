@@ -8,7 +8,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # Seconds that `make fuzz` runs each of its targets.
 SECONDS ?= 60
 
-.PHONY: help run install messages model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test ui-lighthouse demo clients clients-check openai-clients integrations bench storm soak fuzz image clean
+.PHONY: help run install messages model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test ui-lighthouse demo clients clients-check openai-clients integrations bench storm soak simulate fuzz image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -117,6 +117,10 @@ storm: needs ## run a batch through limits, 429 responses and faults; five minut
 
 soak: needs ## kill a running job 200 times, then run an hour of load; SOAK_SECONDS=3600
 	SOAK_KILLS=200 SOAK_ITEMS=5000 SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) cargo test --release --locked --no-default-features --test it -- jobs:: --nocapture
+
+simulate: ## simulate limits and job states, every invariant checked after each step; SIMULATION_STEPS=5000000, SIMULATION_SEED=a random one
+	SIMULATION_STEPS=$(or $(SIMULATION_STEPS),5000000) SIMULATION_SEED=$(or $(SIMULATION_SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')) \
+		cargo test --locked --no-default-features -p throttle -p extractd --lib -- simulation --nocapture
 
 fuzz: ## run each fuzz target for SECONDS=60; installs nightly Rust and cargo-fuzz
 	@sh scripts/fuzz.sh $(SECONDS)

@@ -28,7 +28,7 @@ use caller_reload::Callers;
 use key_reload::ProviderKeys;
 
 /// Time after the shutdown grace in which an aborted response may send its last error and close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Maximum time in which the job store copies its log into its file at the end.
 const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -113,7 +113,7 @@ impl Server {
             .with_limits(storage_limits(&config));
         let webhooks = net::Client::outbound(webhook_reach(&config))
             .context("cannot set up the HTTP client for webhooks")?;
-        let mut callers = Callers::new(&config, extractor.limits().clone());
+        let mut callers = Callers::new(&config, Arc::clone(&extractor));
         callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
         Ok(Self {
             config,
@@ -189,7 +189,7 @@ impl Server {
             closing.clone(),
         ));
         stop.cancelled().await;
-        drain(&lifecycle, grace).await;
+        drain(&lifecycle, work_time(grace)).await;
         closing.cancel();
         upkeep.abort();
         // The task ends by the token; a panic in it has been logged.
@@ -291,6 +291,18 @@ fn storage_limits(config: &Config) -> StorageLimits {
     }
 }
 
+/// Returns the part of the shutdown grace in which work may finish. The rest is for closing, so that the process ends within the
+/// grace that an orchestrator was told.
+fn work_time(grace: Duration) -> Duration {
+    const MIN_DIVIDED: Duration = Duration::from_secs(10);
+    const MAX_CLOSING: Duration = Duration::from_secs(4);
+    if grace < MIN_DIVIDED {
+        grace
+    } else {
+        grace.saturating_sub((grace / 8).min(MAX_CLOSING))
+    }
+}
+
 /// Drains the server: lets requests in flight finish within the grace, then aborts the others.
 async fn drain(lifecycle: &Lifecycle, grace: Duration) {
     lifecycle.draining.cancel();
@@ -372,5 +384,20 @@ fn check_health(listen: SocketAddr) -> std::io::Result<()> {
         Ok(())
     } else {
         Err(Error::other("/healthz did not answer with status 200"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_takes_no_longer_than_its_grace() {
+        for seconds in [24, 30, 60, 3_600] {
+            let grace = Duration::from_secs(seconds);
+            // Work that is aborted, and connections that are still open.
+            assert!(work_time(grace) + CLOSE_TIMEOUT * 2 <= grace);
+        }
+        assert_eq!(work_time(Duration::from_secs(1)), Duration::from_secs(1));
     }
 }

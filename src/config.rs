@@ -67,7 +67,7 @@ pub use print::InForce;
 pub use providers::{LOCAL, Provider, Rate};
 pub use reference::reference;
 pub use schemas::Schemas;
-pub use server::Server;
+pub use server::{MetricsAccess, Server};
 pub use setting::Origin;
 pub use url::Url;
 pub use wire_kind::WireKind;
@@ -169,6 +169,7 @@ impl Config {
                 config.model.as_ref(),
                 &config.models,
             ),
+            warnings::open_server(&config),
         ];
         let warnings = warnings.into_iter().flatten().collect();
         Ok(Loaded {

@@ -16,6 +16,7 @@ mod middleware;
 mod ndjson_reader;
 mod ndjson_writer;
 mod openapi;
+mod page_body;
 mod problem;
 mod query;
 pub mod readers;

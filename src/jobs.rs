@@ -118,11 +118,22 @@ impl Jobs {
         let found = self
             .0
             .store
-            .jobs(self.0.caller_name(caller), filter, before, limit + 1)
+            .jobs(
+                self.0.caller_name(caller),
+                filter.clone(),
+                before,
+                limit + 1,
+            )
             .await;
         let mut jobs = found.map_err(|error| store_problem(&error))?;
-        let has_more = jobs.len() > limit as usize;
+        let mut has_more = jobs.len() > limit as usize;
         jobs.truncate(limit as usize);
+        // The store returns fewer jobs than requested if their metadata is long.
+        if !has_more && let Some(last) = jobs.last() {
+            let caller = self.0.caller_name(caller);
+            let further = self.0.store.jobs(caller, filter, Some(last.key), 1).await;
+            has_more = !further.map_err(|error| store_problem(&error))?.is_empty();
+        }
         let last = jobs.last().filter(|_| has_more);
         let next = last.map(|job| job.key.0.to_string());
         Ok((jobs, next))

@@ -21,7 +21,7 @@ pub use reqwest::Url;
 pub use retry_after::{parse_wait, parse_wait_or_time, retry_after};
 pub use tls::Tls;
 
-use error::innermost;
+use error::{innermost, is_lack_of_resources};
 
 /// Maximum size of a streamed body, in bytes: each piece of text comes with up to some 500 bytes of framing.
 const MAX_STREAM_BYTES: usize = 16 * MAX_ANSWER_BYTES;
@@ -224,7 +224,9 @@ impl Client {
             .await;
         let mut response = sent.map_err(|error| {
             let message = innermost(&error);
-            if error.is_connect() {
+            if error.is_connect() && is_lack_of_resources(&error) {
+                Error::Resources(message)
+            } else if error.is_connect() {
                 Error::Connect(message)
             } else {
                 Error::Broken(message)

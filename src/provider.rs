@@ -8,6 +8,7 @@
 
 mod adaptation;
 mod answer;
+mod answer_memory;
 mod anthropic;
 mod capability_cache;
 mod chat;
@@ -24,6 +25,7 @@ mod input_fence;
 mod interface;
 mod json_repair;
 mod lenient_json;
+mod limit_scope;
 #[cfg(feature = "local")]
 mod llama;
 #[cfg(feature = "local")]
@@ -51,6 +53,7 @@ pub use throttle::RemainingQuota;
 
 pub use adaptation::{Adaptation, Trial};
 pub use answer::{Answer, Finish};
+pub use answer_memory::AnswerMemory;
 pub use anthropic::Anthropic;
 pub use capability_cache::ActiveAdaptation;
 pub use chat::ChatRequest;

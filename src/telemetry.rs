@@ -86,9 +86,31 @@ fn costs_in_usd(text: &str) -> String {
     converted
 }
 
+/// Removes the series that belong to one caller, whose scope is `caller:NAME`.
+#[must_use]
+pub fn without_callers(text: &str) -> String {
+    let is_shared = |line: &&str| !line.contains("scope=\"caller:");
+    text.lines()
+        .filter(is_shared)
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn series_of_callers_are_removed() {
+        let text = "# TYPE extractd_limit_in_use gauge\n\
+                    extractd_limit_in_use{limit=\"queue\",scope=\"all\"} 3\n\
+                    extractd_limit_in_use{limit=\"queue\",scope=\"caller:alice\"} 2\n";
+        let expected = text.replace(
+            "extractd_limit_in_use{limit=\"queue\",scope=\"caller:alice\"} 2\n",
+            "",
+        );
+        assert_eq!(without_callers(text), expected);
+    }
 
     #[test]
     fn costs_are_rendered_in_dollars() {

@@ -3,6 +3,7 @@
 //! The lowest layer: it must not know HTTP, providers, limits or stores.
 
 mod bounded;
+mod caller_access;
 mod choice;
 pub mod clock;
 mod dialect;
@@ -27,6 +28,7 @@ mod usage;
 mod webhook;
 
 pub use bounded::Bounded;
+pub use caller_access::{CallerAccess, Role};
 pub use choice::Choice;
 pub use dialect::{
     Dialect, EnumRule, Extra, ExtraRule, Limits, LoweredByMode, LoweredSchema, Member, NullPolicy,
@@ -43,7 +45,7 @@ pub use hex::hexadecimal;
 pub use input::{Content, Input, Item};
 pub use json_error::{MORE_TEXT, missing_field, plain_message, plain_words, without_os_codes};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
-pub use json_size::count_values;
+pub use json_size::{count_values, parsed_size};
 pub use json_value::json_equal;
 pub use llm_json::StrictJson;
 pub use metadata::Metadata;

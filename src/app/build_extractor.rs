@@ -239,8 +239,13 @@ fn models(
             .cloned()
             .with_context(|| format!("the model {name} is not configured"))?,
     };
+    let default_name = match &config.model {
+        Some(ModelName::Named(name)) => Some(name.clone()),
+        Some(ModelName::Direct { .. }) | None => None,
+    };
     Ok(Models {
         default,
+        default_name,
         named,
         providers,
     })

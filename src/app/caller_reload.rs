@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use super::reload::watch;
 use crate::config::{self, Config};
+use crate::extraction::Extractor;
 use crate::http::ApiKeys;
-use throttle::{CallerId, Limits, Quota};
+use throttle::{CallerId, Quota};
 
 /// All callers, or the reason why the file is invalid.
 type ReadResult = Result<Vec<config::Caller>, String>;
 
 /// Callers in force, and the parts that enforce their keys and quotas.
 pub struct Callers {
-    limits: Limits,
+    extractor: Arc<Extractor>,
     keys: Arc<ApiKeys>,
     /// Callers of the configuration itself, which do not change.
     own: Arc<[config::Caller]>,
@@ -28,9 +29,9 @@ pub struct Callers {
 
 impl Callers {
     /// Returns an empty set of callers; [`Callers::set`] puts callers in force.
-    pub fn new(config: &Config, limits: Limits) -> Self {
+    pub fn new(config: &Config, extractor: Arc<Extractor>) -> Self {
         Self {
-            limits,
+            extractor,
             keys: Arc::default(),
             own: config.callers.as_slice().into(),
             ids: BTreeMap::new(),
@@ -51,7 +52,12 @@ impl Callers {
             .iter()
             .zip(&ids)
             .map(|(caller, id)| (*id, quota(caller)));
-        self.limits.set_callers(quotas.collect());
+        self.extractor.limits().set_callers(quotas.collect());
+        let access = callers.iter().zip(&ids);
+        let access = access.map(|(caller, id)| (*id, Arc::new(caller.access.clone())));
+        self.extractor.permissions().set(access.collect());
+        warn_of_short_keys(callers);
+        self.warn_of_unknown_models(callers);
         self.keys.set(
             callers
                 .iter()
@@ -59,6 +65,25 @@ impl Callers {
                 .map(|(caller, id)| (caller.key_sha256, *id))
                 .collect(),
         );
+    }
+
+    /// Logs the names in the callers' lists of models that no model has: requests for them are always rejected.
+    fn warn_of_unknown_models(&self, callers: &[config::Caller]) {
+        let models = self.extractor.models();
+        for caller in callers {
+            for name in caller.access.models.iter().flatten() {
+                let provider = name.split_once('/').map(|(provider, _)| provider);
+                let is_known = models.named.contains_key(name)
+                    || provider.is_some_and(|provider| models.providers.contains_key(provider));
+                if !is_known {
+                    tracing::warn!(
+                        caller = caller.name,
+                        model = name,
+                        "a caller's `models` names a model that is not configured; correct the name"
+                    );
+                }
+            }
+        }
     }
 
     /// Returns the id of a caller. Id 0 stands for requests without a key.
@@ -89,10 +114,20 @@ impl Callers {
         let all = read.as_ref().map_err(String::as_str)?;
         if all.is_empty() && self.is_guarded {
             return Err(
-                "the file has no callers, which would accept requests without a key; restart the server to allow that",
+                "the file has no callers, which would accept requests without a key; to allow that, remove `callers_file` or set `server.allow_anonymous`, and restart the server",
             );
         }
         Ok(all)
+    }
+}
+
+/// Logs the callers whose keys can be guessed.
+fn warn_of_short_keys(callers: &[config::Caller]) {
+    for caller in callers.iter().filter(|caller| caller.has_short_key) {
+        tracing::warn!(
+            caller = caller.name,
+            "the caller's key has fewer than 16 characters and can be guessed; use a random key, such as `openssl rand -hex 24` makes"
+        );
     }
 }
 

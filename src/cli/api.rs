@@ -108,7 +108,7 @@ impl From<anyhow::Error> for Failure {
 
 impl From<net::Error> for Failure {
     fn from(error: net::Error) -> Self {
-        let is_reached = !matches!(error, net::Error::Connect(_));
+        let is_reached = !matches!(error, net::Error::Connect(_) | net::Error::Resources(_));
         let advice = if is_reached {
             ""
         } else {

@@ -144,7 +144,9 @@ async fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<Serv
         name: "batch".to_owned(),
         owner: "batch".to_owned(),
         key_sha256: Sha256::digest(&key).into(),
+        has_short_key: false,
         quota: Quota::default(),
+        access: crate::types::CallerAccess::default(),
         origin: Origin::Default,
     };
     config.listen = std::net::SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));

@@ -11,12 +11,14 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use crate::types::Usd;
+use crate::types::{CallerAccess, Role, Usd};
 
 use super::{
     error::Error,
     file, keys,
-    parsers::{Parsed, concurrency, number, queue, requests_per_minute, tokens_per_minute},
+    parsers::{
+        Parsed, choice, concurrency, list, number, queue, requests_per_minute, tokens_per_minute,
+    },
     section::{Reader, Section},
     setting::{Environment, Origin, Setting},
 };
@@ -35,8 +37,14 @@ pub struct Caller {
     /// digest as `key_sha256` in 64 hexadecimal digits. One of them is required; the key itself is
     /// not kept.
     pub key_sha256: [u8; 32],
+    /// True if the key is so short that it can be guessed. False for a key that is given as its digest.
+    pub has_short_key: bool,
     /// Limits of the caller.
     pub quota: Quota,
+    /// `role`: `caller`, the default, or `operator`, which sees the names, quotas and spending of all
+    /// callers. `models`: models that the caller may use, as configured names, `provider/model`, or
+    /// `provider/*`; all by default. The keys of `server.api_keys` have the defaults.
+    pub access: CallerAccess,
     /// Source of the caller's configuration.
     pub origin: Origin,
 }
@@ -47,12 +55,15 @@ impl fmt::Debug for Caller {
             name,
             owner: _,
             key_sha256: _,
+            has_short_key: _,
             quota,
+            access,
             origin,
         } = self;
         f.debug_struct("Caller")
             .field("name", name)
             .field("quota", quota)
+            .field("access", access)
             .field("origin", origin)
             .finish_non_exhaustive()
     }
@@ -168,7 +179,9 @@ pub(super) fn from_api_keys(server: &mut Section<'_>) -> Result<Vec<Caller>, Err
             // No `[callers.NAME]` can have a name with a colon.
             owner: format!("key:{owner:016x}"),
             key_sha256,
+            has_short_key: is_short(key),
             quota: Quota::default(),
+            access: CallerAccess::default(),
             origin: setting.origin.clone(),
         }
     };
@@ -191,19 +204,22 @@ impl Caller {
             let why = ": a caller's name has up to 64 letters, digits and . _ -, and begins with a letter or a digit";
             return refuse(&section.header, why);
         }
-        let Some(key_sha256) = key_sha256(&mut section)? else {
+        let Some((key_sha256, has_short_key)) = key_sha256(&mut section)? else {
             return refuse(
                 &section.header,
                 " has no key; set one of `key`, `key_env`, `key_file` and `key_sha256`",
             );
         };
         let quota = Quota::from_section(&mut section)?;
+        let access = access(&mut section)?;
         section.finish()?;
         Ok(Self {
             owner: name.clone(),
             name,
             key_sha256,
+            has_short_key,
             quota,
+            access,
             origin,
         })
     }
@@ -221,6 +237,28 @@ impl Quota {
     }
 }
 
+/// Names of the roles.
+const ROLES: [(&str, Role); 2] = [("caller", Role::Caller), ("operator", Role::Operator)];
+
+/// Reads the rights of a caller.
+fn access(section: &mut Section<'_>) -> Result<CallerAccess, Error> {
+    Ok(CallerAccess {
+        role: section.get("role", "caller", choice(&ROLES))?,
+        models: section.find("models", model_names)?,
+    })
+}
+
+/// Parses the list of models that a caller may use.
+fn model_names(setting: &Setting) -> Parsed<Vec<String>> {
+    let name = |name: &str| (!name.trim().is_empty()).then(|| name.to_owned());
+    let allowed = "names of models: configured names, `provider/model`, or `provider/*`";
+    let (names, shown) = list(allowed, name)(setting)?;
+    if names.is_empty() {
+        return Err("must name at least one model; remove the key to allow all models".to_owned());
+    }
+    Ok((names, shown))
+}
+
 /// Returns true if `name` is a valid name of a caller.
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
@@ -229,14 +267,24 @@ fn is_name(name: &str) -> bool {
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
-/// Reads the digest of the caller's key from the one of the four keys that is set. `None`: none is
+/// Minimum length of a key, in characters, that cannot be guessed if it is random.
+const MIN_KEY_CHARACTERS: usize = 16;
+
+fn is_short(key: &SecretString) -> bool {
+    key.expose_secret().chars().count() < MIN_KEY_CHARACTERS
+}
+
+/// Reads the digest of the caller's key from the one of the four keys that is set, and if the key is short. `None`: none is
 /// set.
-fn key_sha256(section: &mut Section<'_>) -> Result<Option<[u8; 32]>, Error> {
+fn key_sha256(section: &mut Section<'_>) -> Result<Option<([u8; 32], bool)>, Error> {
     match section.one_of(&["key", "key_env", "key_file", "key_sha256"])? {
         None => Ok(None),
-        Some((key @ "key_sha256", setting)) => section.parse(key, &setting, digest).map(Some),
+        Some((key @ "key_sha256", setting)) => {
+            let digest = section.parse(key, &setting, digest)?;
+            Ok(Some((digest, false)))
+        }
         Some((key, setting)) => {
-            keys::read_key(section, key, &setting).map(|key| Some(sha256(&key)))
+            keys::read_key(section, key, &setting).map(|key| Some((sha256(&key), is_short(&key))))
         }
     }
 }

@@ -88,6 +88,11 @@ pub(super) const SECTIONS: [SectionReference; 11] = [
                 "True allows listening on an address other than loopback without any caller.",
             ),
             key(
+                "metrics_access",
+                "\"operator\"",
+                "Keys that may read `/metrics` if there are callers: `operator` (an operator's key), or `open` (no key is needed; the series of callers are only shown to an operator's key).",
+            ),
+            key(
                 "cors_origins",
                 "[]",
                 "Origins whose web pages may call the API, such as `https://app.example`; `*` allows all.",
@@ -100,7 +105,7 @@ pub(super) const SECTIONS: [SectionReference; 11] = [
             key(
                 "shutdown_grace_ms",
                 "30000",
-                "Time in milliseconds for work in flight after the signal to stop, 0 to 3,600,000.",
+                "Time in milliseconds from the signal to stop to the end of the process, 0 to 3,600,000. Work in flight may finish within it; of 10 s or more, an eighth (at most 4 s) is for closing.",
             ),
             key(
                 "max_body_bytes",
@@ -496,6 +501,16 @@ pub(super) const SECTIONS: [SectionReference; 11] = [
                 "budget_usd_per_day",
                 "",
                 "Maximum cost of the caller's calls per UTC day in US dollars, more than 0 and up to 10,000,000. Only models with a price count. Not set: unlimited.",
+            ),
+            key(
+                "role",
+                "\"caller\"",
+                "`caller`, or `operator`: an operator's key sees the names, quotas and spending of all callers in `/v1/limits` and `/metrics`. Other keys see their own, and totals.",
+            ),
+            key(
+                "models",
+                "",
+                "Models that the caller may use, fallbacks included: configured names, `provider/model`, or `provider/*` for all of a provider. Not set: all.",
             ),
         ],
     },

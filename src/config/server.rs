@@ -16,6 +16,8 @@ pub struct Server {
     /// `allow_anonymous`: true allows listening on an address other than loopback without any
     /// caller. Default false.
     pub allow_anonymous: bool,
+    /// `metrics_access`: keys that may read `/metrics` if there are callers. Default `operator`.
+    pub metrics_access: MetricsAccess,
     /// `cors_origins`: origins whose web pages may call the API, in lower case, such as
     /// `https://app.example`; `*` allows all. Default none.
     pub cors_origins: Vec<String>,
@@ -23,7 +25,7 @@ pub struct Server {
     /// loopback names when there are no callers. Default none.
     pub hosts: Vec<String>,
     /// `shutdown_grace_ms`: time for work in flight after the signal to stop. 0 to 3,600,000 ms,
-    /// default 30,000.
+    /// default 30,000. The process ends within it: of 10 s or more, an eighth (at most 4 s) is for closing.
     pub shutdown_grace: Duration,
     /// `max_body_bytes`: maximum size of a JSON request body. 1 KiB to 16 GiB, default 64 MiB; at
     /// most `limits.max_queue_bytes`.
@@ -38,12 +40,31 @@ pub struct Server {
     pub idle_timeout: Duration,
 }
 
+/// Keys that may read `/metrics` if there are callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// An operator's key.
+    Operator,
+    /// No key is needed. The series of callers are only shown to an operator's key.
+    Open,
+}
+
+const METRICS_ACCESS: [(&str, MetricsAccess); 2] = [
+    ("operator", MetricsAccess::Operator),
+    ("open", MetricsAccess::Open),
+];
+
 impl Server {
     /// Reads the section.
     pub(super) fn from_section(mut section: Section<'_>) -> Result<Self, Error> {
         let none = Vec::<String>::new;
         let server = Self {
             allow_anonymous: section.get("allow_anonymous", false, parsers::boolean)?,
+            metrics_access: section.get(
+                "metrics_access",
+                "operator",
+                parsers::choice(&METRICS_ACCESS),
+            )?,
             cors_origins: section.get(
                 "cors_origins",
                 none(),

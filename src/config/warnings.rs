@@ -1,8 +1,9 @@
 //! Warnings about a valid configuration: budgets of callers that models without a price do not
-//! count towards.
+//! count towards, and a server without callers that was to have some.
 
 use std::collections::BTreeMap;
 
+use super::Config;
 use super::callers::Caller;
 use super::model_name::ModelName;
 use super::models::Model;
@@ -26,6 +27,18 @@ pub(super) fn unpriced_budgets<'c>(
              `input_usd_per_million_tokens` and `output_usd_per_million_tokens` in a [models.NAME] for each",
             limited.join(", "),
             unpriced.join(", ")
+        )
+    })
+}
+
+/// Returns a warning about a file of callers that has none, so that everyone is served. `None`: there are callers, or no such file.
+pub(super) fn open_server(config: &Config) -> Option<String> {
+    let path = config.callers_file.as_ref()?;
+    let has_callers = !config.callers.is_empty() || !config.file_callers.is_empty();
+    (!has_callers).then(|| {
+        format!(
+            "`callers_file` {} has no callers, and there are no others, so that everyone who can connect is served without a key; add a [callers.NAME] to it",
+            path.display()
         )
     })
 }

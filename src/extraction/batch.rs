@@ -44,7 +44,7 @@ pub struct Outcomes<S> {
 /// Extracts from one input within the current task: a task of its own would cost two wake-ups of another thread.
 pub(super) async fn extract_in_place(
     extractor: &Extractor,
-    request: &PreparedRequest,
+    request: &Arc<PreparedRequest>,
     admission: &Admission,
     input: Input,
 ) -> Outcome {
@@ -59,7 +59,7 @@ pub(super) async fn extract_in_place(
 /// Extracts from one input. A panic becomes the outcome `internal`.
 async fn run_item_catching_panics(
     extractor: &Extractor,
-    request: &PreparedRequest,
+    request: &Arc<PreparedRequest>,
     admission: &Admission,
     pending: Option<PendingPermit>,
     input: Input,

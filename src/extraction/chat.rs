@@ -50,6 +50,7 @@ impl Chat {
             traceparent: call.traceparent,
             key: call.key,
             on_message,
+            memory: call.memory,
         }
     }
 }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::TaskTracker;
+
 use super::cache::{Cache, CacheConfig, CacheStats};
 use super::cache_key::CacheKey;
 use super::call_log::CallLog;
 use super::models::Models;
+use super::permissions::Permissions;
 use super::single_flight::SingleFlight;
 use crate::schema::{self, Registry};
 use crate::telemetry::ExtractMeters;
@@ -39,11 +42,14 @@ pub struct Extractor {
     pub(super) models: Models,
     pub(super) limits: Limits,
     pub(super) registry: Arc<Registry>,
+    pub(super) permissions: Permissions,
     pub(super) schemas: schema::Cache,
     pub(super) cache: Option<Cache>,
     pub(super) flights: SingleFlight,
     pub(super) call_log: CallLog,
     pub(super) meters: ExtractMeters,
+    /// Tasks of the calls that probe open circuit breakers.
+    pub(super) probes: TaskTracker,
 }
 
 impl Extractor {
@@ -55,11 +61,13 @@ impl Extractor {
             models,
             limits,
             registry,
+            permissions: Permissions::default(),
             schemas: schema::Cache::default(),
             cache: config.cache.map(Cache::new),
             flights: SingleFlight::default(),
             call_log: CallLog::default(),
             meters: ExtractMeters::new(),
+            probes: TaskTracker::new(),
         }
     }
 
@@ -73,6 +81,12 @@ impl Extractor {
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Returns the rights of the callers.
+    #[must_use]
+    pub const fn permissions(&self) -> &Permissions {
+        &self.permissions
     }
 
     /// Returns the registered schemas.

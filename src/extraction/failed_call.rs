@@ -12,6 +12,9 @@ use throttle::{
     CallReport, OutageChange, OutageReport, Pause, Permit, Priority, UsageReport, backoff,
 };
 
+/// Time after which a call is repeated that this server lacked a resource for.
+const RESOURCE_RETRY: Duration = Duration::from_secs(1);
+
 /// Maximum number of calls of a job's item that fail for a reason that may be the item itself, while other items succeed.
 const MAX_DOUBTFUL_CALLS: u32 = 3;
 
@@ -19,7 +22,7 @@ impl ItemRun<'_> {
     /// Releases the permit of a failed call, and returns once the next call may be made, with its priority.
     pub(super) async fn handle_failure(
         &mut self,
-        permit: Permit,
+        permit: Option<Permit>,
         text: &str,
         failure: Failure,
         took: Duration,
@@ -31,9 +34,11 @@ impl ItemRun<'_> {
         self.extractor
             .call_log
             .record(endpoint, &failure, action.as_str());
-        let key = permit.key();
-        // A permit is never held during a backoff.
-        self.release(permit, failure_report(consequence, text, &failure));
+        let key = permit.as_ref().map(Permit::key);
+        // A permit is never held during a backoff. A probe that goes on has it.
+        if let Some(permit) = permit {
+            self.release(permit, failure_report(consequence, text, &failure));
+        }
         if let Some(reason) = consequence.outage
             && let Action::OtherKey(code) | Action::Fail(code) = action
             && self.route.waits_for_outages()
@@ -47,7 +52,11 @@ impl ItemRun<'_> {
         match action {
             Action::Again => {}
             Action::Pause(_) => self.route.pause(failure),
-            Action::OtherKey(code) => self.route.refuse_key(key, code, failure),
+            Action::Wait => self.wait_for_resources(&failure).await?,
+            Action::OtherKey(code) => {
+                self.route
+                    .refuse_key(key.unwrap_or(usize::MAX), code, failure);
+            }
             Action::Retry => {
                 let max_calls = self.request.max_calls;
                 self.retry(Code::UpstreamError, failure, max_calls).await?;
@@ -60,7 +69,7 @@ impl ItemRun<'_> {
     /// Fails a chat completion of which the client has received a part: another call would write another one.
     pub(super) fn fail_begun(
         &self,
-        permit: Permit,
+        permit: Option<Permit>,
         text: &str,
         failure: &Failure,
         took: Duration,
@@ -69,9 +78,12 @@ impl ItemRun<'_> {
         let endpoint = &self.route.current().endpoint;
         self.extractor.meters.record_failed_call("fail");
         self.extractor.call_log.record(endpoint, failure, "fail");
-        self.release(permit, failure_report(consequence, text, failure));
+        if let Some(permit) = permit {
+            self.release(permit, failure_report(consequence, text, failure));
+        }
         let code = match consequence.action {
             Action::Fail(code) | Action::OtherKey(code) => code,
+            Action::Wait => Code::Overloaded,
             Action::Retry | Action::Pause(_) | Action::Again => Code::UpstreamError,
         };
         let detail = failure_detail(code, &endpoint.provider_name, failure);
@@ -187,6 +199,18 @@ impl ItemRun<'_> {
         })
     }
 
+    /// Waits a moment for a resource of this server. The time counts as waiting, not as the item's own.
+    async fn wait_for_resources(&mut self, failure: &Failure) -> Result<(), Error> {
+        let wait = backoff::delay(1, Some(RESOURCE_RETRY), fastrand::f64());
+        if !self.route.consume_wait_budget(wait) {
+            let detail = format!("this server lacks a resource, retry later: {failure}");
+            return Err(Error::new(Code::Overloaded, detail).retry_after(RESOURCE_RETRY));
+        }
+        self.timing.queued += wait;
+        self.sleep(wait, "server/resources").await;
+        Ok(())
+    }
+
     /// Waits until the provider's retry budget allows a retry, or switches to another target. The budget keeps retries from
     /// amplifying an outage. Returns false if the wait would exceed the item's wait budget.
     async fn await_retry_budget(&mut self, failed: u32) -> bool {
@@ -239,7 +263,12 @@ fn input_hash(text: &str) -> u64 {
     hasher.finish()
 }
 
-fn failure_report(consequence: Consequence, text: &str, failure: &Failure) -> CallReport {
+/// Returns the report of a failed call.
+pub(super) fn failure_report(
+    consequence: Consequence,
+    text: &str,
+    failure: &Failure,
+) -> CallReport {
     let spent = if consequence.may_be_charged {
         UsageReport::Unknown
     } else {
@@ -249,6 +278,7 @@ fn failure_report(consequence: Consequence, text: &str, failure: &Failure) -> Ca
         is_overload: consequence.is_crowded,
         spent,
         pause: key_pause(consequence.action, failure),
+        pauses_key: failure.limits_key,
         outage: consequence.outage.map(|reason| OutageReport {
             reason,
             detail: failure.detail.as_str().into(),
@@ -265,7 +295,9 @@ fn key_pause(action: Action, failure: &Failure) -> Option<Pause> {
     match action {
         Action::Pause(retry_after) => Some(pause(retry_after)),
         Action::Fail(_) if failure.status() == Some(429) => Some(pause(failure.retry_after)),
-        Action::Fail(_) | Action::Again | Action::OtherKey(_) | Action::Retry => None,
+        Action::Fail(_) | Action::Wait | Action::Again | Action::OtherKey(_) | Action::Retry => {
+            None
+        }
     }
 }
 

@@ -9,12 +9,12 @@ use super::prepared_request::PreparedRequest;
 use super::request_class::RequestClass;
 use super::routing::RouteCursor;
 use super::tracer::Tracer;
-use crate::provider::Trial;
+use crate::provider::{AnswerMemory, Trial};
 use crate::types::{
     AttemptInfo, CacheUse, Code, Error, Input, Invalid, ItemOutcome, ModelUsage, OnFailure,
     Outcome, Success, Timing, Usage, clock,
 };
-use throttle::{Admission, PendingPermit, Permit, Priority};
+use throttle::{Admission, MemoryReservation, MemoryUse, PendingPermit, Permit, Priority};
 
 /// Interval at which an item that shares another's result checks if its targets are available.
 const OUTAGE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
@@ -35,7 +35,7 @@ impl Extractor {
     /// Dropping the future releases its permit or leaves the queue, and cancels the call.
     pub(super) async fn extract_item(
         &self,
-        request: &PreparedRequest,
+        request: &Arc<PreparedRequest>,
         admission: &Admission,
         pending: Option<PendingPermit>,
         input: Input,
@@ -45,6 +45,9 @@ impl Extractor {
             self,
             request,
             RouteCursor::new(admission, &self.limits, request, pending),
+            self.limits
+                .memory()
+                .empty(admission.caller(), MemoryUse::Responses),
         );
         item.tracer = request.trace.then(|| Tracer::start(started));
         let result = match &input.content {
@@ -129,7 +132,7 @@ fn failed_outcome(mut error: Error, on_failure: OnFailure) -> ItemOutcome {
 #[derive(Debug)]
 pub(super) struct ItemRun<'a> {
     pub extractor: &'a Extractor,
-    pub request: &'a PreparedRequest,
+    pub request: &'a Arc<PreparedRequest>,
     /// Current target, and the item's position in its queue.
     pub route: RouteCursor<'a>,
     /// Rest of `timeout_ms`.
@@ -145,6 +148,8 @@ pub(super) struct ItemRun<'a> {
     /// Usage by model; empty if the request has only one target.
     pub usage_by_model: Vec<ModelUsage>,
     pub timing: Timing,
+    /// Memory of the provider's answer.
+    pub memory: Arc<AnswerMemory>,
     /// Adaptations to the provider that the item tries.
     pub trial: Arc<Trial>,
     /// Recorder of the phases; `None` unless the request asked for a trace.
@@ -152,7 +157,12 @@ pub(super) struct ItemRun<'a> {
 }
 
 impl<'a> ItemRun<'a> {
-    fn new(extractor: &'a Extractor, request: &'a PreparedRequest, route: RouteCursor<'a>) -> Self {
+    fn new(
+        extractor: &'a Extractor,
+        request: &'a Arc<PreparedRequest>,
+        route: RouteCursor<'a>,
+        memory: MemoryReservation,
+    ) -> Self {
         Self {
             extractor,
             request,
@@ -165,6 +175,7 @@ impl<'a> ItemRun<'a> {
             usage: Usage::default(),
             usage_by_model: Vec::new(),
             timing: Timing::default(),
+            memory: Arc::new(AnswerMemory::new(memory)),
             trial: Arc::default(),
             tracer: None,
         }
@@ -207,7 +218,7 @@ impl<'a> ItemRun<'a> {
 
     /// Shares the result of an equal item in flight: waits until that item completes, or until this one gets a permit first.
     async fn share(&mut self, text: &str, key: CacheKey) -> Result<Success, Error> {
-        let ticket = self.extractor.flights.join(key);
+        let mut ticket = self.extractor.flights.join(key);
         loop {
             let waiting_since = Instant::now();
             // Dropping `acquire` leaves the queue. The permit is polled first, so that an item that has its turn leads.
@@ -223,7 +234,7 @@ impl<'a> ItemRun<'a> {
                 if let Some(leader) = ticket.lead() {
                     let result = self.extract(text, Some(permit)).await;
                     self.cache_success(key, &result);
-                    leader.complete(&result, self.is_shareable(&result));
+                    leader.complete(&result, self.request.class, self.is_shareable(&result));
                     return result;
                 }
             }
@@ -237,8 +248,12 @@ impl<'a> ItemRun<'a> {
                 tracer.waited_for("single_flight".to_owned(), waiting_since, 1);
             }
             if let Some(shared) = shared {
+                if !shared.holds_for(self.request.class) {
+                    ticket = self.extractor.flights.join(key);
+                    continue;
+                }
                 self.extractor.meters.singleflight_hit();
-                return Result::clone(&shared).map(|success| Success {
+                return shared.result.clone().map(|success| Success {
                     cached: true,
                     ..success
                 });

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::provider::Provider;
-use crate::types::{Error, ExtraBody, FallbackOn, Mode, Price, nearest};
+use crate::types::{
+    CallerAccess, Code, Error, ExtraBody, FallbackOn, FieldError, Mode, Price, nearest,
+};
 use throttle::{self, Limits, ModelLimits, PoolId};
 
 /// Maximum length of a model's name, in bytes.
@@ -78,6 +80,8 @@ pub struct ModelRoute {
 pub struct Models {
     /// Route of requests that name no model.
     pub default: ModelRoute,
+    /// Configured name of the default route, if it has one.
+    pub default_name: Option<String>,
     /// Configured routes by the name that callers use.
     pub named: BTreeMap<String, ModelRoute>,
     /// Configured providers by name.
@@ -85,18 +89,43 @@ pub struct Models {
 }
 
 impl Models {
-    /// Returns the route of a configured name or of `provider/model`; the default route for `None`.
+    /// Returns the route of a configured name or of `provider/model`; the default route for `None`. Fallbacks that the caller may
+    /// not use are left out.
     ///
     /// # Errors
-    /// `invalid_request` at `/model`, with the known names.
-    pub fn find(&self, name: Option<&str>, limits: &Limits) -> Result<ModelRoute, Error> {
-        let Some(name) = name else {
-            return Ok(self.default.clone());
-        };
-        if name.len() > MAX_NAME_BYTES {
+    /// `invalid_request` at `/model`, with the known names; `forbidden` if the caller may not use the model.
+    pub fn find(
+        &self,
+        name: Option<&str>,
+        access: &CallerAccess,
+        limits: &Limits,
+    ) -> Result<ModelRoute, Error> {
+        if let Some(name) = name
+            && name.len() > MAX_NAME_BYTES
+        {
             let message = format!("a model's name has at most {MAX_NAME_BYTES} bytes");
             return Err(Error::invalid("/model", message));
         }
+        // Before the name is looked up, so that a caller does not learn which other names there are.
+        if !self.is_allowed(name, access) {
+            return Err(forbidden_model(name, access));
+        }
+        let mut route = self.known_route(name, access, limits)?;
+        route
+            .fallback
+            .retain(|endpoint| self.is_allowed_endpoint(endpoint, access));
+        Ok(route)
+    }
+
+    fn known_route(
+        &self,
+        name: Option<&str>,
+        access: &CallerAccess,
+        limits: &Limits,
+    ) -> Result<ModelRoute, Error> {
+        let Some(name) = name else {
+            return Ok(self.default.clone());
+        };
         if let Some(route) = self.named.get(name) {
             return Ok(route.clone());
         }
@@ -104,7 +133,35 @@ impl Models {
             return Ok(self.default.clone());
         }
         self.ad_hoc_route(name, limits)
-            .ok_or_else(|| self.unknown_model(name))
+            .ok_or_else(|| self.unknown_model(name, access))
+    }
+
+    /// Returns true if a caller may name this model; `None` is the default model.
+    #[must_use]
+    pub fn is_allowed(&self, name: Option<&str>, access: &CallerAccess) -> bool {
+        let default_label = self.default.first.label();
+        let name = name.unwrap_or(&default_label);
+        let is_default = name == default_label;
+        access.lists_model(name)
+            || (is_default
+                && self
+                    .default_name
+                    .as_ref()
+                    .is_some_and(|name| access.lists_model(name)))
+            || self
+                .named
+                .get(name)
+                .is_some_and(|route| lists_provider(&route.first, access))
+    }
+
+    /// Returns true if a caller may use this endpoint as a fallback: by its own name, or by that of a configured model.
+    fn is_allowed_endpoint(&self, endpoint: &ModelEndpoint, access: &CallerAccess) -> bool {
+        let label = endpoint.label();
+        access.lists_model(&label)
+            || self
+                .named
+                .iter()
+                .any(|(name, route)| access.lists_model(name) && route.first.label() == label)
     }
 
     /// Returns the name by which [`Models::find`] knows a model that a caller names as its provider does, without the provider's
@@ -157,15 +214,22 @@ impl Models {
             return None;
         }
         let provider = self.providers.get(provider_name)?;
-        let model_limits = ModelLimits::default();
+        let registered = limits.model(provider.pool, model);
         Some(ModelRoute {
-            first: provider.route(provider_name, model, Mode::Auto, model_limits, limits),
+            first: provider.endpoint(provider_name, model, Mode::Auto, registered),
             fallback: Vec::new(),
             fallback_on: FallbackOn::default(),
         })
     }
 
-    fn unknown_model(&self, name: &str) -> Error {
+    fn unknown_model(&self, name: &str, access: &CallerAccess) -> Error {
+        if let Some(models) = &access.models {
+            let message = format!(
+                "the model \"{name}\" is not known; this API key may use {}",
+                quoted(models)
+            );
+            return Error::invalid("/model", message);
+        }
         let configured = self.named.keys().map(|name| format!("\"{name}\""));
         let default = format!("\"{}\" (the default)", self.default.first.label());
         let providers = self
@@ -204,8 +268,40 @@ impl Models {
     }
 }
 
+/// Returns true if a caller may use all models of the endpoint's provider.
+fn lists_provider(endpoint: &ModelEndpoint, access: &CallerAccess) -> bool {
+    let all = format!("{}/*", endpoint.provider_name);
+    access
+        .models
+        .as_ref()
+        .is_none_or(|models| models.contains(&all))
+}
+
+/// Returns the error for a model that a caller may not use.
+fn forbidden_model(name: Option<&str>, access: &CallerAccess) -> Error {
+    let models = quoted(access.models.as_deref().unwrap_or_default());
+    let message = match name {
+        Some(name) => {
+            format!("this API key may not use the model \"{name}\"; it may use {models}")
+        }
+        None => format!(
+            "this API key may not use the default model; name one that it may use in `model`: {models}"
+        ),
+    };
+    let field = FieldError {
+        pointer: "/model".to_owned(),
+        message: message.clone(),
+    };
+    Error::new(Code::Forbidden, message).with_errors(vec![field])
+}
+
+fn quoted(names: &[String]) -> String {
+    let quoted: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    quoted.join(", ")
+}
+
 impl ProviderEntry {
-    /// Returns the endpoint of one of the provider's models. The first limits that are given for a model hold for all its
+    /// Returns the endpoint of a model that the configuration names. The first limits that are given for a model hold for all its
     /// endpoints.
     #[must_use]
     pub fn route(
@@ -216,7 +312,17 @@ impl ProviderEntry {
         model_limits: ModelLimits,
         limits: &Limits,
     ) -> ModelEndpoint {
-        let registered = limits.model(self.pool, model, model_limits);
+        let registered = limits.configured_model(self.pool, model, model_limits);
+        self.endpoint(provider_name, model, mode, registered)
+    }
+
+    fn endpoint(
+        &self,
+        provider_name: &str,
+        model: &str,
+        mode: Mode,
+        registered: Arc<throttle::Model>,
+    ) -> ModelEndpoint {
         ModelEndpoint {
             provider_name: provider_name.to_owned(),
             provider: Arc::clone(&self.provider),

@@ -18,6 +18,8 @@ pub struct Outage {
     pub address: Option<String>,
     /// Name of the model at the provider; `None`: the outage holds for all models.
     pub model: Option<String>,
+    /// False if a caller has made up the model's name.
+    pub is_configured: bool,
     /// Number of the key, from 1; `None`: the provider has one key or none.
     pub key: Option<usize>,
     pub reason: OutageReason,
@@ -33,6 +35,7 @@ impl Outage {
         Self {
             address,
             model: snapshot.model,
+            is_configured: snapshot.is_configured,
             key: snapshot.key,
             reason: snapshot.report.reason,
             detail: snapshot.report.detail,

@@ -34,7 +34,10 @@ impl Extractor {
         traceparent: Option<String>,
     ) -> Result<PreparedRequest, Error> {
         let schema = self.schema(caller, spec.schema.as_ref()).await?;
-        let route = self.models.find(spec.model.as_deref(), &self.limits)?;
+        let access = self.permissions.of(caller);
+        let route = self
+            .models
+            .find(spec.model.as_deref(), &access, &self.limits)?;
         let fallback_on = spec.fallback_on.unwrap_or(route.fallback_on);
         check_sizes(&spec)?;
         let examples = check_examples(std::mem::take(&mut spec.examples), &schema)

@@ -116,6 +116,7 @@ impl PreparedRequest {
             traceparent: self.traceparent.as_deref(),
             key: 0,
             on_text: None,
+            memory: None,
         }
     }
 

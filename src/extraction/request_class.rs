@@ -1,7 +1,7 @@
 //! Class of a request: single, batch or job.
 
-/// Class of a request: decides how long its items wait for a provider, and their priority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Class of a request: decides how long its items wait for a provider, and their priority. Ordered by their patience.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RequestClass {
     Single,
     Batch,

@@ -14,6 +14,8 @@ pub enum Action {
     /// Rate limit, not a failure: the API key pauses. The item uses another key or the fallback at once, or waits at the front
     /// of its queue. Does not count as a failed call.
     Pause(Option<Duration>),
+    /// This server lacks a resource: retry in a moment, for as long as the item may wait. Does not count as a failed call.
+    Wait,
     /// Retry at once, in the request format that the provider supports.
     Again,
     /// The API key is unusable, for this model at least: use another key at once, or the fallback. Without either, the item
@@ -29,6 +31,7 @@ impl Action {
         match self {
             Self::Retry => "retry",
             Self::Pause(_) => "pause",
+            Self::Wait => "wait",
             Self::Again => "adapt",
             Self::OtherKey(_) => "other_key",
             Self::Fail(_) => "fail",
@@ -54,9 +57,14 @@ pub struct Consequence {
 /// `timeout_ms` of its own. Callers may give their items less time, which says nothing about the provider.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Returns the time that a call is given by the server itself. `configured` is the provider's own timeout.
+pub fn patience(configured: Option<Duration>) -> Duration {
+    configured.unwrap_or(PATIENCE)
+}
+
 /// Returns the evidence of a call that was not answered within `took`. `configured` is the provider's own timeout.
 pub fn health_of_timeout(took: Duration, configured: Option<Duration>) -> Health {
-    if took >= configured.unwrap_or(PATIENCE) {
+    if took >= patience(configured) {
         Health::Timeout { took }
     } else {
         Health::Neutral
@@ -100,11 +108,13 @@ fn row(failure: &Failure, unanswered: Health) -> Consequence {
     match failure.kind {
         FailureKind::Connect => row_of(Action::Retry, Health::Failure),
         FailureKind::Broken => interrupted(Health::Failure),
+        FailureKind::NoMemory => interrupted(Neutral),
         FailureKind::Timeout => Consequence {
             is_crowded: unanswered != Neutral,
             ..interrupted(unanswered)
         },
         FailureKind::Adapted => row_of(Action::Again, Success),
+        FailureKind::OwnResources => row_of(Action::Wait, Neutral),
         FailureKind::Busy => row_of(Action::Pause(failure.retry_after), Neutral),
         FailureKind::Exhausted => unusable_key(OutageReason::QuotaExhausted),
         FailureKind::UnknownModel => unusable_key(OutageReason::UnknownModel),

@@ -80,6 +80,11 @@ impl<'a> RouteCursor<'a> {
         }
     }
 
+    /// Returns the index of the current target.
+    pub const fn current_index(&self) -> usize {
+        self.current
+    }
+
     /// Returns the target of the next call.
     pub fn current(&self) -> &'a Target {
         self.request.target(self.current)

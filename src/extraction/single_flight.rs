@@ -9,10 +9,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::Notify;
 
 use super::cache_key::CacheKey;
-use crate::types::{Error, Success};
+use super::request_class::RequestClass;
+use crate::types::{Code, Error, Success};
 
 /// Outcome of the leader's extraction.
-pub type SharedOutcome = Result<Success, Error>;
+#[derive(Debug, Clone, PartialEq)]
+pub struct SharedOutcome {
+    pub result: Result<Success, Error>,
+    /// Class of the leader's request, which decides how soon it gives up.
+    pub class: RequestClass,
+}
+
+impl SharedOutcome {
+    /// Returns true if the outcome is also that of an equal item of this class. An item that would have tried more often or waited
+    /// longer does not take over a failure to get an answer.
+    pub fn holds_for(&self, class: RequestClass) -> bool {
+        let Err(error) = &self.result else {
+            return true;
+        };
+        // The same request has the same result, however often it is sent.
+        let is_permanent = matches!(error.upstream_status, Some(400..=499))
+            && !matches!(error.upstream_status, Some(408 | 409 | 429));
+        let gave_up = !is_permanent
+            && matches!(
+                error.code,
+                Code::UpstreamError | Code::UpstreamRateLimited | Code::Overloaded | Code::Timeout
+            );
+        !gave_up || class <= self.class
+    }
+}
 
 type Flights = Mutex<HashMap<CacheKey, Weak<Flight>>>;
 
@@ -131,7 +156,12 @@ impl Ticket {
 impl Leader {
     /// Completes the group with the leader's outcome. An outcome that is not shareable (the caller's own quota) opens the group
     /// to another leader instead.
-    pub fn complete(mut self, outcome: &SharedOutcome, is_shareable: bool) {
+    pub fn complete(
+        mut self,
+        result: &Result<Success, Error>,
+        class: RequestClass,
+        is_shareable: bool,
+    ) {
         if !is_shareable {
             return;
         }
@@ -140,7 +170,10 @@ impl Leader {
         lock(&flight.flights).remove(&flight.key);
         // More references than this one and the leader's own ticket: there are other items.
         if Arc::strong_count(&flight) > 2 {
-            *lock(&flight.state) = State::Completed(Arc::new(outcome.clone()));
+            *lock(&flight.state) = State::Completed(Arc::new(SharedOutcome {
+                result: result.clone(),
+                class,
+            }));
             flight.changed.notify_waiters();
         }
     }

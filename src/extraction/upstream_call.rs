@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::item::ItemRun;
+use super::probe_call::{ProbeCall, success_report};
 use super::retry_policy::health_of_timeout;
 use super::tracer::{add_answer, prompt_text};
 use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, ValidationFeedback};
@@ -32,11 +35,18 @@ impl ItemRun<'_> {
                 Some(permit) => permit,
                 None => self.acquire(text, priority).await?,
             };
-            let (outcome, took) = self.call_once(&mut permit, text, feedback).await;
+            let (outcome, took, permit) = if permit.is_probe() && self.request.chat.is_none() {
+                self.probe(permit, text, feedback).await
+            } else {
+                let (outcome, took) = self.call_once(&mut permit, text, feedback).await;
+                (outcome, took, Some(permit))
+            };
             match outcome {
                 CallOutcome::Answered(answer) => {
-                    let report = self.success_report(&answer);
-                    self.release(permit, report);
+                    let report = self.record_success(&answer);
+                    if let Some(permit) = permit {
+                        self.release(permit, report);
+                    }
                     return Ok(answer);
                 }
                 CallOutcome::OutOfTime => {
@@ -50,11 +60,13 @@ impl ItemRun<'_> {
                     let endpoint = &self.route.current().endpoint;
                     self.extractor.call_log.record(endpoint, &failure, "fail");
                     let health = self.health_of_timeout(took);
-                    permit.release(CallReport {
-                        is_overload: health != Health::Neutral,
-                        spent: UsageReport::Unknown,
-                        ..CallReport::new(health)
-                    });
+                    if let Some(permit) = permit {
+                        permit.release(CallReport {
+                            is_overload: health != Health::Neutral,
+                            spent: UsageReport::Unknown,
+                            ..CallReport::new(health)
+                        });
+                    }
                     return Err(self.out_of_time(""));
                 }
                 CallOutcome::Failed(failure) if self.request.has_sent_messages() => {
@@ -75,7 +87,7 @@ impl ItemRun<'_> {
         feedback: Option<&ValidationFeedback>,
     ) -> (CallOutcome, Duration) {
         let (request, target) = (self.request, self.route.current());
-        let trial = Arc::clone(&self.trial);
+        let (trial, memory) = (Arc::clone(&self.trial), Arc::clone(&self.memory));
         let partials = request.partials.get();
         let on_text = |mode, text: &str| {
             if let Some(partials) = partials {
@@ -88,6 +100,7 @@ impl ItemRun<'_> {
         let call = Request {
             key: permit.key(),
             on_text: partials.map(|_| &on_text as TextSink<'_>),
+            memory: Some(&*memory),
             ..request.provider_request(target, text, feedback, &trial, self.output_limit)
         };
         let chat = request.chat.as_deref();
@@ -106,25 +119,73 @@ impl ItemRun<'_> {
             Some(chat) => provider.chat(chat),
             None => provider.call(&call),
         };
-        let result = tokio::time::timeout(timeout, answering).await;
+        let result = tokio::time::timeout(timeout, answering).await.ok();
         let took = started.elapsed();
+        let outcome = self.outcome(result, took, timeout);
+        self.trace_call(&outcome, started, text, feedback);
+        (outcome, took)
+    }
+
+    /// Makes a call that probes an open circuit breaker, and waits for it within the item's time. Returns no permit if the probe
+    /// goes on without the item.
+    async fn probe(
+        &mut self,
+        permit: Permit,
+        text: &str,
+        feedback: Option<&ValidationFeedback>,
+    ) -> (CallOutcome, Duration, Option<Permit>) {
+        let probe = ProbeCall {
+            request: Arc::clone(self.request),
+            target: self.route.current_index(),
+            text: text.to_owned(),
+            feedback: feedback.cloned(),
+            trial: Arc::clone(&self.trial),
+            memory: Arc::clone(&self.memory),
+            output_limit: self.output_limit,
+            permit,
+        };
+        self.route.record_call();
+        let timeout = self.call_timeout();
+        let started = Instant::now();
+        let (sender, result) = oneshot::channel();
+        self.extractor.probes.spawn(probe.run(sender));
+        let result = tokio::time::timeout(timeout, result).await.ok();
+        let took = started.elapsed();
+        let (result, permit) = match result {
+            Some(Ok((result, permit))) => (Some(result), Some(permit)),
+            Some(Err(_)) => {
+                let failure = Failure::new(FailureKind::Broken, "the call panicked");
+                (Some(Err(failure)), None)
+            }
+            None => (None, None),
+        };
+        let outcome = self.outcome(result, took, timeout);
+        self.trace_call(&outcome, started, text, feedback);
+        (outcome, took, permit)
+    }
+
+    /// Accounts a call that took this long, and returns its outcome. `None`: it was not answered within its timeout.
+    fn outcome(
+        &mut self,
+        result: Option<Result<Answer, Failure>>,
+        took: Duration,
+        timeout: Duration,
+    ) -> CallOutcome {
         self.timing.upstream += took;
         self.time_left = self.time_left.saturating_sub(took);
-        let outcome = match result {
-            Ok(Ok(answer)) => {
-                request.stragglers.record_latency(took);
+        match result {
+            Some(Ok(answer)) => {
+                self.request.stragglers.record_latency(took);
                 CallOutcome::Answered(answer)
             }
-            Ok(Err(failure)) => CallOutcome::Failed(failure),
-            Err(_) if self.time_left.is_zero() => CallOutcome::OutOfTime,
-            Err(_) => {
+            Some(Err(failure)) => CallOutcome::Failed(failure),
+            None if self.time_left.is_zero() => CallOutcome::OutOfTime,
+            None => {
                 self.stalls += 1;
                 let detail = format!("no answer within {:.1} s", timeout.as_secs_f64());
                 CallOutcome::Failed(Failure::new(FailureKind::Timeout, detail))
             }
-        };
-        self.trace_call(&outcome, started, text, feedback);
-        (outcome, took)
+        }
     }
 
     /// Records a call that ended, if the request asked for a trace.
@@ -191,24 +252,17 @@ impl ItemRun<'_> {
         health_of_timeout(took, self.route.current().endpoint.call_timeout)
     }
 
-    fn success_report(&mut self, answer: &Answer) -> CallReport {
+    /// Accounts the usage of a call that was answered, and returns its report.
+    fn record_success(&mut self, answer: &Answer) -> CallReport {
         self.route.record_success();
         let target = self.route.current();
-        let spent = match answer.usage {
-            None => UsageReport::Unknown,
-            Some(tokens) => {
-                let usage = tokens.with_cost(target.endpoint.price);
-                self.usage += usage;
-                if !self.request.fallback.is_empty() {
-                    ModelUsage::add(&mut self.usage_by_model, &target.label, usage);
-                }
-                UsageReport::Tokens(tokens.tokens())
+        if let Some(tokens) = answer.usage {
+            let usage = tokens.with_cost(target.endpoint.price);
+            self.usage += usage;
+            if !self.request.fallback.is_empty() {
+                ModelUsage::add(&mut self.usage_by_model, &target.label, usage);
             }
-        };
-        CallReport {
-            spent,
-            remaining: answer.remaining_quota,
-            ..CallReport::new(Health::Success)
         }
+        success_report(answer)
     }
 }

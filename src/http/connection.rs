@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use futures_util::FutureExt;
@@ -20,6 +20,9 @@ use super::state::Lifecycle;
 
 /// Delay after a failed `accept` (too many open files), so that other connections can close.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// Minimum time between two warnings about connections that cannot be accepted.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Maximum time for which bytes are read after the last response.
 const LINGER: Duration = Duration::from_secs(10);
@@ -70,6 +73,7 @@ pub async fn serve(
     server
         .timer(TokioTimer::new())
         .header_read_timeout(timeouts.header);
+    let mut last_warning = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -86,7 +90,11 @@ pub async fn serve(
                 ));
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted; accepting again in 50 ms");
+                // Twenty times a second, for as long as there are too many open files.
+                if last_warning.is_none_or(|last: Instant| last.elapsed() >= WARNING_INTERVAL) {
+                    tracing::warn!(%error, "connections cannot be accepted; each is tried again in 50 ms, and this warning is repeated after 10 s at the earliest");
+                    last_warning = Some(Instant::now());
+                }
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }

@@ -9,7 +9,7 @@ use throttle::{CallerId, MemoryLedger, MemoryUse};
 pub use super::json_body::parse;
 pub use super::ndjson_reader::NdjsonReader;
 pub use super::query::batch;
-pub use super::request_memory::parsed_size;
+pub use crate::types::parsed_size;
 
 /// Returns a reader of an NDJSON body that arrives in these chunks.
 #[must_use]

@@ -11,9 +11,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::json_body;
-use super::request_memory::{no_memory, parsed_size};
+use super::request_memory::no_memory;
 use super::state::AppState;
-use crate::types::{Code, Error};
+use crate::types::{Code, Error, parsed_size};
 use throttle::{CallerId, MemoryReservation, MemoryUse};
 
 /// UTF-8's byte order mark, which some programs write first.

@@ -1,22 +1,9 @@
-//! Memory that requests reserve: its errors, and the size of a body's values.
+//! Errors of requests for which there is no memory.
 
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::types::{Code, Error, count_values};
+use crate::types::{Code, Error};
 use throttle::NoMemory;
-
-/// Bytes that a JSON value takes in memory beside its text: the smallest array that holds a value has room for four, and a long
-/// one takes three times its values while it is moved to twice its room. `tests/memory_estimates.rs` compares this with what is
-/// allocated.
-const VALUE_BYTES: usize = 4 * size_of::<Value>();
-
-/// Returns the memory that a JSON text takes once it is parsed, in bytes, at most.
-#[must_use]
-pub fn parsed_size(json: &[u8]) -> usize {
-    json.len() + count_values(json) * VALUE_BYTES
-}
 
 /// Returns the error of a request for which there is no memory.
 pub fn no_memory(refused: &NoMemory) -> Error {

@@ -59,6 +59,8 @@ pub struct AppState {
     pub max_ordered_bytes: usize,
     /// Maximum pause of a client that uploads inputs.
     pub idle_timeout: Duration,
+    /// Keys that may read the metrics.
+    pub metrics_access: config::MetricsAccess,
     pub lifecycle: Lifecycle,
     pub metrics: Option<Metrics>,
     pub started_at: SystemTime,
@@ -81,6 +83,7 @@ impl AppState {
             max_line_bytes: parts.server.max_line_bytes,
             max_ordered_bytes: parts.limits.max_ordered_bytes,
             idle_timeout: parts.server.idle_timeout,
+            metrics_access: parts.server.metrics_access,
             lifecycle: parts.lifecycle,
             metrics: parts.metrics,
             started_at: crate::types::clock::now(),

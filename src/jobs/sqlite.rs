@@ -13,6 +13,7 @@ mod identity;
 mod item_queries;
 mod migrations;
 mod opening;
+mod page;
 mod private_files;
 mod queries;
 mod quota;

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use super::answer_memory::AnswerMemory;
+
 /// Receiver of the provider's messages: the whole completion, or the chunks of a stream one by one.
 pub type MessageSink<'a> = &'a (dyn Fn(&[u8]) + Send + Sync);
 
@@ -24,6 +26,8 @@ pub struct ChatRequest<'a> {
     pub key: usize,
     /// Receiver of the provider's messages. Those of a failed call must be discarded.
     pub on_message: MessageSink<'a>,
+    /// Memory of the completion; `None`: not counted.
+    pub memory: Option<&'a AnswerMemory>,
 }
 
 impl ChatRequest<'_> {

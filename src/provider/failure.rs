@@ -20,6 +20,8 @@ pub struct Failure {
     pub detail: String,
     /// Wait that the provider asked for; `None`: no `retry-after`.
     pub retry_after: Option<Duration>,
+    /// True if the provider says that its rate limit is the key's, with all models.
+    pub limits_key: bool,
     /// Value of the `x-should-retry` header; `None`: absent.
     pub should_retry: Option<bool>,
     /// Quota of the API key after the call, from the rate limit headers.
@@ -43,6 +45,10 @@ pub enum FailureKind {
     UnknownModel,
     /// The provider does not support a feature of the request, which the next call omits.
     Adapted,
+    /// This server lacks sockets, file descriptors or memory for the call.
+    OwnResources,
+    /// There is no memory for the rest of the answer.
+    NoMemory,
     /// The queue of the built-in model is full.
     Busy,
     /// The input exceeds the model's context, or a minute's token quota.
@@ -61,6 +67,7 @@ impl Failure {
             http_status: None,
             detail: detail.into(),
             retry_after: None,
+            limits_key: false,
             should_retry: None,
             remaining_quota: RemainingQuota::default(),
         }

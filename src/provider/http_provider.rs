@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
+use super::answer_memory::AnswerMemory;
 use super::capability_cache::{ActiveAdaptation, CapabilityCache};
 use super::chat::ChatRequest;
 use super::extra_body;
@@ -31,9 +32,12 @@ use super::usage_check::UsageCheck;
 use super::wire_format::WireFormat;
 use crate::net::{self, Client, Incoming, Url};
 use crate::types::{Dialect, FieldError, Mode};
+use throttle::NoMemory;
 
 /// Maximum length of a provider's message in a failure, in bytes.
 const MAX_MESSAGE_BYTES: usize = 500;
+/// Minimum length of an API key that is looked for in answers: a shorter one may be a word.
+const MIN_SECRET_BYTES: usize = 12;
 
 /// Provider that is called over HTTP.
 #[derive(Debug)]
@@ -58,6 +62,17 @@ struct Keys {
     secrets: Vec<SecretString>,
     /// The keys before these, which an answer may still repeat.
     previous: Vec<SecretString>,
+}
+
+impl Keys {
+    /// Returns the keys that are looked for in answers.
+    fn long_keys(&self) -> impl Iterator<Item = &str> {
+        [&self.secrets, &self.previous]
+            .into_iter()
+            .flatten()
+            .map(ExposeSecret::expose_secret)
+            .filter(|key| key.len() >= MIN_SECRET_BYTES)
+    }
 }
 
 /// Call that has a response.
@@ -133,13 +148,19 @@ impl HttpProvider {
             let error = self.wire.decode_error(&self.read_body(incoming).await?);
             return self.error_response(&call, Some(status), &error);
         }
-        let mut deltas = DeltaEmitter::new(request.on_text, shape.mode);
-        match self.decode_response(shape, incoming, &mut deltas).await? {
+        let keys = self.keys();
+        let mut deltas =
+            DeltaEmitter::new(request.on_text, shape.mode).hiding(keys.long_keys().collect());
+        match self
+            .decode_response(request, shape, incoming, &mut deltas)
+            .await?
+        {
             Ok(partial) => {
                 self.confirm_adaptations(request);
                 let quota = quota_from_headers(&call.response_headers);
-                let answer = partial.into_answer(shape.mode, quota);
-                deltas.emit(&answer.text);
+                let answer = self.without_keys(partial.into_answer(shape.mode, quota));
+                check_memory(request.memory, |memory| memory.decoded(&answer.text))?;
+                deltas.emit_rest(&answer.text);
                 Ok(answer)
             }
             Err(DecodeError::Malformed(reason)) => Err(Failure::new(
@@ -198,16 +219,20 @@ impl HttpProvider {
     /// Reads a response, streamed or whole, to its end. The outer error is a transport failure.
     async fn decode_response(
         &self,
+        request: &Request<'_>,
         shape: RequestShape,
         mut incoming: Incoming,
         deltas: &mut DeltaEmitter<'_>,
     ) -> Result<Result<PartialAnswer, DecodeError>, Failure> {
         let mut decoder = StreamDecoder::new(&*self.wire, shape.mode, shape.stream);
+        let mut received = 0;
         loop {
             let bytes = incoming
                 .chunk()
                 .await
                 .map_err(|error| self.transport_failure(&error))?;
+            received += bytes.as_ref().map_or(0, Bytes::len);
+            check_memory(request.memory, |memory| memory.received(received))?;
             match decoder.push(bytes.as_deref(), deltas) {
                 Err(error) => return Ok(Err(error)),
                 Ok(_) if bytes.is_none() => break,
@@ -261,6 +286,7 @@ impl HttpProvider {
     fn transport_failure(&self, error: &net::Error) -> Failure {
         let kind = match error {
             net::Error::Connect(_) => FailureKind::Connect,
+            net::Error::Resources(_) => FailureKind::OwnResources,
             net::Error::Broken(_) | net::Error::TooLarge(_) => FailureKind::Broken,
         };
         Failure::new(kind, format!("calling {}: {error}", self.address()))
@@ -275,6 +301,16 @@ impl HttpProvider {
             .map(ExposeSecret::expose_secret)
             .filter(|secret| !secret.is_empty());
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "****"))
+    }
+
+    /// Replaces API keys in an answer: a gateway that shows what it received must not show them to callers.
+    fn without_keys(&self, mut answer: Answer) -> Answer {
+        for key in self.keys().long_keys() {
+            if answer.text.contains(key) {
+                answer.text = answer.text.replace(key, "****");
+            }
+        }
+        answer
     }
 
     /// Replaces secrets in every string of a value.
@@ -295,6 +331,20 @@ impl HttpProvider {
         redacted.truncate(redacted.floor_char_boundary(MAX_MESSAGE_BYTES));
         redacted
     }
+}
+
+/// Returns the failure of a call for whose answer there is no memory.
+fn check_memory(
+    memory: Option<&AnswerMemory>,
+    reserve: impl FnOnce(&AnswerMemory) -> Result<(), NoMemory>,
+) -> Result<(), Failure> {
+    let reserved = memory.map_or(Ok(()), reserve);
+    reserved.map_err(|refused| {
+        let detail = format!(
+            "the provider's answer is too large for now: {refused} (`limits.max_memory_bytes`)"
+        );
+        Failure::new(FailureKind::NoMemory, detail)
+    })
 }
 
 /// Returns the headers of a call with this key.

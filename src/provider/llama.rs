@@ -13,6 +13,7 @@
 mod chat;
 mod copy_bias;
 mod grammar;
+mod grammar_cost;
 mod loader;
 mod prepare;
 pub mod prompt;

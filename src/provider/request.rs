@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::adaptation::Trial;
+use super::answer_memory::AnswerMemory;
 use super::request_template::RequestTemplate;
 use crate::types::{Example, FieldError, LoweredByMode, Mode};
 
@@ -49,6 +50,8 @@ pub struct Request<'a> {
     /// Receiver of text deltas; if set, the answer is streamed. The deltas of a successful call add
     /// up to the answer's text; those of a failed call must be discarded.
     pub on_text: Option<TextSink<'a>>,
+    /// Memory of the answer; `None`: not counted.
+    pub memory: Option<&'a AnswerMemory>,
 }
 
 /// JSON Schema of the answer, in the forms that providers need.

@@ -12,6 +12,8 @@ pub struct DeltaEmitter<'a> {
     on_text: Option<TextSink<'a>>,
     mode: Mode,
     emitted_bytes: usize,
+    /// Texts that are not emitted.
+    hidden: Vec<&'a str>,
 }
 
 impl<'a> DeltaEmitter<'a> {
@@ -21,7 +23,38 @@ impl<'a> DeltaEmitter<'a> {
             on_text,
             mode,
             emitted_bytes: 0,
+            hidden: Vec::new(),
         }
+    }
+
+    /// Emits no text from the first of these on, nor what may become one of them.
+    #[must_use]
+    pub fn hiding(self, hidden: Vec<&'a str>) -> Self {
+        Self { hidden, ..self }
+    }
+
+    /// Returns the length of the part of a text that has no hidden text, not even the beginning of one.
+    fn visible_bytes(&self, text: &str) -> usize {
+        let new = text.get(self.emitted_bytes..).unwrap_or_default();
+        let ends = self.hidden.iter().map(|hidden| {
+            let begun = || {
+                let prefixes = hidden
+                    .char_indices()
+                    .rev()
+                    .map(|(end, _)| hidden.get(..end));
+                let is_end = |prefix: &&str| new.ends_with(*prefix);
+                let begun = prefixes.flatten().find(is_end);
+                new.len() - begun.map_or(0, str::len)
+            };
+            new.find(hidden).unwrap_or_else(begun)
+        });
+        self.emitted_bytes + ends.min().unwrap_or(new.len())
+    }
+
+    /// Emits the rest of the whole text.
+    pub fn emit_rest(&mut self, text: &str) {
+        self.hidden.clear();
+        self.emit(text);
     }
 
     /// Emits the part of `text` that is new since the last call.
@@ -30,11 +63,13 @@ impl<'a> DeltaEmitter<'a> {
         if self.emitted_bytes == 0 && text.trim().is_empty() {
             return;
         }
-        if let (Some(on_text), Some(delta)) = (self.on_text, text.get(self.emitted_bytes..))
+        let Some(on_text) = self.on_text else { return };
+        let end = self.visible_bytes(text);
+        if let Some(delta) = text.get(self.emitted_bytes..end)
             && !delta.is_empty()
         {
             on_text(self.mode, delta);
-            self.emitted_bytes = text.len();
+            self.emitted_bytes = end;
         }
     }
 }

@@ -88,6 +88,7 @@ pub fn with_request<T>(schema: &Value, use_request: impl FnOnce(&Request<'_>) ->
         traceparent: None,
         key: 0,
         on_text: None,
+        memory: None,
     })
 }
 

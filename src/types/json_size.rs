@@ -1,5 +1,16 @@
 //! Size of a JSON text in values, counted without parsing it.
 
+/// Bytes that a JSON value takes in memory beside its text: the smallest array that holds a value has room for four, and a long
+/// one takes three times its values while it is moved to twice its room. `tests/memory_estimates.rs` compares this with what is
+/// allocated.
+const VALUE_BYTES: usize = 4 * size_of::<serde_json::Value>();
+
+/// Returns the memory that a JSON text takes once it is parsed, in bytes, at most.
+#[must_use]
+pub fn parsed_size(json: &[u8]) -> usize {
+    json.len() + count_values(json) * VALUE_BYTES
+}
+
 /// Returns the number of values in a JSON text, keys included: one more than its separators outside of strings.
 #[must_use]
 pub fn count_values(json: &[u8]) -> usize {

@@ -167,3 +167,21 @@ async fn without_keys_the_server_refuses_to_listen_beyond_the_loopback() {
         "it says what to do: {said}"
     );
 }
+
+#[tokio::test]
+async fn a_request_with_two_keys_is_rejected() {
+    let upstream = Upstream::playing();
+    let server = guarded(&upstream).await;
+    for keys in [["key-a", "key-a"], ["key-a", "wrong"], ["wrong", "key-a"]] {
+        let lines = keys
+            .map(|key| format!("authorization: Bearer {key}\r\n"))
+            .concat();
+        let request = format!(
+            "GET /v1/models HTTP/1.1\r\nhost: localhost\r\n{lines}connection: close\r\n\r\n"
+        );
+        let reply = server
+            .raw(request.as_bytes(), std::time::Duration::from_secs(2))
+            .await;
+        assert!(reply.starts_with("HTTP/1.1 401"), "{reply}");
+    }
+}

@@ -35,7 +35,7 @@ async fn serving(upstream: &Upstream, slots: usize, config: &str) -> Server {
 /// Starts a server with a caller `slow` of these quotas and a caller `other` without any.
 async fn with_slow(upstream: &Upstream, slots: usize, quotas: &str) -> (Server, Client, Client) {
     let config = format!(
-        "[callers.slow]\nkey = \"key-slow\"\n{quotas}\n[callers.other]\nkey = \"key-other\"\n"
+        "[callers.slow]\nkey = \"key-slow\"\n{quotas}\n[callers.other]\nkey = \"key-other\"\nrole = \"operator\"\n"
     );
     let server = serving(upstream, slots, &config).await;
     let (slow, other) = (server.with_key("key-slow"), server.with_key("key-other"));

@@ -28,7 +28,7 @@ struct Stage {
 
 const A: &str = "[callers.a]\nkey = \"key-a\"\n";
 
-const B: &str = "[callers.b]\nkey = \"key-b\"\n";
+const B: &str = "[callers.b]\nkey = \"key-b\"\nrole = \"operator\"\n";
 
 impl Stage {
     async fn set(upstream: Upstream, callers: &str) -> Self {

@@ -4,6 +4,8 @@
 mod health;
 mod idle_clients;
 mod memory;
+mod pauses;
+mod roles;
 
 use crate::support::client::{Client, LIMIT, eventually};
 use crate::support::server::Server;

@@ -1,5 +1,6 @@
 //! `/v1/jobs`: durable jobs (contract, section 3).
 
+mod bounds;
 mod crash;
 mod departures;
 mod disk;

@@ -130,3 +130,31 @@ async fn a_callers_schema_never_brings_the_process_down() {
     }
     assert_eq!(server.get("/healthz").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_costly_schema_holds_up_nobody_and_takes_no_memory() {
+    let server = loaded().await;
+    let one = json!({"input": PEOPLE[0].0, "schema": fixture::schema()});
+    server.extract(&one).await.ok();
+    server.forget_peak();
+    let before = server.resident_bytes();
+    let mut attacks = tokio::task::JoinSet::new();
+    for number in [999_983, 9_999_991, 99_999_989] {
+        let client = (*server).clone();
+        attacks.spawn(async move {
+            let schema = json!({"type": "object", "properties": {"a": {"type": "integer", "multipleOf": number}}});
+            let body = json!({"input": "seven", "schema": schema, "timeout_ms": 2_000, "max_output_tokens": 8});
+            client.extract(&body).await.status
+        });
+    }
+    let began = tokio::time::Instant::now();
+    server.extract(&one).await.ok();
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        began.elapsed()
+    );
+    while attacks.join_next().await.is_some() {}
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 200 << 20, "{grown}");
+}

@@ -449,3 +449,44 @@ async fn a_model_at_another_provider_is_not_held_up_by_paused_keys() {
     drop(waiting);
     assert_eq!(fixture::found(1), reply["results"][1]["data"]);
 }
+
+#[tokio::test]
+async fn no_key_appears_in_an_answer_that_repeats_it() {
+    const KEY: &str = "sk-key-a-0123456789-very-secret";
+    let upstream = Upstream::start(|call| {
+        let key = call.header("authorization").unwrap_or_default();
+        let key = key.trim_start_matches("Bearer ").to_owned();
+        if call.body()["stream"] == true {
+            let answer = format!(r#"{{"name": "{key}", "age": 3, "occupation": "none"}}"#);
+            let pieces = answer.as_bytes().chunks(5);
+            let pieces = pieces.map(|piece| String::from_utf8_lossy(piece).into_owned());
+            let gate = crate::upstream::Gate::open_from_the_start();
+            Reply::Streamed(pieces.collect(), gate, true)
+        } else {
+            Reply::Text(format!("the key is {key}, and this is not JSON"))
+        }
+    });
+    let config = one_provider(&upstream.url(), &format!("api_keys = [{KEY:?}]"));
+    let server = Server::configured(&config).start().await;
+    let failed = server.extract(&ask(0)).await;
+    assert!(
+        failed.text().contains("the key is ****"),
+        "{}",
+        failed.text()
+    );
+    let events = server
+        .open(
+            "/v1/extract",
+            "text/event-stream",
+            &with(ask(1), json!({"stream": true})),
+        )
+        .await
+        .events()
+        .await;
+    let told: String = events.iter().map(|event| event.data.to_string()).collect();
+    assert!(told.contains("****"), "{told}");
+    for part in [&KEY[..10], &KEY[15..]] {
+        assert!(!failed.text().contains(part), "{}", failed.text());
+        assert!(!told.contains(part), "{told}");
+    }
+}

@@ -106,7 +106,7 @@ fn at_once(client: &Client, bodies: impl IntoIterator<Item = Value>) -> JoinSet<
 /// Starts a server with a caller `slow` of these quotas and a caller `other` without any.
 async fn with_slow(upstream: &Upstream, slots: usize, quotas: &str) -> (Server, Client, Client) {
     let config = format!(
-        "[cache]\nshared = true\n[callers.slow]\nkey = \"key-slow\"\n{quotas}\n[callers.other]\nkey = \"key-other\"\n"
+        "[cache]\nshared = true\n[callers.slow]\nkey = \"key-slow\"\n{quotas}\n[callers.other]\nkey = \"key-other\"\nrole = \"operator\"\n"
     );
     let server = Server::asking(upstream)
         .env("EXTRACTD_MAX_CONCURRENCY", slots)

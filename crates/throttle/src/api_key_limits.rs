@@ -1,11 +1,12 @@
 //! The limits of one provider key: request and token bucket, and pauses after HTTP 429
 //! (`Retry-After`).
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::backoff;
 use crate::hold::HoldReason;
 use crate::outage::Availability;
+use crate::pause::PauseState;
 use crate::request_bucket::RequestBucket;
 use crate::token_bucket::TokenBucket;
 use crate::types::{KeyQuota, Pause, RemainingQuota};
@@ -13,14 +14,13 @@ use crate::types::{KeyQuota, Pause, RemainingQuota};
 /// Share of a provider's rate that is used. Without a margin, differing clocks, network jitter and
 /// the provider's counting by the minute would cause a few calls too many.
 const USED_SHARE: f64 = 0.99;
-/// Time from the beginning of a pause to its first probe, for a limit that is lifted early or a header that is wrong. It doubles
-/// after each probe.
-const FIRST_PAUSE_PROBE: Duration = Duration::from_secs(60);
-/// Longest time between two probes of a paused key.
-const MAX_PAUSE_PROBE: Duration = Duration::from_secs(600);
-
-/// Shortest pause of a key that was paused before and has not succeeded since.
-const MIN_PAUSE: Duration = Duration::from_millis(500);
+/// Time from the beginning of a pause that was concluded from the refusal of two models to its first probe: the provider did not
+/// say that it is the key's.
+const CONCLUDED_PAUSE_PROBE: Duration = Duration::from_secs(10);
+/// Time for which the answer of another model proves that a limit is not the key's.
+const PROOF_AGE: Duration = Duration::from_secs(600);
+/// Maximum number of models whose latest calls are remembered for a key.
+const MAX_MODELS: usize = 100;
 
 /// A set of keys of one provider, by index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -53,13 +53,12 @@ impl KeySet {
 pub struct ApiKeyLimits {
     pub requests: Option<RequestBucket>,
     pub tokens: Option<TokenBucket>,
-    paused_until: Option<Instant>,
-    /// Number of consecutive pauses, and the time of the last.
-    pauses: u32,
-    paused_at: Option<Instant>,
-    /// Time from which a call may go out although the key is paused; `None`: the pause is short.
-    pause_probe: Option<Instant>,
-    pause_probe_interval: Duration,
+    /// Pause of the key with all models.
+    pause: PauseState,
+    /// Ends of the pauses of single models with the key, by the model's number.
+    refused: BTreeMap<u64, Instant>,
+    /// Times of the latest answers of models with the key, by the model's number.
+    answered: BTreeMap<u64, Instant>,
     /// Availability of the key with all models.
     pub availability: Availability,
 }
@@ -73,71 +72,56 @@ impl ApiKeyLimits {
             tokens: quota
                 .tokens_per_minute
                 .map(|rate| TokenBucket::new(rate, USED_SHARE, now)),
-            paused_until: None,
-            pauses: 0,
-            paused_at: None,
-            pause_probe: None,
-            pause_probe_interval: FIRST_PAUSE_PROBE,
+            pause: PauseState::default(),
+            refused: BTreeMap::new(),
+            answered: BTreeMap::new(),
             availability: Availability::default(),
         }
     }
 
-    /// Pauses the key, as the answer to a call that began at `began` asked.
+    /// Pauses the key with all models, because the provider says that the limit is the key's.
     pub fn pause(&mut self, pause: Pause, began: Instant, now: Instant) {
-        // Calls that began before the last pause report the same overload.
-        let is_probe = self.paused_at.is_some_and(|at| at < began);
-        if is_probe || self.paused_at.is_none() {
-            self.pauses += 1;
-            self.paused_at = Some(now);
+        self.pause.begin(pause, began, now);
+    }
+
+    /// Records that a model is paused with the key until `until`. Pauses the key if another model is paused too, and no third one
+    /// answers: then the limit is probably the key's.
+    pub fn record_refusal(&mut self, model: u64, until: Instant, began: Instant, now: Instant) {
+        self.refused.retain(|_, end| *end > now);
+        self.answered
+            .retain(|_, time| now.saturating_duration_since(*time) < PROOF_AGE);
+        if self.refused.len() < MAX_MODELS {
+            self.refused.insert(model, until);
         }
-        let until = match pause {
-            // A provider that keeps naming very short pauses gets longer ones.
-            Pause::Until(until) if self.pauses > 1 => until.max(now + MIN_PAUSE),
-            Pause::Until(until) => until,
-            Pause::Unspecified => now + backoff::pause(self.pauses),
+        let has_proof = || {
+            self.answered
+                .keys()
+                .any(|model| !self.refused.contains_key(model))
         };
-        if self.pause_end(now).is_none() {
-            (self.pause_probe, self.pause_probe_interval) = (None, FIRST_PAUSE_PROBE);
-        }
-        self.paused_until = if is_probe {
-            Some(until)
-        } else {
-            self.paused_until.max(Some(until))
-        };
-        if self.pause_probe.is_none() && until > now + FIRST_PAUSE_PROBE {
-            self.schedule_pause_probe(now);
+        if self.refused.len() > 1 && !has_proof() {
+            self.pause
+                .begin_with_probe(Pause::Until(until), CONCLUDED_PAUSE_PROBE, began, now);
         }
     }
 
-    fn schedule_pause_probe(&mut self, now: Instant) {
-        self.pause_probe = Some(now + self.pause_probe_interval);
-        self.pause_probe_interval = (self.pause_probe_interval * 2).min(MAX_PAUSE_PROBE);
-    }
-
-    fn pause_end(&self, now: Instant) -> Option<Instant> {
-        self.paused_until.filter(|until| *until > now)
-    }
-
-    /// Returns the end of the current pause, if the key is paused and no probe is due.
+    /// Returns the end of the current pause of the key, if it is paused and no probe is due.
     pub fn paused_until(&self, now: Instant) -> Option<Instant> {
-        self.pause_end(now)
-            .filter(|_| self.pause_probe.is_none_or(|probe| probe > now))
+        self.pause.blocked_until(now)
     }
 
     /// Records the success of a call that began at `began`: ends the run of pauses, and a pause that the call has probed.
-    pub fn record_success(&mut self, began: Instant, now: Instant) {
-        self.pauses = 0;
-        let is_probe = self.paused_at.is_some_and(|paused_at| began > paused_at);
-        if is_probe && self.pause_end(now).is_some() {
-            self.paused_until = None;
+    pub fn record_success(&mut self, model: u64, began: Instant, now: Instant) {
+        self.pause.record_success(began, now);
+        self.refused.remove(&model);
+        if self.answered.len() < MAX_MODELS || self.answered.contains_key(&model) {
+            self.answered.insert(model, now);
         }
     }
 
     /// Returns when a call with this many tokens can go out; `None` means now.
     pub fn available_at(&self, tokens: u64, now: Instant) -> Option<Instant> {
-        let paused_until = self.paused_until(now);
         let waits = [
-            paused_until.map(|until| self.pause_probe.map_or(until, |probe| probe.min(until))),
+            self.pause.available_at(now),
             self.requests
                 .as_ref()
                 .and_then(|requests| requests.available_at(now)),
@@ -182,9 +166,7 @@ impl ApiKeyLimits {
         if let Some(own) = &mut self.tokens {
             own.take(tokens, now);
         }
-        if self.pause_end(now).is_some() {
-            self.schedule_pause_probe(now);
-        }
+        self.pause.record_call(now);
         Ok(())
     }
 
@@ -214,56 +196,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_of_unspecified_length_grow_until_a_call_succeeds() {
+    fn two_refused_models_pause_the_key_unless_a_third_one_answers() {
         let start = Instant::now();
-        let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
-        let mut now = start;
-        let mut storm = |key: &mut ApiKeyLimits| {
-            let (began, refused) = (now, now + Duration::from_millis(1));
-            (0..20).for_each(|_| key.pause(Pause::Unspecified, began, refused));
-            now = key.paused_until(refused).unwrap();
-            now - refused
-        };
-        let lengths: Vec<_> = (0..6).map(|_| storm(&mut key).as_millis()).collect();
-        assert_eq!(lengths, [500, 1_000, 2_000, 4_000, 8_000, 8_000]);
-        key.record_success(start, start);
-        assert_eq!(storm(&mut key).as_millis(), 500);
         let until = start + Duration::from_secs(3_600);
-        key.pause(Pause::Until(until), start, start);
+        let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
+        key.record_refusal(1, until, start, start);
+        key.record_refusal(1, until, start, start);
+        assert_eq!(key.paused_until(start), None, "one model alone");
+        key.record_refusal(2, until, start, start);
+        assert_eq!(key.paused_until(start), Some(until));
+        let probe = start + CONCLUDED_PAUSE_PROBE;
+        assert_eq!(key.available_at(0, start), Some(probe));
+
+        let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
+        key.record_success(3, start, start);
+        key.record_refusal(1, until, start, start);
+        key.record_refusal(2, until, start, start);
+        assert_eq!(key.paused_until(start), None, "the third one answers");
+        key.record_refusal(3, until, start, start);
         assert_eq!(key.paused_until(start), Some(until));
     }
 
     #[test]
-    fn a_long_pause_is_probed_from_time_to_time_and_a_success_ends_it() {
+    fn what_is_remembered_of_models_is_bounded() {
         let start = Instant::now();
+        let until = start + Duration::from_secs(3_600);
         let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
-        let until = start + Duration::from_secs(86_400);
-        key.pause(Pause::Until(until), start, start);
-        let mut now = start;
-        for seconds in [60, 120, 240, 480, 600, 600] {
-            let next = now + Duration::from_secs(seconds);
-            assert_eq!(key.available_at(0, now), Some(next));
-            assert_eq!(key.paused_until(now), Some(until));
-            assert_eq!(key.available_at(0, next), None);
-            key.reserve(0, next).unwrap();
-            key.pause(Pause::Until(until), next, next);
-            now = next;
+        for model in 0..10_000 {
+            key.record_success(model, start, start);
+            key.record_refusal(model, until, start, start);
         }
-        let probe = now + Duration::from_secs(600);
-        key.reserve(0, probe).unwrap();
-        key.record_success(start, probe);
-        assert!(key.paused_until(probe).is_some(), "an earlier call");
-        key.record_success(probe, probe);
-        assert_eq!(key.available_at(0, probe), None);
-    }
-
-    #[test]
-    fn a_short_pause_is_not_probed() {
-        let start = Instant::now();
-        let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
-        let until = start + Duration::from_secs(60);
-        key.pause(Pause::Until(until), start, start);
-        assert_eq!(key.available_at(0, start), Some(until));
+        assert!(key.refused.len() <= MAX_MODELS && key.answered.len() <= MAX_MODELS);
     }
 
     #[test]

@@ -19,8 +19,10 @@ pub enum HoldReason {
     Requests,
     /// Tokens per minute of the provider's keys.
     Tokens,
-    /// Pause that the provider asked for, as after a 429.
+    /// Pause of the provider's key, as after a 429 that is about all models.
     Pause,
+    /// Pause of the model, as after a 429.
+    ModelPause,
     /// Circuit breaker of the model.
     Breaker,
     /// Trial of the model, until the first of its calls is answered.
@@ -41,6 +43,7 @@ impl HoldReason {
             Self::Requests => format!("{provider}/requests_per_minute"),
             Self::Tokens => format!("{provider}/tokens_per_minute"),
             Self::Pause => format!("{provider}/pause"),
+            Self::ModelPause => format!("{model}/pause"),
             Self::Breaker => format!("{model}/breaker"),
             Self::Trial => format!("{model}/trial"),
             Self::CallerQuota => "caller/quota".to_owned(),
@@ -62,6 +65,8 @@ pub struct Hold {
 pub struct HoldSnapshot {
     /// Label of the model, `provider/model`.
     pub model: String,
+    /// True if the configuration names the model.
+    pub is_configured: bool,
     /// Number of waiting calls.
     pub waiting: usize,
     pub reason: HoldReason,

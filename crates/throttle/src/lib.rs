@@ -20,6 +20,7 @@
 //! | `memory` | [`MemoryLedger`]: the memory budget, with a share for each caller |
 //! | `hold` | which limit keeps the waiting calls of a model |
 //! | `snapshot` | every limit as it stands, for display and metrics |
+//! | `pause` | pauses after HTTP 429: of a key with one model, or with all |
 //! | `outage` | keys and models that fail every call alike, and their probes |
 //! | `trial` | the first calls to a model |
 //! | `observer` | events for metrics and logs |
@@ -51,6 +52,7 @@ mod model_limits;
 mod money;
 mod observer;
 mod outage;
+mod pause;
 mod permit;
 mod permit_request;
 mod provider_limits;
@@ -85,7 +87,8 @@ pub use permit::Permit;
 pub use permit_request::{Denied, PermitRequest, Priority, WaitBudget};
 pub use request_bucket::Rate;
 pub use snapshot::{
-    BreakerSnapshot, BreakerState, LimitKind, LimitSnapshot, OutageSnapshot, RetryBudgetSnapshot,
+    BreakerSnapshot, BreakerState, BudgetSnapshot, LimitKind, LimitSnapshot, OutageSnapshot,
+    RetryBudgetSnapshot,
 };
 pub use token_estimator::estimate_tokens;
 pub use types::RETRY_SOON;

@@ -8,10 +8,11 @@ use crate::caller_quota::{Quota, QuotaStatus};
 use crate::hold::HoldSnapshot;
 use crate::memory::MemoryLedger;
 use crate::model_limits::{Model, ModelLimits};
-use crate::money::Usd;
 use crate::observer::Observer;
 use crate::shared::Shared;
-use crate::snapshot::{BreakerSnapshot, LimitSnapshot, OutageSnapshot, RetryBudgetSnapshot};
+use crate::snapshot::{
+    BreakerSnapshot, BudgetSnapshot, LimitSnapshot, OutageSnapshot, RetryBudgetSnapshot,
+};
 use crate::types::{AdmissionRequest, CallerId, Config, Pool, PoolId, Refused};
 
 /// All limits of the process; cheap to clone.
@@ -31,10 +32,19 @@ impl Limits {
         Shared::start(config, pools, observer).map(Self)
     }
 
-    /// Returns the model of this name at a provider, shared by all requests for it. The `limits` of the first request count.
+    /// Returns a model that the configuration names, shared by all requests for it. The `limits` of the first call count.
     #[must_use]
-    pub fn model(&self, pool: PoolId, name: &str, limits: ModelLimits) -> Arc<Model> {
-        self.0.lock().model(pool, name, limits, Instant::now())
+    pub fn configured_model(&self, pool: PoolId, name: &str, limits: ModelLimits) -> Arc<Model> {
+        self.0
+            .lock()
+            .model(pool, name, Some(limits), Instant::now())
+    }
+
+    /// Returns the model of this name, shared by all requests for it. A name that is not configured has no limits and no metrics
+    /// of its own, and is forgotten once it is not used: callers may make up any number of names.
+    #[must_use]
+    pub fn model(&self, pool: PoolId, name: &str) -> Arc<Model> {
+        self.0.lock().model(pool, name, None, Instant::now())
     }
 
     /// Replaces the callers and their quotas. Balances of callers that remain are kept.
@@ -159,9 +169,9 @@ impl Limits {
         self.0.lock().retry_budgets(Instant::now())
     }
 
-    /// Returns the budget of each caller that has one: its name, the limit of a day, and what is spent or reserved.
+    /// Returns the budget of each caller that has one.
     #[must_use]
-    pub fn caller_budgets(&self) -> Vec<(String, Usd, Usd)> {
+    pub fn caller_budgets(&self) -> Vec<BudgetSnapshot> {
         self.0.lock().caller_budgets(Instant::now())
     }
 

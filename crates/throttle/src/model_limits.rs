@@ -10,13 +10,11 @@ use crate::hold::{Hold, HoldHistory};
 use crate::money::{Price, Usd};
 use crate::observer::ModelObserver;
 use crate::outage::Availability;
+use crate::pause::PauseState;
 use crate::raii_counter::RaiiCounter;
 use crate::token_estimator::TokenEstimator;
 use crate::trial::Trial;
 use crate::types::{PoolId, TokenUsage, UsageReport};
-
-/// Number of models that get metrics of their own; configured models come first.
-pub(crate) const MAX_LABELS: u64 = 100;
 
 /// Configured limits of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +33,8 @@ pub struct Model {
     pub(crate) queue: usize,
     pub(crate) pool: PoolId,
     pub(crate) limits: ModelLimits,
+    /// True if the configuration names the model. Other models are named by callers.
+    pub(crate) is_configured: bool,
     pub(crate) in_flight: RaiiCounter,
     observer: Box<dyn ModelObserver>,
     state: Mutex<ModelState>,
@@ -46,17 +46,19 @@ pub(crate) struct ModelState {
     pub estimator: TokenEstimator,
     /// Availability of the model with each key that has failed with it, by the key's index.
     pub availability: BTreeMap<usize, Availability>,
+    /// Pauses of the model with each key that has been refused for it, by the key's index.
+    pub pauses: BTreeMap<usize, PauseState>,
     pub trial: Trial,
     pub holds: HoldHistory,
 }
 
 impl Model {
-    /// Creates the model. `limits` is what the configuration says of it.
+    /// Creates the model. `limits` is what the configuration says of it; `None`: a caller has made up the name.
     pub(crate) fn new(
         id: u64,
         pool: PoolId,
         queue: usize,
-        limits: ModelLimits,
+        limits: Option<ModelLimits>,
         observer: Box<dyn ModelObserver>,
         now: Instant,
     ) -> Self {
@@ -64,6 +66,7 @@ impl Model {
             breaker: Breaker::new(now),
             estimator: TokenEstimator::default(),
             availability: BTreeMap::new(),
+            pauses: BTreeMap::new(),
             trial: Trial::default(),
             holds: HoldHistory::default(),
         };
@@ -71,7 +74,8 @@ impl Model {
             id,
             queue,
             pool,
-            limits,
+            limits: limits.unwrap_or_default(),
+            is_configured: limits.is_some(),
             in_flight: RaiiCounter::default(),
             observer,
             state: Mutex::new(state),
@@ -81,11 +85,6 @@ impl Model {
     /// Locks the circuit breaker and the token estimator.
     pub(crate) fn state(&self) -> MutexGuard<'_, ModelState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns true if the model has metrics of its own.
-    pub(crate) const fn has_metrics(&self) -> bool {
-        self.id <= MAX_LABELS
     }
 
     /// Reports a call that ended to the observer.

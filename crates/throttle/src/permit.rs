@@ -31,6 +31,13 @@ impl Permit {
         self.call.charge.key
     }
 
+    /// Returns true if the call probes a circuit breaker that is open.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        let held = self.call.held.as_ref();
+        held.is_some_and(|held| held.probe.is_some())
+    }
+
     /// Ends the call with its report. The slot goes to the next item, and the reservation is settled. Returns
     /// the beginning or the end of an outage that the call has proven.
     #[expect(

@@ -140,16 +140,25 @@ impl ProviderLimits {
         now: Instant,
     ) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
-        for (_, key) in self.usable_keys(model, refused, now) {
-            let until = key.paused_until(now)?;
+        for (index, key) in self.usable_keys(model, refused, now) {
+            let of_model = model.pauses.get(&index);
+            let of_model = of_model.and_then(|pause| pause.blocked_until(now));
+            let until = key.paused_until(now).max(of_model)?;
             earliest = Some(earliest.map_or(until, |earlier| earlier.min(until)));
         }
         earliest
     }
 
-    /// Returns true if at least one key is paused.
-    pub fn is_any_paused(&self, now: Instant) -> bool {
-        self.keys.iter().any(|key| key.paused_until(now).is_some())
+    /// Returns when a call to the model can go out with a key; `None`: now.
+    fn key_available_at(
+        (index, key): (usize, &ApiKeyLimits),
+        model: &ModelState,
+        tokens: u64,
+        now: Instant,
+    ) -> Option<Instant> {
+        let paused = model.pauses.get(&index);
+        let paused = paused.and_then(|pause| pause.available_at(now));
+        key.available_at(tokens, now).max(paused)
     }
 
     /// Returns how many calls could go out now, as far as keys and concurrency are concerned.
@@ -170,8 +179,9 @@ impl ProviderLimits {
         now: Instant,
     ) -> Result<usize, Refusal> {
         let candidates = || self.usable_keys(model, asked.refused, now);
-        let ready =
-            candidates().filter(|(_, key)| key.available_at(asked.estimate.total(), now).is_none());
+        let tokens = asked.estimate.total();
+        let available_at = |candidate| Self::key_available_at(candidate, model, tokens, now);
+        let ready = candidates().filter(|candidate| available_at(*candidate).is_none());
         let is_suspected =
             |index, key| Self::outages(key, index, model).any(|outage| outage.next_probe > now);
         // Begins after the key that was used last.
@@ -181,20 +191,22 @@ impl ProviderLimits {
         if let Some((index, _)) = next {
             return Ok(index);
         }
-        let earliest = candidates()
-            .filter_map(|(_, key)| key.available_at(asked.estimate.total(), now))
-            .min();
+        let earliest = candidates().filter_map(available_at).min();
         let Some(earliest) = earliest else {
             return Err(match self.outage(model, asked.refused, now) {
                 Some(outage) => Refusal::Queue(Some(outage.next_probe)),
                 None => Refusal::Denied(Denied::NoUsableKey),
             });
         };
+        let is_paused = |index: usize| {
+            let pause = model.pauses.get(&index);
+            pause.is_some_and(|pause| pause.blocked_until(now).is_some())
+        };
         // Other items may use a key that only this item, or only its model, may not use.
         let is_own = self.keys.iter().enumerate().any(|(index, key)| {
             let is_blocked = |outage: &Outage| outage.blocks(now);
             !key.availability.outage().is_some_and(is_blocked)
-                && !candidates().any(|(candidate, _)| candidate == index)
+                && (is_paused(index) || !candidates().any(|(candidate, _)| candidate == index))
         });
         Err(if is_own {
             Refusal::Queue(Some(earliest))
@@ -250,9 +262,15 @@ impl ProviderLimits {
                 let tokens = asked.estimate.total();
                 let state = asked.model.state();
                 let candidates = self.usable_keys(&state, asked.refused, now);
-                let waits = candidates.filter_map(|(_, key)| {
-                    key.available_at(tokens, now)
-                        .map(|until| (until, key.hold_reason(tokens, now)))
+                let waits = candidates.filter_map(|(index, key)| {
+                    let until = Self::key_available_at((index, key), &state, tokens, now)?;
+                    // The model's own pause is what holds the call the longest.
+                    let reason = if key.available_at(tokens, now) < Some(until) {
+                        Some(HoldReason::ModelPause)
+                    } else {
+                        key.hold_reason(tokens, now)
+                    };
+                    Some((until, reason))
                 });
                 waits.min_by_key(|(until, _)| *until)?.1
             }
@@ -301,6 +319,9 @@ impl ProviderLimits {
         }
         if let Some(availability) = state.availability.get_mut(&index) {
             availability.record_call(now);
+        }
+        if let Some(pause) = state.pauses.get_mut(&index) {
+            pause.record_call(now);
         }
         state.trial.record_call(now);
         self.last_key = index;
@@ -351,8 +372,10 @@ impl ProviderLimits {
             ..
         } = *call;
         let in_flight = self.in_flight.count();
+        let is_of_provider = call.model.is_configured || report.pauses_key;
         if let Some(adaptive) = &mut self.adaptive {
-            if is_overload {
+            // A limit of a model that a caller has made up is no overload of the provider.
+            if is_overload && is_of_provider {
                 adaptive.decrease(began, in_flight, now);
             } else if report.health == breaker::Health::Success {
                 adaptive.increase(in_flight);
@@ -364,9 +387,17 @@ impl ProviderLimits {
         if let Some(tokens) = &mut key.tokens {
             tokens.settle(reserved.total(), used, now);
         }
-        key.apply_remaining(report.remaining, now);
+        if is_of_provider {
+            key.apply_remaining(report.remaining, now);
+        }
         if let Some(pause) = report.pause {
-            key.pause(pause, began, now);
+            let mut model = call.model.state();
+            let own = model.pauses.entry(index).or_default();
+            let until = own.begin(pause, began, now);
+            key.record_refusal(call.model.id, until, began, now);
+            if report.pauses_key {
+                key.pause(pause, began, now);
+            }
         }
         record_availability(key, call, report, now)
     }
@@ -378,6 +409,8 @@ pub struct KeyChange {
     pub outage: Option<OutageChange>,
     /// True if the trial of the model is over.
     pub has_passed_trial: bool,
+    /// True if a pause of the model with the key has ended early.
+    pub has_ended_pause: bool,
 }
 
 /// Records what a call proves of its key, and of the key with the model.
@@ -392,7 +425,7 @@ fn record_availability(
         if outage.reason.is_of_key() {
             return KeyChange {
                 outage: key.availability.record_failure(outage, call.began, now),
-                has_passed_trial: false,
+                ..KeyChange::default()
             };
         }
         let with_model = model.availability.entry(call.key).or_default();
@@ -405,18 +438,21 @@ fn record_availability(
         let of_key = proves_key.then(|| key.availability.record_success(call.began));
         return KeyChange {
             outage: own.or(of_key.flatten()),
-            has_passed_trial: false,
+            ..KeyChange::default()
         };
     }
     if report.health != breaker::Health::Success {
         return KeyChange::default();
     }
-    key.record_success(call.began, now);
+    key.record_success(call.model.id, call.began, now);
+    let pause = model.pauses.get_mut(&call.key);
+    let has_ended_pause = pause.is_some_and(|pause| pause.record_success(call.began, now));
     let with_model = model.availability.get_mut(&call.key);
     let own = with_model.and_then(|own| own.record_success(call.began));
     KeyChange {
         outage: key.availability.record_success(call.began).or(own),
         has_passed_trial: model.trial.pass(),
+        has_ended_pause,
     }
 }
 

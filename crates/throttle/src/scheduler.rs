@@ -17,7 +17,7 @@ use crate::api_key_limits::KeySet;
 use crate::caller_quota::{Caller, Quota};
 use crate::fair_queue::{Queue, Ticket};
 use crate::grant::GrantedCall;
-use crate::model_limits::{MAX_LABELS, Model, ModelLimits};
+use crate::model_limits::{Model, ModelLimits};
 use crate::observer::Observer;
 use crate::permit_request::{Denied, Priority, WaitBudget};
 use crate::provider_limits::ProviderLimits;
@@ -140,12 +140,13 @@ impl State {
         self.admitted.saturating_sub(self.in_flight())
     }
 
-    /// Returns the model of this name, shared by all requests for it.
+    /// Returns the model of this name, shared by all requests for it. `limits` is what the configuration says of the model;
+    /// `None`: it is not configured, and has no metrics of its own.
     pub fn model(
         &mut self,
         pool: PoolId,
         name: &str,
-        limits: ModelLimits,
+        limits: Option<ModelLimits>,
         now: Instant,
     ) -> Arc<Model> {
         if let Some(known) = self.models.get(&(pool, name.to_owned())) {
@@ -159,13 +160,9 @@ impl State {
             .pools
             .get(pool.0)
             .map_or("", |pool| pool.provider.name.as_str());
-        let label_name = if self.model_ids <= MAX_LABELS {
-            name
-        } else {
-            "(other)"
-        };
+        let label_name = if limits.is_some() { name } else { "(other)" };
         let label = format!("{provider}/{label_name}");
-        let queue = if limits.max_in_flight.is_some() {
+        let queue = if limits.is_some_and(|limits| limits.max_in_flight.is_some()) {
             self.add_queue(pool)
         } else {
             0

@@ -14,6 +14,7 @@ use crate::model_limits::Model;
 use crate::money::Usd;
 use crate::outage::{Availability, Outage, OutageReport};
 use crate::scheduler::{PoolState, State};
+use crate::types::CallerId;
 
 /// One limit as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct LimitSnapshot {
     pub kind: LimitKind,
     /// Provider, key, model or caller that it belongs to; `None`: the whole process.
     pub scope: Option<String>,
+    /// Caller that it belongs to, if it is one's.
+    pub caller: Option<CallerId>,
     /// The limit; `None`: unlimited.
     pub limit: Option<u64>,
     /// Amount in use.
@@ -56,9 +59,8 @@ pub struct BreakerSnapshot {
     pub state: BreakerState,
     /// Time until a probe is let through; set while the breaker is open.
     pub retry_in: Option<Duration>,
-    /// True if the model has metrics of its own. Only the first hundred have: configured models
-    /// come first.
-    pub has_metrics: bool,
+    /// True if the configuration names the model. Only such models have metrics of their own.
+    pub is_configured: bool,
 }
 
 /// State of a circuit breaker.
@@ -81,12 +83,27 @@ pub struct OutageSnapshot {
     pub key: Option<usize>,
     /// Name of the model at the provider; `None`: the outage holds for all models.
     pub model: Option<String>,
+    /// False if a caller has made up the model's name.
+    pub is_configured: bool,
     /// Reason, and message of the provider.
     pub report: OutageReport,
     /// Time since its beginning.
     pub lasted: Duration,
     /// Time until a probe is let through.
     pub retry_in: Duration,
+}
+
+/// Budget of a caller for the current day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BudgetSnapshot {
+    /// Caller that the budget belongs to.
+    pub caller: CallerId,
+    /// Name of the caller.
+    pub name: String,
+    /// Maximum of a day.
+    pub limit: Usd,
+    /// Amount spent or reserved.
+    pub spent: Usd,
 }
 
 /// Retry budget of a provider over the last ten seconds.
@@ -126,6 +143,7 @@ impl State {
             let (reason, until) = model.state().holds.latest()?;
             Some(HoldSnapshot {
                 model: self.label_of(model),
+                is_configured: model.is_configured,
                 waiting,
                 reason,
                 retry_in: until.map(|until| until.saturating_duration_since(now)),
@@ -134,15 +152,20 @@ impl State {
         holds.collect()
     }
 
-    /// Returns the budget of each caller that has one: its name, the limit of a day, and what is spent or reserved.
-    pub fn caller_budgets(&self, now: Instant) -> Vec<(String, Usd, Usd)> {
+    /// Returns the budget of each caller that has one.
+    pub fn caller_budgets(&self, now: Instant) -> Vec<BudgetSnapshot> {
         let budgets = self
             .callers
-            .values()
-            .filter(|caller| !caller.is_gone())
-            .filter_map(|caller| {
+            .iter()
+            .filter(|(_, caller)| !caller.is_gone())
+            .filter_map(|(id, caller)| {
                 let (limit, spent) = caller.quota_status(now).budget?;
-                Some((caller.quota.name.clone(), limit, spent))
+                Some(BudgetSnapshot {
+                    caller: *id,
+                    name: caller.quota.name.clone(),
+                    limit,
+                    spent,
+                })
             });
         budgets.collect()
     }
@@ -176,7 +199,7 @@ impl State {
                 model: format!("{provider}/{name}"),
                 state,
                 retry_in,
-                has_metrics: model.has_metrics(),
+                is_configured: model.is_configured,
             }
         });
         named.collect()
@@ -198,9 +221,10 @@ impl State {
             };
             for (index, availability) in &model.state().availability {
                 let outage = proven(Some(availability));
-                snapshots.extend(
-                    outage.map(|outage| pool.outage_snapshot(*index, Some(name), outage, now)),
-                );
+                snapshots.extend(outage.map(|outage| OutageSnapshot {
+                    is_configured: model.is_configured,
+                    ..pool.outage_snapshot(*index, Some(name), outage, now)
+                }));
             }
         }
         snapshots
@@ -263,8 +287,11 @@ impl State {
                 ));
             }
         }
-        for caller in self.callers.values().filter(|caller| !caller.is_gone()) {
-            caller.append_snapshots(now, &mut snapshots);
+        for (id, caller) in &self.callers {
+            if !caller.is_gone() {
+                let own = caller.snapshots(now).into_iter();
+                snapshots.extend(own.map(|snapshot| snapshot.of_caller(*id)));
+            }
         }
         snapshots
     }
@@ -284,15 +311,16 @@ impl State {
             let bytes = held.map_or(0, |(_, bytes)| *bytes);
             if bytes > 0 || !caller.is_gone() {
                 let scope = Some(format!("caller:{}", caller.quota.name));
-                snapshots.push(snapshot(kind, scope, None, bytes, 0));
+                snapshots.push(snapshot(kind, scope, None, bytes, 0).of_caller(*id));
             }
         }
     }
 }
 
 impl Caller {
-    /// Appends the caller's own limits.
-    fn append_snapshots(&self, now: Instant, snapshots: &mut Vec<LimitSnapshot>) {
+    /// Returns the caller's own limits.
+    fn snapshots(&self, now: Instant) -> Vec<LimitSnapshot> {
+        let mut snapshots = Vec::new();
         let scope = || Some(format!("caller:{}", self.quota.name));
         if let Some(limit) = self.quota.max_in_flight {
             snapshots.push(snapshot(
@@ -320,6 +348,17 @@ impl Caller {
                 queued,
             ));
         }
+        snapshots
+    }
+}
+
+impl LimitSnapshot {
+    /// Returns the snapshot as one of a caller's own limit.
+    fn of_caller(self, caller: CallerId) -> Self {
+        Self {
+            caller: Some(caller),
+            ..self
+        }
     }
 }
 
@@ -340,6 +379,7 @@ impl PoolState {
             provider: self.provider.name.clone(),
             key: (self.provider.keys.len() > 1).then_some(key + 1),
             model: model.map(str::to_owned),
+            is_configured: true,
             report: outage.report.clone(),
             lasted: now.saturating_duration_since(outage.since),
             retry_in: outage.next_probe.saturating_duration_since(now),
@@ -421,6 +461,7 @@ fn window_snapshot(
     LimitSnapshot {
         kind,
         scope,
+        caller: None,
         limit: window.map(|window| window.limit),
         in_use: window.map_or(0, |window| window.debt),
         available: window.map(|window| window.left),
@@ -438,6 +479,7 @@ fn snapshot(
     LimitSnapshot {
         kind,
         scope,
+        caller: None,
         limit: limit.map(|n| n as u64),
         in_use: in_use as u64,
         available: limit.map(|n| n.saturating_sub(in_use) as u64),

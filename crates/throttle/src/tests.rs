@@ -2,6 +2,7 @@
 
 mod callers;
 mod providers;
+mod simulation;
 mod stress;
 
 use std::num::NonZeroU32;
@@ -81,7 +82,7 @@ fn admit(limits: &Limits, caller: CallerId, wanted: usize) -> Admission {
 }
 
 fn model(limits: &Limits) -> Arc<Model> {
-    limits.model(POOL, "m", ModelLimits::default())
+    limits.configured_model(POOL, "m", ModelLimits::default())
 }
 
 fn permit_request(model: &Arc<Model>) -> PermitRequest<'_> {

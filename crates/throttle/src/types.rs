@@ -174,8 +174,10 @@ pub struct CallReport {
     pub is_overload: bool,
     /// Usage to settle the reservation with.
     pub spent: UsageReport,
-    /// Pause of the key, if the provider asked for one.
+    /// Pause of the key with the model, if the provider asked for one.
     pub pause: Option<Pause>,
+    /// True if the provider says that the pause is the key's, with all models.
+    pub pauses_key: bool,
     /// Reason of the failure, if other calls with the key or the model fail for it too.
     pub outage: Option<OutageReport>,
     /// Quota that the rate limit headers report as remaining.
@@ -195,6 +197,7 @@ impl CallReport {
             is_overload: false,
             spent: UsageReport::Nothing,
             pause: None,
+            pauses_key: false,
             outage: None,
             remaining,
         }

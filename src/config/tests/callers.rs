@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Start;
 use crate::config::{Caller, Error, Quota, join_callers, read_callers};
-use crate::types::Usd;
+use crate::types::{CallerAccess, Role, Usd};
 
 /// Output of `printf %s key-of-batch | sha256sum`.
 const OF_BATCH: &str = "58083815";
@@ -105,7 +105,7 @@ fn errors_of_the_callers_file_name_position_and_allowed_values() {
         ("[callers.a", "callers.toml:1:11: not valid TOML: unclosed table, expected `]`"),
         (
             "[callers.a]\nkey = \"k\"\ntoken_per_minute = 1",
-            "callers.toml:3:1: unknown key `token_per_minute` in [callers.a]; did you mean `tokens_per_minute`? allowed: key, key_env, key_file, key_sha256, requests_per_minute, tokens_per_minute, max_concurrency, max_queue, budget_usd_per_day",
+            "callers.toml:3:1: unknown key `token_per_minute` in [callers.a]; did you mean `tokens_per_minute`? allowed: key, key_env, key_file, key_sha256, requests_per_minute, tokens_per_minute, max_concurrency, max_queue, budget_usd_per_day, role, models",
         ),
         (
             "[callers.a]\nmax_queue = 1",
@@ -354,5 +354,54 @@ fn debug_shows_no_digest() {
     assert!(
         shown.contains("Caller { name: \"a\"") && !shown.contains(&sha256("k")[0].to_string()),
         "{shown}"
+    );
+}
+
+#[test]
+fn a_caller_has_a_role_and_a_list_of_models() {
+    let read = |keys: &str| {
+        let text = format!("[callers.a]\nkey = \"k\"\n{keys}\n");
+        let callers = read_callers(Path::new("callers.toml"), &text, [], |_| unreachable!());
+        callers.map(|callers| callers[0].access.clone())
+    };
+    assert_eq!(read("").unwrap(), CallerAccess::default());
+    assert_eq!(read("role = \"operator\"").unwrap().role, Role::Operator);
+    let models = read("models = [\"cheap\", \"openai/*\"]").unwrap().models;
+    assert_eq!(models.unwrap(), ["cheap", "openai/*"]);
+    for (keys, why) in [
+        ("role = \"admin\"", "must be one of: caller, operator"),
+        ("models = []", "must name at least one model"),
+        ("models = [\"\"]", "must be names of models"),
+        ("models = \"cheap\"", "must be an array of strings"),
+    ] {
+        let error = read(keys).unwrap_err().to_string();
+        assert!(error.contains(why), "{keys}: {error}");
+    }
+}
+
+#[test]
+fn an_empty_callers_file_is_warned_of() {
+    let warnings = |more: &str| {
+        let text = format!("callers_file = \"callers.toml\"\n{more}");
+        let start = Start::file(&text).with_file("callers.toml", "# none yet\n");
+        start.load().unwrap().warnings
+    };
+    let warned = warnings("");
+    assert!(
+        warned
+            .iter()
+            .any(|warning| warning.contains("callers.toml has no callers")),
+        "{warned:?}"
+    );
+    assert!(warnings("[callers.a]\nkey = \"k\"\n").is_empty());
+}
+
+#[test]
+fn a_short_key_is_marked() {
+    let text = "[callers.a]\nkey = \"0123456789abcde\"\n[callers.b]\nkey = \"0123456789abcdef\"\n";
+    let callers = Start::file(text).config().callers;
+    assert_eq!(
+        [0, 1].map(|index| callers[index].has_short_key),
+        [true, false]
     );
 }

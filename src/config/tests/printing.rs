@@ -41,6 +41,7 @@ callers_file = "callers.toml" # file extractd.toml:2
 [server]
 api_keys = ["****-one", "****"] # environment EXTRACTD_API_KEYS
 allow_anonymous = false # default
+metrics_access = "operator" # default
 cors_origins = [] # default
 hosts = ["a.example", "b.example"] # file extractd.toml:4
 shutdown_grace_ms = 30000 # default
@@ -149,6 +150,8 @@ key = "****0123" # file extractd.toml:32
 # max_concurrency is not set
 max_queue = 9 # file extractd.toml:33
 budget_usd_per_day = 2.5 # file extractd.toml:34
+role = "caller" # default
+# models is not set
 
 # [callers.batch]
 # key_env = "BATCH_KEY" # file callers.toml:2
@@ -157,6 +160,8 @@ budget_usd_per_day = 2.5 # file extractd.toml:34
 # max_concurrency = 2 # file callers.toml:3
 # max_queue is not set
 # budget_usd_per_day is not set
+# role = "caller" # default
+# models is not set
 
 # [callers.night]
 # key_file = """
@@ -167,6 +172,8 @@ budget_usd_per_day = 2.5 # file extractd.toml:34
 # max_concurrency is not set
 # max_queue is not set
 # budget_usd_per_day is not set
+# role = "caller" # default
+# models is not set
 "#;
 
 #[test]

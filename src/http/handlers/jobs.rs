@@ -16,10 +16,11 @@ use view::{JobList, JobView};
 use super::super::event_links;
 use super::super::middleware::RequestId;
 use super::super::openapi::request_schemas;
+use super::super::page_body::json_page;
 use super::super::problem::ApiError;
 use super::super::query::{PageQuery, no_query, parse_query};
 use super::super::state::{AppState, State};
-use crate::contract::JobStatus;
+use crate::contract::{JobStatus, to_json};
 use crate::jobs::store::{ItemStatus, Job, JobFilter, Status};
 use throttle::CallerId;
 
@@ -87,7 +88,7 @@ pub async fn list_jobs(
     state: State,
     Extension(caller): Extension<CallerId>,
     uri: Uri,
-) -> Result<Json<JobList>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut filter = JobFilter::default();
     let page = PageQuery::parse_with(uri.query(), &["status", "metadata.KEY"], |name, value| {
         match name.strip_prefix("metadata.") {
@@ -106,11 +107,12 @@ pub async fn list_jobs(
         .list(caller, filter, page.after.as_deref(), limit)
         .await?;
     let data = jobs.iter().map(|job| view(&state, job)).collect();
-    Ok(Json(JobList {
+    let page = JobList {
         data,
         has_more: next.is_some(),
         next,
-    }))
+    };
+    Ok(json_page(&state, caller, to_json(&page).into())?)
 }
 
 /// Parses the statuses of a filter.

@@ -6,6 +6,7 @@ use axum::http::header::AUTHORIZATION;
 use super::super::event_links;
 use super::super::state::AppState;
 use super::host_check::check_host;
+use crate::config::MetricsAccess;
 use crate::types::{Code, Error};
 use throttle::CallerId;
 
@@ -33,17 +34,21 @@ fn caller_of(state: &AppState, request: &Request) -> Result<CallerId, Error> {
         }
         return Ok(CallerId::default());
     }
-    let authorization = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|header| header.to_str().ok());
+    let mut headers = request.headers().get_all(AUTHORIZATION).iter();
+    let authorization = headers.next().and_then(|header| header.to_str().ok());
+    if headers.next().is_some() {
+        let detail = "the request has several `Authorization` headers; send one";
+        return Err(Error::new(Code::Unauthorized, detail));
+    }
     if let Some(caller) = authorization
         .and_then(bearer_token)
         .and_then(|key| state.keys.caller(key))
     {
         return Ok(caller);
     }
-    if is_public(request.uri().path()) {
+    let path = request.uri().path();
+    let has_open_metrics = state.metrics_access == MetricsAccess::Open;
+    if is_public(path) || (has_open_metrics && path == "/metrics") {
         return Ok(CallerId::default());
     }
     if authorization.is_none()

@@ -193,7 +193,9 @@ const fn occasion(code: Code) -> &'static str {
             "the schema is not a JSON Schema, has a remote `$ref`, or is too large"
         }
         Code::Unauthorized => "no API key was sent, or an unknown one",
-        Code::Forbidden => "the host name or the signature is not accepted",
+        Code::Forbidden => {
+            "the API key may not do this, or the host name or the signature is not accepted"
+        }
         Code::NotFound => "nothing has this ID or name",
         Code::Gone => "the job has no event with this number",
         Code::MethodNotAllowed => "the path does not support this method",

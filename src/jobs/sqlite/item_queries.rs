@@ -2,12 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::page::first_page;
 use super::queries::job_by_key;
 use super::rowid::{job_of, job_rowids, number_of, to_rowid};
 use crate::jobs::store::{CrashCount, Event, ItemStatus, JobKey, PendingItem, ResultOrder};
 
-/// Size at which a page of inputs or events ends.
-const MAX_PAGE_BYTES: usize = 1 << 20;
 /// Maximum number of crash suspects.
 const MAX_SUSPECTS: u32 = 10_000;
 
@@ -160,23 +159,6 @@ fn first_without_result(
         .prepare_cached(sql)?
         .query_row(params![from, until], |row| row.get(0))
         .optional()
-}
-
-/// Returns the first rows, at least one, up to about a megabyte.
-fn first_page<T>(
-    rows: impl Iterator<Item = rusqlite::Result<T>>,
-    size_bytes: impl Fn(&T) -> usize,
-) -> rusqlite::Result<Vec<T>> {
-    let (mut page, mut bytes) = (Vec::new(), 0);
-    for row in rows {
-        let row = row?;
-        bytes += size_bytes(&row);
-        page.push(row);
-        if bytes >= MAX_PAGE_BYTES {
-            break;
-        }
-    }
-    Ok(page)
 }
 
 /// Converts a row of: row ID, index of the item, status, body.

@@ -3,6 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
+use super::page::first_page;
 use crate::jobs::store::{
     Delivery, DeliveryState, ItemCounts, Job, JobFilter, JobKey, Status, UnixMillis,
 };
@@ -128,7 +129,8 @@ pub fn spec(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Str
         .optional()
 }
 
-/// Returns visible jobs of a caller that were created before `before` and meet `filter`, newest first.
+/// Returns visible jobs of a caller that were created before `before` and meet `filter`, newest first; fewer than `limit` if their
+/// metadata is long.
 pub fn jobs_of_caller(
     connection: &Connection,
     caller: &str,
@@ -154,10 +156,15 @@ pub fn jobs_of_caller(
         values.extend([key.clone().into(), value.clone().into()]);
     }
     values.push(i64::from(limit).into());
-    connection
-        .prepare_cached(&sql)?
-        .query_map(params_from_iter(values), job_from_row)?
-        .collect()
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(values), |row| {
+        let metadata = row.get_ref("metadata")?.as_str_or_null()?;
+        let error = row.get_ref("error")?.as_str_or_null()?;
+        let bytes = metadata.map_or(0, str::len) + error.map_or(0, str::len);
+        Ok((bytes, job_from_row(row)?))
+    })?;
+    let page = first_page(rows, |(bytes, _)| *bytes)?;
+    Ok(page.into_iter().map(|(_, job)| job).collect())
 }
 
 /// Returns all queued, running and cancelling jobs with their callers, oldest first.

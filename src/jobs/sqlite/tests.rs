@@ -8,6 +8,7 @@ use crate::types::Usage;
 
 mod failures;
 mod restart;
+mod simulation;
 
 /// Temporary folder, removed on drop.
 pub struct Folder(std::path::PathBuf);

@@ -2,10 +2,12 @@
 //!
 //! Servers whose own API is another one (Anthropic, Gemini, Ollama, OpenAI's Responses) have a Chat Completions API beside it.
 
+use std::borrow::Cow;
+
 use http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
-use super::{HttpProvider, call_headers, extra_body};
+use super::{HttpProvider, call_headers, check_memory, extra_body};
 use crate::net::{self, Frames, Framing, Incoming, Url};
 use crate::provider::answer::Answer;
 use crate::provider::chat::ChatRequest;
@@ -45,9 +47,10 @@ impl HttpProvider {
             self.hand_on_stream(chat, incoming).await?
         } else {
             let body = self.read_body(incoming).await?;
+            check_memory(chat.memory, |memory| memory.received(body.len()))?;
             let decoded = wire().decode(&body);
             if decoded.is_ok() {
-                (chat.on_message)(&body);
+                (chat.on_message)(&self.message_without_keys(&body));
             }
             decoded
         };
@@ -75,7 +78,7 @@ impl HttpProvider {
                 .map_err(|error| self.transport_failure(&error))?;
             let Some(bytes) = bytes else {
                 frames.end();
-                if let Err(error) = hand_on(&mut frames, chat, &mut partial) {
+                if let Err(error) = self.hand_on(&mut frames, chat, &mut partial) {
                     return Ok(Err(error));
                 }
                 break;
@@ -83,9 +86,10 @@ impl HttpProvider {
             if let Err(error) = frames.push(&bytes) {
                 return Err(self.transport_failure(&error));
             }
-            if let Err(error) = hand_on(&mut frames, chat, &mut partial) {
+            if let Err(error) = self.hand_on(&mut frames, chat, &mut partial) {
                 return Ok(Err(error));
             }
+            check_memory(chat.memory, |memory| memory.received(partial.size()))?;
             if partial.size() > net::MAX_ANSWER_BYTES {
                 let error = net::Error::TooLarge(net::MAX_ANSWER_BYTES);
                 return Err(self.transport_failure(&error));
@@ -96,6 +100,42 @@ impl HttpProvider {
         }
         incoming.finish().await;
         Ok(Ok(partial))
+    }
+
+    /// Decodes and hands on the chunks that have arrived.
+    fn hand_on(
+        &self,
+        frames: &mut Frames,
+        chat: &ChatRequest<'_>,
+        partial: &mut PartialAnswer,
+    ) -> Result<(), DecodeError> {
+        while partial.state != StreamState::Ended
+            && let Some(message) = frames.message()
+        {
+            if is_noise(&message) {
+                continue;
+            }
+            decode_message(&wire(), &message, partial)?;
+            if partial.state != StreamState::Ended {
+                (chat.on_message)(&self.message_without_keys(&message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces API keys in a message of the provider.
+    fn message_without_keys<'m>(&self, message: &'m [u8]) -> Cow<'m, [u8]> {
+        let has_key = |key: &&str| memchr::memmem::find(message, key.as_bytes()).is_some();
+        let all = self.keys();
+        let keys: Vec<_> = all.long_keys().filter(has_key).collect();
+        if keys.is_empty() {
+            return Cow::Borrowed(message);
+        }
+        let text = String::from_utf8_lossy(message).into_owned();
+        let text = keys
+            .iter()
+            .fold(text, |text, key| text.replace(key, "****"));
+        Cow::Owned(text.into_bytes())
     }
 
     fn broken(&self, reason: &str) -> Failure {
@@ -133,24 +173,4 @@ impl HttpProvider {
 /// Returns the format of the chunks, which is the same for all servers.
 fn wire() -> OpenAi {
     OpenAi::for_host("")
-}
-
-/// Decodes and hands on the chunks that have arrived.
-fn hand_on(
-    frames: &mut Frames,
-    chat: &ChatRequest<'_>,
-    partial: &mut PartialAnswer,
-) -> Result<(), DecodeError> {
-    while partial.state != StreamState::Ended
-        && let Some(message) = frames.message()
-    {
-        if is_noise(&message) {
-            continue;
-        }
-        decode_message(&wire(), &message, partial)?;
-        if partial.state != StreamState::Ended {
-            (chat.on_message)(&message);
-        }
-    }
-    Ok(())
 }

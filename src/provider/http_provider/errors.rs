@@ -13,6 +13,7 @@ use crate::provider::error_body::UpstreamErrorBody;
 use crate::provider::error_table::{ErrorClass, classify};
 use crate::provider::failure::{Failure, FailureKind};
 use crate::provider::lenient_json::JsonText;
+use crate::provider::limit_scope::limits_whole_key;
 use crate::provider::partial_answer::PartialAnswer;
 use crate::provider::phrase::without_echo;
 use crate::provider::rate_limit_headers::quota_from_headers;
@@ -56,6 +57,7 @@ impl HttpProvider {
         }
         let is_adapted = self.adapt(call, code, class, error, &own_words);
         let failure = self.failure(&call.response_headers, status, class, error);
+        let limits_key = limits_whole_key(error, &own_words);
         let detail = self.with_first_error(call, is_adapted, failure.detail);
         Err(Failure {
             kind: if is_adapted {
@@ -64,6 +66,7 @@ impl HttpProvider {
                 failure.kind
             },
             detail: self.with_location(&call.response_headers, code, detail),
+            limits_key,
             ..failure
         })
     }
@@ -90,6 +93,7 @@ impl HttpProvider {
                 is_for_now(code, class),
                 crate::types::clock::now(),
             ),
+            limits_key: false,
             should_retry: should_retry(headers),
             remaining_quota: quota_from_headers(headers),
         }
@@ -104,9 +108,11 @@ impl HttpProvider {
         text: &str,
     ) -> Failure {
         let code = status.unwrap_or(StatusCode::OK.as_u16());
-        let class = classify(error, &without_echo(&error.message, text), code);
+        let own_words = without_echo(&error.message, text);
+        let class = classify(error, &own_words, code);
         let failure = self.failure(headers, status, class, error);
         Failure {
+            limits_key: limits_whole_key(error, &own_words),
             detail: self.with_location(headers, code, failure.detail),
             ..failure
         }

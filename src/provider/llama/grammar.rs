@@ -1,17 +1,21 @@
 //! Compiles a JSON Schema into a grammar for constrained decoding (llguidance).
 //!
-//! A schema comes from a caller and may be hostile. Its size and depth are bounded before it is
-//! compiled; the library's own limits bound the rest. A schema that the library rejects or panics
+//! A schema comes from a caller and may be hostile. Its size, its depth and the states of its grammar
+//! are bounded before it is compiled; the library's own limits and a time limit bound the rest. A schema that the library rejects or panics
 //! on is decoded without a grammar, since the answer is validated later in any case. This module
 //! must not know sequences or requests.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
 use llguidance::api::{ParserLimits, TopLevelGrammar};
 use llguidance::{JsonCompileOptions, Matcher, ParserFactory};
 use serde_json::{Map, Value};
 use toktrie::{InferenceCapabilities, TokEnv};
+
+use super::grammar_cost;
 
 /// Maximum size of a schema that is compiled. Real ones have some kilobytes; compiling 256 kB takes
 /// about a second.
@@ -21,6 +25,9 @@ const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 /// library recurses over them.
 const MAX_SCHEMA_DEPTH: usize = 128;
 
+/// Stack size of the compiling thread: the library recurses over the schema.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
 /// Maximum number of cached grammars: a batch has one, and some batches run at a time.
 const MAX_CACHED: usize = 32;
 
@@ -28,10 +35,19 @@ const MAX_CACHED: usize = 32;
 const ITEM_SEPARATOR: &str = ",";
 const KEY_SEPARATOR: &str = ":";
 
-/// Compiler of schemas for one model, with a cache of grammars, last used first.
+/// Maximum time that the preparing thread waits for a grammar. An answer whose grammar takes longer is decoded without it.
+const MAX_COMPILE_TIME: Duration = Duration::from_secs(1);
+
+/// Grammars of schemas for one model: a cache, last used first, and the thread that compiles.
+///
+/// The thread of its own lets the requests behind an expensive schema go on. While it is busy with a schema that has taken too
+/// long, other schemas that are not cached are decoded without a grammar.
 pub struct Grammars {
-    factory: ParserFactory,
     cache: VecDeque<CachedGrammar>,
+    schemas: SyncSender<(String, Value)>,
+    results: Receiver<CachedGrammar>,
+    /// True if the thread still compiles a schema that was not waited for.
+    is_overdue: bool,
 }
 
 struct CachedGrammar {
@@ -41,11 +57,105 @@ struct CachedGrammar {
 }
 
 impl Grammars {
-    /// Creates a compiler.
+    /// Creates the cache, and starts the compiling thread, which ends with it.
     ///
     /// # Errors
     /// If the library cannot use the model's vocabulary; with the library's message.
     pub fn new(vocabulary: &TokEnv) -> Result<Self, String> {
+        let compiler = Compiler::new(vocabulary)?;
+        let (schemas, to_compile) = sync_channel::<(String, Value)>(1);
+        let (done, results) = sync_channel(1);
+        let run = move || {
+            while let Ok((key, schema)) = to_compile.recv() {
+                let grammar = compiler.compile(&schema);
+                let result = CachedGrammar {
+                    schema: key,
+                    grammar,
+                };
+                if done.send(result).is_err() {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("model-grammar".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(run)
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            cache: VecDeque::new(),
+            schemas,
+            results,
+            is_overdue: false,
+        })
+    }
+
+    /// Returns a fresh grammar for one answer, compiled once for each schema. `None`: the schema
+    /// cannot be compiled, or costs too much.
+    pub fn get(&mut self, schema: &Value) -> Option<Matcher> {
+        if !is_shallow(schema) {
+            return None;
+        }
+        let key = schema.to_string();
+        if key.len() > MAX_SCHEMA_BYTES {
+            return None;
+        }
+        self.take_overdue();
+        let position = self.cache.iter().position(|cached| cached.schema == key);
+        let cached = match position.and_then(|index| self.cache.remove(index)) {
+            Some(cached) => cached,
+            None if grammar_cost::states(schema) > grammar_cost::MAX_STATES => {
+                tracing::debug!(
+                    "the grammar of a schema would have too many states; its answers are decoded without a grammar and only validated"
+                );
+                CachedGrammar {
+                    schema: key,
+                    grammar: None,
+                }
+            }
+            None => self.compile(key, schema)?,
+        };
+        let grammar = cached.grammar.as_ref().map(Matcher::deep_clone);
+        self.keep(cached);
+        grammar
+    }
+
+    fn keep(&mut self, cached: CachedGrammar) {
+        self.cache.truncate(MAX_CACHED - 1);
+        self.cache.push_front(cached);
+    }
+
+    /// Takes a grammar that was compiled after all.
+    fn take_overdue(&mut self) {
+        if self.is_overdue
+            && let Ok(compiled) = self.results.try_recv()
+        {
+            self.is_overdue = false;
+            self.keep(compiled);
+        }
+    }
+
+    /// Has a schema compiled. `None`: that takes too long, or the thread is busy with one that does.
+    fn compile(&mut self, key: String, schema: &Value) -> Option<CachedGrammar> {
+        if self.is_overdue || self.schemas.try_send((key, schema.clone())).is_err() {
+            return None;
+        }
+        let compiled = self.results.recv_timeout(MAX_COMPILE_TIME);
+        if matches!(compiled, Err(RecvTimeoutError::Timeout)) {
+            tracing::debug!(
+                "compiling a schema into a grammar takes long; until it is compiled, its answers are decoded without a grammar and only validated"
+            );
+            self.is_overdue = true;
+        }
+        compiled.ok()
+    }
+}
+
+/// Compiler of schemas for one model.
+struct Compiler(ParserFactory);
+
+impl Compiler {
+    fn new(vocabulary: &TokEnv) -> Result<Self, String> {
         let capabilities = InferenceCapabilities {
             ff_tokens: true,
             ..InferenceCapabilities::default()
@@ -55,38 +165,13 @@ impl Grammars {
             .map_err(|error| error.to_string())?;
         factory.quiet();
         *factory.limits_mut() = limits();
-        Ok(Self {
-            factory,
-            cache: VecDeque::new(),
-        })
-    }
-
-    /// Returns a fresh grammar for one answer, compiled once for each schema. `None`: the schema
-    /// cannot be compiled.
-    pub fn get(&mut self, schema: &Value) -> Option<Matcher> {
-        if !is_shallow(schema) {
-            return None;
-        }
-        let key = schema.to_string();
-        if key.len() > MAX_SCHEMA_BYTES {
-            return None;
-        }
-        let position = self.cache.iter().position(|cached| cached.schema == key);
-        let cached = position.and_then(|index| self.cache.remove(index));
-        let cached = cached.unwrap_or_else(|| CachedGrammar {
-            schema: key,
-            grammar: self.compile(schema),
-        });
-        let grammar = cached.grammar.as_ref().map(Matcher::deep_clone);
-        self.cache.truncate(MAX_CACHED - 1);
-        self.cache.push_front(cached);
-        grammar
+        Ok(Self(factory))
     }
 
     fn compile(&self, schema: &Value) -> Option<Matcher> {
         let grammar = TopLevelGrammar::from_json_schema(with_options(close_objects(schema))?);
         let compiled = catch_unwind(AssertUnwindSafe(|| {
-            Matcher::new(self.factory.create_parser(grammar))
+            Matcher::new(self.0.create_parser(grammar))
         }));
         let Ok(matcher) = compiled else {
             tracing::warn!(

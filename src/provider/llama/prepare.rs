@@ -14,8 +14,7 @@ use super::sampler::Sampler;
 use super::slot::{Prepared, ReplySender};
 use super::types::{GenerateError, Request};
 
-/// Stack size of the preparing thread. Tokenisers and the schema compiler recurse over what a
-/// caller sends; only pages in use take memory.
+/// Stack size of the preparing thread. Tokenisers recurse over what a caller sends; only pages in use take memory.
 pub const STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Queued request.

@@ -177,6 +177,7 @@ fn a_prompt_has_no_example_but_the_callers() {
         traceparent: None,
         key: 0,
         on_text: None,
+        memory: None,
     };
     let encode = |wire: OpenAi, mode| -> Value {
         serde_json::from_slice(&wire.encode(&request, shape(mode))).unwrap()

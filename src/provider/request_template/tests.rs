@@ -33,6 +33,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
         traceparent: None,
         key: 0,
         on_text: None,
+        memory: None,
     };
     let wire = OpenAi::for_host("127.0.0.1");
     let shape = RequestShape {

@@ -200,3 +200,15 @@ async fn invalid_requests_for_registered_schemas_are_rejected() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_long_name_of_a_schema_is_not_repeated() {
+    let upstream = Upstream::playing();
+    let server = Server::with(&upstream).await;
+    let name = "n".repeat(2_000_000);
+    let answer = server
+        .extract(&json!({"input": "Ada", "schema": name}))
+        .await;
+    answer.problem(422, "invalid_request");
+    assert!(answer.text().len() < 2_000, "{}", answer.text().len());
+}

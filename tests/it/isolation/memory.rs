@@ -159,3 +159,33 @@ async fn windows_of_long_lines_stay_within_the_budget_and_lose_nothing() {
         assert_eq!(summary["succeeded"], LINES, "{summary}");
     }
 }
+
+#[tokio::test]
+async fn large_answers_of_a_provider_stay_within_the_budget() {
+    let large = "x".repeat(24_000_000);
+    let upstream = Upstream::start(move |call| {
+        if call.item().is_some_and(|item| item >= 100) {
+            Reply::Text(large.clone())
+        } else {
+            Reply::Played
+        }
+    });
+    let (server, attacker, victim) =
+        with_attacker(&upstream, "[limits]\nmax_memory_bytes = 134217728").await;
+    victim.extract(&single(person(0))).await.ok();
+    server.forget_peak();
+    let before = server.resident_bytes();
+    let mut attacks = JoinSet::new();
+    for number in 100..112 {
+        let attacker = attacker.clone();
+        attacks.spawn(async move { attacker.extract(&single(person(number))).await.status });
+    }
+    within(LIMIT, "all have ended", async {
+        while attacks.join_next().await.is_some() {}
+    })
+    .await;
+    victim.extract(&single(person(1))).await.ok();
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 128 * MIB + MARGIN, "{grown}");
+    until_nothing_is_held(&victim).await;
+}

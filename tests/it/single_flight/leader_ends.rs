@@ -251,3 +251,31 @@ async fn a_leader_that_times_out_leaves_the_call_to_an_item_that_waits_longer() 
     let patient = patient.ok();
     assert_eq!(patient["results"][0]["data"], found(X), "{patient}");
 }
+
+#[tokio::test]
+async fn an_item_of_a_job_does_not_share_the_failure_of_a_single_that_gave_up_sooner() {
+    // A single is called three times, an item of a job up to eight times.
+    let upstream = Upstream::start(|call| match call.index {
+        0..=3 => Reply::error(500, "out of order"),
+        _ => Reply::Played,
+    });
+    let server = Server::with(&upstream).await;
+    let single = {
+        let client = (*server).clone();
+        tokio::spawn(async move { client.extract(&single(person(X))).await })
+    };
+    upstream
+        .wait_for("the single is called", LIMIT, |log| log.answered >= 1)
+        .await;
+    let body = json!({"inputs": [person(X)], "schema": crate::support::fixture::schema()});
+    let job = server.post("/v1/jobs", &body).await;
+    assert_eq!(job.status, 202);
+    let path = format!("/v1/jobs/{}", job.json()["id"].as_str().unwrap());
+    single.await.unwrap().problem(502, "upstream_error");
+    let job = eventually(LIMIT, "the job ends", async || {
+        let job = server.get(&path).await.ok();
+        (job["status"] == "completed").then_some(job)
+    })
+    .await;
+    assert_eq!(job["counts"]["succeeded"], 1, "{job}");
+}

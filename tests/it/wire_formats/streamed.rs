@@ -86,6 +86,7 @@ async fn ask_in(
             traceparent: None,
             key: 0,
             on_text: Some(&on_text),
+            memory: None,
         })
         .await;
     (called, told.into_inner().unwrap())

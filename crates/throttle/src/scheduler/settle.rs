@@ -37,15 +37,14 @@ impl State {
                     .record_call(call, used.tokens, report, evidence.is_overload, now);
             // The slot is free before other items are considered.
             drop(held);
-            let may_be_paused = (report.pause.is_some() || report.outage.is_some())
-                && pool.provider.is_any_paused(now);
+            let may_be_paused = report.pause.is_some() || report.outage.is_some();
             if change.has_passed_trial || change.outage == Some(OutageChange::Ended) {
                 pool.unpark_all();
             }
             if may_be_paused || evidence.has_opened || change.outage == Some(OutageChange::Began) {
                 pool.deny_over_budget(now);
             }
-            if evidence.was_open
+            if (evidence.was_open || change.has_ended_pause)
                 && let Some(queue) = pool.queues.get_mut(model.queue)
             {
                 queue.unpark_queues(|key| key.model == model.id);

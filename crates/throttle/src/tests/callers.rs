@@ -86,7 +86,7 @@ async fn a_caller_has_its_own_concurrency_rate_waiting_room_and_budget() {
         input: Usd::from_dollars(0.01).unwrap(),
         output: Usd::default(),
     };
-    let model = limits.model(
+    let model = limits.configured_model(
         POOL,
         "m",
         ModelLimits {

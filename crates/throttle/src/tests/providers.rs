@@ -63,9 +63,9 @@ async fn a_provider_or_model_at_its_own_limit_does_not_block_others() {
     let narrow = model(&limits);
     let _held = admission.enter(&permit_request(&narrow)).await.unwrap();
     assert!(waits(&mut admission.enter(&permit_request(&narrow))).await);
-    let wide = limits.model(PoolId(1), "m", ModelLimits::default());
+    let wide = limits.configured_model(PoolId(1), "m", ModelLimits::default());
     assert!(admission.enter(&permit_request(&wide)).await.is_ok());
-    let capped = limits.model(
+    let capped = limits.configured_model(
         PoolId(1),
         "capped",
         ModelLimits {
@@ -131,7 +131,7 @@ fn outage(reason: OutageReason) -> CallReport {
 async fn a_refused_key_is_skipped_and_without_another_the_permit_is_denied_at_once() {
     let limits = limits_with(10, 100, vec![pool(vec![KeyQuota::default(); 2], None)]);
     let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
-    let other = limits.model(PoolId(0), "other", ModelLimits::default());
+    let other = limits.configured_model(PoolId(0), "other", ModelLimits::default());
     let first = admission.enter(&permit_request(&model)).await.unwrap();
     let key = first.key();
     let change = first.release(outage(OutageReason::KeyRefused));
@@ -158,7 +158,7 @@ async fn a_refused_key_is_skipped_and_without_another_the_permit_is_denied_at_on
 async fn an_unknown_model_is_an_outage_of_that_model_alone() {
     let limits = limits_with(10, 100, vec![pool(vec![KeyQuota::default()], None)]);
     let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
-    let other = limits.model(PoolId(0), "other", ModelLimits::default());
+    let other = limits.configured_model(PoolId(0), "other", ModelLimits::default());
     let permit = admission.enter(&permit_request(&model)).await.unwrap();
     permit.release(outage(OutageReason::UnknownModel));
     assert!(admission.enter(&permit_request(&model)).await.is_err());
@@ -234,7 +234,7 @@ async fn an_open_circuit_denies_items_with_a_fallback_and_lets_the_others_wait()
         Err(Denied::CircuitOpen { .. })
     ));
     assert!(waits(&mut admission.enter(&permit_request(&model))).await);
-    let other = limits.model(POOL, "other", ModelLimits::default());
+    let other = limits.configured_model(POOL, "other", ModelLimits::default());
     assert!(admission.enter(&permit_request(&other)).await.is_ok());
     assert_eq!(limits.breakers()[0].state, BreakerState::Open);
 }

@@ -42,7 +42,7 @@ fn every_model(limits: &Limits) -> Vec<Arc<Model>> {
                 max_in_flight: (n % 2 == 0).then_some(2),
                 price: None,
             };
-            limits.model(PoolId(n % 2), &n.to_string(), model_limits)
+            limits.configured_model(PoolId(n % 2), &n.to_string(), model_limits)
         })
         .collect()
 }

@@ -10,6 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
 
 use super::super::super::content_negotiation::{ResponseFormat, response_format};
+use super::super::super::page_body::json_page;
 use super::super::super::problem::ApiError;
 use super::super::super::query::{OFFSET_UNIT, PageQuery, parse_offset_unit};
 use super::super::super::state::State;
@@ -98,11 +99,8 @@ pub async fn job_results(
             .into_response()),
         ResponseFormat::Json | ResponseFormat::Sse => {
             let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
-            Ok((
-                [(CONTENT_TYPE, "application/json")],
-                results.page(after, limit).await?,
-            )
-                .into_response())
+            let page = results.page(after, limit).await?;
+            Ok(json_page(&state, caller, page)?)
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::http::Uri;
+use axum::{Extension, Json};
 use serde::Serialize;
 
 use super::super::super::problem::ApiError;
@@ -13,7 +13,8 @@ use crate::contract::{millis, rfc3339_of};
 use crate::extraction::Outage;
 use crate::types::Usd;
 use throttle::{
-    BreakerSnapshot, BreakerState, HoldSnapshot, LimitKind, LimitSnapshot, RetryBudgetSnapshot,
+    BreakerSnapshot, BreakerState, BudgetSnapshot, CallerId, HoldSnapshot, LimitKind,
+    LimitSnapshot, RetryBudgetSnapshot,
 };
 
 /// Current state of one limit.
@@ -126,7 +127,7 @@ pub struct HoldView {
     model: String,
     /// Number of waiting calls.
     waiting: u64,
-    /// Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
+    /// Limit that holds the first of them: a limit's `name`, or `MODEL/pause` or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
     /// `MODEL/trial` (few calls go out before a model's first answer) or `caller/quota`.
     #[schema(example = "openai/requests_per_minute")]
     limit: String,
@@ -177,6 +178,16 @@ pub struct BudgetView {
     spent_usd: Usd,
 }
 
+impl From<BudgetSnapshot> for BudgetView {
+    fn from(snapshot: BudgetSnapshot) -> Self {
+        Self {
+            caller: snapshot.name,
+            limit_usd: snapshot.limit,
+            spent_usd: snapshot.spent,
+        }
+    }
+}
+
 /// Size of the result cache.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct CacheView {
@@ -188,7 +199,7 @@ pub struct CacheView {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct LimitList {
     limits: Vec<Limit>,
-    /// Circuit breakers of the configured models and of all models called so far.
+    /// Circuit breakers of the configured models and, for an operator, of all models called so far.
     breakers: Vec<BreakerView>,
     /// Keys and models with which every call fails.
     outages: Vec<OutageView>,
@@ -203,40 +214,49 @@ pub struct LimitList {
 
 /// Get limits
 ///
-/// Returns the current state of all limits, circuit breakers, outages and budgets.
+/// Returns the current state of all limits, circuit breakers, outages and budgets. A key that is no operator's sees its own
+/// limits and budget, and the breakers, outages and holds of configured models.
 #[utoipa::path(get, path = "/v1/limits", operation_id = "get_limits", tag = "server",
     responses((status = 200, description = "The current state of all limits", body = LimitList)))]
-pub async fn limits(state: State, uri: Uri) -> Result<Json<LimitList>, ApiError> {
+pub async fn limits(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    uri: Uri,
+) -> Result<Json<LimitList>, ApiError> {
     no_query(&uri)?;
     let limits = state.extractor.limits();
-    let budgets = limits
-        .caller_budgets()
-        .into_iter()
-        .map(|(caller, limit_usd, spent_usd)| BudgetView {
-            caller,
-            limit_usd,
-            spent_usd,
-        });
+    let is_operator = state.extractor.permissions().is_operator(caller);
+    let sees = |owner: Option<CallerId>| is_operator || owner.is_none_or(|owner| owner == caller);
+    // Names that other callers have made up, and what providers say of them, are those callers' matter.
+    let sees_model = |is_configured: bool| is_operator || is_configured;
+    let snapshots = limits.snapshots().into_iter();
+    let breakers = limits.breakers().into_iter();
+    let outages = state.extractor.outages().into_iter();
+    let holds = limits.holds().into_iter();
+    let retries = limits.retry_budgets().into_iter();
+    let budgets = limits.caller_budgets().into_iter();
     Ok(Json(LimitList {
-        limits: limits.snapshots().into_iter().map(Limit::from).collect(),
-        breakers: limits
-            .breakers()
-            .into_iter()
+        limits: snapshots
+            .filter(|limit| sees(limit.caller))
+            .map(Limit::from)
+            .collect(),
+        breakers: breakers
+            .filter(|breaker| sees_model(breaker.is_configured))
             .map(BreakerView::from)
             .collect(),
-        outages: state
-            .extractor
-            .outages()
-            .into_iter()
+        outages: outages
+            .filter(|outage| sees_model(outage.is_configured))
             .map(OutageView::from)
             .collect(),
-        holds: limits.holds().into_iter().map(HoldView::from).collect(),
-        retries: limits
-            .retry_budgets()
-            .into_iter()
-            .map(RetryView::from)
+        holds: holds
+            .filter(|hold| sees_model(hold.is_configured))
+            .map(HoldView::from)
             .collect(),
-        budgets: budgets.collect(),
+        retries: retries.map(RetryView::from).collect(),
+        budgets: budgets
+            .filter(|budget| sees(Some(budget.caller)))
+            .map(BudgetView::from)
+            .collect(),
         cache: state.extractor.cache().map(|cache| CacheView {
             entries: cache.entries,
             size_bytes: cache.size_bytes,

@@ -1,18 +1,32 @@
 //! `GET /metrics`: Prometheus metrics. Gauges of limits, breakers, retry budgets and cache are set when they are scraped.
 
+use axum::Extension;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
+use super::super::super::problem::ApiError;
 use super::super::super::state::{AppState, State};
 use super::limits::kind_name;
+use crate::config::MetricsAccess;
 use crate::telemetry::{self, Metrics};
-use throttle::{BreakerState, OutageReason};
+use crate::types::{Code, Error};
+use throttle::{BreakerState, CallerId, OutageReason};
 
 /// Get metrics
 ///
-/// Returns metrics in the Prometheus text format.
+/// Returns metrics in the Prometheus text format. With API keys, an operator's key is needed, or none with the setting
+/// `server.metrics_access = "open"`.
 #[utoipa::path(get, path = "/metrics", operation_id = "get_metrics", tag = "server", responses((status = 200, description = "Prometheus text format", body = String)))]
-pub async fn metrics(state: State) -> Response {
+pub async fn metrics(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+) -> Result<Response, ApiError> {
+    let is_operator = state.extractor.permissions().is_operator(caller);
+    if !is_operator && state.metrics_access == MetricsAccess::Operator {
+        let detail = "this API key may not read the metrics; send the key of a caller with `role = \"operator\"`, or set \
+                      `server.metrics_access` to \"open\"";
+        return Err(Error::new(Code::Forbidden, detail).into());
+    }
     set_limit_gauges(&state);
     set_breaker_gauges(&state);
     set_outage_gauges(&state);
@@ -25,7 +39,12 @@ pub async fn metrics(state: State) -> Response {
         .as_ref()
         .map(Metrics::render)
         .unwrap_or_default();
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+    let text = if is_operator {
+        text
+    } else {
+        telemetry::without_callers(&text)
+    };
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }
 
 fn set_limit_gauges(state: &AppState) {
@@ -40,7 +59,7 @@ fn set_limit_gauges(state: &AppState) {
 
 fn set_breaker_gauges(state: &AppState) {
     let breakers = state.extractor.limits().breakers().into_iter();
-    for breaker in breakers.filter(|breaker| breaker.has_metrics) {
+    for breaker in breakers.filter(|breaker| breaker.is_configured) {
         telemetry::breaker_gauge(&breaker.model).set(match breaker.state {
             BreakerState::Closed => 0.0,
             BreakerState::HalfOpen => 0.5,

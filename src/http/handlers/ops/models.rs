@@ -2,9 +2,9 @@
 
 use std::time::UNIX_EPOCH;
 
-use axum::Json;
 use axum::extract::Path;
 use axum::http::Uri;
+use axum::{Extension, Json};
 use serde::Serialize;
 
 use super::super::super::problem::ApiError;
@@ -13,6 +13,7 @@ use super::super::super::state::{AppState, State};
 use crate::extraction::ModelEndpoint;
 use crate::provider::ActiveAdaptation;
 use crate::types::{Code, Error, Mode};
+use throttle::CallerId;
 
 /// A configured model.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -96,14 +97,19 @@ pub struct ModelList {
 
 /// List models
 ///
-/// Returns the configured models. Any other model of a configured provider can be requested as `provider/model`.
+/// Returns the configured models that the caller may use. Any other model of a configured provider can be requested as
+/// `provider/model`, unless the caller's models are restricted.
 #[utoipa::path(get, path = "/v1/models", operation_id = "list_models", tag = "server",
     responses((status = 200, description = "The configured models", body = ModelList)))]
-pub async fn models(state: State, uri: Uri) -> Result<Json<ModelList>, ApiError> {
+pub async fn models(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    uri: Uri,
+) -> Result<Json<ModelList>, ApiError> {
     no_query(&uri)?;
     Ok(Json(ModelList {
         object: "list",
-        data: all(&state),
+        data: all(&state, caller),
     }))
 }
 
@@ -115,6 +121,7 @@ pub async fn models(state: State, uri: Uri) -> Result<Json<ModelList>, ApiError>
     responses((status = 200, description = "The model", body = Model)))]
 pub async fn model(
     state: State,
+    Extension(caller): Extension<CallerId>,
     Path(name): Path<String>,
     uri: Uri,
 ) -> Result<Json<Model>, ApiError> {
@@ -126,7 +133,7 @@ pub async fn model(
         .iter()
         .find(|(_, route)| route.first.label() == resolved);
     let id = labelled.map_or(&resolved, |(id, _)| id);
-    let mut models = all(&state);
+    let mut models = all(&state, caller);
     let found = models.iter().position(|model| model.id == *id);
     let Some(index) = found else {
         let detail =
@@ -139,14 +146,15 @@ pub async fn model(
 /// Returns a configured model whose name has a slash.
 pub async fn model_of_provider(
     state: State,
+    caller: Extension<CallerId>,
     Path((provider, model)): Path<(String, String)>,
     uri: Uri,
 ) -> Result<Json<Model>, ApiError> {
-    self::model(state, Path(format!("{provider}/{model}")), uri).await
+    self::model(state, caller, Path(format!("{provider}/{model}")), uri).await
 }
 
-/// Returns the configured models; the default one is among them.
-fn all(state: &AppState) -> Vec<Model> {
+/// Returns the configured models that a caller may use; the default one is among them if the caller may use it.
+fn all(state: &AppState, caller: CallerId) -> Vec<Model> {
     let models = state.extractor.models();
     let created = state
         .started_at
@@ -162,5 +170,7 @@ fn all(state: &AppState) -> Vec<Model> {
         let endpoint = &models.default.first;
         data.insert(0, Model::new(default.clone(), endpoint, &default, created));
     }
+    let access = state.extractor.permissions().of(caller);
+    data.retain(|model| models.is_allowed(Some(&model.id), &access));
     data
 }

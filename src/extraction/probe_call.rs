@@ -1,0 +1,89 @@
+//! Call that probes an open circuit breaker: it runs with the server's own patience, in a task of its own.
+//!
+//! The item may end before it, by its own timeout or because its client leaves. The provider's answer counts all the same:
+//! otherwise callers with short timeouts would keep a breaker open that no call of theirs lives to close.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::failed_call::failure_report;
+use super::prepared_request::PreparedRequest;
+use super::retry_policy::{consequence, health_of_timeout, patience};
+use crate::provider::{
+    Answer, AnswerMemory, Failure, FailureKind, Request, Trial, ValidationFeedback,
+};
+use throttle::{CallReport, Health, Permit, UsageReport};
+
+/// Result of a probe, with its permit. A receiver that is gone leaves both to the probe's task.
+pub type ProbeResult = (Result<Answer, Failure>, Permit);
+
+/// Call that probes an open circuit breaker.
+#[derive(Debug)]
+pub struct ProbeCall {
+    pub request: Arc<PreparedRequest>,
+    /// Index of the target.
+    pub target: usize,
+    pub text: String,
+    pub feedback: Option<ValidationFeedback>,
+    pub trial: Arc<Trial>,
+    pub memory: Arc<AnswerMemory>,
+    pub output_limit: Option<u32>,
+    pub permit: Permit,
+}
+
+impl ProbeCall {
+    /// Makes the call. Its evidence is recorded here if the item has ended.
+    pub async fn run(mut self, result: oneshot::Sender<ProbeResult>) {
+        let endpoint = &self.request.target(self.target).endpoint;
+        let configured = endpoint.call_timeout;
+        self.permit.begin();
+        let started = Instant::now();
+        let called = self.call(patience(configured)).await;
+        let took = started.elapsed();
+        if let Err((called, permit)) = result.send((called, self.permit)) {
+            let report = match &called {
+                Ok(answer) => success_report(answer),
+                Err(failure) => {
+                    let consequence = consequence(failure, health_of_timeout(took, configured));
+                    failure_report(consequence, &self.text, failure)
+                }
+            };
+            permit.release(report);
+        }
+    }
+
+    async fn call(&self, patience: Duration) -> Result<Answer, Failure> {
+        let target = self.request.target(self.target);
+        let feedback = self.feedback.as_ref();
+        let request = Request {
+            key: self.permit.key(),
+            memory: Some(&*self.memory),
+            ..self.request.provider_request(
+                target,
+                &self.text,
+                feedback,
+                &self.trial,
+                self.output_limit,
+            )
+        };
+        let answering = target.endpoint.provider.call(&request);
+        let answered = tokio::time::timeout(patience, answering).await;
+        answered.unwrap_or_else(|_| {
+            let detail = format!("no answer within {:.1} s", patience.as_secs_f64());
+            Err(Failure::new(FailureKind::Timeout, detail))
+        })
+    }
+}
+
+/// Returns the report of a call that was answered.
+pub fn success_report(answer: &Answer) -> CallReport {
+    CallReport {
+        spent: answer.usage.map_or(UsageReport::Unknown, |usage| {
+            UsageReport::Tokens(usage.tokens())
+        }),
+        remaining: answer.remaining_quota,
+        ..CallReport::new(Health::Success)
+    }
+}
