@@ -162,14 +162,11 @@ impl Config {
         let settings = sources::gather(args, &environment, &read_file)?;
         let reader = Reader::new(&environment, &read_file);
         let config = Self::from_root(Section::root(&reader, settings))?;
+        let callers = || config.callers.iter().chain(&config.file_callers);
         let warnings = [
             environment::warning(&environment),
-            warnings::unpriced_budgets(
-                config.callers.iter().chain(&config.file_callers),
-                config.model.as_ref(),
-                &config.models,
-            ),
-            warnings::open_server(&config),
+            warnings::unpriced_budgets(callers(), config.model.as_ref(), &config.models),
+            warnings::open_server(config.callers_file.as_deref(), callers()),
         ];
         let warnings = warnings.into_iter().flatten().collect();
         Ok(Loaded {

@@ -39,7 +39,7 @@ async fn serve(target: TargetServer, stop: CancellationToken) -> anyhow::Result<
     )?;
     let server = Arc::new(server);
     let mcp = McpServer::new(OverHttp(Arc::clone(&server)));
-    let ended = stop.run_until_cancelled(serve_stdio(mcp)).await;
+    let ended = Box::pin(stop.run_until_cancelled(serve_stdio(mcp))).await;
     // Calls in flight hold the server, which then ends with the process.
     if let Some(server) = Arc::into_inner(server) {
         server.shut_down().await;

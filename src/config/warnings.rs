@@ -2,8 +2,8 @@
 //! count towards, and a server without callers that was to have some.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use super::Config;
 use super::callers::Caller;
 use super::model_name::ModelName;
 use super::models::Model;
@@ -32,10 +32,12 @@ pub(super) fn unpriced_budgets<'c>(
 }
 
 /// Returns a warning about a file of callers that has none, so that everyone is served. `None`: there are callers, or no such file.
-pub(super) fn open_server(config: &Config) -> Option<String> {
-    let path = config.callers_file.as_ref()?;
-    let has_callers = !config.callers.is_empty() || !config.file_callers.is_empty();
-    (!has_callers).then(|| {
+pub(super) fn open_server<'c>(
+    callers_file: Option<&Path>,
+    mut callers: impl Iterator<Item = &'c Caller>,
+) -> Option<String> {
+    let path = callers_file?;
+    callers.next().is_none().then(|| {
         format!(
             "`callers_file` {} has no callers, and there are no others, so that everyone who can connect is served without a key; add a [callers.NAME] to it",
             path.display()

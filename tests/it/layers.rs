@@ -31,7 +31,7 @@ const OWNERS: [(&str, &[&str]); 12] = [
     ("governor", &[]),
     ("jsonschema", &["schema"]),
     ("moka", &["extraction"]),
-    ("regex", &["schema"]),
+    ("regex", &["provider", "schema"]),
     ("rusqlite", &["jobs"]),
     ("llama_cpp_2", &["provider"]),
     ("csv", &["cli"]),

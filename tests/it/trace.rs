@@ -176,11 +176,11 @@ async fn limits_say_that_a_pause_holds_the_calls_and_until_when() {
     let server = Server::with(&upstream).await;
     let body = with(batch(1), json!({"trace": true}));
     let (reply, held) = tokio::join!(server.batch(&body), hold(&server));
-    assert_eq!(held["limit"], "openai/pause");
+    assert_eq!(held["limit"], "openai/test-model/pause");
     assert!(held["retry_in_ms"].as_f64().unwrap() <= 1000.0, "{held}");
     let reply = reply.ok();
     let waited = spans(&reply["results"][0])
         .into_iter()
-        .find(|span| span["limit"] == "openai/pause");
+        .find(|span| span["limit"] == "openai/test-model/pause");
     assert!(waited.is_some(), "{reply}");
 }

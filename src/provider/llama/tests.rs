@@ -168,7 +168,7 @@ async fn dropping_the_future_frees_its_slot() {
         ..OPTIONS
     });
     for _ in 0..5 {
-        let endless = json!({"type": "array", "items": {"type": "integer"}, "minItems": 1_000_000});
+        let endless = json!({"type": "array", "items": {"type": "integer"}, "minItems": 500});
         let long = engine.generate(
             Request {
                 max_tokens: Some(800),

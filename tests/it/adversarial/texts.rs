@@ -81,7 +81,7 @@ async fn bodies_that_are_not_utf_8() {
                 problem["detail"]
                     .as_str()
                     .unwrap()
-                    .contains("line 1 column"),
+                    .contains("is not UTF-8: byte"),
                 "{problem}"
             );
         }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::grant::GrantedCall;
 use crate::scheduler::enqueue::{EnterResult, RequestHandle};
-use crate::scheduler::{QueueTicket, State};
+use crate::scheduler::{PoolState, QueueTicket, State};
 
 const MAX_CONCURRENCY: usize = 12;
 const MAX_QUEUE: usize = 60;
@@ -345,11 +345,11 @@ impl Simulation {
             }
             _ => report = CallReport::new(Health::Neutral),
         }
-        self.end_call(call, report);
+        self.end_call(call, &report);
     }
 
     /// Records what a report says of pauses, and settles the call.
-    fn end_call(&mut self, mut call: Box<GrantedCall>, report: CallReport) {
+    fn end_call(&mut self, mut call: Box<GrantedCall>, report: &CallReport) {
         self.answers += 1;
         let charge = &call.charge;
         let (pool, key, began) = (charge.model.pool().0, charge.key, charge.began);
@@ -366,7 +366,7 @@ impl Simulation {
             self.pauses.insert(id, (until, self.now));
         }
         let held = call.held.take().unwrap();
-        self.state.settle(&call.charge, held, &report, self.now);
+        self.state.settle(&call.charge, held, report, self.now);
     }
 
     fn leave_queue(&mut self) {
@@ -387,7 +387,7 @@ impl Simulation {
         }
         let index = self.random.below(self.flying.len());
         let Flying { call, .. } = self.flying.swap_remove(index);
-        self.end_call(call, CallReport::cancelled(true));
+        self.end_call(call, &CallReport::cancelled(true));
     }
 
     /// Ends a request at once: its items leave the queue, and its calls are cancelled.
@@ -409,7 +409,7 @@ impl Simulation {
         self.flying = flying;
         let ended: Vec<Flying> = ended;
         for Flying { call, .. } in ended {
-            self.end_call(call, CallReport::cancelled(true));
+            self.end_call(call, &CallReport::cancelled(true));
         }
         self.state.release_places(request.caller, request.places);
     }
@@ -483,7 +483,7 @@ impl Simulation {
         }
         let places: usize = self.requests.iter().map(|request| request.places).sum();
         assert_eq!(state.queued(), places.saturating_sub(self.flying.len()));
-        let queued: usize = state.pools.iter().map(|pool| pool.waiting()).sum();
+        let queued: usize = state.pools.iter().map(PoolState::waiting).sum();
         assert_eq!(queued, self.waiting.len(), "items in the queues");
         assert!(state.models.len() <= 1_000, "models that are remembered");
         let has_wake_up = self.wake.is_some() || !self.flying.is_empty();
@@ -497,7 +497,7 @@ impl Simulation {
                 return;
             }
             while let Some(Flying { call, .. }) = self.flying.pop() {
-                self.end_call(call, CallReport::new(Health::Success));
+                self.end_call(call, &CallReport::new(Health::Success));
             }
             self.dispatch();
             self.check();
