@@ -287,7 +287,8 @@ export interface paths {
         };
         /**
          * List models
-         * @description Returns the configured models. Any other model of a configured provider can be requested as `provider/model`.
+         * @description Returns the configured models that the caller may use. Any other model of a configured provider can be requested as
+         *     `provider/model`, unless the caller's models are restricted.
          */
         get: operations["list_models"];
         put?: never;
@@ -327,7 +328,8 @@ export interface paths {
         };
         /**
          * Get limits
-         * @description Returns the current state of all limits, circuit breakers, outages and budgets.
+         * @description Returns the current state of all limits, circuit breakers, outages and budgets. A key that is no operator's sees its own
+         *     limits and budget, and the breakers, outages and holds of configured models.
          */
         get: operations["get_limits"];
         put?: never;
@@ -387,7 +389,8 @@ export interface paths {
         };
         /**
          * Get metrics
-         * @description Returns metrics in the Prometheus text format.
+         * @description Returns metrics in the Prometheus text format. With API keys, an operator's key is needed, or none with the setting
+         *     `server.metrics_access = "open"`.
          */
         get: operations["get_metrics"];
         put?: never;
@@ -948,7 +951,7 @@ export interface components {
              */
             waiting: number;
             /**
-             * @description Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
+             * @description Limit that holds the first of them: a limit's `name`, or `MODEL/pause` or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
              *     `MODEL/trial` (few calls go out before a model's first answer) or `caller/quota`.
              * @example openai/requests_per_minute
              */
@@ -1188,7 +1191,7 @@ export interface components {
         /** @description Current state of all limits. */
         LimitList: {
             limits: components["schemas"]["LimitState"][];
-            /** @description Circuit breakers of the configured models and of all models called so far. */
+            /** @description Circuit breakers of the configured models and, for an operator, of all models called so far. */
             breakers: components["schemas"]["BreakerView"][];
             /** @description Keys and models with which every call fails. */
             outages: components["schemas"]["OutageView"][];
@@ -1871,7 +1874,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2118,7 +2121,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2264,7 +2267,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2445,7 +2448,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2595,7 +2598,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2703,7 +2706,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2838,7 +2841,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2968,7 +2971,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3104,7 +3107,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3230,7 +3233,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3355,7 +3358,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3441,7 +3444,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3570,7 +3573,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3707,7 +3710,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3845,7 +3848,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiErrorBody"];
                 };
             };
-            /** @description the host name or the signature is not accepted */
+            /** @description the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4023,7 +4026,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiErrorBody"];
                 };
             };
-            /** @description the host name or the signature is not accepted */
+            /** @description the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4183,7 +4186,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4269,7 +4272,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4362,7 +4365,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4503,7 +4506,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `forbidden`: the host name or the signature is not accepted */
+            /** @description `forbidden`: the API key may not do this, or the host name or the signature is not accepted */
             403: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];

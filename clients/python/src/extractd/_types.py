@@ -352,7 +352,7 @@ class HoldView(BaseModel):
     """
     limit: str = Field(..., examples=["openai/requests_per_minute"])
     """
-    Limit that holds the first of them: a limit's `name`, or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
+    Limit that holds the first of them: a limit's `name`, or `MODEL/pause` or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
     `MODEL/trial` (few calls go out before a model's first answer) or `caller/quota`.
     """
     retry_in_ms: float | None = None
@@ -1092,7 +1092,7 @@ class LimitList(BaseModel):
     limits: list[LimitState]
     breakers: list[BreakerView]
     """
-    Circuit breakers of the configured models and of all models called so far.
+    Circuit breakers of the configured models and, for an operator, of all models called so far.
     """
     outages: list[OutageView]
     """
