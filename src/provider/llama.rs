@@ -18,6 +18,7 @@ mod loader;
 mod prepare;
 pub mod prompt;
 mod queue;
+mod repetition;
 mod sampler;
 mod scheduler;
 mod slot;

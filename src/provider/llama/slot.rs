@@ -7,6 +7,7 @@ use llguidance::Matcher;
 use tokio::sync::{mpsc, oneshot};
 use toktrie::{SimpleVob, TokEnv};
 
+use super::repetition::next_of_loop;
 use super::sampler::Sampler;
 use super::types::{Completion, Finish, GenerateError};
 use super::vocabulary;
@@ -175,6 +176,19 @@ impl SlotAnswer {
             .filter(|mask| !mask.is_zero());
         if mask.is_none() {
             self.drop_grammar();
+        }
+        mask.map(|mask| self.without_loop(mask))
+    }
+
+    /// Removes the token with which a loop would go on, if another one is allowed.
+    fn without_loop(&self, mut mask: SimpleVob) -> SimpleVob {
+        let answer = self.tokens.get(self.prompt_tokens..).unwrap_or_default();
+        let next = next_of_loop(answer).and_then(vocabulary::id);
+        if let Some(token) = next.filter(|token| mask.is_allowed(*token)) {
+            mask.disallow_token(token);
+            if mask.is_zero() {
+                mask.allow_token(token);
+            }
         }
         mask
     }
