@@ -7,6 +7,7 @@ export const stack = {
     '[models.fast]\nprovider = "sim"\ninput_usd_per_million_tokens = 100\noutput_usd_per_million_tokens = 400',
     '[callers.shop]\nkey = "key-of-shop-0001"\nrequests_per_minute = 60\nmax_concurrency = 4\nbudget_usd_per_day = 5',
     '[callers.press]\nkey = "key-of-press-001"\ntokens_per_minute = 20000',
+    '[callers.desk]\nkey = "key-of-desk-0001"\nrole = "operator"',
   ].join("\n"),
 };
 
@@ -29,6 +30,13 @@ export async function walk({ page, url }) {
 
   await page.goto(`${url}/#/callers`);
   await page.getByRole("heading", { name: "shop" }).waitFor();
+  await page.getByRole("article", { name: "Budget of shop" }).waitFor();
+  assert.equal(await page.getByRole("heading", { name: "press" }).count(), 0);
+  await page.getByRole("button", { name: "Forget key" }).click();
+  await key.waitFor();
+  // An operator sees the others too.
+  await key.fill("key-of-desk-0001");
+  await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "press" }).waitFor();
   await page.getByRole("article", { name: "Budget of shop" }).waitFor();
   await shoot(page, "callers");
