@@ -292,7 +292,7 @@ fn storage_limits(config: &Config) -> StorageLimits {
 }
 
 /// Returns the part of the shutdown grace in which work may finish. The rest is for closing, so that the process ends within the
-/// grace that an orchestrator was told.
+/// grace that an orchestrator waits.
 fn work_time(grace: Duration) -> Duration {
     const MIN_DIVIDED: Duration = Duration::from_secs(10);
     const MAX_CLOSING: Duration = Duration::from_secs(4);

@@ -5,7 +5,7 @@
 //!     cargo bench --bench load -- --part latency
 //!     cargo bench --bench load -- --part storm          # five minutes, or one with --quick
 //!
-//! What is compared alternates within one run, and the medians of several rounds are printed: machines are noisy, and only ratios
+//! Variants that are compared alternate within one run, and the medians of several rounds are printed: machines are noisy, and only ratios
 //! of one run can be compared with those of another. It exits with 0 whether the aims are met or not.
 //!
 //! Three processes share the machine: the service (the release binary), the upstream and this one. The bare loop and the

@@ -70,7 +70,7 @@ struct Rounds {
     cpu: Vec<f64>,
     bare_cpu: Vec<f64>,
     upstream_cpu: Vec<f64>,
-    /// What evidence of three values adds, with its JSON.
+    /// Cost of the evidence of three values, with its JSON.
     evidence_cpu: Vec<f64>,
 }
 

@@ -52,7 +52,7 @@ struct Texts {
 /// Shows the request for the first input, and the estimate for all. Returns the exit code.
 ///
 /// # Errors
-/// If an input is invalid, there is none, or the server rejects the request.
+/// If an input is invalid, the source has no input, or the server rejects the request.
 pub async fn run(
     args: &Args,
     source: Source,

@@ -75,7 +75,7 @@ impl Source {
         let table_flags = args.table_flags();
         if source.format != InputFormat::Csv && !table_flags.is_empty() {
             bail!(
-                "{} is for tables, and {} is none; if it is CSV, add --input-format csv",
+                "{} works on tables only, and {} is not read as a table; if it is CSV, add --input-format csv",
                 table_flags.join(", "),
                 source.name()
             );

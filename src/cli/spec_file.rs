@@ -165,7 +165,7 @@ impl Spec {
     }
 }
 
-/// Returns a field as JSON. A value that is none is a string, which the server rejects by its name.
+/// Returns a field as JSON. A value that is not valid JSON becomes a string; the server rejects it and names the field.
 fn field_value(name: &str, text: &str) -> String {
     let is_text = field_is_text(name) || (name == "schema" && !text.starts_with('{'));
     if is_text || serde_json::from_str::<&serde_json::value::RawValue>(text).is_err() {

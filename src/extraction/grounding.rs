@@ -128,7 +128,7 @@ impl Grounder<'_> {
     }
 
     /// Returns the evidence of an element of a list that is still being written, by the rules of the mode: `None` if the element
-    /// is none of the result.
+    /// is left out of the result.
     pub fn element(self, index: &Index<'_>, element: &mut Value) -> Option<Box<[LeafEvidence]>> {
         let evidence = self.align(index, element);
         if !evidence.iter().any(is_absent) {

@@ -34,7 +34,7 @@ pub enum PartialEvent {
     },
 }
 
-/// The element is none of the result: the text does not state it.
+/// Marker of an element that is left out of the result, because the text does not state it.
 struct Absent;
 
 /// Minimum time between two versions of the object, per byte of the answer: about a megabyte a second.
@@ -50,7 +50,7 @@ struct PartialState {
     /// Length of the answer so far, in bytes.
     length: u32,
     has_changed: bool,
-    /// Number of elements before the next one that are none of the result, by their evidence.
+    /// Number of elements before the next one that are left out of the result, because the text does not state them.
     left_out: Vec<usize>,
 }
 

@@ -81,7 +81,7 @@ impl ApiReply {
     }
 }
 
-/// Problem of the API, as far as an assistant is told.
+/// Fields of a problem that an assistant reads.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Problem {

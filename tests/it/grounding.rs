@@ -30,7 +30,7 @@ fn schema() -> Value {
 
 const TEXT: &str = "anna is thirty-two years old";
 
-/// What the simulated model says of [`TEXT`], and invents.
+/// Answer of the simulated model to [`TEXT`], with invented values.
 fn invented() -> Value {
     json!({"name": "Anna", "age": 30, "phone": "555-0100", "mood": "sad"})
 }

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 struct Said {
     /// Kind of mistake, the heading in the catalogue.
     topic: &'static str,
-    /// What was sent, written or run.
+    /// Request, file or command that is wrong.
     wrong: String,
     message: String,
 }

@@ -57,7 +57,7 @@ struct Values {
     kept: usize,
 }
 
-/// What a value has to satisfy: its schema, and rules that see the text, too.
+/// Conditions of a value: its schema, and rules, which see the text too.
 #[derive(Debug, Clone, Copy)]
 pub struct Conditions<'a> {
     pub schema: &'a Schema,

@@ -39,6 +39,20 @@ fn upload_head(address: SocketAddr) -> String {
     )
 }
 
+/// Returns one input as a chunk of a body.
+fn one_line() -> String {
+    let line = format!("\"{}\"\n", person(1));
+    format!("{:x}\r\n{line}\r\n", line.len())
+}
+
+/// Reads a response to its end.
+async fn rest_of(stream: &mut TcpStream) -> String {
+    let mut response = Vec::new();
+    let reading = stream.read_to_end(&mut response);
+    within(LIMIT, "the response ends", reading).await.unwrap();
+    String::from_utf8_lossy(&response).into_owned()
+}
+
 #[tokio::test]
 async fn idle_uploads_hold_no_place_in_the_waiting_room() {
     let upstream = Upstream::playing();
@@ -65,18 +79,9 @@ async fn an_upload_that_sends_nothing_ends_with_the_reason() {
     let (server, ..) = with_attacker(&upstream, "[server]\nidle_timeout_ms = 700").await;
     let began = Instant::now();
     let mut stream = open(server.address(), &upload_head(server.address())).await;
-    let line = format!("\"{}\"\n", person(1));
-    let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+    let chunk = one_line();
     stream.write_all(chunk.as_bytes()).await.unwrap();
-    let mut response = Vec::new();
-    within(
-        LIMIT,
-        "the response ends",
-        stream.read_to_end(&mut response),
-    )
-    .await
-    .unwrap();
-    let response = String::from_utf8_lossy(&response);
+    let response = rest_of(&mut stream).await;
     assert!(began.elapsed() >= Duration::from_millis(700));
     for words in [
         "\"status\":\"succeeded\"",
@@ -94,8 +99,7 @@ async fn a_client_that_waits_for_a_result_before_it_sends_more_is_not_idle() {
     let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
     let (server, ..) = with_attacker(&upstream, "[server]\nidle_timeout_ms = 500").await;
     let mut stream = open(server.address(), &upload_head(server.address())).await;
-    let line = format!("\"{}\"\n", person(1));
-    let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+    let chunk = one_line();
     stream.write_all(chunk.as_bytes()).await.unwrap();
     upstream
         .wait_for("the item is called", LIMIT, |log| log.in_flight == 1)
@@ -125,18 +129,9 @@ async fn a_job_whose_inputs_do_not_come_is_not_created() {
     let target = format!("POST /v1/jobs?{}", schema_query());
     let more = "content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n";
     let mut stream = open(server.address(), &head(server.address(), &target, more)).await;
-    let line = format!("\"{}\"\n", person(1));
-    let chunk = format!("{:x}\r\n{line}\r\n", line.len());
+    let chunk = one_line();
     stream.write_all(chunk.as_bytes()).await.unwrap();
-    let mut response = Vec::new();
-    within(
-        LIMIT,
-        "the response ends",
-        stream.read_to_end(&mut response),
-    )
-    .await
-    .unwrap();
-    let response = String::from_utf8_lossy(&response);
+    let response = rest_of(&mut stream).await;
     assert!(response.starts_with("HTTP/1.1 400"), "{response}");
     assert!(
         response.contains("no input arrived for 0.7 s, and no job was created"),

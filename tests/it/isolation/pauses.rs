@@ -37,6 +37,18 @@ fn refusing(seconds: u64, message: &'static str) -> impl Fn(&Call) -> Reply + Se
     }
 }
 
+/// Checks that a call of a model that was not refused waits for the end of the key's pause.
+async fn check_another_model_is_held(server: &Server) {
+    sleep(HEARD).await;
+    let began = Instant::now();
+    server.extract(&asking("good", 2)).await.ok();
+    assert!(
+        began.elapsed() > Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
 #[tokio::test]
 async fn refused_models_of_a_caller_hold_up_no_other_model() {
     let upstream = Upstream::start(refusing(86_400, "slow down"));
@@ -71,14 +83,7 @@ async fn a_second_refused_model_pauses_the_key_while_none_answers() {
     upstream
         .wait_for("both are refused", LIMIT, |log| log.answered >= 2)
         .await;
-    sleep(HEARD).await;
-    let began = Instant::now();
-    server.extract(&asking("good", 2)).await.ok();
-    assert!(
-        began.elapsed() > Duration::from_secs(1),
-        "{:?}",
-        began.elapsed()
-    );
+    check_another_model_is_held(&server).await;
 }
 
 #[tokio::test]
@@ -91,12 +96,5 @@ async fn a_limit_that_the_provider_calls_the_keys_pauses_all_models() {
     upstream
         .wait_for("it is refused", LIMIT, |log| log.answered >= 1)
         .await;
-    sleep(HEARD).await;
-    let began = Instant::now();
-    server.extract(&asking("good", 2)).await.ok();
-    assert!(
-        began.elapsed() > Duration::from_secs(1),
-        "{:?}",
-        began.elapsed()
-    );
+    check_another_model_is_held(&server).await;
 }

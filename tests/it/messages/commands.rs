@@ -59,7 +59,7 @@ async fn wrong_commands_and_files() {
         ),
         (
             batch("bad.ndjson --text-column body"),
-            &["--text-column is for tables"],
+            &["--text-column works on tables only"],
         ),
         (
             batch("quote.csv"),

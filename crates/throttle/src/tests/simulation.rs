@@ -64,7 +64,7 @@ struct Flying {
     call: Box<GrantedCall>,
 }
 
-/// What the provider has said of a key with a model: until when no call may go out, and when it said so.
+/// Latest pause of a key with a model: its end, and the time of the answer that asked for it.
 type Pauses = BTreeMap<(usize, usize, u64), (Instant, Instant)>;
 
 struct Simulation {
