@@ -20,12 +20,14 @@ impl Tokens {
         let mut tokens = Self::default();
         let bytes = text.as_bytes();
         let wide = bytes.iter().filter(|byte| !byte.is_ascii()).count();
-        let is_word = |byte: &u8| *byte > b'/';
-        let after_gaps = bytes
-            .windows(2)
-            .filter(|pair| pair.iter().map(is_word).eq([false, true]))
-            .count();
-        tokens.reserve(wide / 3 + after_gaps + 1);
+        let is_start = |pair: &[u8]| match pair {
+            [before, next] => {
+                *next >= b'0' && (*before < b'0' || (before.is_ascii_digit() && *next > b'9'))
+            }
+            _ => false,
+        };
+        let starts = bytes.windows(2).filter(|pair| is_start(pair)).count();
+        tokens.reserve(wide / 3 + starts + 1);
         tokens.append(text);
         tokens
     }
