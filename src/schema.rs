@@ -27,6 +27,8 @@ pub use parse_answer::ParsedAnswer;
 pub use registry::{Entry, Quota, Registry, RegistryError, Source};
 pub use rules::Rules;
 pub use streamed_list::StreamedList;
+pub use version_store::Version;
 
 #[cfg(test)]
 mod tests;
+mod version_store;

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use super::compiled::Schema;
+use super::version_store::{Version, VersionStore};
 use crate::types::{Code, Error, did_you_mean, truncate_for_display};
 
 /// Maximum length of a name that is compared with those of the schemas, in bytes.
@@ -197,8 +198,17 @@ impl Registry {
         self.change(owner, name, move |registry, owner, name| {
             registry.check_quota(owner, name, entry.text.len())?;
             let path = registry.path(owner, name);
-            write_atomically(&path, entry.text.as_bytes())
-                .map_err(|error| cannot_store(name, &error))?;
+            let versions = VersionStore::of(&path);
+            let replaced = registry.own(owner, name);
+            let replaced = replaced.filter(|replaced| replaced.hash != entry.hash);
+            let write = || {
+                if let Some(replaced) = &replaced {
+                    versions.keep(replaced)?;
+                }
+                write_atomically(&path, entry.text.as_bytes())
+            };
+            write().map_err(|error| cannot_store(name, &error))?;
+            versions.forget(&entry.hash);
             let mut stored = registry.stored_mut();
             let names = stored.entry(owner.to_owned()).or_default();
             let is_new = names.insert(name.to_owned(), entry.clone()).is_none();
@@ -216,19 +226,12 @@ impl Registry {
     /// A started change completes in the background.
     pub async fn delete(self: &Arc<Self>, owner: &str, name: &str) -> Result<bool, Error> {
         self.change(owner, name, |registry, owner, name| {
-            let is_stored = {
-                let stored = registry
-                    .stored
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner);
-                stored
-                    .get(owner)
-                    .is_some_and(|names| names.contains_key(name))
-            };
-            if !is_stored {
+            if registry.own(owner, name).is_none() {
                 return Ok(false);
             }
-            match std::fs::remove_file(registry.path(owner, name)) {
+            let path = registry.path(owner, name);
+            VersionStore::of(&path).remove();
+            match std::fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(cannot_store(name, &error));
                 }
@@ -241,6 +244,79 @@ impl Registry {
             Ok(true)
         })
         .await
+    }
+
+    /// Returns the versions of the schema of this name that `owner` sees, the current one first; `None` without such a schema.
+    ///
+    /// # Errors
+    /// `overloaded` if the disk cannot be read.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn versions(
+        self: &Arc<Self>,
+        owner: &str,
+        name: &str,
+    ) -> Result<Option<Vec<Version>>, Error> {
+        let Some(current) = self.get(owner, name) else {
+            return Ok(None);
+        };
+        let mut versions = vec![Version::from(&current)];
+        if let Some(store) = self.version_store(owner, name) {
+            let earlier = tokio::task::spawn_blocking(move || store.list());
+            let earlier = earlier.await.unwrap_or_else(|_| Ok(Vec::new()));
+            versions.extend(earlier.map_err(|error| cannot_read(name, &error))?);
+        }
+        Ok(Some(versions))
+    }
+
+    /// Returns the version with this hash of the schema of this name that `owner` sees.
+    ///
+    /// # Errors
+    /// `overloaded` if the disk cannot be read.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn version(
+        self: &Arc<Self>,
+        owner: &str,
+        name: &str,
+        hash: &str,
+    ) -> Result<Option<Entry>, Error> {
+        let current = self.get(owner, name).filter(|entry| entry.hash == hash);
+        if current.is_some() {
+            return Ok(current);
+        }
+        let Some(store) = self.version_store(owner, name) else {
+            return Ok(None);
+        };
+        let wanted = hash.to_owned();
+        let read = tokio::task::spawn_blocking(move || store.read(&wanted)).await;
+        match read {
+            Ok(Ok(entry)) => Ok(Some(entry)),
+            Ok(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(cannot_read(name, &error))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns the store of the versions of a schema that `owner` sees, unless it comes from the folder.
+    fn version_store(&self, owner: &str, name: &str) -> Option<VersionStore> {
+        if self.folder.contains_key(name) {
+            return None;
+        }
+        let owners = [owner, EVERYONE];
+        let owner = owners
+            .iter()
+            .find(|owner| self.own(owner, name).is_some())?;
+        Some(VersionStore::of(&self.path(owner, name)))
+    }
+
+    /// Returns the schema of this name that `owner` itself stored.
+    fn own(&self, owner: &str, name: &str) -> Option<Entry> {
+        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        stored.get(owner)?.get(name).cloned()
     }
 
     /// Changes file and entry together on the blocking pool, one change at a time.
@@ -311,8 +387,16 @@ fn cannot_store(name: &str, error: &std::io::Error) -> Error {
     Error::new(Code::Overloaded, detail).retry_after(STORE_RETRY_AFTER)
 }
 
+/// Logs a failed read, and returns the error of the request.
+fn cannot_read(name: &str, error: &std::io::Error) -> Error {
+    tracing::error!(%error, name, "the versions of a registered schema could not be read");
+    let detail =
+        format!("the versions of the schema could not be read from the data folder: {error}");
+    Error::new(Code::Overloaded, detail).retry_after(STORE_RETRY_AFTER)
+}
+
 impl Entry {
-    fn new(text: &str, updated_at: SystemTime, source: Source) -> Self {
+    pub(super) fn new(text: &str, updated_at: SystemTime, source: Source) -> Self {
         Self {
             text: text.into(),
             hash: crate::types::hexadecimal(&Sha256::digest(text)),
@@ -388,7 +472,7 @@ fn read_dir(dir: &Path, source: Source) -> Result<Names, RegistryError> {
 }
 
 /// Writes a file that only the owner of the process can read, by way of a temporary file, which is removed if that fails.
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let dir = path.parent().unwrap_or(path);
     std::fs::DirBuilder::new()
         .recursive(true)

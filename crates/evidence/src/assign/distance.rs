@@ -139,7 +139,7 @@ impl Distances {
         (second.start - first.end) + breaks * BREAK_COST
     }
 
-    /// Returns the cost of text that lies in what another leaf took: "Paris" in "Paris Hilton".
+    /// Returns the cost of text that lies in what another leaf took: "Paris" in "Paris Hilton"; or that another leaf says better.
     fn overlap(&self, leaf: u32, mention: Mention) -> u32 {
         let upto = self
             .taken
@@ -149,7 +149,11 @@ impl Distances {
             .get(upto.saturating_sub(8)..upto)
             .unwrap_or_default()
             .iter()
-            .any(|(taken, other)| *other != leaf && taken.contains(mention));
+            .any(|(taken, other)| {
+                let is_worse = taken.status < mention.status
+                    && (taken.start, taken.end) == (mention.start, mention.end);
+                *other != leaf && (is_worse || taken.contains(mention))
+            });
         if is_inside { OVERLAP_COST } else { 0 }
     }
 }

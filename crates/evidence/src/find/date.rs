@@ -171,14 +171,18 @@ impl<'a> Words<'a> {
         if self.is(at, &["day"]) {
             at += 1;
         }
-        if self.is(at, &["of", "de", "del", "d"]) {
+        let is_year = first.digits == 4;
+        if self.is(at, &["of", "de", "del", "d"]) && !is_year {
             at += 1;
         }
         if self.gap(at).chars().count() > 3 {
             return None;
         }
         let (month, next) = month(self.text, self.tokens, at)?;
-        if first.digits == 4 {
+        if is_year && first.value < 1000 {
+            return None;
+        }
+        if is_year {
             let day = self.near_count(next).filter(|day| day.digits <= 2);
             let after = day.map_or((next, self.tokens.end(next - 1)), |day| (day.next, day.end));
             let year = Some(Year::full(first));
@@ -342,9 +346,17 @@ impl<'a> Words<'a> {
         let Some(sign) = separator(self.gap(first.next)) else {
             return;
         };
-        let Some(second) = self.count(first.next).filter(|second| second.digits <= 2) else {
+        let Some(second) = self.count(first.next) else {
             return;
         };
+        if second.digits > 2 {
+            readings.extend(month_of(first).and_then(|month| {
+                let is_year = first.digits <= 2 && second.digits == 4 && second.value > 1000;
+                let after = (second.next, second.end);
+                reading_of(Some(Year::full(second)), month, None, after, 10).filter(|_| is_year)
+            }));
+            return;
+        }
         let third = (separator(self.gap(second.next)) == Some(sign))
             .then(|| self.count(second.next))
             .flatten();

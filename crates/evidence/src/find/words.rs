@@ -181,7 +181,7 @@ fn with_edges(
         ours == theirs
             && matches!(
                 theirs,
-                '.' | '!' | '?' | '%' | '$' | '€' | '£' | '#' | '@' | '+'
+                '.' | '!' | '?' | '¡' | '¿' | '%' | '$' | '€' | '£' | '#' | '@' | '+'
             )
     };
     let bytes = |(ours, _): (char, char)| ours.len_utf8();

@@ -139,3 +139,16 @@ fn times_in_all_forms() {
         "January 5, 2026",
     );
 }
+
+#[test]
+fn months_with_their_year() {
+    check("expires 11/2027", json!("2027-11"), Normalized, "11/2027");
+    check("seit 03.2021 hier", json!("2021-03"), Normalized, "03.2021");
+    check("on 05/11/2027", json!("2027-11"), Normalized, "05/11/2027");
+    check(
+        "INV-2024-0012 of Feb. 29, 2024",
+        json!("2024-02-29"),
+        Normalized,
+        "Feb. 29, 2024",
+    );
+}

@@ -20,7 +20,10 @@ pub fn cases() -> Vec<(String, Case)> {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let lines = std::fs::read_to_string(&path).unwrap();
         let lines: Vec<&str> = lines.lines().filter(|l| !l.starts_with('#')).collect();
-        for part in lines.split(|line| line.is_empty()).filter(|p| !p.is_empty()) {
+        for part in lines
+            .split(|line| line.is_empty())
+            .filter(|p| !p.is_empty())
+        {
             cases.push((name.clone(), case(part)));
         }
     }
@@ -44,8 +47,12 @@ fn case(lines: &[&str]) -> Case {
         let (head, part) = mark.split_once('|').expect("a text of the mark");
         let (pointer, status, stated) = head_of(head, part);
         insert(&mut value, pointer, stated);
-        let mark = Mark::Spans(status, vec![push(part)]);
-        assert!(marks.insert(format!("/{pointer}"), mark).is_none(), "{marked}");
+        let mark = marks.entry(format!("/{pointer}"));
+        // A second mark is a second place: the time of a date.
+        match mark.or_insert_with(|| Mark::Spans(status, Vec::new())) {
+            Mark::Spans(_, spans) => spans.push(push(part)),
+            Mark::Text(_) => {}
+        }
         rest = after;
     }
     push(rest);
@@ -53,10 +60,18 @@ fn case(lines: &[&str]) -> Case {
         let absent = line.strip_prefix("- ").expect("an absent value");
         let (pointer, stated) = absent.split_once(' ').expect("a value");
         insert(&mut value, pointer, literal(stated));
-        marks.insert(format!("/{pointer}"), Mark::Spans(Status::Absent, Vec::new()));
+        marks.insert(
+            format!("/{pointer}"),
+            Mark::Spans(Status::Absent, Vec::new()),
+        );
     }
     let kinds = BTreeMap::new();
-    Case { text, value, marks, kinds }
+    Case {
+        text,
+        value,
+        marks,
+        kinds,
+    }
 }
 
 fn head_of<'h>(head: &'h str, part: &str) -> (&'h str, Status, Value) {
