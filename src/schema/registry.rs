@@ -5,43 +5,17 @@
 //! when it is used, and then cached.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::{Duration, SystemTime};
-
-use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 use super::compiled::Schema;
+use super::stored_schema::{Entry, Source, write_atomically};
 use super::version_store::{Version, VersionStore};
 use crate::types::{Code, Error, did_you_mean, truncate_for_display};
 
 /// Maximum length of a name that is compared with those of the schemas, in bytes.
 const MAX_NAME_BYTES: usize = 64;
-
-/// Source of a registered schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// File of the configured folder; cannot be changed over HTTP.
-    Folder,
-    /// Stored over HTTP.
-    Api,
-}
-
-/// Registered schema.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// Schema as JSON text.
-    pub text: Arc<str>,
-    /// SHA-256 of the text, in hexadecimal.
-    pub hash: String,
-    /// Time of the last change; for a file of the folder its modification time.
-    pub updated_at: SystemTime,
-    /// Source of the schema.
-    pub source: Source,
-}
 
 /// Limits of the schemas that a caller may store over HTTP.
 #[derive(Debug, Clone, Copy)]
@@ -395,17 +369,6 @@ fn cannot_read(name: &str, error: &std::io::Error) -> Error {
     Error::new(Code::Overloaded, detail).retry_after(STORE_RETRY_AFTER)
 }
 
-impl Entry {
-    pub(super) fn new(text: &str, updated_at: SystemTime, source: Source) -> Self {
-        Self {
-            text: text.into(),
-            hash: crate::types::hexadecimal(&Sha256::digest(text)),
-            updated_at,
-            source,
-        }
-    }
-}
-
 /// Returns true for a valid schema name: `[a-z0-9][a-z0-9_-]{0,63}`.
 fn is_valid_name(name: &str) -> bool {
     let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -469,28 +432,4 @@ fn read_dir(dir: &Path, source: Source) -> Result<Names, RegistryError> {
         entries.insert(name, Entry::new(&text, updated_at, source));
     }
     Ok(entries)
-}
-
-/// Writes a file that only the owner of the process can read, by way of a temporary file, which is removed if that fails.
-pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(path);
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)?;
-    let beside = path.with_extension("tmp");
-    let write = || {
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    };
-    if let Err(error) = write() {
-        // Left behind, it would take room that is needed.
-        drop(std::fs::remove_file(&beside));
-        return Err(error);
-    }
-    std::fs::File::open(dir)?.sync_all()
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::registry::{Entry, Source, write_atomically};
+use super::stored_schema::{Entry, Source, write_atomically};
 
 /// Maximum number of earlier versions of one schema.
 const MAX_VERSIONS: usize = 20;

@@ -78,6 +78,12 @@ impl Assignment {
             .and_then(|distances| distances.anchor(leaf, &self.chosen))
     }
 
+    fn is_in_list(&self, leaf: u32) -> bool {
+        self.distances
+            .as_ref()
+            .is_some_and(|distances| distances.is_in_list(leaf))
+    }
+
     fn cost(&self, leaf: u32, mention: Mention) -> u32 {
         self.distances
             .as_ref()
@@ -85,7 +91,7 @@ impl Assignment {
     }
 
     /// Assigns the mentions of one value to its leaves: only exact ones at first if there are enough, so that "Aspirin" leaves
-    /// "aspirin" to the leaf that says it so.
+    /// "aspirin" to the leaf that says it so. Elements of lists have no object that would speak for another mention.
     fn assign(&mut self, query: &Query, is_first: bool) {
         query.leaves.iter().for_each(|leaf| self.set(*leaf, None));
         let mut leaves: Vec<(Option<u32>, u32)> = query
@@ -98,11 +104,12 @@ impl Assignment {
             self.assign_in_order(&leaves, &query.mentions);
             return;
         }
+        let is_exact_only = is_first || leaves.iter().all(|(_, leaf)| self.is_in_list(*leaf));
         let exact: Vec<Mention> = query
             .mentions
             .iter()
             .copied()
-            .filter(|mention| is_first && mention.status == Status::Exact)
+            .filter(|mention| is_exact_only && mention.status == Status::Exact)
             .collect();
         let candidates = if exact.len() < leaves.len() {
             &query.mentions

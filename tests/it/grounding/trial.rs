@@ -1,5 +1,8 @@
 //! Sixty texts in many languages, some of which lack facts, and a model that invents what they lack.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+
 use serde_json::Map;
 
 use super::*;
@@ -62,16 +65,21 @@ fn values(answer: &Value) -> Map<String, Value> {
     values
 }
 
-/// Returns all values of a trial. A model that is told that a value does not stand in the text leaves it out in half of the
-/// cases, and invents another one in the others, until the last attempt.
-fn inventing(call: &Call) -> Reply {
+/// Names of the values of each trial that the model was told about, and the number of its calls.
+type Told = Mutex<HashMap<usize, (HashSet<String>, usize)>>;
+
+/// Returns the stated and the invented values of a trial. Of an invented value that the model was told about it leaves out most;
+/// in half of the trials it first invents other addresses, twice.
+fn inventing(call: &Call, told: &Told) -> Reply {
     let prompt = call.prompt();
     let (number, trial) = trials()
         .into_iter()
         .enumerate()
         .find(|(_, trial)| prompt.contains(&trial.text))
         .unwrap_or_else(|| panic!("none of the texts is in {prompt}"));
-    let attempts = prompt.matches("does not stand in the text").count();
+    let mut told = told.lock().unwrap();
+    let (told, calls) = told.entry(number).or_default();
+    *calls += 1;
     let mut all = trial.stated;
     for (name, value) in trial.invented {
         let pointer = match name.as_str() {
@@ -79,19 +87,21 @@ fn inventing(call: &Call) -> Reply {
             "phone" => "/phones/0",
             name => &format!("/{name}"),
         };
-        let is_rejected = prompt.contains(&format!("- {pointer}: "));
-        let is_stubborn = number.is_multiple_of(2) && attempts <= 4 && name == "email";
-        if !is_rejected {
+        if prompt.contains(&format!("- {pointer}: ")) {
+            told.insert(name.clone());
+        }
+        if !told.contains(&name) {
             all.insert(name, value);
-        } else if is_stubborn {
-            all.insert(name, json!("somebody.else@example.net"));
+        } else if name == "email" && number.is_multiple_of(2) && *calls <= 3 {
+            all.insert(name, json!(format!("somebody.{calls}@example.net")));
         }
     }
     Reply::Json(answer(&all))
 }
 
 async fn run(grounding: &str) {
-    let upstream = Upstream::start(inventing);
+    let told = Told::default();
+    let upstream = Upstream::start(move |call| inventing(call, &told));
     let server = Server::with(&upstream).await;
     let trials = trials();
     let inputs: Vec<_> = trials.iter().map(|trial| trial.text.clone()).collect();

@@ -61,13 +61,16 @@ export function CallersView() {
         </Panel>
       )}
       {callers.length > 0 && <Overview callers={callers} chosen={chosen?.name} />}
-      {(chosen ? [chosen] : callers.slice(0, 3)).map(({ name, limits: own, budget }) => (
+      {(chosen ? [chosen] : callers.filter(({ fullness, waiting }) => fullness > 0 || waiting > 0).slice(0, 3)).map(({ name, limits: own, budget }) => (
         <Panel key={name} title={name} class="limit-group">
           <div class="cards">
+            {!budget && own.every(({ limit }) => limit === null) && <p class="dim">This caller has no quota of its own.</p>}
             {budget && <BudgetCard name={name} budget={budget} />}
-            {own.map((limit) => (
-              <LimitCard key={limit.name} limit={limit} samples={samples} />
-            ))}
+            {own
+              .filter(({ limit }) => limit !== null)
+              .map((limit) => (
+                <LimitCard key={limit.name} limit={limit} samples={samples} />
+              ))}
           </div>
         </Panel>
       ))}

@@ -61,6 +61,13 @@ impl Distances {
             .map(|mention| mention.start)
     }
 
+    /// Returns true for an element of a list.
+    pub fn is_in_list(&self, leaf: u32) -> bool {
+        self.neighbours
+            .get(leaf as usize)
+            .is_some_and(|neighbours| neighbours.is_in_list)
+    }
+
     /// Returns the cost of a mention for a leaf, in characters.
     pub fn cost(&self, leaf: u32, mention: Mention, chosen: &Chosen) -> u32 {
         let Some(neighbours) = self.neighbours.get(leaf as usize) else {

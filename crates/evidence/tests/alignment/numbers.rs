@@ -138,3 +138,11 @@ fn numbers_in_words_of_many_languages() {
     check("Due in may, said Otto", json!(2), Absent, "");
     check("sei so gut", json!(6), Absent, "");
 }
+
+#[test]
+fn fractions_of_one_character() {
+    check("3½ cups", json!(3.5), Normalized, "3½");
+    check("3 ½ cups", json!(3.5), Normalized, "3 ½");
+    check("¾ tsp", json!(0.75), Normalized, "¾");
+    check("¾ tsp", json!(0.5), Absent, "");
+}
