@@ -24,9 +24,13 @@ pub use cache::Cache;
 pub use coerce::{Coerced, Whole};
 pub use compiled::{Lowered, Schema};
 pub use parse_answer::ParsedAnswer;
-pub use registry::{Entry, Quota, Registry, RegistryError, Source};
+pub use registry::{Quota, Registry, RegistryError};
 pub use rules::Rules;
+pub use stored_schema::{Entry, Source};
 pub use streamed_list::StreamedList;
+pub use version_store::Version;
 
+mod stored_schema;
 #[cfg(test)]
 mod tests;
+mod version_store;
