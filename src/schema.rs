@@ -24,7 +24,7 @@ pub use cache::Cache;
 pub use coerce::{Coerced, Whole};
 pub use compiled::{Lowered, Schema};
 pub use parse_answer::ParsedAnswer;
-pub use registry::{Entry, Quota, Registry, RegistryError, Source};
+pub use registry::{Entry, NAME_PATTERN, Quota, Registry, RegistryError, Source};
 pub use rules::Rules;
 pub use streamed_list::StreamedList;
 
