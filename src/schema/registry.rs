@@ -369,7 +369,10 @@ fn cannot_read(name: &str, error: &std::io::Error) -> Error {
     Error::new(Code::Overloaded, detail).retry_after(STORE_RETRY_AFTER)
 }
 
-/// Returns true for a valid schema name: `[a-z0-9][a-z0-9_-]{0,63}`.
+/// Pattern of a schema's name, as the API document states it.
+pub const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
+
+/// Returns true for a valid schema name: [`NAME_PATTERN`].
 fn is_valid_name(name: &str) -> bool {
     let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= 64
