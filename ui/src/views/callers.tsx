@@ -83,35 +83,42 @@ function Overview({ callers, chosen }: { callers: Caller[]; chosen?: string }) {
   return (
     <Panel title="Usage now" aside={<span class="dim">{callers.length === 1 ? "1 caller" : `${count(callers.length)} callers`}, the fullest first</span>}>
       <div class="callers-scroll" tabIndex={0} role="region" aria-label="Usage of all callers">
-        <table class="callers">
-          <thead>
-            <tr>
-              <th scope="col">Caller</th>
+        {/* The roles are said once more, because the narrow layout takes them from the elements. */}
+        <table class="callers" role="table">
+          <thead role="rowgroup">
+            <tr role="row">
+              <th scope="col" role="columnheader">
+                Caller
+              </th>
               {KINDS.map(([kind, title]) => (
-                <th key={kind} scope="col">
+                <th key={kind} scope="col" role="columnheader">
                   {title}
                 </th>
               ))}
-              <th scope="col">Budget today</th>
-              <th scope="col" class="number">
+              <th scope="col" role="columnheader">
+                Budget today
+              </th>
+              <th scope="col" role="columnheader" class="number">
                 Waiting
               </th>
             </tr>
           </thead>
-          <tbody>
+          <tbody role="rowgroup">
             {callers.map((caller) => (
-              <tr key={caller.name} class={caller.waiting > 0 ? "full" : ""}>
-                <th scope="row">
+              <tr key={caller.name} role="row" class={caller.waiting > 0 ? "full" : ""}>
+                <th scope="row" role="rowheader">
                   <a href={href("callers", caller.name === chosen ? undefined : caller.name)} aria-current={caller.name === chosen ? "true" : undefined}>
                     {caller.name}
                   </a>
                 </th>
                 {KINDS.map(([kind, title]) => {
                   const limit = caller.limits.find((limit) => limit.kind === kind);
-                  return <QuotaCell key={kind} label={`${title} of ${caller.name}`} used={limit?.in_use} limit={limit?.limit} text={compact} />;
+                  return <QuotaCell key={kind} title={title} label={`${title} of ${caller.name}`} used={limit?.in_use} limit={limit?.limit} text={compact} />;
                 })}
-                <QuotaCell label={`Budget of ${caller.name} today`} used={caller.budget?.spent_usd} limit={caller.budget?.limit_usd} text={dollars} />
-                <td class="number">{caller.waiting > 0 ? count(caller.waiting) : <span class="dim">–</span>}</td>
+                <QuotaCell title="Budget today" label={`Budget of ${caller.name} today`} used={caller.budget?.spent_usd} limit={caller.budget?.limit_usd} text={dollars} />
+                <td role="cell" class="number" data-label="Waiting">
+                  {caller.waiting > 0 ? count(caller.waiting) : <span class="dim">–</span>}
+                </td>
               </tr>
             ))}
           </tbody>
@@ -121,12 +128,18 @@ function Overview({ callers, chosen }: { callers: Caller[]; chosen?: string }) {
   );
 }
 
-function QuotaCell(props: { label: string; used: number | undefined; limit: number | null | undefined; text: (value: number) => string }) {
-  const { label, used, limit, text } = props;
-  if (used === undefined || limit === undefined || limit === null) return <td class="dim">no limit</td>;
+function QuotaCell(props: { title: string; label: string; used: number | undefined; limit: number | null | undefined; text: (value: number) => string }) {
+  const { title, label, used, limit, text } = props;
+  if (used === undefined || limit === undefined || limit === null) {
+    return (
+      <td role="cell" class="dim" data-label={title}>
+        no limit
+      </td>
+    );
+  }
   const share = usedShare(used, limit);
   return (
-    <td>
+    <td role="cell" data-label={title}>
       <span class="quota">
         {text(used)} <span class="dim">/ {text(limit)}</span>
       </span>

@@ -216,7 +216,8 @@ function Axis({ range }: { range: Range }) {
   const width = range.to - range.from;
   const step = [1, 2, 5].flatMap((part) => [1, 10, 100, 1e3, 1e4, 1e5, 1e6].map((scale) => part * scale)).sort((a, b) => a - b).find((size) => width / size <= 6) ?? width;
   const ticks: number[] = [];
-  for (let at = Math.ceil(range.from / step) * step; at < range.to; at += step) ticks.push(at);
+  // A label so near the end would be cut.
+  for (let at = Math.ceil(range.from / step) * step; at < range.to - width * 0.06; at += step) ticks.push(at);
   return (
     <div class="tl-row axis" role="row" aria-rowindex={1}>
       <span role="columnheader">Item</span>

@@ -319,21 +319,24 @@ impl Sum {
             (None, Part::And | Part::Scale(1001..) | Part::AndTens(_) | Part::AndUnit(_)) => false,
             (Some(last), Part::AndTens(_)) => matches!(last, Part::Unit(1..10)),
             (Some(last), Part::AndUnit(_)) => matches!(last, Part::Tens(_) | Part::Scale(_)),
-            (Some(Part::Unit(4)), Part::Score(20)) | (Some(Part::Scale(_)), Part::Score(_)) => true,
-            // French dix-sept, dix-huit, dix-neuf.
-            (Some(Part::Unit(10)), Part::Unit(7..10)) => true,
-            (Some(Part::Score(60 | 80)), Part::Unit(1..20))
-            | (Some(Part::Score(20)), Part::Unit(1..10))
-            | (Some(Part::Score(_)), Part::And) => true,
             (Some(Part::Article), next) => matches!(next, Part::Scale(_)),
             (Some(last), Part::Scale(1000..)) => last != Part::And,
             (Some(Part::And), Part::Unit(1..) | Part::Tens(_)) => {
                 self.below == 0 || self.below >= 20
             }
-            (None, _)
+            // French quatre-vingts, soixante-treize, vingt et un; dix-sept, dix-huit, dix-neuf.
+            (Some(Part::Unit(4)), Part::Score(20))
+            | (Some(Part::Score(60 | 80)), Part::Unit(1..20))
+            | (Some(Part::Score(20)), Part::Unit(1..10))
+            | (Some(Part::Score(_)), Part::And)
+            | (Some(Part::Unit(10)), Part::Unit(7..10))
+            | (None, _)
             | (Some(Part::Unit(1..10)), Part::Scale(12 | 100))
             | (Some(Part::Tens(_)), Part::Unit(1..10) | Part::And)
-            | (Some(Part::Scale(_)), Part::Unit(1..) | Part::Tens(_) | Part::And) => true,
+            | (
+                Some(Part::Scale(_)),
+                Part::Unit(1..) | Part::Tens(_) | Part::Score(_) | Part::And,
+            ) => true,
             _ => false,
         };
         if follows {
