@@ -8,7 +8,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # Seconds that `make fuzz` runs each of its targets.
 SECONDS ?= 60
 
-.PHONY: help run install messages model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test ui-lighthouse demo clients clients-check clients-restarts openai-clients integrations bench storm soak simulate fuzz image clean
+.PHONY: help run install messages model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test ui-lighthouse demo clients clients-check clients-restarts openai-clients integrations bench storm soak attack mutants simulate fuzz image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -119,8 +119,22 @@ bench: needs ## measure what the service adds to the calls it makes, against a s
 storm: needs ## run a batch through limits, 429 responses and faults; five minutes
 	cargo bench --locked --bench load -- --part storm
 
-soak: needs ## kill a running job 200 times, then run an hour of load; SOAK_SECONDS=3600
+soak: needs ## kill a running job 200 times, run an hour of load, check five minutes of history; SOAK_SECONDS=3600, HISTORY_SECONDS=300, HISTORY_SEED=a random one
 	SOAK_KILLS=200 SOAK_ITEMS=5000 SOAK_SECONDS=$(or $(SOAK_SECONDS),3600) cargo test --release --locked --no-default-features --test it -- jobs:: --nocapture
+	HISTORY_SECONDS=$(or $(HISTORY_SECONDS),300) HISTORY_SEED=$(or $(HISTORY_SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')) \
+		cargo test --release --locked --no-default-features --test history -- --nocapture
+
+attack: needs ## run forty callers beside ten attackers; ATTACK_SECONDS=60, ATTACK_OPTIONS (see scripts/attack.py --help)
+	cargo build --release --locked
+	cargo build --release --locked -p upstream-sim
+	python3 scripts/attack.py --extractd $(BUILT)/extractd --upstream $(BUILT)/upstream-sim --seconds $(or $(ATTACK_SECONDS),60) $(ATTACK_OPTIONS)
+
+mutants: needs ## run cargo-mutants on the crates MUTANTS="throttle llm-json bounded-cel", part SHARD=0/1; installs it
+	command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
+	mkdir -p target/mutants
+	status=0; for crate in $(or $(MUTANTS),throttle llm-json bounded-cel); do \
+		cargo mutants -p $$crate --shard $(or $(SHARD),0/1) --sharding round-robin --timeout 120 --output target/mutants/$$crate || status=1; \
+	done; exit $$status
 
 simulate: ## simulate limits and job states, every invariant checked after each step; SIMULATION_STEPS=5000000, SIMULATION_SEED=a random one
 	SIMULATION_STEPS=$(or $(SIMULATION_STEPS),5000000) SIMULATION_SEED=$(or $(SIMULATION_SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')) \

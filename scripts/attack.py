@@ -73,7 +73,7 @@ def person(number):
 
 def numbers(size):
     """A JSON array of numbers of about this size, which takes far more memory once it is parsed."""
-    return "[" + ",".join("0" * 1 for _ in range(size // 2)) + "]"
+    return "[" + "0," * (size // 2) + "0]"
 
 
 def wrapped(before, values, after):
@@ -297,7 +297,9 @@ async def unread_pipelines(target):
 
 @attack
 async def unread_chat(target):
-    body = json.dumps({"messages": [{"role": "user", "content": person(1) * 1000}], "stream": True}).encode()
+    form = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}
+    message = {"role": "user", "content": person(1) * 1000}
+    body = json.dumps({"messages": [message], "response_format": form, "stream": True}).encode()
     head = target.head("POST", "/v1/chat/completions", JSON_TYPE, f"content-length: {len(body)}")
     await hold(target, head + body, seconds=8, count=60)
 
@@ -441,7 +443,7 @@ def attack_process(options, port, seconds, seed, index):
 
 def start(options, folder):
     upstream = subprocess.Popen(
-        [options.upstream, "--port", "0", "--latency-ms", "50", "--jitter", "50"], stdout=subprocess.PIPE, text=True)
+        [options.upstream, "--port", "0", "--latency-ms", "50", "--jitter", "50"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     url = ""
     while not url.startswith("http"):
         url = next((word for word in upstream.stdout.readline().split() if word.startswith("http")), "")
@@ -449,10 +451,9 @@ def start(options, folder):
     callers += [f"attacker-{index:03}" for index in range(options.attackers)]
     config = os.path.join(folder, "extractd.toml")
     with open(config, "w") as file:
-        file.write(f'data_dir = "{folder}/data"\n[server]\nlisten = "127.0.0.1:0"\n')
+        file.write(f'data_dir = "{folder}/data"\nlisten = "127.0.0.1:0"\nmodel = "openai/gpt-4o-mini"\n')
         file.write(f"[limits]\nmax_memory_bytes = {options.memory << 20}\n")
         file.write(f'[providers.openai]\napi_key = "sim"\nbase_url = "{url.rstrip("/").removesuffix("/v1")}/v1"\n')
-        file.write('[models.default]\nprovider = "openai"\nmodel = "gpt-4o-mini"\ndefault = true\n')
         file.writelines(f'[callers.{caller}]\nkey = "key-{caller}"\n' for caller in callers)
     log = open(os.path.join(folder, "log"), "w")
     server = subprocess.Popen([options.extractd, "serve", "--config", config], stdout=log, stderr=subprocess.STDOUT, cwd=folder)

@@ -13,6 +13,7 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::task::JoinSet;
 
 use super::extractor::Extractor;
+use super::long_polls::{LONG_TEXT_BYTES, poll_long, run_long};
 use super::outages::Outage;
 use super::prepared_request::PreparedRequest;
 use crate::types::{Code, Error, Input, ItemOutcome, Metadata, OnError, Outcome, Timing, Usage};
@@ -48,12 +49,22 @@ pub(super) async fn extract_in_place(
     admission: &Admission,
     input: Input,
 ) -> Outcome {
-    let pending = extractor.enter(request, admission, &input);
+    let pending = run_long(is_long(&input), || {
+        extractor.enter(request, admission, &input)
+    });
     // On the heap: the callers move their futures, and this one takes kilobytes.
     Box::pin(run_item_catching_panics(
         extractor, request, admission, pending, input,
     ))
     .await
+}
+
+/// Returns true if the work on an input may take long.
+fn is_long(input: &Input) -> bool {
+    input
+        .content
+        .as_ref()
+        .is_ok_and(|text| text.len() >= LONG_TEXT_BYTES)
 }
 
 /// Extracts from one input. A panic becomes the outcome `internal`.
@@ -65,9 +76,10 @@ async fn run_item_catching_panics(
     input: Input,
 ) -> Outcome {
     let (index, id, metadata) = (input.index, input.id.clone(), input.metadata.clone());
+    let is_long = is_long(&input);
     let extraction =
         AssertUnwindSafe(extractor.extract_item(request, admission, pending, input)).catch_unwind();
-    extraction
+    poll_long(is_long, extraction)
         .await
         .unwrap_or_else(|_| panicked(index, id, metadata))
 }
@@ -207,7 +219,9 @@ impl<S: Inputs> Outcomes<S> {
                 Arc::clone(&self.admission),
             );
             // Here and not in the task, so that items enter the queue in input order.
-            let pending = extractor.enter(&request, &admission, &input);
+            let pending = run_long(is_long(&input), || {
+                extractor.enter(&request, &admission, &input)
+            });
             self.tasks.spawn(async move {
                 run_item_catching_panics(&extractor, &request, &admission, pending, input).await
             });

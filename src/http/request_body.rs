@@ -71,6 +71,25 @@ impl CompleteBody {
         run_blocking(move || parse(&bytes)).await?
     }
 
+    /// Reserves the memory of the body's JSON values, for a parser that is not this crate's.
+    ///
+    /// # Errors
+    /// `payload_too_large` or `overloaded` if there is no memory for the values.
+    pub async fn reserve_values(&mut self) -> Result<(), Error> {
+        let bytes = self.bytes.clone();
+        let size = if self.is_large() {
+            run_blocking(move || parsed_size(&bytes)).await?
+        } else {
+            parsed_size(&bytes)
+        };
+        self.reserve(size)
+    }
+
+    /// Returns true if the body takes too long to parse on a worker of the runtime.
+    pub const fn is_large(&self) -> bool {
+        self.bytes.len() > MAX_INLINE_BYTES
+    }
+
     fn reserve(&mut self, parsed_bytes: usize) -> Result<(), Error> {
         self.memory
             .values
@@ -88,7 +107,7 @@ impl CompleteBody {
 }
 
 /// Runs `work` on a thread that may block.
-async fn run_blocking<T: Send + 'static>(
+pub async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {

@@ -94,7 +94,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 const CHUNK_BYTES: usize = 16 * 1024;
 /// Maximum number of outcomes that are encoded at a time, so that other tasks run between: an ordered response sends nothing
 /// meanwhile.
-const MAX_OUTCOMES_AT_ONCE: usize = 1024;
+const MAX_OUTCOMES_AT_ONCE: usize = 64;
 
 /// HTTP body that runs a batch (a single extraction is a batch of one) and streams its results.
 pub struct ResponseBody<S, K> {

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{Extensions, HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,6 +23,8 @@ pub struct ApiRequest {
     pub path: String,
     /// Headers beside those of a JSON body.
     pub headers: HeaderMap,
+    /// Extensions of the MCP request over HTTP.
+    pub extensions: Extensions,
     /// JSON body. `None`: no body.
     pub body: Option<Value>,
 }
@@ -35,6 +37,7 @@ impl ApiRequest {
             method: Method::GET,
             path,
             headers: HeaderMap::new(),
+            extensions: Extensions::new(),
             body: None,
         }
     }
@@ -46,6 +49,7 @@ impl ApiRequest {
             method: Method::POST,
             path: path.to_owned(),
             headers: HeaderMap::new(),
+            extensions: Extensions::new(),
             body: Some(body),
         }
     }

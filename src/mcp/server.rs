@@ -53,6 +53,7 @@ impl<A: Api> McpServer<A> {
     ) -> Result<ApiReply, ErrorData> {
         if let Some(parts) = context.extensions.get::<http::request::Parts>() {
             request.headers = passed_headers(&parts.headers);
+            request.extensions = parts.extensions.clone();
         }
         let reply = context
             .ct

@@ -34,7 +34,10 @@ fn on(job: &str) -> String {
 
 /// Returns a correct history, in which job `a` is created twice under its key and retried, `b` deleted, and `c` cancelled.
 fn records() -> Vec<Record> {
-    let put = |version| Action::Put { name: on("s"), version };
+    let put = |version| Action::Put {
+        name: on("s"),
+        version,
+    };
     let actions = [
         (create("ka", Body::Whole), Reply::Unclear),
         (create("ka", Body::Whole), created(true, "a")),
@@ -45,10 +48,19 @@ fn records() -> Vec<Record> {
         (create("ke", Body::Whole), answered(503, Value::Null)),
         (Action::Retry { job: on("a") }, answered(202, Value::Null)),
         (
-            Action::Results { job: on("a"), order: "input" },
-            answered(200, json!({"data": [result(0, "succeeded"), result(1, "failed")]})),
+            Action::Results {
+                job: on("a"),
+                order: "input",
+            },
+            answered(
+                200,
+                json!({"data": [result(0, "succeeded"), result(1, "failed")]}),
+            ),
         ),
-        (Action::Show { job: on("b") }, answered(200, json!({"status": "running"}))),
+        (
+            Action::Show { job: on("b") },
+            answered(200, json!({"status": "running"})),
+        ),
         (Action::Delete { job: on("b") }, answered(204, Value::Null)),
         (Action::Show { job: on("b") }, answered(404, Value::Null)),
         (Action::Cancel { job: on("c") }, answered(202, Value::Null)),
@@ -58,24 +70,38 @@ fn records() -> Vec<Record> {
         ),
         (put(1), answered(201, Value::Null)),
         (put(2), Reply::Unclear),
-        (Action::Get { name: on("s") }, answered(200, json!({"title": "version 1"}))),
+        (
+            Action::Get { name: on("s") },
+            answered(200, json!({"title": "version 1"})),
+        ),
         (
             Action::Batch { items: 2 },
-            answered(200, json!({"results": [result(0, "succeeded"), result(1, "failed")]})),
+            answered(
+                200,
+                json!({"results": [result(0, "succeeded"), result(1, "failed")]}),
+            ),
         ),
     ];
-    let timed = actions.into_iter().zip(0..).map(|((action, reply), time)| Record {
-        client: 0,
-        began: time * 2,
-        ended: time * 2 + 1,
-        action,
-        reply,
-    });
+    let timed = actions
+        .into_iter()
+        .zip(0..)
+        .map(|((action, reply), time)| Record {
+            client: 0,
+            began: time * 2,
+            ended: time * 2 + 1,
+            action,
+            reply,
+        });
     timed.collect()
 }
 
 fn job(group: &str, status: &str, results: [Value; 2], events: Vec<Event>) -> Job {
-    let count = |status: &str| results.iter().filter(|each| each["status"] == status).count();
+    let count = |status: &str| {
+        results
+            .iter()
+            .filter(|each| each["status"] == status)
+            .count()
+    };
     let counts = json!({
         "total": 2, "succeeded": count("succeeded"), "failed": count("failed"),
         "invalid": count("invalid"), "cancelled": count("cancelled"),
@@ -102,8 +128,18 @@ fn truth() -> Truth {
         event(2, "result", result(1, "cancelled")),
         event(3, "done", json!({})),
     ];
-    let a = job("ka", "completed", [result(0, "succeeded"), result(1, "succeeded")], retried);
-    let c = job("kc", "cancelled", [result(0, "succeeded"), result(1, "cancelled")], cancelled);
+    let a = job(
+        "ka",
+        "completed",
+        [result(0, "succeeded"), result(1, "succeeded")],
+        retried,
+    );
+    let c = job(
+        "kc",
+        "cancelled",
+        [result(0, "succeeded"), result(1, "cancelled")],
+        cancelled,
+    );
     Truth {
         jobs: [(on("a"), a), (on("c"), c)].into(),
         schemas: [(on("s"), on("version 2"))].into(),
@@ -115,10 +151,26 @@ fn segments() -> Vec<Segment> {
     let mut before_retry = a[..3].to_vec();
     before_retry[2].name = on("done");
     vec![
-        Segment { job: on("a"), after: 0, events: before_retry },
-        Segment { job: on("a"), after: 3, events: a[3..].to_vec() },
-        Segment { job: on("b"), after: 0, events: vec![event(1, "result", b.clone())] },
-        Segment { job: on("b"), after: 0, events: vec![event(1, "result", b)] },
+        Segment {
+            job: on("a"),
+            after: 0,
+            events: before_retry,
+        },
+        Segment {
+            job: on("a"),
+            after: 3,
+            events: a[3..].to_vec(),
+        },
+        Segment {
+            job: on("b"),
+            after: 0,
+            events: vec![event(1, "result", b.clone())],
+        },
+        Segment {
+            job: on("b"),
+            after: 0,
+            events: vec![event(1, "result", b)],
+        },
     ]
 }
 
@@ -128,7 +180,9 @@ fn violations(change: impl FnOnce(&mut Vec<Record>, &mut Vec<Segment>, &mut Trut
     change(&mut records, &mut segments, &mut truth);
     let history = History::default();
     records.into_iter().for_each(|record| history.add(record));
-    segments.into_iter().for_each(|segment| history.add_segment(segment));
+    segments
+        .into_iter()
+        .for_each(|segment| history.add_segment(segment));
     check(&history, &truth)
 }
 
@@ -149,7 +203,9 @@ fn finds(expected: &str, change: impl FnOnce(&mut Vec<Record>, &mut Vec<Segment>
 }
 
 /// Changes the final state of job `a`.
-fn of_a(change: impl FnOnce(&mut Job)) -> impl FnOnce(&mut Vec<Record>, &mut Vec<Segment>, &mut Truth) {
+fn of_a(
+    change: impl FnOnce(&mut Job),
+) -> impl FnOnce(&mut Vec<Record>, &mut Vec<Segment>, &mut Truth) {
     move |_, _, truth| change(truth.jobs.get_mut("a").unwrap())
 }
 
@@ -159,33 +215,53 @@ fn wrong_creations_are_found() {
         let twin = truth.jobs["a"].clone();
         truth.jobs.insert(on("twin"), twin);
     });
-    finds("more than one job", |records, _, _| records[0].reply = created(false, "twin"));
+    finds("more than one job", |records, _, _| {
+        records[0].reply = created(false, "twin")
+    });
     finds("not marked", |records, _, _| {
         records[0].reply = created(false, "a");
         records[1].reply = created(false, "a");
     });
-    finds("another body", |records, _, _| records[2].reply = created(true, "a"));
+    finds("another body", |records, _, _| {
+        records[2].reply = created(true, "a")
+    });
     finds("an upload that broke off", |_, _, truth| {
         truth.jobs.get_mut("c").unwrap().group = on("kd");
     });
     finds("a rejected creation", |_, _, truth| {
         truth.jobs.get_mut("c").unwrap().group = on("ke");
     });
-    finds("an acknowledged job is missing", |_, _, truth| drop(truth.jobs.remove("c")));
+    finds("an acknowledged job is missing", |_, _, truth| {
+        drop(truth.jobs.remove("c"))
+    });
     finds("another job than", |records, _, _| {
         records[0].reply = created(false, "x");
         records[1].reply = created(true, "x");
     });
-    finds("no request created it", |records, _, _| drop(records.remove(4)));
+    finds("no request created it", |records, _, _| {
+        drop(records.remove(4))
+    });
 }
 
 #[test]
 fn wrong_jobs_are_found() {
     finds("for 2 inputs", of_a(|job| drop(job.by_input.pop())));
-    finds("for 2 inputs", of_a(|job| job.by_input[1] = job.by_input[0].clone()));
-    finds("the orders of results differ", of_a(|job| job.by_completion[0] = result(1, "failed")));
-    finds("results are succeeded", of_a(|job| job.shown["counts"]["succeeded"] = json!(1)));
-    finds("could not run", of_a(|job| job.shown["status"] = json!("failed")));
+    finds(
+        "for 2 inputs",
+        of_a(|job| job.by_input[1] = job.by_input[0].clone()),
+    );
+    finds(
+        "the orders of results differ",
+        of_a(|job| job.by_completion[0] = result(1, "failed")),
+    );
+    finds(
+        "results are succeeded",
+        of_a(|job| job.shown["counts"]["succeeded"] = json!(1)),
+    );
+    finds(
+        "could not run",
+        of_a(|job| job.shown["status"] = json!("failed")),
+    );
     finds("no event has", |records, _, _| {
         records[8].reply = answered(200, json!({"data": [result(0, "failed")]}));
     });
@@ -202,8 +278,12 @@ fn wrong_jobs_are_found() {
         truth.jobs.get_mut("c").unwrap().shown["status"] = json!("completed");
     });
     finds("nobody cancelled", |records, _, _| drop(records.remove(12)));
-    finds("missing before its deletion", |records, _, _| records[9].reply = answered(404, Value::Null));
-    finds("after its deletion", |records, _, _| records[11].reply = answered(200, Value::Null));
+    finds("missing before its deletion", |records, _, _| {
+        records[9].reply = answered(404, Value::Null)
+    });
+    finds("after its deletion", |records, _, _| {
+        records[11].reply = answered(200, Value::Null)
+    });
     finds("was deleted, and is there", |_, _, truth| {
         let other = truth.jobs["a"].clone();
         truth.jobs.insert(on("b"), other);
@@ -215,13 +295,30 @@ fn wrong_events_are_found() {
     finds("after event 0 come", of_a(|job| drop(job.events.remove(1))));
     finds("only `done`", of_a(|job| job.events[2].name = on("done")));
     finds("only `done`", of_a(|job| drop(job.events.pop())));
-    finds("two results in one run", of_a(|job| job.events[1].data = result(1, "failed")));
-    finds("after it had succeeded", of_a(|job| job.events[3].data = result(0, "succeeded")));
-    finds("not the job's results", of_a(|job| job.events[3].data = result(1, "invalid")));
-    finds("after event 3 come", |_, segments, _| segments[1].events[0].number = 5);
-    finds("two events of one number", |_, segments, _| segments[1].events[0].data = json!(1));
-    finds("two events of one number", |_, segments, _| segments[3].events[0].data = json!(1));
-    finds("is lost", |_, segments, _| segments[1].events.push(event(6, "done", json!({}))));
+    finds(
+        "two results in one run",
+        of_a(|job| job.events[1].data = result(1, "failed")),
+    );
+    finds(
+        "after it had succeeded",
+        of_a(|job| job.events[3].data = result(0, "succeeded")),
+    );
+    finds(
+        "not the job's results",
+        of_a(|job| job.events[3].data = result(1, "invalid")),
+    );
+    finds("after event 3 come", |_, segments, _| {
+        segments[1].events[0].number = 5
+    });
+    finds("two events of one number", |_, segments, _| {
+        segments[1].events[0].data = json!(1)
+    });
+    finds("two events of one number", |_, segments, _| {
+        segments[3].events[0].data = json!(1)
+    });
+    finds("is lost", |_, segments, _| {
+        segments[1].events.push(event(6, "done", json!({})))
+    });
 }
 
 #[test]
@@ -229,13 +326,22 @@ fn wrong_schemas_batches_and_statuses_are_found() {
     finds("was read", |records, _, _| {
         records[16].reply = answered(200, json!({"title": "version 3"}));
     });
-    finds("was read", |records, _, _| records[16].reply = answered(404, Value::Null));
-    finds("in the end", |_, _, truth| truth.schemas.clear());
-    finds("in the end", |records, _, _| records[15].reply = answered(503, Value::Null));
-    finds("not each index once", |records, _, _| {
-        records[17].reply = answered(200, json!({"results": [result(1, "failed"), result(0, "failed")]}));
+    finds("was read", |records, _, _| {
+        records[16].reply = answered(404, Value::Null)
     });
-    finds("unexpected answer", |records, _, _| records[9].reply = answered(500, Value::Null));
+    finds("in the end", |_, _, truth| truth.schemas.clear());
+    finds("in the end", |records, _, _| {
+        records[15].reply = answered(503, Value::Null)
+    });
+    finds("not each index once", |records, _, _| {
+        records[17].reply = answered(
+            200,
+            json!({"results": [result(1, "failed"), result(0, "failed")]}),
+        );
+    });
+    finds("unexpected answer", |records, _, _| {
+        records[9].reply = answered(500, Value::Null)
+    });
 }
 
 #[test]

@@ -55,7 +55,12 @@ pub struct Actor {
 }
 
 impl Actor {
-    pub fn new(number: u64, seed: u64, history: Arc<History>, server: watch::Receiver<Client>) -> Self {
+    pub fn new(
+        number: u64,
+        seed: u64,
+        history: Arc<History>,
+        server: watch::Receiver<Client>,
+    ) -> Self {
         Self {
             number,
             random: Rng::with_seed(seed.wrapping_mul(1_000_003).wrapping_add(number)),
@@ -85,7 +90,11 @@ impl Actor {
             31..36 => self.break_upload().await,
             36..50 => self.look(|job| Action::Show { job }).await,
             50..60 => {
-                let order = if self.random.bool() { "input" } else { "completion" };
+                let order = if self.random.bool() {
+                    "input"
+                } else {
+                    "completion"
+                };
                 self.look(|job| Action::Results { job, order }).await
             }
             60..76 => self.follow().await,
@@ -105,7 +114,11 @@ impl Actor {
     }
 
     /// Sends a request and records it. Returns the answer; `None` if it is unclear.
-    async fn request(&mut self, action: Action, creation: Option<&Creation>) -> Option<(u16, Value)> {
+    async fn request(
+        &mut self,
+        action: Action,
+        creation: Option<&Creation>,
+    ) -> Option<(u16, Value)> {
         let sending = sending(&self.client(), &action, creation);
         // One in ten clients leaves at any time.
         let patience = match self.random.u32(..10) {
@@ -187,7 +200,8 @@ impl Actor {
 
     async fn send_creation(&mut self, creation: &Creation, body: Body) -> Option<(u16, Value)> {
         let group = creation.group.clone();
-        self.request(Action::Create { group, body }, Some(creation)).await
+        self.request(Action::Create { group, body }, Some(creation))
+            .await
     }
 
     fn keep(&mut self, creation: Creation, answered: Option<(u16, Value)>) -> bool {
@@ -217,7 +231,9 @@ impl Actor {
             return true;
         };
         let Own {
-            creation, is_deleted, ..
+            creation,
+            is_deleted,
+            ..
         } = self.own[index].clone();
         if !creation.has_key || is_deleted {
             return true;
@@ -293,7 +309,8 @@ impl Actor {
 
 /// Returns a request, ready to be sent.
 fn sending(client: &Client, action: &Action, creation: Option<&Creation>) -> Sending {
-    let job = |method, job: &str, rest: &str| client.request(method, &format!("/v1/jobs/{job}{rest}"));
+    let job =
+        |method, job: &str, rest: &str| client.request(method, &format!("/v1/jobs/{job}{rest}"));
     let named = |method, name: &str| client.request(method, &format!("/v1/schemas/{name}"));
     match action {
         Action::Create { body, .. } => creating(client, creation.unwrap(), *body),
@@ -301,9 +318,11 @@ fn sending(client: &Client, action: &Action, creation: Option<&Creation>) -> Sen
         Action::Cancel { job: id } => job(Method::POST, id, "/cancel"),
         Action::Retry { job: id } => job(Method::POST, id, "/retry"),
         Action::Delete { job: id } => job(Method::DELETE, id, ""),
-        Action::Results { job: id, order } => {
-            job(Method::GET, id, &format!("/results?limit=1000&order={order}"))
-        }
+        Action::Results { job: id, order } => job(
+            Method::GET,
+            id,
+            &format!("/results?limit=1000&order={order}"),
+        ),
         Action::Put { name, version } => {
             let version = json!({"title": format!("version {version}")});
             named(Method::PUT, name).json(&with(schema(), version))
@@ -325,7 +344,10 @@ fn creating(client: &Client, creation: &Creation, body: Body) -> Sending {
     let on_error = if creation.stops { "stop" } else { "continue" };
     let path = if creation.is_ndjson {
         let metadata = encoded(&metadata.to_string());
-        format!("/v1/jobs?{}&metadata={metadata}&on_error={on_error}", schema_query())
+        format!(
+            "/v1/jobs?{}&metadata={metadata}&on_error={on_error}",
+            schema_query()
+        )
     } else {
         "/v1/jobs".to_owned()
     };

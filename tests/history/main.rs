@@ -68,7 +68,7 @@ fn provider(seed: u64) -> Upstream {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_is_explained_after_kills_freezes_and_disk_faults() {
     let seed = setting("HISTORY_SEED", 1);
-    let length = Duration::from_secs(setting("HISTORY_SECONDS", 10));
+    let length = Duration::from_secs(setting("HISTORY_SECONDS", 6));
     eprintln!("HISTORY_SEED={seed}");
     let upstream = provider(seed);
     let server = Server::asking(&upstream)
@@ -95,7 +95,11 @@ async fn every_answer_is_explained_after_kills_freezes_and_disk_faults() {
     let mut violations = check::check(&history, &truth);
     violations.extend(check::check_unchanged(&truth, &again));
     eprintln!("{}", history.describe());
-    assert!(history.is_telling(), "too little happened: {}", history.describe());
+    assert!(
+        history.is_telling(),
+        "too little happened: {}",
+        history.describe()
+    );
     assert!(
         violations.is_empty(),
         "HISTORY_SEED={seed}: {} violations\n{}",

@@ -11,19 +11,42 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Creation of a job. Jobs of one `group` are the same: it is the `Idempotency-Key`, or unique for a job without one.
-    Create { group: String, body: Body },
-    Show { job: String },
-    Cancel { job: String },
-    Retry { job: String },
-    Delete { job: String },
+    Create {
+        group: String,
+        body: Body,
+    },
+    Show {
+        job: String,
+    },
+    Cancel {
+        job: String,
+    },
+    Retry {
+        job: String,
+    },
+    Delete {
+        job: String,
+    },
     /// A page of results in this order.
-    Results { job: String, order: &'static str },
+    Results {
+        job: String,
+        order: &'static str,
+    },
     /// A registered schema is stored in this version.
-    Put { name: String, version: u64 },
-    Get { name: String },
-    Remove { name: String },
+    Put {
+        name: String,
+        version: u64,
+    },
+    Get {
+        name: String,
+    },
+    Remove {
+        name: String,
+    },
     /// A direct batch of this many items.
-    Batch { items: usize },
+    Batch {
+        items: usize,
+    },
 }
 
 /// Body of a creation.
@@ -174,7 +197,12 @@ impl History {
         }
         let segments = self.segments.lock().unwrap();
         let events: usize = segments.iter().map(|segment| segment.events.len()).sum();
-        write!(text, "event streams: {} with {events} events", segments.len()).unwrap();
+        write!(
+            text,
+            "event streams: {} with {events} events",
+            segments.len()
+        )
+        .unwrap();
         text
     }
 }

@@ -545,6 +545,7 @@ export interface components {
             /** @description Results in input order: `results[i]` belongs to `inputs[i]`. */
             results: components["schemas"]["Result"][];
             summary: components["schemas"]["Summary"];
+            error?: components["schemas"]["Problem"] | null;
             /** @description Metadata sent with the batch, unchanged. */
             metadata?: {
                 [key: string]: string;
@@ -1313,6 +1314,7 @@ export interface components {
         NdjsonSummary: {
             status: components["schemas"]["BatchStatus"];
             summary: components["schemas"]["Summary"];
+            error?: components["schemas"]["Problem"] | null;
             metadata?: {
                 [key: string]: string;
             } | null;

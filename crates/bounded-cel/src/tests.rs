@@ -275,3 +275,20 @@ fn a_violation_has_the_message_and_the_reason_of_a_failed_evaluation() {
     .unwrap();
     assert_eq!(many.violations(&json!(1), "", MAX).len(), MAX);
 }
+
+#[test]
+fn patterns_and_long_expressions_are_slow_to_compile() {
+    let is_slow = |expressions: &[&str]| {
+        let rule = |expression: &&str| Rule {
+            expression: (*expression).to_owned(),
+            message: "wrong".to_owned(),
+        };
+        let rules: Vec<_> = expressions.iter().map(rule).collect();
+        Rules::is_slow_to_compile(&rules)
+    };
+    assert!(!is_slow(&[]) && !is_slow(&["data.a > 1", "data.b"]));
+    assert!(is_slow(&["data.a > 1", "data.b.matches('a+')"]));
+    let half = format!("data.a == '{}'", "x".repeat(4096 - 12));
+    assert_eq!(half.len(), 4096);
+    assert!(!is_slow(&[&half, &half]) && is_slow(&[&half, &half, "1"]));
+}

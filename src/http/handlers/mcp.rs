@@ -1,6 +1,6 @@
 //! `/mcp`: the Model Context Protocol over streamable HTTP.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
@@ -12,10 +12,13 @@ use axum::routing::any;
 use tower::ServiceExt;
 
 use super::super::problem::ApiError;
-use super::super::request_body;
+use super::super::request_body::{self, CompleteBody};
+use super::super::request_memory::no_memory;
 use super::super::state::AppState;
+use crate::extraction::{poll_long, run_long};
 use crate::mcp::{Api, ApiReply, ApiRequest, HttpTransport, McpServer};
-use throttle::CallerId;
+use crate::types::parsed_size;
+use throttle::{CallerId, MemoryReservation, MemoryUse};
 
 /// Room in a reply beside the results of an ordered batch, in bytes.
 const REPLY_OVERHEAD: usize = 1024 * 1024;
@@ -47,25 +50,52 @@ async fn respond(
     caller: CallerId,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    let replies = ReplyMemory::new(&state, caller);
+    head.extensions.insert(replies.clone());
     let _work = state.lifecycle.work.token();
     let mut complete = None;
     if head.method == Method::POST {
-        complete = Some(request_body::read_body(&state, caller, &head.headers, body).await?);
+        let mut body = request_body::read_body(&state, caller, &head.headers, body).await?;
+        body.reserve_values().await?;
+        complete = Some(body);
     }
     // The body's memory stays reserved until the tool has ended.
     let bytes = complete.as_ref().map(|body| body.bytes.clone());
     let body = Body::from(bytes.unwrap_or_default());
-    let response = transport.handle(Request::from_parts(head, body)).await;
-    drop(complete);
+    let is_large = complete.as_ref().is_some_and(CompleteBody::is_large);
+    let handling = transport.handle(Request::from_parts(head, body));
+    let response = poll_long(is_large, handling).await;
+    drop((complete, replies));
     Ok(response.map(Body::new))
+}
+
+/// Memory of the JSON values of the replies that an MCP request reads, until it has ended.
+#[derive(Debug, Clone)]
+struct ReplyMemory(Arc<Mutex<MemoryReservation>>);
+
+impl ReplyMemory {
+    fn new(state: &AppState, caller: CallerId) -> Self {
+        let ledger = state.extractor.limits().memory();
+        let memory = ledger.empty(caller, MemoryUse::Responses);
+        Self(Arc::new(Mutex::new(memory)))
+    }
+
+    /// Reserves the memory of one more reply, or returns the message that there is none.
+    fn add(&self, bytes: usize) -> Result<(), String> {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = memory.bytes().saturating_add(bytes);
+        memory
+            .resize(all)
+            .map_err(|refused| no_memory(&refused).detail)
+    }
 }
 
 impl Api for OwnApi {
     async fn send(&self, request: ApiRequest) -> Result<ApiReply, String> {
-        let body = request
-            .body
-            .map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        let body = request.body.map_or_else(Body::empty, |body| {
+            Body::from(run_long(true, || body.to_string()))
+        });
         let mut inner = Request::new(body);
         *inner.method_mut() = request.method;
         *inner.uri_mut() = request
@@ -81,7 +111,12 @@ impl Api for OwnApi {
         let bytes = axum::body::to_bytes(response.into_body(), self.max_reply_bytes)
             .await
             .map_err(|error| format!("the reply could not be read: {error}"))?;
-        let body = serde_json::from_slice(&bytes)
+        if let Some(memory) = request.extensions.get::<ReplyMemory>() {
+            memory.add(parsed_size(&bytes))?;
+        }
+        let body = request_body::run_blocking(move || serde_json::from_slice(&bytes)).await;
+        let body = body
+            .map_err(|error| error.detail)?
             .map_err(|error| format!("the reply of {} is no JSON: {error}", request.path))?;
         Ok(ApiReply { status, body })
     }

@@ -26,7 +26,10 @@ pub fn check(records: &[Record], truth: &Truth) -> Vec<String> {
             }
         }
     }
-    let unknown = truth.jobs.iter().filter(|(_, job)| !groups.contains_key(job.group.as_str()));
+    let unknown = truth
+        .jobs
+        .iter()
+        .filter(|(_, job)| !groups.contains_key(job.group.as_str()));
     let mut violations: Vec<_> = unknown
         .map(|(id, job)| format!("{id}: no request created it ({})", job.group))
         .collect();
@@ -39,13 +42,23 @@ pub fn check(records: &[Record], truth: &Truth) -> Vec<String> {
 fn check_group(name: &str, group: &Group, records: &[Record], truth: &Truth) -> Vec<String> {
     let jobs = truth.jobs.iter().filter(|(_, job)| job.group == name);
     let jobs: Vec<&str> = jobs.map(|(id, _)| id.as_str()).collect();
-    let answered: Vec<_> = group.whole.iter().filter(|each| each.reply.is_success()).collect();
-    let ids = answered.iter().filter_map(|each| each.reply.body()?["id"].as_str());
+    let answered: Vec<_> = group
+        .whole
+        .iter()
+        .filter(|each| each.reply.is_success())
+        .collect();
+    let ids = answered
+        .iter()
+        .filter_map(|each| each.reply.body()?["id"].as_str());
     let ids: BTreeSet<_> = ids.collect();
-    let first_answers = answered.iter().filter(|each| matches!(each.reply, Reply::Answered(_, false, _)));
+    let first_answers = answered
+        .iter()
+        .filter(|each| matches!(each.reply, Reply::Answered(_, false, _)));
     let mut violations = Vec::new();
     let mut violation = |text: &str| {
-        violations.push(format!("{name}: {text}; answered {ids:?}, in the end {jobs:?}"));
+        violations.push(format!(
+            "{name}: {text}; answered {ids:?}, in the end {jobs:?}"
+        ));
     };
     if jobs.len() > 1 || ids.len() > 1 {
         violation("more than one job");
@@ -56,7 +69,9 @@ fn check_group(name: &str, group: &Group, records: &[Record], truth: &Truth) -> 
     if group.other.iter().any(|each| each.reply.is_success()) {
         violation("another body was accepted under its key");
     }
-    if group.broken.iter().any(|each| each.reply.is_success()) || !group.broken.is_empty() && !jobs.is_empty() {
+    if group.broken.iter().any(|each| each.reply.is_success())
+        || !group.broken.is_empty() && !jobs.is_empty()
+    {
         violation("an upload that broke off made a job");
     }
     let is_unclear = group.whole.iter().any(|each| each.reply == Reply::Unclear);
@@ -64,7 +79,9 @@ fn check_group(name: &str, group: &Group, records: &[Record], truth: &Truth) -> 
         None if !is_unclear && !jobs.is_empty() => violation("a rejected creation made a job"),
         None => {}
         Some(id) => {
-            let deletions = on_job(records, id, |action| matches!(action, Action::Delete { .. }));
+            let deletions = on_job(records, id, |action| {
+                matches!(action, Action::Delete { .. })
+            });
             let may_be_gone = deletions
                 .iter()
                 .any(|each| matches!(each.reply.status(), None | Some(204 | 404)));

@@ -12,7 +12,11 @@ pub fn check(segments: &[Segment], truth: &Truth) -> Vec<String> {
     }
     let mut seen: BTreeMap<(&str, u64), &Event> = BTreeMap::new();
     for (id, job) in &truth.jobs {
-        seen.extend(job.events.iter().map(|event| ((id.as_str(), event.number), event)));
+        seen.extend(
+            job.events
+                .iter()
+                .map(|event| ((id.as_str(), event.number), event)),
+        );
     }
     for segment in segments {
         let id = segment.job.as_str();
@@ -20,7 +24,9 @@ pub fn check(segments: &[Segment], truth: &Truth) -> Vec<String> {
         for event in &segment.events {
             let first = *seen.entry((id, event.number)).or_insert(event);
             if !is_same(event, first) {
-                violations.push(format!("{id}: two events of one number: {event:?}, {first:?}"));
+                violations.push(format!(
+                    "{id}: two events of one number: {event:?}, {first:?}"
+                ));
             }
         }
         let last = segment.events.last().map_or(0, |event| event.number);
@@ -52,11 +58,17 @@ fn check_final(id: &str, job: &Job) -> Vec<String> {
     let names: Vec<_> = job.events.iter().map(|event| event.name.as_str()).collect();
     let ends = names.iter().filter(|name| **name == "done").count();
     if ends != 1 || names.last() != Some(&"done") {
-        violations.push(format!("{id}: its stream does not end with its only `done`: {names:?}"));
+        violations.push(format!(
+            "{id}: its stream does not end with its only `done`: {names:?}"
+        ));
     }
     // Runs are divided by `retried`.
     let mut last_of = BTreeMap::new();
-    for (run, events) in job.events.split(|event| event.name == "retried").enumerate() {
+    for (run, events) in job
+        .events
+        .split(|event| event.name == "retried")
+        .enumerate()
+    {
         for event in events.iter().filter(|event| event.name == "result") {
             let index = event.data["index"].as_u64().unwrap_or(u64::MAX);
             let earlier = last_of.insert(index, (run, event));
@@ -65,15 +77,22 @@ fn check_final(id: &str, job: &Job) -> Vec<String> {
                     violations.push(format!("{id}: index {index} has two results in one run"));
                 }
                 Some((_, result)) if result.data["status"] == "succeeded" => {
-                    violations.push(format!("{id}: index {index} ran again after it had succeeded"));
+                    violations.push(format!(
+                        "{id}: index {index} ran again after it had succeeded"
+                    ));
                 }
                 _ => {}
             }
         }
     }
-    let last: Vec<_> = last_of.values().map(|(_, event)| event.data.clone()).collect();
+    let last: Vec<_> = last_of
+        .values()
+        .map(|(_, event)| event.data.clone())
+        .collect();
     if last != job.by_input {
-        violations.push(format!("{id}: the events' results are not the job's results"));
+        violations.push(format!(
+            "{id}: the events' results are not the job's results"
+        ));
     }
     violations
 }

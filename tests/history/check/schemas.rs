@@ -20,7 +20,9 @@ pub fn check(records: &[Record], truth: &Truth) -> Vec<String> {
             Action::Get { name } => (name, None),
             _ => continue,
         };
-        let titles = possible.entry(name).or_insert_with(|| BTreeSet::from([None]));
+        let titles = possible
+            .entry(name)
+            .or_insert_with(|| BTreeSet::from([None]));
         match change {
             Some(title) => apply(titles, title, record),
             None => {
@@ -30,7 +32,9 @@ pub fn check(records: &[Record], truth: &Truth) -> Vec<String> {
                     _ => continue,
                 };
                 if !titles.contains(&seen.map(str::to_owned)) {
-                    violations.push(format!("{name}: {seen:?} was read, possible are {titles:?}"));
+                    violations.push(format!(
+                        "{name}: {seen:?} was read, possible are {titles:?}"
+                    ));
                 }
             }
         }
@@ -38,7 +42,9 @@ pub fn check(records: &[Record], truth: &Truth) -> Vec<String> {
     for (name, titles) in possible {
         let end = truth.schemas.get(name).cloned();
         if !titles.contains(&end) {
-            violations.push(format!("{name}: it is {end:?} in the end, possible are {titles:?}"));
+            violations.push(format!(
+                "{name}: it is {end:?} in the end, possible are {titles:?}"
+            ));
         }
     }
     violations

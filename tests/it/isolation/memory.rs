@@ -72,6 +72,102 @@ async fn dense_bodies_are_refused_within_the_budget_and_the_server_goes_on_answe
     );
 }
 
+/// Each endpoint with a place for a value of any size, with the body around it.
+const DENSE_PLACES: [(&str, &str, &str, &str); 9] = [
+    (
+        "POST",
+        "/v1/extract",
+        r#"{"input": "a", "schema": {"enum": "#,
+        "}}",
+    ),
+    (
+        "POST",
+        "/v1/extract",
+        r#"{"input": "a", "schema": {}, "extra_body": {"a": "#,
+        "}}",
+    ),
+    (
+        "POST",
+        "/v1/extract/batch",
+        r#"{"schema": {}, "inputs": "#,
+        "}",
+    ),
+    (
+        "POST",
+        "/v1/jobs",
+        r#"{"schema": {}, "inputs": [], "examples": "#,
+        "}",
+    ),
+    (
+        "POST",
+        "/v1/chat/completions",
+        r#"{"messages": [{"role": "user", "content": "a"}], "tools": "#,
+        "}",
+    ),
+    (
+        "POST",
+        "/v1/responses",
+        r#"{"input": "a", "metadata": "#,
+        "}",
+    ),
+    ("PUT", "/v1/schemas/dense", r#"{"enum": "#, "}"),
+    (
+        "POST",
+        "/mcp",
+        r#"{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "extract", "arguments": {"input": "#,
+        "}}}",
+    ),
+    ("POST", "/mcp", "", ""),
+];
+
+#[tokio::test]
+async fn dense_bodies_are_refused_at_every_endpoint() {
+    let upstream = Upstream::playing();
+    let (server, attacker, victim) =
+        with_attacker(&upstream, "[limits]\nmax_memory_bytes = 134217728").await;
+    server.forget_peak();
+    let before = server.resident_bytes();
+    let value = format!("[{}0]", "0,".repeat(10_000_000));
+    for (method, path, start, end) in DENSE_PLACES {
+        let method = http::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = attacker
+            .request(method, path)
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream");
+        let answer = request.bytes(format!("{start}{value}{end}")).answer().await;
+        answer.problem(413, "payload_too_large");
+    }
+    victim.extract(&single(person(1))).await.ok();
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 128 * MIB + MARGIN, "{grown}");
+    until_nothing_is_held(&victim).await;
+}
+
+/// The values of a reply take more than its text, and a tool's result has both.
+#[tokio::test]
+async fn large_replies_to_tools_stay_within_the_budget() {
+    let upstream = Upstream::playing();
+    let (server, attacker, victim) =
+        with_attacker(&upstream, "[limits]\nmax_memory_bytes = 134217728").await;
+    server.forget_peak();
+    let before = server.resident_bytes();
+    let arguments = json!({"inputs": vec![" "; 60_000], "schema": schema()});
+    let message = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "extract_batch", "arguments": arguments},
+    });
+    let request = attacker
+        .request(http::Method::POST, "/mcp")
+        .header("accept", "application/json, text/event-stream");
+    let answer = request.json(&message).answer().await.ok();
+    let error = answer["error"]["message"].as_str().unwrap();
+    assert!(error.contains("max_memory_bytes"), "{error}");
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 128 * MIB + MARGIN, "{grown}");
+    victim.extract(&single(person(1))).await.ok();
+    until_nothing_is_held(&victim).await;
+}
+
 #[tokio::test]
 async fn unread_ordered_responses_stay_within_the_budget() {
     let upstream = Upstream::playing();

@@ -9,6 +9,13 @@ from typing import Any
 from pydantic import AnyUrl, AwareDatetime, BaseModel, ConfigDict, Field, RootModel
 
 
+class Schema(RootModel[str]):
+    root: str = Field(..., pattern="^[a-z0-9][a-z0-9_-]{0,63}$")
+    """
+    Name of a registered schema.
+    """
+
+
 class BatchStatus(Enum):
     """
     Outcome of a batch.
@@ -851,7 +858,7 @@ class Webhook(BaseModel):
     secret: str = Field(
         ...,
         examples=["whsec_dGhpcyBpcyBubyByZWFsIHNlY3JldCEh"],
-        pattern="^whsec_[A-Za-z0-9+/]+={0,2}$",
+        pattern="^whsec_(([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/][AQgw]==)?|([A-Za-z0-9+/]{4}){8,20}[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)$",
     )
     """
     Signing key: `whsec_` followed by 24 to 64 random bytes in base64.
@@ -1020,7 +1027,7 @@ class ChatOptions(BaseModel):
     mode: Mode | None = None
     cache: CacheUse | None = None
     coerce: bool | None = None
-    rules: list[Rule] | None = None
+    rules: list[Rule] | None = Field(None, max_length=100)
     on_failure: OnFailure | None = None
     fallback_on: Any | None = None
     examples: list[dict[str, Any]] | None = None
@@ -1632,7 +1639,7 @@ class ExtractRequest(BaseModel):
     """
     Return the provider's request, without secrets, instead of sending it. Default false.
     """
-    schema_: dict[str, Any] | str = Field(..., alias="schema")
+    schema_: dict[str, Any] | Schema = Field(..., alias="schema")
     """
     JSON Schema, or the name of a registered one.
     """
@@ -1808,6 +1815,7 @@ class NdjsonSummary(BaseModel):
     )
     status: BatchStatus
     summary: Summary
+    error: Problem | None = None
     metadata: dict[str, str] | None = None
 
 
@@ -1914,7 +1922,7 @@ class BatchRequest(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    inputs: list[NamedInput | str | list[ContentPart]]
+    inputs: list[NamedInput | str | list[ContentPart]] = Field(..., max_length=1000000)
     concurrency: int | None = Field(None, ge=1)
     """
     Maximum number of items of this batch in flight. Default: the server's global limit.
@@ -1924,7 +1932,7 @@ class BatchRequest(BaseModel):
     """
     Respond with Server-Sent Events. Default false.
     """
-    schema_: dict[str, Any] | str = Field(..., alias="schema")
+    schema_: dict[str, Any] | Schema = Field(..., alias="schema")
     """
     JSON Schema, or the name of a registered one.
     """
@@ -2012,6 +2020,7 @@ class BatchResult(BaseModel):
     Results in input order: `results[i]` belongs to `inputs[i]`.
     """
     summary: Summary
+    error: Problem | None = None
     metadata: dict[str, str] | None = None
     """
     Metadata sent with the batch, unchanged.
@@ -2052,14 +2061,14 @@ class JobRequest(BaseModel):
     model_config = ConfigDict(
         extra="allow",
     )
-    inputs: list[NamedInput | str | list[ContentPart]]
+    inputs: list[NamedInput | str | list[ContentPart]] = Field(..., max_length=1000000)
     concurrency: int | None = Field(None, ge=1)
     """
     Maximum number of items of this job in flight. Default: the server's global limit.
     """
     on_error: OnError | None = None
     webhook: Webhook | None = None
-    schema_: dict[str, Any] | str = Field(..., alias="schema")
+    schema_: dict[str, Any] | Schema = Field(..., alias="schema")
     """
     JSON Schema, or the name of a registered one.
     """

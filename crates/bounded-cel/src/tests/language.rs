@@ -29,6 +29,17 @@ fn fields_elements_and_any_root() {
 }
 
 #[test]
+fn each_operation_of_each_kind_of_number() {
+    for (left, right) in [("7", "2"), ("7u", "2u"), ("7.0", "2.0"), ("7", "2.0")] {
+        for (operator, result) in [("+", "9"), ("-", "5"), ("*", "14")] {
+            holds(&format!("{left} {operator} {right} == {result}"), &json!(0));
+        }
+    }
+    holds("7 / 2 == 3 && 7u / 2u == 3u && 7.0 / 2.0 == 3.5", &json!(0));
+    holds("7 % 2 == 1 && 7u % 2u == 1u", &json!(0));
+}
+
+#[test]
 fn integers_unsigned_and_doubles() {
     holds(
         "data.a + data.b == 3.5 && data.a * 2 == 2 && data.b / 2 == 1.25",
