@@ -8,6 +8,7 @@ mod batch;
 mod cache;
 mod cache_key;
 mod call_log;
+mod call_span;
 mod chat;
 mod copied_values;
 mod extractor;

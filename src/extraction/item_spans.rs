@@ -1,18 +1,12 @@
-//! Spans of one item in a trace that is exported: the item, its attempts, and their waits, calls and validations. Calls follow
-//! OpenTelemetry's conventions for generative AI.
-//! <https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/gen-ai-spans.md> (November 2026)
+//! Spans of one item in a trace that is exported: the item, its attempts, and their waits, calls and validations.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::{Value, json};
-
+use super::call_span::{CallEnd, CallStart};
 use super::traced_texts::{Message, truncated};
-use crate::net::Url;
-use crate::provider::{Answer, Failure, FailureKind, Finish, Provider, Request};
 use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart, strings};
-use crate::types::{ItemOutcome, Outcome, Span, TraceContext, Usage};
+use crate::types::{ItemOutcome, Outcome, Span, TraceContext};
 
 /// Maximum number of spans of one item.
 const MAX_SPANS: usize = 200;
@@ -39,33 +33,6 @@ struct Wait {
     limit: Cow<'static, str>,
     start: SystemTime,
     end: SystemTime,
-}
-
-/// Call that begins.
-pub struct CallStart<'a> {
-    pub provider: &'a dyn Provider,
-    pub request: &'a Request<'a>,
-    /// True if the answer is JSON.
-    pub is_json: bool,
-    pub is_streamed: bool,
-}
-
-/// Call that ended.
-pub struct CallEnd<'a> {
-    /// Model, as `provider/model`.
-    pub label: &'a Arc<str>,
-    pub result: CallResult<'a>,
-    /// Usage with its cost.
-    pub usage: Option<Usage>,
-}
-
-/// Result of a call.
-#[derive(Clone, Copy)]
-pub enum CallResult<'a> {
-    Answered(&'a Answer),
-    Failed(&'a Failure),
-    /// The item's own time ran out.
-    OutOfTime,
 }
 
 impl ItemSpans {
@@ -160,18 +127,7 @@ impl ItemSpans {
             return self.item.context();
         }
         self.count += 1;
-        let genai = call.provider.genai_names();
-        // The built-in model is in this process.
-        let role = match call.provider.address() {
-            Some(_) => SpanRole::Client,
-            None => SpanRole::Internal,
-        };
-        let span = parent.child(SpanStart {
-            name: Cow::Owned(format!("{} {}", genai.operation, call.request.model)),
-            role,
-            at: Some(start),
-            attributes: call_attributes(call),
-        });
+        let span = parent.child(call.to_span(start));
         let context = span.context();
         self.call = Some(span);
         context
@@ -183,34 +139,7 @@ impl ItemSpans {
         let Some(mut span) = self.call.take() else {
             return;
         };
-        match end.result {
-            CallResult::Answered(answer) => {
-                let reason = finish_reason(&answer.finish);
-                span.set("gen_ai.response.finish_reasons", strings([reason]));
-                if captures_content {
-                    let output = message("assistant", &answer.text, Some(reason));
-                    span.set("gen_ai.output.messages", json!([output]).to_string());
-                }
-            }
-            CallResult::Failed(failure) => {
-                // A provider's message may repeat the text.
-                let detail = if captures_content {
-                    failure.to_string()
-                } else {
-                    failure_kind(failure).into_owned()
-                };
-                span.fail(failure_kind(failure), detail);
-            }
-            CallResult::OutOfTime => span.fail("timeout", "the item's own time ran out"),
-        }
-        if captures_content {
-            let messages = prompt.iter().map(|(role, text)| message(role, text, None));
-            let messages = Value::Array(messages.collect());
-            span.set("gen_ai.input.messages", messages.to_string());
-        }
-        if let Some(usage) = end.usage {
-            add_usage(&mut span, usage);
-        }
+        end.add_to(&mut span, prompt, captures_content);
         span.end_at(at);
     }
 
@@ -311,95 +240,5 @@ fn part(
         role: SpanRole::Internal,
         at: Some(start),
         attributes,
-    })
-}
-
-/// Returns what is known of a call when it begins.
-fn call_attributes(call: &CallStart<'_>) -> Vec<Attribute> {
-    let request = call.request;
-    let genai = call.provider.genai_names();
-    let output = if call.is_json { "json" } else { "text" };
-    let mut attributes = vec![
-        Attribute::new("gen_ai.operation.name", genai.operation),
-        Attribute::new("gen_ai.provider.name", genai.provider),
-        Attribute::new("gen_ai.request.model", request.model.to_owned()),
-        Attribute::new("gen_ai.output.type", output),
-        Attribute::new("gen_ai.request.temperature", request.temperature),
-    ];
-    if let Some(tokens) = request.max_output_tokens {
-        let tokens = i64::from(tokens);
-        attributes.push(Attribute::new("gen_ai.request.max_tokens", tokens));
-    }
-    if let Some(seed) = request.seed {
-        attributes.push(Attribute::new("gen_ai.request.seed", seed));
-    }
-    if call.is_streamed {
-        attributes.push(Attribute::new("gen_ai.request.stream", true));
-    }
-    let url = call
-        .provider
-        .address()
-        .and_then(|url| Url::parse(&url).ok());
-    if let Some(host) = url.as_ref().and_then(Url::host_str) {
-        attributes.push(Attribute::new("server.address", host.to_owned()));
-        let port = url.as_ref().and_then(Url::port_or_known_default);
-        let port = i64::from(port.unwrap_or_default());
-        attributes.push(Attribute::new("server.port", port));
-    }
-    attributes
-}
-
-fn add_usage(span: &mut ActiveSpan, usage: Usage) {
-    let count = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
-    span.set("gen_ai.usage.input_tokens", count(usage.input_tokens));
-    span.set("gen_ai.usage.output_tokens", count(usage.output_tokens));
-    if let Some(tokens) = usage.cached_input_tokens {
-        span.set("gen_ai.usage.cache_read.input_tokens", count(tokens.get()));
-    }
-    if let Some(tokens) = usage.reasoning_tokens {
-        span.set("gen_ai.usage.reasoning.output_tokens", count(tokens.get()));
-    }
-    if let Some(cost) = usage.cost_usd {
-        span.set("extractd.cost_usd", cost.dollars());
-    }
-}
-
-/// Returns a message in the form of the conventions.
-fn message(role: &str, text: &str, finish_reason: Option<&str>) -> Value {
-    let parts = json!([{"type": "text", "content": truncated(text)}]);
-    match finish_reason {
-        Some(reason) => json!({"role": role, "parts": parts, "finish_reason": reason}),
-        None => json!({"role": role, "parts": parts}),
-    }
-}
-
-/// Returns the finish reason, as the conventions name it.
-const fn finish_reason(finish: &Finish) -> &'static str {
-    match finish {
-        Finish::Stop => "stop",
-        Finish::Unknown => "unknown",
-        Finish::Length => "length",
-        Finish::Invalid(_) => "error",
-        Finish::Refusal(_) => "content_filter",
-    }
-}
-
-/// Returns the kind of a failure: the status of the provider, or one of few names.
-fn failure_kind(failure: &Failure) -> Cow<'static, str> {
-    if let Some(status) = failure.status() {
-        return Cow::Owned(status.to_string());
-    }
-    Cow::Borrowed(match failure.kind {
-        FailureKind::Connect => "connect",
-        FailureKind::Broken => "broken_response",
-        FailureKind::Timeout => "timeout",
-        FailureKind::Status(_) => "status",
-        FailureKind::Exhausted => "quota_exhausted",
-        FailureKind::UnknownModel => "unknown_model",
-        FailureKind::Adapted => "unsupported_feature",
-        FailureKind::OwnResources | FailureKind::NoMemory => "server_resources",
-        FailureKind::Busy => "busy",
-        FailureKind::TooLong => "too_long",
-        FailureKind::Unusable => "unusable",
     })
 }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::item_spans::{CallEnd, CallResult, CallStart, ItemSpans};
+use super::call_span::{CallEnd, CallResult, CallStart};
+use super::item_spans::ItemSpans;
 use super::traced_texts::{Message, joined, truncated};
 use super::validate_answer::Verdict;
 use crate::types::{Outcome, Span, SpanKind, Trace, TraceContext};

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::call_span::{CallEnd, CallResult, CallStart};
 use super::chat::Chat;
 use super::item::ItemRun;
-use super::item_spans::{CallEnd, CallResult, CallStart};
 use super::probe_call::{ProbeCall, success_report};
 use super::retry_policy::health_of_timeout;
 use super::traced_texts::prompt_messages;
@@ -207,7 +207,7 @@ impl ItemRun<'_> {
         let call = CallStart {
             provider: &*target.endpoint.provider,
             request: &request.provider_request(target, text, feedback, trial, limit),
-            is_json: chat.is_none(),
+            is_chat: chat.is_some(),
             is_streamed: chat.map_or(request.partials.get().is_some(), Chat::is_streamed),
         };
         tracer.call_began(self.attempts, &call)

@@ -122,6 +122,8 @@ async fn spans_that_find_the_queue_full_are_dropped_and_counted() {
     server.terminate();
     assert_eq!(server.exit(LIMIT).await, Some(0));
     assert!(started.elapsed() < Duration::from_secs(10));
+    let panics = lines_with(&server, "panicked");
+    assert!(panics.is_empty(), "{panics:?}");
 }
 
 #[tokio::test]
