@@ -8,7 +8,7 @@ BUILT := $(or $(CARGO_TARGET_DIR),target)/release
 # Seconds that `make fuzz` runs each of its targets.
 SECONDS ?= 60
 
-.PHONY: help run install messages model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test ui-lighthouse demo clients clients-check openai-clients integrations bench storm soak simulate fuzz image clean
+.PHONY: help run install messages model needs test check fmt lint doc lean fuzz-build audit openapi ui ui-check ui-test ui-lighthouse demo clients clients-check clients-restarts openai-clients integrations bench storm soak simulate fuzz image clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -100,6 +100,10 @@ clients: needs ## build the Python wheel and the npm package, and test both agai
 clients-check: needs ## validate the API document, generate three clients, and run schemathesis over all operations
 	cargo build --locked --workspace --bins
 	bash scripts/clients.sh check
+
+clients-restarts: needs ## follow a job with each client library while the server is killed three times; ITEMS=10000
+	cargo build --locked --workspace --bins
+	ITEMS=$(or $(ITEMS),10000) bash scripts/clients.sh restarts
 
 integrations: ## run clients-check, clients, ui-check and ui-test after `make test`; leaves out what has no tool (EXTRACTD_CI=1: fails)
 	@bash scripts/integrations.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds and checks what clients of the API use. `build`: the two client libraries, tested against the server.
 # `check`: the API document with its validator, the usual generators, and schemathesis. `types`: the generated types of the libraries.
+# `restarts`: a job that each library follows while the server is killed and started again.
 # Installs its tools in target/clients.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -115,10 +116,24 @@ check() {
     echo "clients: the API document, three generated clients, and all operations are in order"
 }
 
+# Follows a job with each client through restarts of the server. ITEMS: size of the job.
+restarts() {
+    quietly pip install --disable-pip-version-check --no-deps -e clients/python
+    if [ ! -e clients/typescript/dist/index.js ]; then
+        (
+            cd clients/typescript
+            [ -d node_modules ] || quietly timeout 600 npm install --no-package-lock --no-audit --no-fund
+            quietly npm run build
+        )
+    fi
+    timeout 3000 python scripts/clients/restarts.py --items "${ITEMS:-10000}"
+}
+
 install_tools
 case ${1:-} in
 types) generate_types ;;
 build) build ;;
 check) check ;;
-*) echo "usage: $0 build|check|types" >&2; exit 2 ;;
+restarts) restarts ;;
+*) echo "usage: $0 build|check|restarts|types" >&2; exit 2 ;;
 esac

@@ -67,6 +67,7 @@ else
     if needs has_python python3 python3-venv; then
         step bash scripts/clients.sh check
         step bash scripts/clients.sh build
+        ITEMS=1000 step bash scripts/clients.sh restarts
     else
         leave_out "the clients; Python 3.10 or newer with venv is missing"
     fi

@@ -6,6 +6,7 @@ mod caller_reload;
 mod key_reload;
 mod memory_size;
 mod reload;
+mod traces;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::http::{self, Lifecycle, Parts};
 use crate::jobs::{self, Jobs, Shutdown, Sqlite, StorageLimits};
 use crate::net::{self, Reach};
 use crate::schema::{self, Registry};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces};
 use build_extractor::build_extractor;
 use caller_reload::Callers;
 use key_reload::ProviderKeys;
@@ -52,6 +53,7 @@ pub struct Server {
     callers: Callers,
     provider_keys: Vec<ProviderKeys>,
     metrics: Metrics,
+    traces: Traces,
     store: Arc<Sqlite>,
     webhooks: net::Client,
     /// Temporary folder of an ephemeral store, removed when the server is dropped.
@@ -91,7 +93,9 @@ impl Server {
                 bytes: config.schemas.max_bytes_per_caller,
             },
         )?;
-        let (extractor, provider_keys) = build_extractor(&config, Arc::new(registry))?;
+        let traces = traces::start();
+        let (extractor, provider_keys) =
+            build_extractor(&config, Arc::new(registry), traces.clone())?;
         let extractor = Arc::new(extractor);
         let temporary = (persistence == Persistence::Temporary)
             .then(TemporaryFolder::new)
@@ -123,6 +127,7 @@ impl Server {
             callers,
             provider_keys,
             metrics,
+            traces,
             store: Arc::new(store),
             webhooks,
             _temporary: temporary,
@@ -142,6 +147,7 @@ impl Server {
             callers,
             provider_keys,
             metrics,
+            traces,
             extractor,
             store,
             webhooks,
@@ -179,6 +185,7 @@ impl Server {
             keys,
             lifecycle: lifecycle.clone(),
             metrics: Some(metrics),
+            traces: traces.clone(),
         });
         let closing = CancellationToken::new();
         let serving = lifecycle.tasks.spawn(http::serve(
@@ -197,7 +204,7 @@ impl Server {
         lifecycle.tasks.close();
         // Connections that are still open after the timeout end with the process.
         drop(tokio::time::timeout(CLOSE_TIMEOUT, lifecycle.tasks.wait()).await);
-        close(store).await;
+        tokio::join!(close(store), traces::stop(traces));
         tracing::info!("the server has stopped");
     }
 }

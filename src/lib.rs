@@ -16,7 +16,7 @@
 //! | 1 | [`config`] | file, environment and flags to parsed types |
 //! | 1 | [`net`] | the HTTP client, the SSRF guard, upstream SSE framing |
 //! | 1 | [`mcp`] | the Model Context Protocol: tools and resources over the HTTP API |
-//! | 1 | [`telemetry`] | logging and metrics, and every name in them |
+//! | 1 | [`telemetry`] | logging, metrics and traces, and every name in them |
 //! | 1 | [`contract`] | JSON bodies of the API: results, problems, job endings |
 //! | 0 | [`types`] | the types of the contract: spec, input, outcome, usage, errors |
 //!

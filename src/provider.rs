@@ -19,6 +19,7 @@ mod extra_body;
 mod failure;
 mod finish_reason;
 mod gemini;
+mod genai_names;
 mod http_provider;
 mod input_fence;
 mod interface;
@@ -60,6 +61,7 @@ pub use error_body::UpstreamErrorBody;
 pub use error_table::ErrorClass;
 pub use failure::{Failure, FailureKind};
 pub use gemini::Gemini;
+pub use genai_names::GenAiNames;
 pub use http_provider::HttpProvider;
 pub use interface::{BoxFuture, Provider, RequestPreview};
 #[cfg(feature = "local")]

@@ -17,16 +17,20 @@ mod patterns;
 mod registry;
 mod rules;
 mod schema_limits;
+mod stored_schema;
 mod streamed_list;
 mod validation_cost;
+mod version_store;
 
 pub use cache::Cache;
 pub use coerce::{Coerced, Whole};
 pub use compiled::{Lowered, Schema};
 pub use parse_answer::ParsedAnswer;
-pub use registry::{Entry, Quota, Registry, RegistryError, Source};
+pub use registry::{NAME_PATTERN, Quota, Registry, RegistryError};
 pub use rules::Rules;
+pub use stored_schema::{Entry, Source};
 pub use streamed_list::StreamedList;
+pub use version_store::Version;
 
 #[cfg(test)]
 mod tests;

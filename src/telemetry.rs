@@ -1,10 +1,11 @@
-//! Observability: the log (tracing) and the metrics (Prometheus).
+//! Observability: the log (tracing), the metrics (Prometheus) and the traces (OpenTelemetry).
 //!
 //! Knows the types of outcomes and usage, and nothing of the parts that report them.
 
 mod log;
 mod meters;
 mod metric_names;
+mod traces;
 
 use std::fmt::Write as _;
 
@@ -15,6 +16,11 @@ pub use log::{LogError, LogFormat, start_log};
 pub use meters::{
     CallMeters, ExtractMeters, JobMeters, LimitObserver, breaker_gauge, cache_gauges,
     count_adaptation, count_request, limit_gauges, outage_gauge, retry_gauges, store_gauge,
+};
+
+pub use traces::{
+    ActiveSpan, Attribute, Exported, SpanRole, SpanStart, TraceSettings, TraceVariables, Traces,
+    TracesError, Transport, strings,
 };
 
 use metric_names::{COUNTERS, GAUGES, HISTOGRAMS, MODEL_COST};

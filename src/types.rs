@@ -22,6 +22,7 @@ mod request;
 mod spec;
 mod suggestion;
 mod trace;
+mod trace_context;
 mod unknown_field;
 mod usage;
 mod webhook;
@@ -53,5 +54,6 @@ pub use spec::{CacheUse, Example, Mode, OnFailure, Rule, SchemaSource, Spec, fie
 pub use suggestion::{did_you_mean, nearest};
 pub use throttle::{Price, Usd};
 pub use trace::{Span, SpanKind, Trace};
+pub use trace_context::TraceContext;
 pub use usage::{ModelUsage, Usage};
 pub use webhook::Webhook;

@@ -17,7 +17,7 @@ use crate::provider::{
     Anthropic, Gemini, HttpProvider, Ollama, OpenAi, OpenAiResponses, WireFormat,
 };
 use crate::schema::Registry;
-use crate::telemetry::LimitObserver;
+use crate::telemetry::{LimitObserver, Traces};
 use crate::types::{FallbackOn, Mode};
 use throttle::{KeyQuota, Limits, ModelLimits, Pool, PoolId, Rate};
 
@@ -35,6 +35,7 @@ const MAX_JOB_CALLS: u32 = 8;
 pub fn build_extractor(
     config: &Config,
     registry: Arc<Registry>,
+    traces: Traces,
 ) -> anyhow::Result<(Extractor, Vec<ProviderKeys>)> {
     let mut providers = BTreeMap::new();
     let mut provider_keys = Vec::new();
@@ -87,7 +88,7 @@ pub fn build_extractor(
         has_shared_results: config.has_shared_results,
         has_shared_schemas: config.schemas.shared,
     };
-    let extractor = Extractor::new(extraction, models, limits, registry);
+    let extractor = Extractor::new(extraction, models, limits, registry, traces);
     Ok((extractor, provider_keys))
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::item::ItemResult;
+use super::problem::Problem;
 use super::time::millis;
 use crate::types::{Counts, EvidenceCounts, FieldError, Metadata, Usage};
 
@@ -14,7 +15,8 @@ use crate::types::{Counts, EvidenceCounts, FieldError, Metadata, Usage};
 #[serde(rename_all = "snake_case")]
 pub enum BatchStatus {
     Completed,
-    /// A failed item ended the batch, because `on_error` is `stop`.
+    /// The batch ended before all items were done; those have the status `cancelled`. The cause is a failed item, because
+    /// `on_error` is `stop`, or `error`, if there is one.
     Stopped,
 }
 
@@ -87,6 +89,9 @@ pub struct SseDone<'a> {
 pub struct NdjsonSummary<'a> {
     pub status: BatchStatus,
     pub summary: Summary,
+    /// Problem that ended the batch early: `shutting_down`, or an upload that did not arrive in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Problem<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
     pub metadata: Option<&'a Metadata>,
@@ -102,6 +107,9 @@ pub struct BatchResult<'a> {
     /// Results in input order: `results[i]` belongs to `inputs[i]`.
     results: Vec<ItemResult<'a>>,
     summary: Summary,
+    /// Problem that ended the batch early: `shutting_down`, or an upload that did not arrive in full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Problem<'a>>,
     /// Metadata sent with the batch, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]

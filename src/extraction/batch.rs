@@ -33,7 +33,7 @@ pub struct Outcomes<S> {
     inputs: Option<S>,
     tasks: JoinSet<Outcome>,
     on_error: OnError,
-    /// Identity of each started item, for the outcomes of cancelled ones; filled only for [`OnError::Stop`].
+    /// Identity of each started item, for the outcomes of cancelled ones.
     started: BTreeMap<usize, (Option<String>, Option<Metadata>)>,
     /// Outcomes that are still to be returned after a stop.
     cancelled: VecDeque<Outcome>,
@@ -94,9 +94,46 @@ impl<S> Outcomes<S> {
         }
     }
 
-    /// Returns true if a failed item has stopped the batch.
+    /// Returns true if a failed item, or [`Outcomes::interrupt`], has stopped the batch.
     pub const fn stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// Ends the batch now: completed items keep their outcomes, calls in flight are aborted, and every other input is
+    /// cancelled. With `keeps_inputs` false, inputs that were not read yet are dropped instead: those of an upload may never end.
+    pub fn interrupt(&mut self, keeps_inputs: bool) {
+        if !keeps_inputs {
+            self.inputs = None;
+        }
+        if !self.stopped {
+            self.stop();
+        }
+    }
+
+    /// Returns true if all inputs were read.
+    pub const fn has_read_all(&self) -> bool {
+        self.inputs.is_none()
+    }
+
+    /// Stops the batch: completed items keep their outcomes, the others are cancelled.
+    fn stop(&mut self) {
+        self.stopped = true;
+        while let Some(joined) = self.tasks.try_join_next() {
+            if let Ok(outcome) = joined {
+                self.started.remove(&outcome.index);
+                self.cancelled.push_back(outcome);
+            }
+        }
+        self.admission.cancel_all();
+        self.admission.release_places_above(0);
+        // The set keeps the aborted tasks until it is dropped, so that none runs without an owner.
+        self.tasks.abort_all();
+        let started = std::mem::take(&mut self.started);
+        self.cancelled.extend(
+            started
+                .into_iter()
+                .map(|(index, (id, metadata))| Outcome::cancelled(index, id, metadata)),
+        );
     }
 
     /// Stops starting items. Unstarted items end as `shutting_down`; in-flight items complete.
@@ -162,10 +199,8 @@ impl<S: Inputs> Outcomes<S> {
                 self.admission.release_places_above(self.tasks.len());
                 return;
             };
-            if self.on_error == OnError::Stop {
-                self.started
-                    .insert(input.index, (input.id.clone(), input.metadata.clone()));
-            }
+            self.started
+                .insert(input.index, (input.id.clone(), input.metadata.clone()));
             let (extractor, request, admission) = (
                 Arc::clone(&self.extractor),
                 Arc::clone(&self.request),
@@ -177,27 +212,6 @@ impl<S: Inputs> Outcomes<S> {
                 run_item_catching_panics(&extractor, &request, &admission, pending, input).await
             });
         }
-    }
-
-    /// Stops the batch: completed items keep their outcomes, the others are cancelled.
-    fn stop(&mut self) {
-        self.stopped = true;
-        while let Some(joined) = self.tasks.try_join_next() {
-            if let Ok(outcome) = joined {
-                self.started.remove(&outcome.index);
-                self.cancelled.push_back(outcome);
-            }
-        }
-        self.admission.cancel_all();
-        self.admission.release_places_above(0);
-        // The set keeps the aborted tasks until it is dropped, so that none runs without an owner.
-        self.tasks.abort_all();
-        let started = std::mem::take(&mut self.started);
-        self.cancelled.extend(
-            started
-                .into_iter()
-                .map(|(index, (id, metadata))| Outcome::cancelled(index, id, metadata)),
-        );
     }
 
     fn complete(&mut self, outcome: Outcome) -> Outcome {

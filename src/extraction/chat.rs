@@ -34,6 +34,11 @@ impl Chat {
         &self.messages
     }
 
+    /// Returns true if the answer is streamed.
+    pub(super) const fn is_streamed(&self) -> bool {
+        self.is_streamed
+    }
+
     /// Returns the request of a call with the settings of `call`.
     pub(super) fn request<'r>(
         &'r self,
@@ -47,7 +52,7 @@ impl Chat {
             extra_body: call.extra_body,
             is_streamed: self.is_streamed,
             text,
-            traceparent: call.traceparent,
+            trace_context: call.trace_context,
             key: call.key,
             on_message,
             memory: call.memory,

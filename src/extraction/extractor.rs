@@ -12,7 +12,7 @@ use super::models::Models;
 use super::permissions::Permissions;
 use super::single_flight::SingleFlight;
 use crate::schema::{self, Registry};
-use crate::telemetry::ExtractMeters;
+use crate::telemetry::{ExtractMeters, Traces};
 use crate::types::Success;
 use throttle::Limits;
 
@@ -48,6 +48,7 @@ pub struct Extractor {
     pub(super) flights: SingleFlight,
     pub(super) call_log: CallLog,
     pub(super) meters: ExtractMeters,
+    pub(super) traces: Traces,
     /// Tasks of the calls that probe open circuit breakers.
     pub(super) probes: TaskTracker,
 }
@@ -55,7 +56,13 @@ pub struct Extractor {
 impl Extractor {
     /// Creates an engine with empty caches.
     #[must_use]
-    pub fn new(config: Config, models: Models, limits: Limits, registry: Arc<Registry>) -> Self {
+    pub fn new(
+        config: Config,
+        models: Models,
+        limits: Limits,
+        registry: Arc<Registry>,
+        traces: Traces,
+    ) -> Self {
         Self {
             config,
             models,
@@ -67,6 +74,7 @@ impl Extractor {
             flights: SingleFlight::default(),
             call_log: CallLog::default(),
             meters: ExtractMeters::new(),
+            traces,
             probes: TaskTracker::new(),
         }
     }

@@ -1,15 +1,17 @@
 //! One item, from its input to its outcome: the cache, then single flight, then the attempts.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::cache_key::CacheKey;
 use super::extractor::Extractor;
+use super::item_spans::ItemSpans;
 use super::prepared_request::PreparedRequest;
 use super::request_class::RequestClass;
 use super::routing::RouteCursor;
-use super::tracer::Tracer;
+use super::tracer::{SINGLE_FLIGHT, Tracer};
 use crate::provider::{AnswerMemory, Trial};
+use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart};
 use crate::types::{
     AttemptInfo, CacheUse, Code, Error, Input, Invalid, ItemOutcome, ModelUsage, OnFailure,
     Outcome, Success, Timing, Usage, clock,
@@ -40,7 +42,7 @@ impl Extractor {
         pending: Option<PendingPermit>,
         input: Input,
     ) -> Outcome {
-        let started = Instant::now();
+        let (started, started_at) = (Instant::now(), clock::now());
         let mut item = ItemRun::new(
             self,
             request,
@@ -49,7 +51,8 @@ impl Extractor {
                 .memory()
                 .empty(admission.caller(), MemoryUse::Responses),
         );
-        item.tracer = request.trace.then(|| Tracer::start(started));
+        let spans = ItemSpans::begin(self.item_span(request, input.index, started_at));
+        item.tracer = Tracer::start((started, started_at), request.trace, spans);
         let result = match &input.content {
             Err(error) => Err(error.clone()),
             Ok(text) if request.chat.is_some() => item.pass_through(text).await,
@@ -67,7 +70,8 @@ impl Extractor {
         let evidence = grounder.and_then(|grounder| grounder.ground(&mut ending));
         item.timing.total = started.elapsed();
         item.timing.ended_at = Some(clock::now());
-        let outcome = Outcome {
+        let tracer = item.tracer.take();
+        let mut outcome = Outcome {
             index: input.index,
             id: input.id,
             metadata: input.metadata,
@@ -76,11 +80,32 @@ impl Extractor {
             usage: item.usage,
             spent: item.usage_by_model,
             timing: item.timing,
-            trace: item.tracer.map(|tracer| Box::new(tracer.finish())),
+            trace: None,
             evidence,
         };
+        outcome.trace = tracer.and_then(|tracer| tracer.finish(&outcome));
         self.meters.ended(&outcome);
         outcome
+    }
+
+    /// Starts the span of an item; nothing if traces are off.
+    fn item_span(&self, request: &PreparedRequest, index: usize, at: SystemTime) -> ActiveSpan {
+        self.traces.span(request.trace_context.as_ref(), || {
+            let index = i64::try_from(index).unwrap_or(i64::MAX);
+            let mut attributes = vec![
+                Attribute::new("extractd.item.index", index),
+                Attribute::new("extractd.request.class", request.class.as_str()),
+            ];
+            if let Some(job) = &request.job {
+                attributes.push(Attribute::new("extractd.job.id", Arc::clone(job)));
+            }
+            SpanStart {
+                name: "item".into(),
+                role: SpanRole::Internal,
+                at: Some(at),
+                attributes,
+            }
+        })
     }
 
     /// Enters the queue for the first call of an item. Returns `None` for an item that needs no call, which therefore uses no
@@ -152,7 +177,7 @@ pub(super) struct ItemRun<'a> {
     pub memory: Arc<AnswerMemory>,
     /// Adaptations to the provider that the item tries.
     pub trial: Arc<Trial>,
-    /// Recorder of the phases; `None` unless the request asked for a trace.
+    /// Recorder of the phases; `None` unless the request asked for a trace, or traces are exported.
     pub tracer: Option<Tracer>,
 }
 
@@ -245,7 +270,7 @@ impl<'a> ItemRun<'a> {
             };
             self.timing.queued += waiting_since.elapsed();
             if let Some(tracer) = &mut self.tracer {
-                tracer.waited_for("single_flight".to_owned(), waiting_since, 1);
+                tracer.waited_for(SINGLE_FLIGHT.to_owned(), waiting_since, 1);
             }
             if let Some(shared) = shared {
                 if !shared.holds_for(self.request.class) {

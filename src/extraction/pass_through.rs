@@ -11,7 +11,7 @@ use super::item::ItemRun;
 use super::{Extractor, PreparedRequest, RequestClass};
 use throttle::CallerId;
 
-use crate::types::{CacheUse, Error, Mode, SchemaSource, Spec, Success};
+use crate::types::{CacheUse, Error, Mode, SchemaSource, Spec, Success, TraceContext};
 
 impl Extractor {
     /// Prepares a chat completion. Of `spec`, the model, the limits and the extra fields count.
@@ -23,7 +23,7 @@ impl Extractor {
         caller: CallerId,
         mut spec: Spec,
         chat: Chat,
-        traceparent: Option<String>,
+        trace_context: Option<TraceContext>,
     ) -> Result<PreparedRequest, Error> {
         spec.schema = RawValue::from_string("{}".to_owned())
             .ok()
@@ -31,7 +31,7 @@ impl Extractor {
         spec.cache = CacheUse::Off;
         spec.mode = Mode::Text;
         let mut request = self
-            .prepare(caller, spec, RequestClass::Single, traceparent)
+            .prepare(caller, spec, RequestClass::Single, trace_context)
             .await?;
         if !request.first.endpoint.provider.has_chat() {
             let message = "the built-in model only extracts: add `response_format` with a JSON Schema or one forced tool, or name \

@@ -11,7 +11,7 @@ use super::request_identity::identify;
 use super::straggler_detector::StragglerDetector;
 use super::targets::{Target, prepare_targets};
 use crate::schema::{Rules, Schema};
-use crate::types::{Code, Error, Example, ExtraBody, FieldError, SchemaSource, Spec};
+use crate::types::{Code, Error, Example, ExtraBody, FieldError, SchemaSource, Spec, TraceContext};
 use throttle::{CallerId, MemoryUse, WaitBudget};
 
 /// Maximum wait of a single for an open circuit breaker: long enough for one probe.
@@ -31,7 +31,7 @@ impl Extractor {
         caller: CallerId,
         mut spec: Spec,
         class: RequestClass,
-        traceparent: Option<String>,
+        trace_context: Option<TraceContext>,
     ) -> Result<PreparedRequest, Error> {
         let schema = self.schema(caller, spec.schema.as_ref()).await?;
         let access = self.permissions.of(caller);
@@ -74,7 +74,8 @@ impl Extractor {
                 RequestClass::Single | RequestClass::Batch => self.config.max_tries,
                 RequestClass::Job => self.config.max_job_tries,
             },
-            traceparent,
+            trace_context,
+            job: None,
             stragglers: StragglerDetector::default(),
             partials: OnceLock::new(),
             frame_tokens: OnceLock::new(),

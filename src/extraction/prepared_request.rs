@@ -15,7 +15,8 @@ use super::targets::Target;
 use crate::provider::{self, Request, RequestPreview, Trial, ValidationFeedback};
 use crate::schema::{Rules, Schema};
 use crate::types::{
-    CacheUse, Code, Error, Example, FallbackCondition, FallbackOn, FieldError, Grounding, OnFailure,
+    CacheUse, Code, Error, Example, FallbackCondition, FallbackOn, FieldError, Grounding,
+    OnFailure, TraceContext,
 };
 use serde_json::Value;
 use throttle::{Price, TokenUsage, WaitBudget, estimate_tokens};
@@ -66,8 +67,10 @@ pub struct PreparedRequest {
     pub(super) wait_budget: WaitBudget,
     /// Maximum number of calls to one target, including retries.
     pub(super) max_calls: u32,
-    /// W3C trace context that providers receive.
-    pub(super) traceparent: Option<String>,
+    /// Trace context of the request: the parent of the items' spans. Providers receive it where no call has a span of its own.
+    pub(super) trace_context: Option<TraceContext>,
+    /// ID of the job that the items belong to; `None`: no job.
+    pub(super) job: Option<Arc<str>>,
     pub(super) stragglers: StragglerDetector,
     /// Publisher of partial results; set only for a request of one item.
     pub(super) partials: OnceLock<Arc<PartialPublisher>>,
@@ -82,6 +85,15 @@ impl PreparedRequest {
     #[must_use]
     pub fn schema_text(&self) -> &str {
         self.schema.raw().get()
+    }
+
+    /// Marks the items as those of a job.
+    #[must_use]
+    pub fn of_job(self, id: &str) -> Self {
+        Self {
+            job: Some(id.into()),
+            ..self
+        }
     }
 
     /// Returns the parts of a provider's request that need no permit.
@@ -113,7 +125,7 @@ impl PreparedRequest {
             extra_body: target.extra_body.fields(),
             template: &target.template,
             trial,
-            traceparent: self.traceparent.as_deref(),
+            trace_context: self.trace_context.as_ref(),
             key: 0,
             on_text: None,
             memory: None,

@@ -14,6 +14,7 @@ use super::retry_policy::{consequence, health_of_timeout, patience};
 use crate::provider::{
     Answer, AnswerMemory, Failure, FailureKind, Request, Trial, ValidationFeedback,
 };
+use crate::types::TraceContext;
 use throttle::{CallReport, Health, Permit, UsageReport};
 
 /// Result of a probe, with its permit. A receiver that is gone leaves both to the probe's task.
@@ -30,6 +31,8 @@ pub struct ProbeCall {
     pub trial: Arc<Trial>,
     pub memory: Arc<AnswerMemory>,
     pub output_limit: Option<u32>,
+    /// Context of the call's span; `None`: that of the request.
+    pub trace_context: Option<TraceContext>,
     pub permit: Permit,
 }
 
@@ -60,6 +63,10 @@ impl ProbeCall {
         let request = Request {
             key: self.permit.key(),
             memory: Some(&*self.memory),
+            trace_context: self
+                .trace_context
+                .as_ref()
+                .or(self.request.trace_context.as_ref()),
             ..self.request.provider_request(
                 target,
                 &self.text,

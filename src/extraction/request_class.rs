@@ -8,3 +8,15 @@ pub enum RequestClass {
     /// Items of a job wait without limit, because no client waits for them.
     Job,
 }
+
+impl RequestClass {
+    /// Returns the name in traces.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Batch => "batch",
+            Self::Job => "job",
+        }
+    }
+}

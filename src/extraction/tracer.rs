@@ -1,53 +1,86 @@
-//! Tracer of one item: records its waits, calls and validations for requests with `trace`.
+//! Tracer of one item: records its waits, calls and validations, for requests with `trace` and for the spans of a trace that is
+//! exported.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use super::item_spans::{CallEnd, CallResult, CallStart, ItemSpans};
+use super::traced_texts::{Message, joined, truncated};
 use super::validate_answer::Verdict;
-use crate::provider::prompt::{self, PromptSchema};
-use crate::provider::{Answer, Request};
-use crate::types::{Mode, Span, SpanKind, Trace, Usage, clock};
+use crate::types::{Outcome, Span, SpanKind, Trace, TraceContext};
 use throttle::Model;
 
-/// Maximum length of a prompt or an answer in a trace, in bytes.
-const MAX_TEXT_BYTES: usize = 16 * 1024;
 /// Shortest wait that is recorded.
 const MIN_WAIT: Duration = Duration::from_micros(100);
 /// Maximum number of spans of one item.
 const MAX_SPANS: usize = 200;
 
-/// Records the spans of one item.
+/// Limit of a wait for the result of an equal item. Not a part of an attempt: the item makes none.
+pub const SINGLE_FLIGHT: &str = "single_flight";
+
+/// Records the phases of one item.
 #[derive(Debug)]
 pub struct Tracer {
     started: Instant,
-    trace: Trace,
+    started_at: SystemTime,
+    /// Phases for the result; `None`: the request has no `trace`.
+    trace: Option<Trace>,
+    /// Spans that are exported; `None`: there are none.
+    spans: Option<ItemSpans>,
 }
 
 impl Tracer {
-    /// Starts a trace.
-    pub fn start(started: Instant) -> Self {
-        let trace = Trace {
-            started_at: clock::now(),
+    /// Starts the record of an item: for the result if `has_trace`, and for the export if there are `spans`. `None`: neither.
+    pub fn start(
+        (started, started_at): (Instant, SystemTime),
+        has_trace: bool,
+        spans: Option<ItemSpans>,
+    ) -> Option<Self> {
+        if !has_trace && spans.is_none() {
+            return None;
+        }
+        let trace = has_trace.then(|| Trace {
+            started_at,
             spans: Vec::new(),
-        };
-        Self { started, trace }
+        });
+        Some(Self {
+            started,
+            started_at,
+            trace,
+            spans,
+        })
     }
 
-    /// Returns what was recorded.
-    pub fn finish(self) -> Trace {
-        self.trace
+    /// Ends the record. Returns the phases for the result, if the request asked for them.
+    pub fn finish(self, outcome: &Outcome) -> Option<Box<Trace>> {
+        let end = self.started_at + self.started.elapsed();
+        if let Some(spans) = self.spans {
+            spans.finish(outcome, end);
+        }
+        self.trace.map(Box::new)
+    }
+
+    /// Returns true if a prompt and an answer are recorded with their texts.
+    pub fn needs_texts(&self) -> bool {
+        self.trace.is_some() || self.spans.as_ref().is_some_and(ItemSpans::captures_content)
+    }
+
+    fn at(&self, time: Duration) -> SystemTime {
+        self.started_at + time
     }
 
     /// Creates a span from a time until now.
-    pub fn span(&self, kind: SpanKind, from: Instant, attempt: u32) -> Span {
+    fn span(&self, kind: SpanKind, from: Instant, attempt: u32) -> Span {
         let end = self.started.elapsed();
         Span::new(kind, self.since_start(from), end, attempt)
     }
 
-    /// Appends a span.
-    pub fn push(&mut self, span: Span) {
-        if self.trace.spans.len() < MAX_SPANS {
-            self.trace.spans.push(span);
+    /// Appends a span to the phases for the result.
+    fn push(&mut self, span: Span) {
+        if let Some(trace) = &mut self.trace
+            && trace.spans.len() < MAX_SPANS
+        {
+            trace.spans.push(span);
         }
     }
 
@@ -59,7 +92,7 @@ impl Tracer {
         }
         for hold in model.holds_between(from, now) {
             let (start, end) = (self.since_start(hold.from), self.since_start(hold.to));
-            self.push(Span {
+            self.push_wait(Span {
                 limit: hold.reason.map(|reason| reason.limit_name(label)),
                 ..Span::new(SpanKind::Wait, start, end, attempt)
             });
@@ -70,11 +103,62 @@ impl Tracer {
     pub fn waited_for(&mut self, limit: String, from: Instant, attempt: u32) {
         if from.elapsed() >= MIN_WAIT {
             let span = self.span(SpanKind::Wait, from, attempt);
-            self.push(Span {
+            self.push_wait(Span {
                 limit: Some(limit),
                 ..span
             });
         }
+    }
+
+    fn push_wait(&mut self, span: Span) {
+        let (start, end) = (self.at(span.start), self.at(span.end));
+        if let Some(spans) = &mut self.spans {
+            let attempt = span.attempt;
+            match span.limit.as_deref() {
+                Some(SINGLE_FLIGHT) => spans.waited_for_equal_item(start, end),
+                limit => spans.waited(attempt, limit, start, end),
+            }
+        }
+        self.push(span);
+    }
+
+    /// Starts the span of a call. Returns its context, for the provider; `None`: it has none.
+    pub fn call_began(&mut self, attempt: u32, call: &CallStart<'_>) -> Option<TraceContext> {
+        let now = self.at(self.started.elapsed());
+        self.spans.as_mut()?.call_began(attempt, call, now)
+    }
+
+    /// Records a call that ended, and ends its span. `prompt` is empty unless texts are needed.
+    pub fn call_ended(
+        &mut self,
+        started: Instant,
+        attempt: u32,
+        end: &CallEnd<'_>,
+        prompt: &[Message],
+    ) {
+        let mut span = self.span(SpanKind::Call, started, attempt);
+        let at = self.at(span.end);
+        if let Some(spans) = &mut self.spans {
+            spans.call_ended(end, prompt, at);
+        }
+        if self.trace.is_none() {
+            return;
+        }
+        match end.result {
+            CallResult::Answered(answer) => {
+                span.outcome = Some("answered");
+                span.answer = Some(truncated(&answer.text));
+                span.usage = end.usage;
+            }
+            CallResult::Failed(failure) => {
+                span.outcome = Some("failed");
+                span.detail = Some(failure.to_string());
+            }
+            CallResult::OutOfTime => span.outcome = Some("timeout"),
+        }
+        span.model = Some(Arc::clone(end.label));
+        span.prompt = Some(joined(prompt));
+        self.push(span);
     }
 
     /// Records the validation of an answer.
@@ -93,49 +177,14 @@ impl Tracer {
                 "refused"
             }
         });
+        let (start, end) = (self.at(span.start), self.at(span.end));
+        if let Some(spans) = &mut self.spans {
+            spans.validated(&span, start, end);
+        }
         self.push(span);
     }
 
     fn since_start(&self, time: Instant) -> Duration {
         time.saturating_duration_since(self.started)
     }
-}
-
-/// Adds the answer of a call to its span.
-pub fn add_answer(span: &mut Span, answer: &Answer, usage: Option<Usage>) {
-    span.outcome = Some("answered");
-    span.answer = Some(truncated(answer.text.clone()));
-    span.usage = usage;
-}
-
-/// Returns the prompt of a call as text. `mode` is the mode of the call; in those without a schema of their own the prompt has it.
-pub fn prompt_text(request: &Request<'_>, mode: Mode) -> String {
-    let form = request.schema.forms.for_mode(mode);
-    let root = form.map_or(request.schema.raw, |form| &form.raw);
-    let shows_schema = matches!(mode, Mode::JsonObject | Mode::Text);
-    let schema = PromptSchema {
-        schema: shows_schema.then(|| root.get()),
-        form: form.map(Arc::as_ref),
-    };
-    let messages = prompt::messages(request, schema);
-    let parts: Vec<_> = messages
-        .iter()
-        .map(|message| {
-            let role = match message.role {
-                prompt::Role::System => "system",
-                prompt::Role::User => "user",
-                prompt::Role::Assistant => "assistant",
-            };
-            format!("{role}:\n{}", message.content)
-        })
-        .collect();
-    truncated(parts.join("\n\n"))
-}
-
-fn truncated(mut text: String) -> String {
-    if text.len() > MAX_TEXT_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
-        text.push('…');
-    }
-    text
 }

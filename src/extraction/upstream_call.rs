@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::chat::Chat;
 use super::item::ItemRun;
+use super::item_spans::{CallEnd, CallResult, CallStart};
 use super::probe_call::{ProbeCall, success_report};
 use super::retry_policy::health_of_timeout;
-use super::tracer::{add_answer, prompt_text};
+use super::traced_texts::prompt_messages;
 use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, ValidationFeedback};
-use crate::types::{Error, ModelUsage, SpanKind};
+use crate::types::{Error, ModelUsage, TraceContext};
 use throttle::{CallReport, Health, Permit, Priority, UsageReport};
 
 /// Result of one call.
@@ -87,6 +89,7 @@ impl ItemRun<'_> {
         feedback: Option<&ValidationFeedback>,
     ) -> (CallOutcome, Duration) {
         let (request, target) = (self.request, self.route.current());
+        let context = self.begin_call_span(text, feedback);
         let (trial, memory) = (Arc::clone(&self.trial), Arc::clone(&self.memory));
         let partials = request.partials.get();
         let on_text = |mode, text: &str| {
@@ -101,6 +104,7 @@ impl ItemRun<'_> {
             key: permit.key(),
             on_text: partials.map(|_| &on_text as TextSink<'_>),
             memory: Some(&*memory),
+            trace_context: context.as_ref().or(request.trace_context.as_ref()),
             ..request.provider_request(target, text, feedback, &trial, self.output_limit)
         };
         let chat = request.chat.as_deref();
@@ -134,6 +138,7 @@ impl ItemRun<'_> {
         text: &str,
         feedback: Option<&ValidationFeedback>,
     ) -> (CallOutcome, Duration, Option<Permit>) {
+        let trace_context = self.begin_call_span(text, feedback);
         let probe = ProbeCall {
             request: Arc::clone(self.request),
             target: self.route.current_index(),
@@ -142,6 +147,7 @@ impl ItemRun<'_> {
             trial: Arc::clone(&self.trial),
             memory: Arc::clone(&self.memory),
             output_limit: self.output_limit,
+            trace_context,
             permit,
         };
         self.route.record_call();
@@ -188,7 +194,26 @@ impl ItemRun<'_> {
         }
     }
 
-    /// Records a call that ended, if the request asked for a trace.
+    /// Starts the span of a call to the current target. Returns its context, for the provider; `None`: it has none.
+    fn begin_call_span(
+        &mut self,
+        text: &str,
+        feedback: Option<&ValidationFeedback>,
+    ) -> Option<TraceContext> {
+        let (request, target) = (self.request, self.route.current());
+        let chat = request.chat.as_deref();
+        let tracer = self.tracer.as_mut()?;
+        let (trial, limit) = (&self.trial, self.output_limit);
+        let call = CallStart {
+            provider: &*target.endpoint.provider,
+            request: &request.provider_request(target, text, feedback, trial, limit),
+            is_json: chat.is_none(),
+            is_streamed: chat.map_or(request.partials.get().is_some(), Chat::is_streamed),
+        };
+        tracer.call_began(self.attempts, &call)
+    }
+
+    /// Records a call that ended, if there is a trace.
     fn trace_call(
         &mut self,
         outcome: &CallOutcome,
@@ -196,34 +221,36 @@ impl ItemRun<'_> {
         text: &str,
         feedback: Option<&ValidationFeedback>,
     ) {
-        let Some(tracer) = &self.tracer else { return };
-        let target = self.route.current();
-        let mut span = tracer.span(SpanKind::Call, started, self.attempts);
-        let mut mode = target.mode;
-        match outcome {
+        let Some(tracer) = &mut self.tracer else {
+            return;
+        };
+        let (request, target) = (self.request, self.route.current());
+        let (mut mode, mut usage) = (target.mode, None);
+        let result = match outcome {
             CallOutcome::Answered(answer) => {
                 mode = answer.mode;
                 let price = target.endpoint.price;
-                add_answer(
-                    &mut span,
-                    answer,
-                    answer.usage.map(|usage| usage.with_cost(price)),
-                );
+                usage = answer.usage.map(|usage| usage.with_cost(price));
+                CallResult::Answered(answer)
             }
-            CallOutcome::Failed(failure) => {
-                span.outcome = Some("failed");
-                span.detail = Some(failure.to_string());
-            }
-            CallOutcome::OutOfTime => span.outcome = Some("timeout"),
-        }
-        span.model = Some(Arc::clone(&target.label));
-        let request =
-            self.request
-                .provider_request(target, text, feedback, &self.trial, self.output_limit);
-        span.prompt = Some(prompt_text(&request, mode));
-        if let Some(tracer) = &mut self.tracer {
-            tracer.push(span);
-        }
+            CallOutcome::Failed(failure) => CallResult::Failed(failure),
+            CallOutcome::OutOfTime => CallResult::OutOfTime,
+        };
+        let end = CallEnd {
+            label: &target.label,
+            result,
+            usage,
+        };
+        let prompt = if !tracer.needs_texts() {
+            Vec::new()
+        } else if request.chat.is_some() {
+            vec![("user", text.to_owned())]
+        } else {
+            let (trial, limit) = (&self.trial, self.output_limit);
+            let call = request.provider_request(target, text, feedback, trial, limit);
+            prompt_messages(&call, mode)
+        };
+        tracer.call_ended(started, self.attempts, &end, &prompt);
     }
 
     /// Returns the timeout of the next call: the minimum of the configured timeout, half of the remaining time if a fallback

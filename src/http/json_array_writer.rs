@@ -3,8 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::request_memory::no_memory;
-use super::response_stream::{Encoder, ResponseContext, too_large_to_buffer};
-use crate::contract::{BatchStatus, ItemResult, Problem, Summary, append_json};
+use super::response_stream::{BatchEnd, Encoder, ResponseContext, too_large_to_buffer};
+use crate::contract::{ItemResult, Problem, append_json};
 use crate::types::{Error, Outcome};
 use throttle::{MemoryReservation, NoMemory};
 
@@ -80,21 +80,19 @@ impl Encoder for JsonArrayWriter {
         out.put_u8(b'\n');
     }
 
-    fn end(
-        &mut self,
-        context: &ResponseContext,
-        status: BatchStatus,
-        summary: Summary,
-        out: &mut BytesMut,
-    ) {
+    fn end(&mut self, context: &ResponseContext, end: BatchEnd, out: &mut BytesMut) {
         out.put_slice(b"{\"id\":");
         append_json(out, &context.id);
         out.put_slice(b",\"status\":");
-        append_json(out, &status);
+        append_json(out, &end.status);
         out.put_slice(b",\"results\":[");
         let mut last = BytesMut::new();
         last.put_slice(b"],\"summary\":");
-        append_json(&mut last, &summary);
+        append_json(&mut last, &end.summary);
+        if let Some(error) = &end.error {
+            last.put_slice(b",\"error\":");
+            append_json(&mut last, &Problem::new(error, &context.request_id));
+        }
         if let Some(metadata) = &context.metadata {
             last.put_slice(b",\"metadata\":");
             append_json(&mut last, metadata);

@@ -6,6 +6,7 @@ mod panic;
 mod problem_body;
 mod rate_limit_headers;
 mod request_id;
+mod server_span;
 mod timing;
 
 use std::panic::AssertUnwindSafe;
@@ -36,6 +37,8 @@ pub async fn handle(
     let started = Instant::now();
     let request_id = RequestId::from_headers(request.headers());
     let path = request.extensions().get::<MatchedPath>().cloned();
+    let route = path.as_ref().map(MatchedPath::as_str);
+    let span = server_span::start(&state.traces, &mut request, route, &request_id);
     let shape = ErrorShape::of_path(request.uri().path());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     request.extensions_mut().insert(request_id.clone());
@@ -50,7 +53,6 @@ pub async fn handle(
         Err(error) => ApiError::from(error).into_response(),
     };
     panic::log(&response, &request_id);
-    let route = path.as_ref().map(MatchedPath::as_str);
     let mut response = problem_body::add(response, &request_id, shape, &method, uri.path(), route);
     request_id.add_header(&mut response);
     timing::add_header(&mut response, started.elapsed());
@@ -64,5 +66,5 @@ pub async fn handle(
     let status = response.status().as_u16();
     telemetry::count_request(path, status);
     tracing::debug!(%method, path, status, request_id = %request_id.0, elapsed_ms = millis(started.elapsed()), "request completed");
-    response
+    server_span::complete(span, response)
 }

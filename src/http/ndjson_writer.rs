@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::response_stream::{Encoder, ResponseContext};
-use crate::contract::{BatchStatus, ItemResult, NdjsonSummary, Problem, Summary, append_json};
+use super::response_stream::{BatchEnd, Encoder, ResponseContext};
+use crate::contract::{ItemResult, NdjsonSummary, Problem, append_json};
 use crate::types::{Error, Outcome};
 
 /// Encoder of a batch: a line per result in completion order; the summary is the last line. A response without it is incomplete.
@@ -16,18 +16,16 @@ impl Encoder for NdjsonEncoder {
         out.put_u8(b'\n');
     }
 
-    fn end(
-        &mut self,
-        context: &ResponseContext,
-        status: BatchStatus,
-        summary: Summary,
-        out: &mut BytesMut,
-    ) {
+    fn end(&mut self, context: &ResponseContext, end: BatchEnd, out: &mut BytesMut) {
         append_json(
             out,
             &NdjsonSummary {
-                status,
-                summary,
+                status: end.status,
+                summary: end.summary,
+                error: end
+                    .error
+                    .as_ref()
+                    .map(|error| Problem::new(error, &context.request_id)),
                 metadata: context.metadata.as_ref(),
             },
         );

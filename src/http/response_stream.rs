@@ -38,16 +38,10 @@ pub trait Encoder: Send + Unpin {
     /// Appends bytes that keep the connection open. Called if nothing was sent for [`KEEP_ALIVE_INTERVAL`].
     fn keep_alive(&mut self, _: &mut BytesMut) {}
 
-    /// Appends the end of a complete response.
-    fn end(
-        &mut self,
-        context: &ResponseContext,
-        status: BatchStatus,
-        summary: Summary,
-        out: &mut BytesMut,
-    );
+    /// Appends the end of a response that has a result for each input that was read.
+    fn end(&mut self, context: &ResponseContext, end: BatchEnd, out: &mut BytesMut);
 
-    /// Appends an error that ends the response early.
+    /// Appends an error that ends the response without its results.
     fn fail(&mut self, context: &ResponseContext, error: &Error, out: &mut BytesMut);
 
     /// Returns the error of a response that buffers more than it may; never for a format that does not buffer.
@@ -59,6 +53,15 @@ pub trait Encoder: Send + Unpin {
     fn next_part(&mut self, _: &mut BytesMut) -> bool {
         false
     }
+}
+
+/// End of a response.
+#[derive(Debug)]
+pub struct BatchEnd {
+    pub status: BatchStatus,
+    pub summary: Summary,
+    /// Error that ended the batch before all inputs were extracted.
+    pub error: Option<Error>,
 }
 
 /// Identity and metadata of a response, as an encoder may include them.
@@ -89,6 +92,9 @@ const READ_INPUTS_TIMEOUT: Duration = Duration::from_secs(1);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Approximate size of a chunk, in bytes. Outcomes that are ready are sent together up to this size.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// Maximum number of outcomes that are encoded at a time, so that other tasks run between: an ordered response sends nothing
+/// meanwhile.
+const MAX_OUTCOMES_AT_ONCE: usize = 1024;
 
 /// HTTP body that runs a batch (a single extraction is a batch of one) and streams its results.
 pub struct ResponseBody<S, K> {
@@ -106,6 +112,10 @@ pub struct ResponseBody<S, K> {
     upload: Option<Arc<UploadMonitor>>,
     partials: Option<PartialStream>,
     server_ends: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// True once the end of the server has ended the batch.
+    is_cut: bool,
+    /// True if inputs of an upload were not read because of that.
+    was_upload_cut: bool,
     _memory: Option<BodyMemory>,
     _work: TaskTrackerToken,
 }
@@ -152,6 +162,8 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
             upload: resources.upload,
             partials: resources.partials,
             server_ends: Box::pin(resources.server_ends),
+            is_cut: false,
+            was_upload_cut: false,
             _memory: resources.memory,
             _work: resources.work,
         }
@@ -195,7 +207,10 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
 
     /// Encodes the outcomes that are ready, each after its partial results.
     fn encode_outcomes(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
-        while out.len() < CHUNK_BYTES {
+        for _ in 0..MAX_OUTCOMES_AT_ONCE {
+            if out.len() >= CHUNK_BYTES {
+                return;
+            }
             match self.outcomes.poll_next_unpin(cx) {
                 Poll::Ready(Some(outcome)) => {
                     while let Some(partial) = self
@@ -214,6 +229,7 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
                 Poll::Pending => return self.encode_partials(cx, out),
             }
         }
+        cx.waker().wake_by_ref();
     }
 
     fn encode_partials(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
@@ -228,23 +244,47 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
     }
 
     fn end(&mut self, out: &mut BytesMut) {
-        let interruption = self
-            .upload
-            .as_ref()
-            .and_then(|upload| upload.interruption());
-        if let Some(interruption) = interruption {
-            return self.fail(&interrupted(interruption), out);
-        }
-        let status = if self.outcomes.stopped() {
+        let error = self.early_end();
+        let status = if self.outcomes.stopped() || error.is_some() {
             BatchStatus::Stopped
         } else {
             BatchStatus::Completed
         };
         let summary = Summary::new(self.counts, self.started.elapsed())
             .with_warnings(Arc::clone(&self.context.warnings));
-        self.encoder.end(&self.context, status, summary, out);
+        let end = BatchEnd {
+            status,
+            summary,
+            error,
+        };
+        self.encoder.end(&self.context, end, out);
         self.ended = true;
         tracing::debug!(id = %self.context.id, ended = self.counts.ended(), elapsed_ms = millis(self.started.elapsed()), "batch completed");
+    }
+
+    /// Returns the error that ended the batch before all inputs were extracted.
+    fn early_end(&self) -> Option<Error> {
+        if self.is_cut {
+            let mut error = shutting_down();
+            if self.was_upload_cut {
+                error.detail = format!(
+                    "{}; the inputs after the first {} were not read",
+                    error.detail,
+                    self.outcomes.pulled()
+                );
+            }
+            return Some(error);
+        }
+        let interruption = self.upload.as_ref()?.interruption()?;
+        Some(interrupted(interruption))
+    }
+
+    /// Ends the batch at the end of the server: what is finished is sent, and the rest is cancelled.
+    fn cut(&mut self) {
+        self.is_cut = true;
+        let is_in_memory = self.upload.is_none();
+        self.was_upload_cut = !is_in_memory && !self.outcomes.has_read_all();
+        self.outcomes.interrupt(is_in_memory);
     }
 
     fn fail(&mut self, error: &Error, out: &mut BytesMut) {
@@ -324,18 +364,17 @@ impl<S: Inputs, K: Encoder> http_body::Body for ResponseBody<S, K> {
                     .then(|| Ok(Frame::data(out.freeze()))),
             );
         }
-        if this.server_ends.as_mut().poll(cx).is_ready() {
-            this.fail(&shutting_down(), &mut out);
-        } else {
-            this.encode_outcomes(cx, &mut out);
-            if let Some(upload) = &this.upload
-                && this.outcomes.has_items()
-            {
-                upload.restart_idle_time();
-            }
-            if !this.ended {
-                this.encode_progress(cx, &mut out);
-            }
+        if !this.is_cut && this.server_ends.as_mut().poll(cx).is_ready() {
+            this.cut();
+        }
+        this.encode_outcomes(cx, &mut out);
+        if let Some(upload) = &this.upload
+            && this.outcomes.has_items()
+        {
+            upload.restart_idle_time();
+        }
+        if !this.ended {
+            this.encode_progress(cx, &mut out);
         }
         if out.is_empty() {
             return if this.ended {

@@ -30,6 +30,7 @@ fn routes() -> OpenApiRouter<Arc<AppState>> {
         .routes(routes!(jobs::retry_job))
         .routes(routes!(schemas::list))
         .routes(routes!(schemas::get, schemas::put, schemas::delete))
+        .routes(routes!(schemas::versions))
         .routes(routes!(chat::completions))
         .routes(routes!(chat::responses))
         .routes(routes!(ops::models::models))

@@ -3,10 +3,10 @@
 use bytes::{BufMut, BytesMut};
 use serde::Serialize;
 
-use super::response_stream::{Encoder, ResponseContext};
+use super::response_stream::{BatchEnd, Encoder, ResponseContext};
 use crate::contract::{
-    BatchStatus, ItemResult, ListItem, PartialResult, Problem, Progress, SingleDone, SseDone,
-    Summary, append_json, to_json,
+    ItemResult, ListItem, PartialResult, Problem, Progress, SingleDone, SseDone, append_json,
+    to_json,
 };
 use crate::extraction::PartialEvent;
 use crate::types::{Error, ItemOutcome, Outcome};
@@ -101,20 +101,17 @@ impl Encoder for SseEncoder {
         append_comment(out);
     }
 
-    fn end(
-        &mut self,
-        context: &ResponseContext,
-        status: BatchStatus,
-        summary: Summary,
-        out: &mut BytesMut,
-    ) {
+    fn end(&mut self, context: &ResponseContext, end: BatchEnd, out: &mut BytesMut) {
+        if let Some(error) = &end.error {
+            self.fail(context, error, out);
+        }
         self.events.append(
             out,
             "done",
             None,
             &SseDone {
-                status,
-                summary,
+                status: end.status,
+                summary: end.summary,
                 metadata: context.metadata.as_ref(),
             },
         );
@@ -220,7 +217,9 @@ impl Encoder for SingleSse {
         });
         match &outcome.ending {
             ItemOutcome::Failed(error) => self.fail(context, error, out),
-            ItemOutcome::Succeeded(_) | ItemOutcome::Invalid(_) | ItemOutcome::Cancelled => {
+            // Only the end of the server cancels a single extraction; `end` has its error.
+            ItemOutcome::Cancelled => {}
+            ItemOutcome::Succeeded(_) | ItemOutcome::Invalid(_) => {
                 self.events.append(out, "result", None, &result);
             }
         }
@@ -230,7 +229,10 @@ impl Encoder for SingleSse {
         append_comment(out);
     }
 
-    fn end(&mut self, _: &ResponseContext, _: BatchStatus, _: Summary, out: &mut BytesMut) {
+    fn end(&mut self, context: &ResponseContext, end: BatchEnd, out: &mut BytesMut) {
+        if let Some(error) = &end.error {
+            self.fail(context, error, out);
+        }
         if let Some(done) = &self.done {
             self.events.append(out, "done", None, done);
         }

@@ -11,7 +11,7 @@ use crate::config;
 use crate::extraction::{Extractor, shutting_down};
 use crate::jobs::Jobs;
 use crate::net::Reach;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces};
 use crate::types::Error;
 
 /// Shutdown signals and task trackers of the server. Shutdown has two stages: drain, then abort.
@@ -42,6 +42,7 @@ pub struct Parts {
     pub lifecycle: Lifecycle,
     /// Renderer of `/metrics`. `None`: the page is empty.
     pub metrics: Option<Metrics>,
+    pub traces: Traces,
 }
 
 /// State of every handler.
@@ -63,6 +64,7 @@ pub struct AppState {
     pub metrics_access: config::MetricsAccess,
     pub lifecycle: Lifecycle,
     pub metrics: Option<Metrics>,
+    pub traces: Traces,
     pub started_at: SystemTime,
 }
 
@@ -86,6 +88,7 @@ impl AppState {
             metrics_access: parts.server.metrics_access,
             lifecycle: parts.lifecycle,
             metrics: parts.metrics,
+            traces: parts.traces,
             started_at: crate::types::clock::now(),
         }
     }

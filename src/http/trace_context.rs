@@ -1,14 +1,16 @@
-//! Trace context of a request (W3C Trace Context, `traceparent`), which is forwarded to providers.
+//! Trace context of a request (W3C Trace Context), which is forwarded to providers.
 
 use axum::http::HeaderMap;
 
-/// Returns the `traceparent` header if it is valid for version 00: four hexadecimal parts of 2, 32, 16 and 2 digits.
-pub fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let parts: Vec<_> = text.split('-').collect();
-    let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
-    let is_hex = parts
+use crate::types::TraceContext;
+
+/// Returns the trace context of a request: `traceparent`, if it is valid, and `tracestate`, which may be several headers.
+pub fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
+    let parent = headers.get("traceparent")?.to_str().ok()?;
+    let states: Vec<_> = headers
+        .get_all("tracestate")
         .iter()
-        .all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    (lengths == [2, 32, 16, 2] && is_hex).then(|| text.to_owned())
+        .filter_map(|state| state.to_str().ok())
+        .collect();
+    TraceContext::parse(parent, Some(&states.join(",")))
 }

@@ -22,7 +22,7 @@ const ALIASES: [(&str, &str); 16] = [
     ("/swagger.json", "/openapi.json"),
 ];
 /// Routes that are suggested, parameters in braces, with their methods. A test compares them with those of the API document.
-const ROUTES: [(&str, &str); 21] = [
+const ROUTES: [(&str, &str); 22] = [
     ("/v1/extract", "POST"),
     ("/v1/extract/batch", "POST"),
     ("/v1/jobs", "GET or POST"),
@@ -33,6 +33,7 @@ const ROUTES: [(&str, &str); 21] = [
     ("/v1/jobs/{id}/retry", "POST"),
     ("/v1/schemas", "GET"),
     ("/v1/schemas/{name}", "GET, PUT or DELETE"),
+    ("/v1/schemas/{name}/versions", "GET"),
     ("/v1/chat/completions", "POST"),
     ("/v1/responses", "POST"),
     ("/v1/models", "GET"),

@@ -14,7 +14,7 @@ use super::errors::store_problem;
 use super::hidden_jobs::UploadGuard;
 use super::job_spec::JobSpec;
 use super::store::{CreateOutcome, Digest, Idempotency, Job, JobKey, NewJob, Status, StoreError};
-use crate::types::{Code, Error, Metadata, Webhook};
+use crate::types::{Code, Error, Metadata, TraceContext, Webhook};
 use throttle::CallerId;
 
 /// Number of inputs in one write, at which no further input is added to it.
@@ -44,8 +44,8 @@ pub struct Creation {
     pub metadata: Option<Metadata>,
     /// ID of the request.
     pub request_id: String,
-    /// W3C trace context of the request.
-    pub traceparent: Option<String>,
+    /// Trace context of the request.
+    pub trace_context: Option<TraceContext>,
     /// Webhook to which the job's end is delivered.
     pub webhook: Option<Webhook>,
     /// `Idempotency-Key` of at most 255 characters.
@@ -158,10 +158,15 @@ fn new_job(context: &JobContext, creation: Creation) -> NewJob {
     let webhook = creation
         .webhook
         .and_then(|webhook| RawValue::from_string(webhook.to_json()).ok());
+    let (traceparent, tracestate) = creation
+        .trace_context
+        .map(|context| (context.parent, context.state))
+        .unzip();
     let spec = JobSpec {
         batch: creation.batch,
         request_id: creation.request_id,
-        traceparent: creation.traceparent,
+        traceparent,
+        tracestate: tracestate.flatten(),
         webhook,
     };
     NewJob {

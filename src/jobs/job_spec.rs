@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::types::TraceContext;
+
 /// Spec of a job, stored as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct JobSpec {
@@ -10,10 +12,20 @@ pub struct JobSpec {
     pub batch: Box<RawValue>,
     /// ID of the request that created the job.
     pub request_id: String,
-    /// W3C trace context of the request.
+    /// Trace context of the request: `traceparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// Trace context of the request: `tracestate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
     /// Webhook as the caller sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Box<RawValue>>,
+}
+
+impl JobSpec {
+    /// Returns the trace context of the request that created the job.
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        TraceContext::parse(self.traceparent.as_deref()?, self.tracestate.as_deref())
+    }
 }

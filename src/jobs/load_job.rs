@@ -39,11 +39,11 @@ pub async fn load_job(context: &JobContext, job: &Job) -> Result<LoadedJob, Stor
             caller.unwrap_or_default(),
             std::mem::take(&mut batch.spec),
             RequestClass::Job,
-            spec.traceparent,
+            spec.trace_context(),
         )
         .await;
     Ok(LoadedJob {
-        request: request.map(Arc::new),
+        request: request.map(|request| Arc::new(request.of_job(&job.id))),
         concurrency: batch.concurrency(),
         on_error: batch.on_error,
         request_id: spec.request_id,

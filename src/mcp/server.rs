@@ -23,7 +23,7 @@ const SCHEMA_URI: &str = "extractd://schemas/";
 /// Media type of a JSON Schema.
 const SCHEMA_MEDIA_TYPE: &str = "application/schema+json";
 /// Headers of an MCP request that are passed on to the API.
-const PASSED_HEADERS: [&str; 3] = ["authorization", "traceparent", "x-request-id"];
+const PASSED_HEADERS: [&str; 4] = ["authorization", "traceparent", "tracestate", "x-request-id"];
 
 const INSTRUCTIONS: &str = "extractd turns text into JSON that is valid against a JSON Schema. Use `extract` for one text and \
     `extract_batch` for some. For hundreds of texts use `start_job`, then `job_status` until it has ended, then `job_results`. \

@@ -146,6 +146,13 @@ fn spec(input: &str, input_schema: &Value) -> Value {
             },
             "instructions": {"type": "string", "description": "What to extract, and how. Optional"},
             "model": {"type": "string", "description": "Configured model, or provider/model. Optional: the server's default"},
+            "grounding": {
+                "type": "string",
+                "enum": ["off", "report", "drop", "require"],
+                "description": "Check of each value against the text. report: `evidence` says where each value stands, or that it \
+                                is absent; drop: absent values are removed where the schema allows it; require: the model is asked \
+                                again, and an item with absent values fails. Default off",
+            },
         },
         "required": [input, "schema"],
     })
@@ -167,6 +174,9 @@ mod tests {
             let request = request(&tool.name, arguments.as_object().cloned().unwrap()).unwrap();
             assert!(request.path.starts_with("/v1/"), "{}", request.path);
             assert_eq!(tool.input_schema["type"], "object");
+            let calls_model = ["extract", "extract_batch", "start_job"].contains(&&*tool.name);
+            let modes = tool.input_schema["properties"].get("grounding");
+            assert_eq!(modes.is_some(), calls_model, "{}", tool.name);
             assert!(tool.description.is_some_and(|text| text.len() > 40));
         }
         let error = request("summarise", JsonObject::new()).unwrap_err();

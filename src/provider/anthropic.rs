@@ -9,6 +9,7 @@ mod response;
 use std::borrow::Cow;
 
 use super::extra_body;
+use super::genai_names::GenAiNames;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
@@ -37,6 +38,10 @@ impl Anthropic {
 }
 
 impl WireFormat for Anthropic {
+    fn genai_names(&self) -> GenAiNames {
+        GenAiNames::chat("anthropic")
+    }
+
     fn path(&self, _: &str, _: bool) -> Option<Cow<'static, str>> {
         Some(self.path.into())
     }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::answer_memory::AnswerMemory;
+use crate::types::TraceContext;
 
 /// Receiver of the provider's messages: the whole completion, or the chunks of a stream one by one.
 pub type MessageSink<'a> = &'a (dyn Fn(&[u8]) + Send + Sync);
@@ -20,8 +21,8 @@ pub struct ChatRequest<'a> {
     pub is_streamed: bool,
     /// Texts of the messages, to recognise an error that repeats them.
     pub text: &'a str,
-    /// W3C Trace Context header of the caller, forwarded to the provider.
-    pub traceparent: Option<&'a str>,
+    /// Trace context of the call.
+    pub trace_context: Option<&'a TraceContext>,
     /// Index of the API key to call with, from 0.
     pub key: usize,
     /// Receiver of the provider's messages. Those of a failed call must be discarded.

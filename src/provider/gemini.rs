@@ -9,6 +9,7 @@ mod response;
 use std::borrow::Cow;
 
 use super::extra_body;
+use super::genai_names::GenAiNames;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
@@ -38,6 +39,13 @@ impl Gemini {
 }
 
 impl WireFormat for Gemini {
+    fn genai_names(&self) -> GenAiNames {
+        GenAiNames {
+            provider: "gcp.gemini",
+            operation: "generate_content",
+        }
+    }
+
     fn path(&self, model: &str, stream: bool) -> Option<Cow<'static, str>> {
         let (kind, name) = match model.split_once('/') {
             Some((kind @ ("models" | "tunedModels"), name)) => (kind, name),

@@ -22,6 +22,7 @@ use super::capability_cache::{ActiveAdaptation, CapabilityCache};
 use super::chat::ChatRequest;
 use super::extra_body;
 use super::failure::{Failure, FailureKind};
+use super::genai_names::GenAiNames;
 use super::interface::{BoxFuture, Provider, RequestPreview};
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::rate_limit_headers::quota_from_headers;
@@ -31,7 +32,7 @@ use super::stream_decoder::{DeltaEmitter, StreamDecoder};
 use super::usage_check::UsageCheck;
 use super::wire_format::WireFormat;
 use crate::net::{self, Client, Incoming, Url};
-use crate::types::{Dialect, FieldError, Mode};
+use crate::types::{Dialect, FieldError, Mode, TraceContext};
 use throttle::NoMemory;
 
 /// Maximum length of a provider's message in a failure, in bytes.
@@ -273,7 +274,7 @@ impl HttpProvider {
         let key = keys.headers.get(request.key);
         call_headers(
             key.map(|key| (self.key_header.clone(), key.clone())),
-            request.traceparent,
+            request.trace_context,
         )
     }
 
@@ -348,14 +349,26 @@ fn check_memory(
 }
 
 /// Returns the headers of a call with this key.
-fn call_headers(key: Option<(HeaderName, HeaderValue)>, traceparent: Option<&str>) -> HeaderMap {
+fn call_headers(
+    key: Option<(HeaderName, HeaderValue)>,
+    trace_context: Option<&TraceContext>,
+) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(4);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some((name, key)) = key {
         headers.insert(name, key);
     }
-    if let Some(traceparent) = traceparent.and_then(|value| HeaderValue::from_str(value).ok()) {
-        headers.insert("traceparent", traceparent);
+    if let Some(context) = trace_context {
+        let state = context.state.as_deref();
+        let values = [
+            ("traceparent", Some(&*context.parent)),
+            ("tracestate", state),
+        ];
+        for (name, value) in values {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
+                headers.insert(name, value);
+            }
+        }
     }
     headers
 }
@@ -396,6 +409,11 @@ impl Provider for HttpProvider {
             target: format!("POST {}", self.without_secrets(url.as_str())),
             body,
         })
+    }
+
+    fn genai_names(&self) -> GenAiNames {
+        let host = self.base_url.host_str().unwrap_or_default();
+        self.wire.genai_names().at_host(host)
     }
 
     fn modes(&self) -> &'static [Mode] {

@@ -8,6 +8,7 @@ use super::answer::Answer;
 use super::capability_cache::ActiveAdaptation;
 use super::chat::ChatRequest;
 use super::failure::{Failure, FailureKind};
+use super::genai_names::GenAiNames;
 use super::request::Request;
 use crate::types::{Dialect, FieldError, Mode, pointer};
 
@@ -80,6 +81,9 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     fn address(&self) -> Option<String> {
         None
     }
+
+    /// Returns the names of the provider in traces.
+    fn genai_names(&self) -> GenAiNames;
 
     /// Checks that these fields can be added to a request.
     ///

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::answer::{Answer, Finish};
 use super::failure::{Failure, FailureKind};
+use super::genai_names::GenAiNames;
 use super::interface::{BoxFuture, Provider, RequestPreview};
 use super::llama::prompt::prompt;
 use super::llama::{self, ChatTurn, Completion, Engine, GenerateError, Role};
@@ -238,6 +239,10 @@ fn failure(error: &GenerateError) -> Failure {
 }
 
 impl Provider for LocalProvider {
+    fn genai_names(&self) -> GenAiNames {
+        GenAiNames::chat("llama.cpp")
+    }
+
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(self.call_once(request))
     }

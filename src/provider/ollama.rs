@@ -13,6 +13,7 @@ use super::content::{push_content, push_parsed_arguments};
 use super::error_body::{decode_error_node, has_error_words};
 use super::extra_body;
 use super::finish_reason::apply_finish_reason;
+use super::genai_names::GenAiNames;
 use super::lenient_json::{JsonText, Members, not_read};
 use super::partial_answer::{DecodeError, PartialAnswer, StreamState};
 use super::prompt::Message;
@@ -90,6 +91,10 @@ struct Options {
 }
 
 impl WireFormat for Ollama {
+    fn genai_names(&self) -> GenAiNames {
+        GenAiNames::chat("ollama")
+    }
+
     fn path(&self, _: &str, _: bool) -> Option<Cow<'static, str>> {
         Some(self.path.into())
     }

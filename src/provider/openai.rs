@@ -9,6 +9,7 @@ mod response;
 use std::borrow::Cow;
 
 use super::extra_body;
+use super::genai_names::GenAiNames;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
@@ -96,6 +97,13 @@ impl OpenAi {
 }
 
 impl WireFormat for OpenAi {
+    fn genai_names(&self) -> GenAiNames {
+        GenAiNames::chat(match self.endpoint {
+            Endpoint::AzureV1 | Endpoint::AzureDeployments { .. } => "azure.ai.openai",
+            Endpoint::Standard => "openai",
+        })
+    }
+
     fn path(&self, model: &str, _: bool) -> Option<Cow<'static, str>> {
         match &self.endpoint {
             Endpoint::Standard | Endpoint::AzureV1 => Some("chat/completions".into()),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::adaptation::Trial;
 use super::answer_memory::AnswerMemory;
 use super::request_template::RequestTemplate;
-use crate::types::{Example, FieldError, LoweredByMode, Mode};
+use crate::types::{Example, FieldError, LoweredByMode, Mode, TraceContext};
 
 /// Callback that receives each text delta of a streamed answer.
 pub type TextSink<'a> = &'a (dyn Fn(Mode, &str) + Send + Sync);
@@ -42,8 +42,8 @@ pub struct Request<'a> {
     pub template: &'a RequestTemplate,
     /// Adaptations that the item tries.
     pub trial: &'a Trial,
-    /// W3C Trace Context header of the caller, forwarded to the provider.
-    pub traceparent: Option<&'a str>,
+    /// Trace context of the call.
+    pub trace_context: Option<&'a TraceContext>,
     /// Index of the API key to call with, from 0.
     pub key: usize,
     /// Receiver of text deltas; if set, the answer is streamed. The deltas of a successful call add

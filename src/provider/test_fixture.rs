@@ -92,7 +92,7 @@ pub fn with_request<T>(schema: &Value, use_request: impl FnOnce(&Request<'_>) ->
         extra_body: None,
         template: &RequestTemplate::default(),
         trial: &Trial::default(),
-        traceparent: None,
+        trace_context: None,
         key: 0,
         on_text: None,
         memory: None,

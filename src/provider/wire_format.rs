@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error_body::{self, UpstreamErrorBody};
+use super::genai_names::GenAiNames;
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::request::Request;
 use super::request_shape::RequestShape;
@@ -35,6 +36,11 @@ pub trait WireFormat: Send + Sync + std::fmt::Debug {
     /// Returns the name of the header that carries the API key of [`WireFormat::chat_path`], and the prefix of its value.
     fn chat_key_header(&self) -> (&'static str, &'static str) {
         ("authorization", "Bearer ")
+    }
+
+    /// Returns the names of the API in traces.
+    fn genai_names(&self) -> GenAiNames {
+        GenAiNames::chat("openai")
     }
 
     /// Returns the headers of every call. Configured headers override them.

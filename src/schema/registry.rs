@@ -5,42 +5,17 @@
 //! when it is used, and then cached.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::{Duration, SystemTime};
-
-use sha2::{Digest, Sha256};
+use std::time::Duration;
 
 use super::compiled::Schema;
+use super::stored_schema::{Entry, Source, write_atomically};
+use super::version_store::{Version, VersionStore};
 use crate::types::{Code, Error, did_you_mean, truncate_for_display};
 
 /// Maximum length of a name that is compared with those of the schemas, in bytes.
 const MAX_NAME_BYTES: usize = 64;
-
-/// Source of a registered schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// File of the configured folder; cannot be changed over HTTP.
-    Folder,
-    /// Stored over HTTP.
-    Api,
-}
-
-/// Registered schema.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// Schema as JSON text.
-    pub text: Arc<str>,
-    /// SHA-256 of the text, in hexadecimal.
-    pub hash: String,
-    /// Time of the last change; for a file of the folder its modification time.
-    pub updated_at: SystemTime,
-    /// Source of the schema.
-    pub source: Source,
-}
 
 /// Limits of the schemas that a caller may store over HTTP.
 #[derive(Debug, Clone, Copy)]
@@ -197,8 +172,17 @@ impl Registry {
         self.change(owner, name, move |registry, owner, name| {
             registry.check_quota(owner, name, entry.text.len())?;
             let path = registry.path(owner, name);
-            write_atomically(&path, entry.text.as_bytes())
-                .map_err(|error| cannot_store(name, &error))?;
+            let versions = VersionStore::of(&path);
+            let replaced = registry.own(owner, name);
+            let replaced = replaced.filter(|replaced| replaced.hash != entry.hash);
+            let write = || {
+                if let Some(replaced) = &replaced {
+                    versions.keep(replaced)?;
+                }
+                write_atomically(&path, entry.text.as_bytes())
+            };
+            write().map_err(|error| cannot_store(name, &error))?;
+            versions.forget(&entry.hash);
             let mut stored = registry.stored_mut();
             let names = stored.entry(owner.to_owned()).or_default();
             let is_new = names.insert(name.to_owned(), entry.clone()).is_none();
@@ -216,19 +200,12 @@ impl Registry {
     /// A started change completes in the background.
     pub async fn delete(self: &Arc<Self>, owner: &str, name: &str) -> Result<bool, Error> {
         self.change(owner, name, |registry, owner, name| {
-            let is_stored = {
-                let stored = registry
-                    .stored
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner);
-                stored
-                    .get(owner)
-                    .is_some_and(|names| names.contains_key(name))
-            };
-            if !is_stored {
+            if registry.own(owner, name).is_none() {
                 return Ok(false);
             }
-            match std::fs::remove_file(registry.path(owner, name)) {
+            let path = registry.path(owner, name);
+            VersionStore::of(&path).remove();
+            match std::fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(cannot_store(name, &error));
                 }
@@ -241,6 +218,79 @@ impl Registry {
             Ok(true)
         })
         .await
+    }
+
+    /// Returns the versions of the schema of this name that `owner` sees, the current one first; `None` without such a schema.
+    ///
+    /// # Errors
+    /// `overloaded` if the disk cannot be read.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn versions(
+        self: &Arc<Self>,
+        owner: &str,
+        name: &str,
+    ) -> Result<Option<Vec<Version>>, Error> {
+        let Some(current) = self.get(owner, name) else {
+            return Ok(None);
+        };
+        let mut versions = vec![Version::from(&current)];
+        if let Some(store) = self.version_store(owner, name) {
+            let earlier = tokio::task::spawn_blocking(move || store.list());
+            let earlier = earlier.await.unwrap_or_else(|_| Ok(Vec::new()));
+            versions.extend(earlier.map_err(|error| cannot_read(name, &error))?);
+        }
+        Ok(Some(versions))
+    }
+
+    /// Returns the version with this hash of the schema of this name that `owner` sees.
+    ///
+    /// # Errors
+    /// `overloaded` if the disk cannot be read.
+    ///
+    /// # Cancel safety
+    /// Reads only.
+    pub async fn version(
+        self: &Arc<Self>,
+        owner: &str,
+        name: &str,
+        hash: &str,
+    ) -> Result<Option<Entry>, Error> {
+        let current = self.get(owner, name).filter(|entry| entry.hash == hash);
+        if current.is_some() {
+            return Ok(current);
+        }
+        let Some(store) = self.version_store(owner, name) else {
+            return Ok(None);
+        };
+        let wanted = hash.to_owned();
+        let read = tokio::task::spawn_blocking(move || store.read(&wanted)).await;
+        match read {
+            Ok(Ok(entry)) => Ok(Some(entry)),
+            Ok(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(cannot_read(name, &error))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns the store of the versions of a schema that `owner` sees, unless it comes from the folder.
+    fn version_store(&self, owner: &str, name: &str) -> Option<VersionStore> {
+        if self.folder.contains_key(name) {
+            return None;
+        }
+        let owners = [owner, EVERYONE];
+        let owner = owners
+            .iter()
+            .find(|owner| self.own(owner, name).is_some())?;
+        Some(VersionStore::of(&self.path(owner, name)))
+    }
+
+    /// Returns the schema of this name that `owner` itself stored.
+    fn own(&self, owner: &str, name: &str) -> Option<Entry> {
+        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        stored.get(owner)?.get(name).cloned()
     }
 
     /// Changes file and entry together on the blocking pool, one change at a time.
@@ -311,18 +361,18 @@ fn cannot_store(name: &str, error: &std::io::Error) -> Error {
     Error::new(Code::Overloaded, detail).retry_after(STORE_RETRY_AFTER)
 }
 
-impl Entry {
-    fn new(text: &str, updated_at: SystemTime, source: Source) -> Self {
-        Self {
-            text: text.into(),
-            hash: crate::types::hexadecimal(&Sha256::digest(text)),
-            updated_at,
-            source,
-        }
-    }
+/// Logs a failed read, and returns the error of the request.
+fn cannot_read(name: &str, error: &std::io::Error) -> Error {
+    tracing::error!(%error, name, "the versions of a registered schema could not be read");
+    let detail =
+        format!("the versions of the schema could not be read from the data folder: {error}");
+    Error::new(Code::Overloaded, detail).retry_after(STORE_RETRY_AFTER)
 }
 
-/// Returns true for a valid schema name: `[a-z0-9][a-z0-9_-]{0,63}`.
+/// Pattern of a schema's name, as the API document states it.
+pub const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
+
+/// Returns true for a valid schema name: [`NAME_PATTERN`].
 fn is_valid_name(name: &str) -> bool {
     let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= 64
@@ -385,28 +435,4 @@ fn read_dir(dir: &Path, source: Source) -> Result<Names, RegistryError> {
         entries.insert(name, Entry::new(&text, updated_at, source));
     }
     Ok(entries)
-}
-
-/// Writes a file that only the owner of the process can read, by way of a temporary file, which is removed if that fails.
-fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(path);
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)?;
-    let beside = path.with_extension("tmp");
-    let write = || {
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    };
-    if let Err(error) = write() {
-        // Left behind, it would take room that is needed.
-        drop(std::fs::remove_file(&beside));
-        return Err(error);
-    }
-    std::fs::File::open(dir)?.sync_all()
 }

@@ -18,9 +18,10 @@ pub const HTTP_REQUESTS: &str = "extractd_http_requests_total";
 pub const BREAKER_OPENED: &str = "extractd_breaker_opened_total";
 pub const EVIDENCE_VALUES: &str = "extractd_evidence_values_total";
 pub const JOB_RESULTS: &str = "extractd_job_results_recorded_total";
+pub const TRACE_SPANS: &str = "extractd_trace_spans_total";
 
 /// Help text of each counter.
-pub const COUNTERS: [(&str, &str); 15] = [
+pub const COUNTERS: [(&str, &str); 16] = [
     (
         ITEMS,
         "Items that ended, by status: succeeded, invalid, cancelled, or the error code",
@@ -78,6 +79,10 @@ pub const COUNTERS: [(&str, &str); 15] = [
         "Values of succeeded items with `grounding`, by status of their evidence",
     ),
     (JOB_RESULTS, "Results of durable jobs written to the store"),
+    (
+        TRACE_SPANS,
+        "Spans of traces, by result: exported, failed (the collector did not accept them) or dropped (the queue was full)",
+    ),
 ];
 
 // Histograms, in seconds.

@@ -19,10 +19,10 @@ const PREFIX: &str = "whsec_";
 #[serde(deny_unknown_fields, expecting = "an object with `url` and `secret`")]
 pub struct Webhook {
     /// URL with the scheme `http` or `https`, without user and password.
-    #[schema(value_type = String, format = "uri", max_length = 2048, example = "https://hooks.example/extractd")]
+    #[schema(value_type = String, format = "uri", pattern = "^[Hh][Tt][Tt][Pp][Ss]?:", max_length = 2048, example = "https://hooks.example/extractd")]
     url: Target,
     /// Signing key: `whsec_` followed by 24 to 64 random bytes in base64.
-    #[schema(value_type = String, pattern = "^whsec_[A-Za-z0-9+/]+={0,2}$", write_only, example = "whsec_dGhpcyBpcyBubyByZWFsIHNlY3JldCEh")]
+    #[schema(value_type = String, pattern = "^whsec_(([A-Za-z0-9+/]{4}){8,21}([A-Za-z0-9+/][AQgw]==)?|([A-Za-z0-9+/]{4}){8,20}[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)$", write_only, example = "whsec_dGhpcyBpcyBubyByZWFsIHNlY3JldCEh")]
     secret: Secret,
 }
 

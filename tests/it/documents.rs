@@ -165,6 +165,33 @@ fn anchor_of(heading: &str) -> String {
 }
 
 #[test]
+fn scripts_name_files_that_exist() {
+    let mut scripts = vec![root().join("Makefile"), root().join(".ci/run")];
+    files(&root().join("scripts"), &[".sh"], &mut scripts);
+    let mut found = 0;
+    for script in scripts {
+        let text = std::fs::read_to_string(&script).unwrap();
+        let is_of_path = |c: char| c.is_ascii_alphanumeric() || "/._-$".contains(c);
+        for path in text.split(|c: char| !is_of_path(c)) {
+            let is_file = [".py", ".sh", ".mjs", ".toml"]
+                .iter()
+                .any(|ending| path.ends_with(ending));
+            // A variable's folder is built, and `target` too.
+            if !is_file || !path.contains('/') || path.contains('$') || path.starts_with("target") {
+                continue;
+            }
+            let folder = script.parent().unwrap();
+            let is_there = [root(), &root().join("ui"), folder]
+                .iter()
+                .any(|folder| folder.join(path).exists());
+            assert!(is_there, "{}: {path} is missing", script.display());
+            found += 1;
+        }
+    }
+    assert!(found > 20, "only {found} files were found");
+}
+
+#[test]
 fn the_readme_is_short() {
     assert!(read("README.md").len() <= 10 * 1024);
 }

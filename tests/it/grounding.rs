@@ -13,6 +13,7 @@ mod offsets;
 mod require;
 mod settings;
 mod streams;
+mod trial;
 
 const BATCH: &str = "/v1/extract/batch";
 

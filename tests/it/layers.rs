@@ -23,7 +23,7 @@ const LAYERS: [(&str, u8); 14] = [
 ];
 
 /// Libraries, and the modules that may use them.
-const OWNERS: [(&str, &[&str]); 12] = [
+const OWNERS: [(&str, &[&str]); 13] = [
     ("axum", &["http"]),
     ("StatusCode", &["http", "mcp", "net", "provider"]),
     ("reqwest", &["net"]),
@@ -31,6 +31,7 @@ const OWNERS: [(&str, &[&str]); 12] = [
     ("governor", &[]),
     ("jsonschema", &["schema"]),
     ("moka", &["extraction"]),
+    ("opentelemetry", &["telemetry"]),
     ("regex", &["provider", "schema"]),
     ("rusqlite", &["jobs"]),
     ("llama_cpp_2", &["provider"]),

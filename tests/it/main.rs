@@ -45,6 +45,7 @@ mod modes;
 mod no_leaks;
 mod openai_endpoint;
 mod ops_endpoints;
+mod otel;
 mod outages;
 mod partial;
 mod provider_keys;

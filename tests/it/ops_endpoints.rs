@@ -1,6 +1,7 @@
 //! The server itself: its views, headers and guards (contract, section 5).
 
 mod api_document;
+mod constraints;
 mod origin_guards;
 
 use http::Method;

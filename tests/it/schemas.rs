@@ -265,3 +265,88 @@ async fn the_data_folder_is_readable_by_its_owner_only() {
         .mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
 }
+
+#[tokio::test]
+async fn a_replaced_schema_is_kept_as_a_version() {
+    let upstream = Upstream::playing();
+    let server = Server::with(&upstream).await;
+    let version = |n: u32| json!({"type": "integer", "minimum": n});
+    for n in [1, 2, 2, 3] {
+        put(&server, "thing", &version(n)).await;
+    }
+    let server = server.restart().await;
+    let list = server.get("/v1/schemas/thing/versions").await.ok();
+    let rows = list["data"].as_array().unwrap().clone();
+    assert_eq!(
+        rows.len(),
+        3,
+        "storing the same again is no version: {list}"
+    );
+    let current: Vec<_> = rows.iter().map(|row| row["is_current"].clone()).collect();
+    assert_eq!(current, [true, false, false]);
+    for (row, n) in rows.iter().zip([3, 2, 1]) {
+        let path = format!(
+            "/v1/schemas/thing?version={}",
+            row["hash"].as_str().unwrap()
+        );
+        assert_eq!(server.get(&path).await.ok(), version(n));
+        assert!(row["stored_at"].as_str().unwrap().ends_with('Z'));
+    }
+    // An earlier version that is stored again is the current one, and no longer an earlier one.
+    put(&server, "thing", &version(1)).await;
+    let list = server.get("/v1/schemas/thing/versions").await.ok();
+    let hashes = |list: &Value| -> Vec<Value> {
+        let rows = list["data"].as_array().unwrap();
+        rows.iter().map(|row| row["hash"].clone()).collect()
+    };
+    let [third, second, first] = rows.as_slice() else {
+        panic!("{rows:?}")
+    };
+    assert_eq!(
+        hashes(&list),
+        [first, third, second].map(|row| row["hash"].clone())
+    );
+    for hash in ["0000", "..%2F..%2Fextractd", "", "%2Fetc%2Fpasswd"] {
+        let path = format!("/v1/schemas/thing?version={hash}");
+        server.get(&path).await.problem(404, "not_found");
+    }
+    server
+        .get("/v1/schemas/other/versions")
+        .await
+        .problem(404, "not_found");
+    delete(&server, "thing").await;
+    put(&server, "thing", &version(9)).await;
+    let list = server.get("/v1/schemas/thing/versions").await.ok();
+    assert_eq!(
+        list["data"].as_array().unwrap().len(),
+        1,
+        "deleted with the schema"
+    );
+}
+
+#[tokio::test]
+async fn the_oldest_versions_are_removed() {
+    let upstream = Upstream::playing();
+    let server = Server::with(&upstream).await;
+    for n in 0..24 {
+        put(&server, "many", &json!({"minimum": n})).await;
+    }
+    let list = server.get("/v1/schemas/many/versions").await.ok();
+    assert_eq!(
+        list["data"].as_array().unwrap().len(),
+        21,
+        "20 and the current one"
+    );
+    let comment = |n: u32| json!({"$comment": "x".repeat(100_000), "minimum": n});
+    for n in 0..4 {
+        put(&server, "large", &comment(n)).await;
+    }
+    let list = server.get("/v1/schemas/large/versions").await.ok();
+    let rows = list["data"].as_array().unwrap();
+    assert_eq!(rows.len(), 3, "256 KiB of earlier versions");
+    let path = format!(
+        "/v1/schemas/large?version={}",
+        rows[2]["hash"].as_str().unwrap()
+    );
+    assert_eq!(server.get(&path).await.ok(), comment(1));
+}

@@ -1,5 +1,7 @@
 //! SIGTERM: no new work, what is in flight finishes within the grace, exit code 0 (contract, sections 5 and 7).
 
+mod cut_batches;
+
 use std::time::Duration;
 
 use serde_json::json;

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import signal
 import threading
 import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
 from conftest import Server
+from httpx_sse import ServerSentEvent
 from pydantic import BaseModel, ConfigDict
 
 import extractd
@@ -141,6 +144,37 @@ def test_leaving_the_loop_cancels_the_rest(server: Server) -> None:
                     return
                 await asyncio.sleep(0.05)
             raise AssertionError("the calls were not cancelled")
+
+    asyncio.run(main())
+
+
+def test_a_job_survives_a_connection_that_is_dead_although_nobody_closed_it(restartable: Server) -> None:
+    texts = [f"Person {number} is a {number % 90}-year-old engineer" for number in range(200)]
+
+    def pause() -> None:
+        restartable.process.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)
+        restartable.process.send_signal(signal.SIGCONT)
+
+    async def main() -> None:
+        async with AsyncClient(restartable.url, cache="off") as client:
+            job = await client.create_job(Person, texts)
+            follows = 0
+            follow = job._follow
+
+            def counted(silence: float) -> AsyncGenerator[ServerSentEvent, None]:
+                nonlocal follows
+                follows += 1
+                return follow(silence)
+
+            job._follow = counted  # type: ignore[method-assign]
+            indexes = []
+            async for result in job.results(silence=0.5):
+                indexes.append(result.index)
+                if len(indexes) == 20:
+                    threading.Thread(target=pause).start()
+            assert sorted(indexes) == list(range(len(texts))), "each exactly once"
+            assert follows > 1, "it has reconnected"
 
     asyncio.run(main())
 

@@ -16,6 +16,8 @@ export interface FollowOptions {
   readonly after?: number;
   /** Maximum time without an event for which to reconnect, in milliseconds. Default: 300,000. */
   readonly reconnectForMs?: number;
+  /** Time without a byte after which a connection counts as broken, in milliseconds. Default: 60,000. The server sends one at least every 15,000. */
+  readonly silenceMs?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -69,7 +71,7 @@ export class Job<T> {
     let waited = 0;
     for (;;) {
       try {
-        for await (const event of this.follow(options.signal)) {
+        for await (const event of this.follow(options)) {
           waited = 0;
           if (event.event === "result") yield await resultOf(this.schema, event.data);
         }
@@ -85,13 +87,30 @@ export class Job<T> {
   }
 
   /** Yields the events after the last one read. Ends without any if none follow. */
-  private async *follow(signal: AbortSignal | undefined) {
-    const response = await this.client.send("GET", `/v1/jobs/${this.id}/events?offset_unit=utf16`, undefined, {
-      headers: { accept: "text/event-stream", "last-event-id": String(this.lastEvent) },
-      ...(signal && { signal }),
-    });
-    if (response.status === 204) return;
-    for await (const event of events(response)) {
+  private async *follow(options: FollowOptions) {
+    const silenceMs = options.silenceMs ?? 60_000;
+    const connecting = new AbortController();
+    const stop = () => connecting.abort(options.signal?.reason);
+    if (options.signal?.aborted) stop();
+    options.signal?.addEventListener("abort", stop);
+    try {
+      const silent = () => connecting.abort(new ConnectionBroken(`no response for ${silenceMs / 1000} s`));
+      const timer = setTimeout(silent, silenceMs);
+      const path = `/v1/jobs/${this.id}/events?offset_unit=utf16`;
+      const headers = { accept: "text/event-stream", "last-event-id": String(this.lastEvent) };
+      const response = await this.client
+        .send("GET", path, undefined, { headers, signal: connecting.signal })
+        .finally(() => clearTimeout(timer));
+      if (response.status === 204) return;
+      yield* this.read(response, silenceMs);
+    } finally {
+      options.signal?.removeEventListener("abort", stop);
+    }
+  }
+
+  /** Yields the events of a response up to the last one. */
+  private async *read(response: Response, silenceMs: number) {
+    for await (const event of events(response, silenceMs)) {
       if (event.id) this.lastEvent = Number(event.id);
       yield event;
       if (event.event === "done") return;

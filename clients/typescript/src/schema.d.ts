@@ -216,20 +216,40 @@ export interface paths {
         };
         /**
          * Get a schema
-         * @description Returns the JSON Schema as it was registered.
+         * @description Returns the JSON Schema as it was registered; with `version` an earlier one.
          */
         get: operations["get_schema"];
         /**
          * Register a schema
-         * @description Stores a JSON Schema under a name, for use as `schema` in requests. The body is the JSON Schema itself.
+         * @description Stores a JSON Schema under a name, for use as `schema` in requests. A schema that it replaces is kept as a version. The body is the JSON Schema itself.
          */
         put: operations["put_schema"];
         post?: never;
         /**
          * Delete a schema
-         * @description Removes a registered schema. Jobs created with it keep their copy.
+         * @description Removes a registered schema and its earlier versions. Jobs created with it keep their copy.
          */
         delete: operations["delete_schema"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/schemas/{name}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the versions of a schema
+         * @description Returns the current version and the earlier ones that are kept: up to 20, 256 KiB together.
+         */
+        get: operations["list_schema_versions"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1546,6 +1566,23 @@ export interface components {
             has_more: boolean;
             /** @description Cursor of the next page, for `after`. */
             next?: string | null;
+        };
+        /** @description Version of a registered schema, without its text. */
+        SchemaVersion: {
+            /** @description SHA-256 of the compact JSON text, in hexadecimal: `version` of a request for it. */
+            hash: string;
+            /**
+             * Format: date-time
+             * @description Time when this version was stored, in RFC 3339, UTC.
+             */
+            stored_at: string;
+            /** @description True for the version that requests use. */
+            is_current: boolean;
+        };
+        /** @description Versions of a registered schema. */
+        SchemaVersions: {
+            /** @description Versions, the current one first, then the newest. */
+            data: components["schemas"]["SchemaVersion"][];
         };
         /** @description Data of the `done` event, the last one of a single extraction's event stream. */
         SingleDone: {
@@ -3401,7 +3438,10 @@ export interface operations {
     };
     get_schema: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Hash of a version, from `/v1/schemas/{name}/versions`. Default: the current one */
+                version?: string;
+            };
             header?: {
                 /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
@@ -3787,6 +3827,39 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_schema_versions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                "X-Request-ID"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /**
+                 * @description Name of the schema
+                 * @example person
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Versions of the schema */
+            200: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchemaVersions"];
                 };
             };
         };

@@ -9,14 +9,17 @@ export interface SseEvent {
   readonly data: string;
 }
 
-/** Yields the events of a response. Cancels the response when the caller leaves the loop. */
-export async function* events(response: Response): AsyncGenerator<SseEvent, void, undefined> {
+/**
+ * Yields the events of a response. Cancels the response when the caller leaves the loop. A response that is silent for longer than
+ * `silenceMs` counts as broken.
+ */
+export async function* events(response: Response, silenceMs?: number): AsyncGenerator<SseEvent, void, undefined> {
   if (!response.body) return;
   const reader = response.body.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
   let rest = "";
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await (silenceMs === undefined ? reader.read() : within(silenceMs, reader.read()));
       if (done) return;
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop() ?? "";
@@ -30,6 +33,19 @@ export async function* events(response: Response): AsyncGenerator<SseEvent, void
     throw new ConnectionBroken(`the connection broke: ${String(error)}`, { cause: error });
   } finally {
     await reader.cancel().catch(() => undefined);
+  }
+}
+
+/** Waits for a promise, for a limited time. */
+async function within<T>(limitMs: number, promise: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silent = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new ConnectionBroken(`nothing came for ${limitMs / 1000} s`)), limitMs);
+  });
+  try {
+    return await Promise.race([promise, silent]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

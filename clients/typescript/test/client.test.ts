@@ -147,6 +147,28 @@ test("errors have types", async () => {
   await assert.rejects(client.job(Person, "job_none"), extractd.NotFoundError);
 });
 
+test("a job survives a connection that is dead although nobody closed it", async () => {
+  let follows = 0;
+  const counted: typeof fetch = (input, request) => {
+    if (String(input).includes("/events")) follows += 1;
+    return fetch(input, request);
+  };
+  const client = new Extractd({ baseUrl: url, fetch: counted, options: { cache: "off" } });
+  const texts = Array.from({ length: 200 }, (_, n) => `Person ${n} is a ${n % 90}-year-old engineer`);
+  const job = await client.createJob(Person, texts);
+  const indexes: number[] = [];
+  for await (const result of job.results({ silenceMs: 500 })) {
+    indexes.push(result.index);
+    if (indexes.length === 20) {
+      server.kill("SIGSTOP");
+      setTimeout(() => server.kill("SIGCONT"), 1_500);
+    }
+  }
+  assert.deepEqual(indexes.sort((a, b) => a - b), texts.map((_, index) => index));
+  assert(follows > 1, "it has reconnected");
+  await job.delete();
+});
+
 test("a job survives restarts of the server", async () => {
   const client = new Extractd({ baseUrl: url, options: { cache: "off" } });
   const texts = Array.from({ length: 300 }, (_, n) => `Person ${n} is a ${n % 90}-year-old engineer`);

@@ -3,7 +3,7 @@
 mod distance;
 
 use crate::leaves::Leaves;
-use crate::mention::{Chosen, Mention};
+use crate::mention::{Chosen, Mention, Status};
 use crate::query::Query;
 use distance::Distances;
 
@@ -48,7 +48,7 @@ pub fn assign(text: &str, leaves: &Leaves, queries: &[Query]) -> Chosen {
             assignment.note_taken();
         }
         for query in &order {
-            assignment.assign(query);
+            assignment.assign(query, pass == 0);
         }
     }
     assignment.chosen
@@ -78,14 +78,21 @@ impl Assignment {
             .and_then(|distances| distances.anchor(leaf, &self.chosen))
     }
 
+    fn is_in_list(&self, leaf: u32) -> bool {
+        self.distances
+            .as_ref()
+            .is_some_and(|distances| distances.is_in_list(leaf))
+    }
+
     fn cost(&self, leaf: u32, mention: Mention) -> u32 {
         self.distances
             .as_ref()
             .map_or(0, |distances| distances.cost(leaf, mention, &self.chosen))
     }
 
-    /// Assigns the mentions of one value to its leaves.
-    fn assign(&mut self, query: &Query) {
+    /// Assigns the mentions of one value to its leaves: only exact ones at first if there are enough, so that "Aspirin" leaves
+    /// "aspirin" to the leaf that says it so. Elements of lists have no object that would speak for another mention.
+    fn assign(&mut self, query: &Query, is_first: bool) {
         query.leaves.iter().for_each(|leaf| self.set(*leaf, None));
         let mut leaves: Vec<(Option<u32>, u32)> = query
             .leaves
@@ -97,7 +104,19 @@ impl Assignment {
             self.assign_in_order(&leaves, &query.mentions);
             return;
         }
-        let mentions = considered(&leaves, &query.mentions);
+        let is_exact_only = is_first || leaves.iter().all(|(_, leaf)| self.is_in_list(*leaf));
+        let exact: Vec<Mention> = query
+            .mentions
+            .iter()
+            .copied()
+            .filter(|mention| is_exact_only && mention.status == Status::Exact)
+            .collect();
+        let candidates = if exact.len() < leaves.len() {
+            &query.mentions
+        } else {
+            &exact
+        };
+        let mentions = considered(&leaves, candidates);
         let costs: Vec<Vec<u32>> = leaves
             .iter()
             .map(|(_, leaf)| {

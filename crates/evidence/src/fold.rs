@@ -26,10 +26,38 @@ pub fn fold_char(c: char, marks: Marks, emit: &mut impl FnMut(char)) {
 
 /// Appends the folded form of `text` to `out`.
 pub fn fold_into(text: &str, marks: Marks, out: &mut String) {
-    for c in text.chars() {
-        fold_char(c, marks, &mut |folded| out.push(folded));
+    fold_word(text, marks, &mut |folded| out.push(folded));
+}
+
+/// Calls `emit` with the characters of a folded word.
+///
+/// With diacritics, a nasal letter without a vowel becomes the dot that may stand for it: हिन्दी and हिंदी are one word.
+pub fn fold_word(word: &str, marks: Marks, emit: &mut impl FnMut(char)) {
+    let mut chars = word.chars();
+    while let Some(c) = chars.next() {
+        if marks == Marks::Drop && ('\u{901}'..='\u{92e}').contains(&c) {
+            let is_nasal = matches!(c, 'ङ' | 'ञ' | 'ण' | 'न' | 'म');
+            let after = chars.as_str().strip_prefix(VIRAMA);
+            if is_nasal && let Some(after) = after.filter(|after| !after.is_empty()) {
+                chars = after.chars();
+                emit(ANUSVARA);
+                continue;
+            }
+            if c == CHANDRABINDU {
+                emit(ANUSVARA);
+                continue;
+            }
+        }
+        fold_char(c, marks, emit);
     }
 }
+
+/// Sign of Devanagari that takes the vowel from a letter.
+const VIRAMA: char = '\u{94d}';
+/// Dot of Devanagari for a nasal.
+const ANUSVARA: char = '\u{902}';
+/// Dot with a moon, which many write as the dot alone.
+const CHANDRABINDU: char = '\u{901}';
 
 fn fold_part(part: char, marks: Marks, emit: &mut impl FnMut(char)) {
     if is_ignorable(part) || (marks == Marks::Drop && is_diacritic(part)) {

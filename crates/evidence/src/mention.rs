@@ -47,10 +47,26 @@ impl Mention {
     }
 }
 
-/// Sorts mentions by place, and keeps the best of those with the same place.
+/// Sorts mentions by place, and keeps the best of those with the same place, and the exact ones of those that overlap.
 pub(crate) fn tidy(mentions: &mut Vec<Mention>) {
     mentions.sort_unstable_by_key(|mention| {
         (mention.start, mention.status, mention.penalty, mention.end)
     });
     mentions.dedup_by_key(|mention| mention.start);
+    let exact: Vec<Mention> = mentions
+        .iter()
+        .copied()
+        .filter(|mention| mention.status == Status::Exact)
+        .collect();
+    if exact.is_empty() || exact.len() == mentions.len() {
+        return;
+    }
+    // "10:30" within "at 10:30 am" is the better mention.
+    mentions.retain(|mention| {
+        let next = exact.partition_point(|exact| exact.end <= mention.start);
+        let is_overlapped = exact
+            .get(next)
+            .is_some_and(|exact| exact.start < mention.end);
+        mention.status == Status::Exact || !is_overlapped
+    });
 }

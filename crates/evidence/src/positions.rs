@@ -27,14 +27,29 @@ impl Hasher for KeepHash {
 
 pub type HashedMap<V> = HashMap<u32, V, BuildHasherDefault<KeepHash>>;
 
+/// Share of the text's words from which a word is frequent: one in so many.
+const FREQUENT_SHARE: usize = 8;
+
+/// Places that are kept of any word, however frequent.
+const FEWEST_KEPT: usize = 256;
+
 /// Token numbers of each word that is searched for, in order.
+///
+/// Of a frequent word only the first are kept, so that a text of few different words needs no more memory than prose.
 #[derive(Debug, Default)]
-pub struct Positions(HashedMap<Vec<u32>>);
+pub struct Positions(HashedMap<Places>);
+
+/// Places of one word.
+#[derive(Debug, Default)]
+struct Places {
+    count: usize,
+    kept: Vec<u32>,
+}
 
 impl Positions {
-    /// Finds each wanted word, in one pass over the tokens.
+    /// Finds each wanted word, in two passes over the tokens.
     pub fn new(tokens: &Tokens, wanted: &[u32]) -> Self {
-        let mut found: HashedMap<Vec<u32>> = HashMap::default();
+        let mut found: HashedMap<Places> = HashMap::default();
         // Most words are not wanted: a bit for each class of hashes says so sooner than the map.
         let mut filter = [0_u64; 64];
         let slot = |hash: u32| ((hash >> 26) as usize, 1_u64 << ((hash >> 20) & 63));
@@ -49,25 +64,38 @@ impl Positions {
             let (word, bit) = slot(hash);
             filter.get(word).is_some_and(|word| word & bit != 0)
         };
-        let mut counts: HashedMap<usize> = HashMap::default();
         for hash in tokens.hashes().iter().filter(|hash| is_wanted(**hash)) {
-            *counts.entry(*hash).or_default() += 1;
+            if let Some(places) = found.get_mut(hash) {
+                places.count += 1;
+            }
         }
-        for (hash, places) in &mut found {
-            places.reserve_exact(counts.get(hash).copied().unwrap_or_default());
+        let most = FEWEST_KEPT.max(tokens.len() / FREQUENT_SHARE);
+        for places in found.values_mut() {
+            let kept = if places.count > most {
+                FEWEST_KEPT
+            } else {
+                places.count
+            };
+            places.kept.reserve_exact(kept);
         }
-        drop(counts);
         for (token, hash) in (0_u32..).zip(tokens.hashes()) {
             if is_wanted(*hash)
                 && let Some(places) = found.get_mut(hash)
+                && places.kept.len() < places.kept.capacity()
             {
-                places.push(token);
+                places.kept.push(token);
             }
         }
         Self(found)
     }
 
-    pub fn tokens_with(&self, hash: u32) -> &[u32] {
-        self.0.get(&hash).map_or(&[], Vec::as_slice)
+    /// Returns how often a word stands in the text.
+    pub fn count(&self, hash: u32) -> usize {
+        self.0.get(&hash).map_or(0, |places| places.count)
+    }
+
+    /// Returns the first places of a word: all of them, unless the word is frequent.
+    pub fn first_places(&self, hash: u32) -> &[u32] {
+        self.0.get(&hash).map_or(&[], |places| &places.kept)
     }
 }

@@ -88,6 +88,8 @@ impl Scan<'_, '_, '_> {
                     readings.extend(number::read_scientific(source.text, start));
                     after = number::read_numbers_at(source.text, start + digit, &mut readings);
                 }
+            } else if let Some(reading) = vulgar_fraction(source, token, first) {
+                readings.push(reading);
             } else if token >= after_words {
                 let found = words(source, token);
                 after_words = found.as_ref().map_or(0, |(_, next)| *next);
@@ -162,7 +164,7 @@ impl Scan<'_, '_, '_> {
         for token in 0..source.tokens.len() {
             let start = source.tokens.start(token);
             let reading = if start >= after {
-                time::time_at(source.text, start)
+                time::time_at(source.text, start).or_else(|| named_time(source, token))
             } else {
                 None
             };
@@ -252,6 +254,77 @@ fn words(source: Words, token: usize) -> Option<(Reading, usize)> {
         },
         next,
     ))
+}
+
+/// Reads ¾ and 3½.
+fn vulgar_fraction(source: Words, token: usize, first: char) -> Option<Reading> {
+    let fraction = match first {
+        '½' => "5",
+        '¼' => "25",
+        '¾' => "75",
+        '⅕' => "2",
+        '⅖' => "4",
+        '⅗' => "6",
+        '⅘' => "8",
+        '⅛' => "125",
+        '⅜' => "375",
+        '⅝' => "625",
+        '⅞' => "875",
+        _ => return None,
+    };
+    let (start, end) = (source.tokens.start(token), source.tokens.end(token));
+    if end - start != first.len_utf8() {
+        return None;
+    }
+    let before = token
+        .checked_sub(1)
+        .map(|before| source.tokens.text(source.text, before));
+    let is_near = source.tokens.gap_before(source.text, token).len() <= 1;
+    let is_whole = |word: &&str| word.len() <= 9 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let whole = before
+        .filter(is_whole)
+        .filter(|word| is_near && !word.is_empty());
+    Some(Reading {
+        start: whole.map_or(start, |_| source.tokens.start(token - 1)),
+        end,
+        value: Decimal::new(false, whole.unwrap_or_default(), fraction, 0),
+        penalty: 0,
+    })
+}
+
+/// Reads noon and midnight.
+fn named_time(source: Words, token: usize) -> Option<time::Reading> {
+    const NOON: [&str; 7] = [
+        "noon",
+        "midday",
+        "mittag",
+        "mittags",
+        "midi",
+        "mediodía",
+        "mezzogiorno",
+    ];
+    const MIDNIGHT: [&str; 5] = [
+        "midnight",
+        "mitternacht",
+        "minuit",
+        "medianoche",
+        "mezzanotte",
+    ];
+    let word = source.tokens.text(source.text, token);
+    if word.len() > 16 {
+        return None;
+    }
+    let word = word.to_lowercase();
+    let is_noon = NOON.contains(&word.as_str());
+    (is_noon || MIDNIGHT.contains(&word.as_str())).then(|| time::Reading {
+        start: source.tokens.start(token),
+        end: source.tokens.end(token),
+        time: Time {
+            hour: if is_noon { 12 } else { 0 },
+            minute: 0,
+            second: 0,
+        },
+    })
 }
 
 /// Returns the fraction that a number in words with "percent" after it stands for.

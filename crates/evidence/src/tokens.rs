@@ -1,7 +1,7 @@
 //! Words of a text: where they stand, and a hash of their folded form.
 
 use crate::clusters::{Class, class, is_boundary, next_cluster};
-use crate::fold::{Marks, fold_char, is_dash};
+use crate::fold::{Marks, fold_word, is_dash};
 
 /// Longest token in bytes. A longer run of letters is cut.
 const LONGEST_BYTES: usize = 60_000;
@@ -20,13 +20,16 @@ impl Tokens {
         let mut tokens = Self::default();
         let bytes = text.as_bytes();
         let wide = bytes.iter().filter(|byte| !byte.is_ascii()).count();
-        let is_word = |byte: &u8| *byte > b'/';
-        let after_gaps = bytes
-            .windows(2)
-            .filter(|pair| pair.iter().map(is_word).eq([false, true]))
-            .count();
-        tokens.reserve(wide / 3 + after_gaps + 1);
+        let is_start = |pair: &[u8]| match pair {
+            [before, next] => {
+                *next >= b'0' && (*before < b'0' || (before.is_ascii_digit() && *next > b'9'))
+            }
+            _ => false,
+        };
+        let starts = bytes.windows(2).filter(|pair| is_start(pair)).count();
+        tokens.reserve(wide / 3 + starts + 1);
         tokens.append(text);
+        tokens.shrink();
         tokens
     }
 
@@ -34,6 +37,15 @@ impl Tokens {
         self.starts.reserve_exact(count);
         self.lengths.reserve_exact(count);
         self.hashes.reserve_exact(count);
+    }
+
+    /// Returns the memory of words that were expected and not found.
+    fn shrink(&mut self) {
+        if self.starts.capacity() / 2 > self.starts.len() {
+            self.starts.shrink_to_fit();
+            self.lengths.shrink_to_fit();
+            self.hashes.shrink_to_fit();
+        }
     }
 
     /// Appends the words of `text`, with offsets into it.
@@ -134,9 +146,7 @@ impl Hash {
     }
 
     pub fn add_word(&mut self, word: &str) {
-        for c in word.chars() {
-            fold_char(c, Marks::Drop, &mut |folded| self.add(folded));
-        }
+        fold_word(word, Marks::Drop, &mut |folded| self.add(folded));
     }
 
     pub fn add(&mut self, c: char) {

@@ -1,7 +1,8 @@
 //! Texts in many languages with hand-marked spans.
 //!
 //! A mark is the text of the span, for a repeated text with the number of the occurrence after "@". Its first character says
-//! the status: none for exact, "~" normalised, "?" fuzzy, "=" derived, `null` absent.
+//! the status: none for exact, "~" normalised, "?" fuzzy, "=" derived, `null` absent. In `marked/*.txt` the marks stand in the
+//! texts.
 
 #![allow(
     clippy::cast_precision_loss,
@@ -15,6 +16,9 @@
     reason = "a panic fails the test"
 )]
 
+#[path = "multilingual/marked.rs"]
+mod marked;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -25,9 +29,24 @@ use serde_json::Value;
 struct Case {
     text: String,
     value: Value,
-    marks: BTreeMap<String, Value>,
+    marks: BTreeMap<String, Mark>,
     #[serde(default)]
     kinds: BTreeMap<String, String>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(from = "Value")]
+enum Mark {
+    /// Text of the span.
+    Text(Value),
+    /// Spans in code points.
+    Spans(Status, Vec<(usize, usize)>),
+}
+
+impl From<Value> for Mark {
+    fn from(mark: Value) -> Self {
+        Self::Text(mark)
+    }
 }
 
 #[derive(Default)]
@@ -47,17 +66,27 @@ fn cases() -> Vec<(String, Case)> {
     let mut cases = Vec::new();
     for file in std::fs::read_dir(folder).unwrap() {
         let path = file.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         let list: Vec<Case> =
             serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         cases.extend(list.into_iter().map(|case| (name.clone(), case)));
     }
+    cases.extend(marked::cases());
     cases
 }
 
 /// Status of a mark, with its spans in code points.
-fn expected(text: &str, mark: &Value) -> (Status, Vec<(usize, usize)>) {
+type Expected = (Status, Vec<(usize, usize)>);
+
+fn expected(text: &str, mark: &Mark) -> Expected {
+    let mark = match mark {
+        Mark::Spans(status, spans) => return (*status, spans.clone()),
+        Mark::Text(mark) => mark,
+    };
     let marks: Vec<&str> = match mark {
         Value::Null => return (Status::Absent, Vec::new()),
         Value::String(mark) => vec![mark],
@@ -153,7 +182,7 @@ fn nearly_all_leaves_have_the_marked_spans() {
         others.percent(),
         others.all
     );
-    assert!(cases.len() >= 100, "{} texts", cases.len());
+    assert!(cases.len() >= 200, "{} texts", cases.len());
     assert!(plain.percent() >= 98.0, "{:.1} %", plain.percent());
     assert!(fuzzy.percent() >= 90.0, "{:.1} %", fuzzy.percent());
     assert!(others.percent() >= 98.0, "{:.1} %", others.percent());

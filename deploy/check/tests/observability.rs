@@ -73,7 +73,11 @@ fn the_compose_file_mounts_files_that_exist() {
         .filter(|(_, service)| service["profiles"][0] == "observe")
         .map(|(name, _)| name.as_str())
         .collect();
-    assert_eq!(observed.len(), 2, "{observed:?}");
+    assert_eq!(
+        observed,
+        ["prometheus", "collector", "jaeger", "grafana"],
+        "in their order in the file"
+    );
     for (name, service) in services {
         for volume in service["volumes"].as_array().into_iter().flatten() {
             let source = volume.as_str().unwrap().split(':').next().unwrap();
@@ -84,4 +88,45 @@ fn the_compose_file_mounts_files_that_exist() {
             }
         }
     }
+}
+
+#[test]
+fn traces_go_through_the_collector_to_a_source_of_grafana() {
+    let compose = yaml("docker-compose.yml");
+    let services = compose["services"].as_object().unwrap();
+    let collector = yaml("deploy/observe/collector.yml");
+    let pipeline = &collector["service"]["pipelines"]["traces"];
+    for (list, section) in [
+        ("receivers", "receivers"),
+        ("processors", "processors"),
+        ("exporters", "exporters"),
+    ] {
+        for name in pipeline[list].as_array().unwrap() {
+            let name = name.as_str().unwrap();
+            assert!(collector[section].get(name).is_some(), "{list}: {name}");
+        }
+    }
+    let endpoint = &collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"];
+    assert_eq!(endpoint, "0.0.0.0:4318");
+    let exporter = collector["exporters"]["otlp/jaeger"]["endpoint"]
+        .as_str()
+        .unwrap();
+    let sources = yaml("deploy/observe/grafana/datasources.yml");
+    let jaeger = sources["datasources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|source| source["type"] == "jaeger")
+        .expect("Grafana shows traces");
+    let url = jaeger["url"]
+        .as_str()
+        .unwrap()
+        .strip_prefix("http://")
+        .unwrap();
+    for address in [exporter, url] {
+        let host = address.split(':').next().unwrap();
+        assert!(services.contains_key(host), "{address}");
+    }
+    let environment = &compose["services"]["extractd"]["environment"];
+    assert!(environment.get("OTEL_EXPORTER_OTLP_ENDPOINT").is_some());
 }

@@ -10,6 +10,8 @@ use crate::cli::results::Results;
 
 /// Columns that every table has.
 const FIXED_COLUMNS: [&str; 4] = ["index", "id", "status", "error"];
+/// Columns of a table of results with evidence: pointers of the values that the text does not state, and all evidence as JSON.
+const EVIDENCE_COLUMNS: [&str; 2] = ["absent", "evidence"];
 /// Maximum number of columns; beyond it `data` is probably a map with different keys in each
 /// result.
 const MAX_COLUMNS: usize = 10_000;
@@ -51,6 +53,8 @@ struct Fields {
     data: Names,
     /// True if some results are not objects.
     has_bare_values: bool,
+    /// True if some results have evidence.
+    has_evidence: bool,
 }
 
 /// Names in the order of their first occurrence.
@@ -85,6 +89,7 @@ impl Fields {
             metadata: Names::new(&known.input),
             data: Names::new(&known.properties),
             has_bare_values: false,
+            has_evidence: false,
         };
         while let Some(result) = results.next().await? {
             let result: Map<String, Value> = serde_json::from_str(&result)?;
@@ -96,6 +101,7 @@ impl Fields {
                 Some(_) => fields.has_bare_values = true,
                 None => {}
             }
+            fields.has_evidence |= result.contains_key("evidence");
             if fields.metadata.names.len() + fields.data.names.len() > MAX_COLUMNS {
                 bail!(
                     "the results have more than {MAX_COLUMNS} different fields, too many for a table; use --output-format ndjson"
@@ -110,6 +116,9 @@ impl Fields {
         let mut header: Vec<String> = FIXED_COLUMNS.map(str::to_owned).to_vec();
         let mut taken: HashSet<String> = header.iter().cloned().collect();
         taken.insert("data".to_owned());
+        let evidence = EVIDENCE_COLUMNS.iter().filter(|_| self.has_evidence);
+        let evidence: Vec<String> = evidence.map(|name| (*name).to_owned()).collect();
+        taken.extend(evidence.iter().cloned());
         for (prefix, names) in [("input", &self.metadata.names), ("data", &self.data.names)] {
             for name in names {
                 let is_free = taken.insert(name.clone());
@@ -122,6 +131,7 @@ impl Fields {
             }
         }
         header.extend(self.has_bare_values.then(|| "data".to_owned()));
+        header.extend(evidence);
         header
     }
 
@@ -145,8 +155,25 @@ impl Fields {
         if self.has_bare_values {
             row.push(cell(data.filter(|data| !data.is_object())));
         }
+        if self.has_evidence {
+            row.push(guarded(absent_pointers(result)));
+            row.push(cell(result.get("evidence")));
+        }
         row
     }
+}
+
+/// Returns the pointers of the values that the text does not state, with spaces between them.
+fn absent_pointers(result: &Map<String, Value>) -> String {
+    let evidence = result.get("evidence").and_then(Value::as_array);
+    let is_absent = |leaf: &&Value| leaf.get("status").is_some_and(|status| status == "absent");
+    let pointers: Vec<_> = evidence
+        .into_iter()
+        .flatten()
+        .filter(is_absent)
+        .filter_map(|leaf| leaf.get("pointer")?.as_str())
+        .collect();
+    pointers.join(" ")
 }
 
 fn object<'r>(result: &'r Map<String, Value>, name: &str) -> Option<&'r Map<String, Value>> {
@@ -247,6 +274,7 @@ mod tests {
             metadata: Names::new(&["id", "name", "=x"].map(str::to_owned)),
             data: Names::new(&["name", "age", "data", "status"].map(str::to_owned)),
             has_bare_values: true,
+            has_evidence: false,
         };
         assert_eq!(
             fields.header(),
@@ -265,5 +293,29 @@ mod tests {
                 "data"
             ]
         );
+    }
+
+    #[test]
+    fn evidence_has_columns_of_its_own() {
+        let fields = Fields {
+            metadata: Names::default(),
+            data: Names::new(&["name", "evidence"].map(str::to_owned)),
+            has_bare_values: false,
+            has_evidence: true,
+        };
+        assert_eq!(
+            fields.header()[4..],
+            ["name", "data.evidence", "absent", "evidence"]
+        );
+        let evidence = json!([
+            {"pointer": "/name", "status": "exact", "spans": [{"start": 0, "end": 4}], "text": "Anna"},
+            {"pointer": "/evidence", "status": "absent", "spans": [], "text": ""},
+        ]);
+        let result = json!({"index": 0, "status": "succeeded", "data": {"name": "Anna", "evidence": "DNA"}, "evidence": evidence});
+        let row = fields.row(result.as_object().unwrap());
+        assert_eq!(row[4..6], ["Anna", "DNA"]);
+        assert_eq!(row[6..], ["/evidence".to_owned(), evidence.to_string()]);
+        let failed = json!({"index": 1, "status": "failed", "error": {"code": "x", "detail": "y"}});
+        assert_eq!(fields.row(failed.as_object().unwrap())[6..], ["", ""]);
     }
 }

@@ -25,7 +25,7 @@ use super::super::response_stream::{
 };
 use super::super::sse::SseEncoder;
 use super::super::state::{AppState, State};
-use super::super::trace_context::traceparent;
+use super::super::trace_context::trace_context;
 use super::super::upload_monitor::{self, MEMORY_TIMEOUT, UploadMonitor};
 use super::super::{openapi, query, request_body};
 use crate::contract::BatchResult;
@@ -177,7 +177,7 @@ impl BatchHandler {
                 self.caller,
                 batch.spec,
                 RequestClass::Batch,
-                traceparent(&self.headers),
+                trace_context(&self.headers),
             )
             .await?;
         let warnings = prepared.warnings();

@@ -22,9 +22,11 @@ use super::super::problem::{ApiError, FailureUsage};
 use super::super::query::offset_unit_only;
 use super::super::request_body::{self, BodyMemory};
 use super::super::state::{AppState, State};
-use super::super::trace_context::traceparent;
+use super::super::trace_context::trace_context;
 use crate::extraction::{ChatMessages, PreparedRequest, RequestClass, Submission, shutting_down};
-use crate::types::{Code, Content, Error, Input, Item, ItemOutcome, OffsetUnit, OnError, Outcome};
+use crate::types::{
+    Code, Content, Error, Input, Item, ItemOutcome, OffsetUnit, OnError, Outcome, TraceContext,
+};
 use throttle::CallerId;
 
 /// Create a chat completion
@@ -49,7 +51,7 @@ pub async fn completions(
     let received = Received::receive(&state.0, caller, request).await?;
     let mut plan = plan(received.fields, state.extractor.models())?;
     plan.spec.offset_unit = received.offset_unit;
-    let run = ChatRun::prepare(&state.0, caller, plan, received.traceparent, request_id).await?;
+    let run = ChatRun::prepare(&state.0, caller, plan, received.trace_context, request_id).await?;
     run.respond(&state.0, caller, received.memory).await
 }
 
@@ -77,7 +79,7 @@ pub async fn responses(
     let mut plan = plan(fields, state.extractor.models()).map_err(request::relocate)?;
     plan.include_usage = true;
     plan.spec.offset_unit = received.offset_unit;
-    let run = ChatRun::prepare(&state.0, caller, plan, received.traceparent, request_id).await;
+    let run = ChatRun::prepare(&state.0, caller, plan, received.trace_context, request_id).await;
     let run = ChatRun {
         echo: Some(echo),
         ..run.map_err(request::relocate)?
@@ -88,7 +90,7 @@ pub async fn responses(
 /// A request that was read.
 struct Received {
     fields: Fields,
-    traceparent: Option<String>,
+    trace_context: Option<TraceContext>,
     /// Unit of the offsets in evidence.
     offset_unit: OffsetUnit,
     memory: BodyMemory,
@@ -106,7 +108,7 @@ impl Received {
         let offset_unit = offset_unit_only(&head.uri)?;
         Ok(Self {
             fields: complete.parse_with(Fields::parse).await?,
-            traceparent: traceparent(&head.headers),
+            trace_context: trace_context(&head.headers),
             offset_unit,
             memory: complete.into_memory(usize::MAX),
         })
@@ -134,7 +136,7 @@ impl ChatRun {
         state: &AppState,
         caller: CallerId,
         plan: Plan,
-        traceparent: Option<String>,
+        trace_context: Option<TraceContext>,
         request_id: Arc<str>,
     ) -> Result<Self, Error> {
         let extractor = &state.extractor;
@@ -145,7 +147,7 @@ impl ChatRun {
                 schema,
             } => {
                 let prepared = extractor
-                    .prepare(caller, plan.spec, RequestClass::Single, traceparent)
+                    .prepare(caller, plan.spec, RequestClass::Single, trace_context)
                     .await;
                 let prepared = prepared.map_err(|error| relocate(error, &schema))?;
                 (prepared, form, is_live, None)
@@ -153,7 +155,7 @@ impl ChatRun {
             PlanKind::PassThrough(chat) => {
                 let messages = Arc::clone(chat.messages());
                 let prepared = extractor
-                    .prepare_chat(caller, plan.spec, chat, traceparent)
+                    .prepare_chat(caller, plan.spec, chat, trace_context)
                     .await;
                 let prepared = prepared.map_err(|error| relocate(error, "/schema"))?;
                 (prepared, AnswerForm::Content, true, Some(messages))

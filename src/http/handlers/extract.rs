@@ -20,7 +20,7 @@ use super::super::response_stream::{
 };
 use super::super::sse::SingleSse;
 use super::super::state::{AppState, State};
-use super::super::trace_context::traceparent;
+use super::super::trace_context::trace_context;
 use crate::contract::{ItemResult, append_json};
 use crate::extraction::{
     BLANK, CallEstimate, PreparedRequest, RequestClass, Submission, is_blank, shutting_down,
@@ -28,7 +28,7 @@ use crate::extraction::{
 use crate::provider::RequestPreview;
 use crate::types::{
     Code, Content, Error, FieldError, Input, Item, ItemOutcome, OnError, Outcome, Single,
-    SingleStream, Spec, Usd,
+    SingleStream, Spec, TraceContext, Usd,
 };
 use throttle::CallerId;
 
@@ -72,13 +72,13 @@ pub async fn extract(
         format,
         items_only,
         dry_run,
-        traceparent,
+        trace_context,
         memory,
     } = SingleRequest::parse(state, caller, request).await?;
     let metadata = spec.metadata.take();
     let prepared = state
         .extractor
-        .prepare(caller, spec, RequestClass::Single, traceparent)
+        .prepare(caller, spec, RequestClass::Single, trace_context)
         .await?;
     if dry_run {
         return dry_run_response(&prepared, &text);
@@ -184,7 +184,7 @@ struct SingleRequest {
     format: ResponseFormat,
     items_only: bool,
     dry_run: bool,
-    traceparent: Option<String>,
+    trace_context: Option<TraceContext>,
     /// Memory of the body, reserved until the response is complete.
     memory: BodyMemory,
 }
@@ -215,7 +215,7 @@ impl SingleRequest {
             ),
             items_only: request.stream == SingleStream::Items,
             dry_run: request.dry_run,
-            traceparent: traceparent(&head.headers),
+            trace_context: trace_context(&head.headers),
             memory: complete.into_memory(0),
         })
     }

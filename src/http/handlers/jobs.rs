@@ -37,7 +37,7 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 /// its length is not limited. An interrupted upload, or an invalid line, creates no job.
 #[utoipa::path(
     post, path = "/v1/jobs", tag = "jobs",
-    params(("Idempotency-Key" = Option<String>, Header, description = "Key of at most 255 characters, remembered for 24 hours. A repeated request with the same key returns the job created by the first one")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Key of at most 255 characters, remembered for 24 hours. A repeated request with the same key returns the job created by the first one")),
     request_body(content(
         (request_schemas::JobRequest = "application/json", example = json!({
             "inputs": ["John Smith is a 30-year-old software engineer", "Sarah Johnson is a 25-year-old data scientist"],
@@ -81,7 +81,7 @@ pub async fn create_job(
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
     params(("limit" = Option<usize>, Query, minimum = 1, maximum = 1000, description = "Maximum number of entries. Default 100"),
         ("after" = Option<String>, Query, description = "Cursor: `next` of the previous page"),
-        ("status" = Option<String>, Query, example = "queued,running", description = "Only jobs with this status; several are separated by commas"),
+        ("status" = Option<String>, Query, pattern = "^(queued|running|completed|stopped|cancelling|cancelled|failed)(,(queued|running|completed|stopped|cancelling|cancelled|failed))*$", example = "queued,running", description = "Only jobs with this status; several are separated by commas"),
         ("metadata.KEY" = Option<String>, Query, description = "Only jobs whose metadata has this value under the name that stands for KEY; may be given for several names")),
     responses((status = 200, description = "A page of jobs", body = JobList)))]
 pub async fn list_jobs(

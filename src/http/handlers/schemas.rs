@@ -11,11 +11,11 @@ use serde::Serialize;
 use super::super::content_negotiation::{self, RequestFormat};
 use super::super::openapi;
 use super::super::problem::ApiError;
-use super::super::query::{PageQuery, no_query};
+use super::super::query::{PageQuery, no_query, parse_query};
 use super::super::state::{AppState, State};
 use super::super::{json_body, request_body};
 use crate::schema::{Entry, Source};
-use crate::types::{Code, Error, FieldError};
+use crate::types::{Code, Error, FieldError, truncate_for_display};
 use throttle::CallerId;
 
 /// A registered schema, without its text.
@@ -59,6 +59,25 @@ pub struct SchemaList {
     next: Option<String>,
 }
 
+/// Version of a registered schema, without its text.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SchemaVersion {
+    /// SHA-256 of the compact JSON text, in hexadecimal: `version` of a request for it.
+    hash: String,
+    /// Time when this version was stored, in RFC 3339, UTC.
+    #[schema(format = DateTime)]
+    stored_at: String,
+    /// True for the version that requests use.
+    is_current: bool,
+}
+
+/// Versions of a registered schema.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct SchemaVersions {
+    /// Versions, the current one first, then the newest.
+    data: Vec<SchemaVersion>,
+}
+
 /// List schemas
 ///
 /// Returns the registered schemas, ordered by name.
@@ -92,8 +111,9 @@ pub async fn list(
 
 /// Get a schema
 ///
-/// Returns the JSON Schema as it was registered.
-#[utoipa::path(get, path = "/v1/schemas/{name}", operation_id = "get_schema", tag = "schemas", params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", description = "Name of the schema", example = "person")),
+/// Returns the JSON Schema as it was registered; with `version` an earlier one.
+#[utoipa::path(get, path = "/v1/schemas/{name}", operation_id = "get_schema", tag = "schemas", params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", description = "Name of the schema", example = "person"),
+        ("version" = Option<String>, Query, description = "Hash of a version, from `/v1/schemas/{name}/versions`. Default: the current one")),
     responses((status = 200, description = "The JSON Schema", body = openapi::JsonSchema, content_type = "application/schema+json")))]
 pub async fn get(
     state: State,
@@ -101,12 +121,26 @@ pub async fn get(
     Path(name): Path<String>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    no_query(&uri)?;
-    let entry = state
-        .extractor
-        .registry()
-        .get(&state.extractor.schema_owner(caller), &name)
-        .ok_or_else(|| unknown(&state, caller, &name))?;
+    let mut version = None;
+    parse_query(uri.query(), &["version"], |parameter, value| {
+        if parameter == "version" {
+            version = Some(value.to_owned());
+        }
+        Ok(parameter == "version")
+    })?;
+    let owner = state.extractor.schema_owner(caller);
+    let registry = state.extractor.registry();
+    let entry = match version {
+        None => registry.get(&owner, &name),
+        Some(hash) => {
+            let entry = registry.version(&owner, &name, &hash).await?;
+            if entry.is_none() && registry.get(&owner, &name).is_some() {
+                return Err(unknown_version(&name, &hash).into());
+            }
+            entry
+        }
+    };
+    let entry = entry.ok_or_else(|| unknown(&state, caller, &name))?;
     Ok((
         [(CONTENT_TYPE, "application/schema+json")],
         entry.text.to_string(),
@@ -114,9 +148,37 @@ pub async fn get(
         .into_response())
 }
 
+/// List the versions of a schema
+///
+/// Returns the current version and the earlier ones that are kept: up to 20, 256 KiB together.
+#[utoipa::path(get, path = "/v1/schemas/{name}/versions", operation_id = "list_schema_versions", tag = "schemas", params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", description = "Name of the schema", example = "person")),
+    responses((status = 200, description = "Versions of the schema", body = SchemaVersions)))]
+pub async fn versions(
+    state: State,
+    Extension(caller): Extension<CallerId>,
+    Path(name): Path<String>,
+    uri: Uri,
+) -> Result<Json<SchemaVersions>, ApiError> {
+    no_query(&uri)?;
+    let owner = state.extractor.schema_owner(caller);
+    let versions = state.extractor.registry().versions(&owner, &name).await?;
+    let versions = versions.ok_or_else(|| unknown(&state, caller, &name))?;
+    let data = versions
+        .into_iter()
+        .enumerate()
+        .map(|(number, version)| SchemaVersion {
+            hash: version.hash,
+            stored_at: humantime::format_rfc3339_millis(version.stored_at).to_string(),
+            is_current: number == 0,
+        });
+    Ok(Json(SchemaVersions {
+        data: data.collect(),
+    }))
+}
+
 /// Register a schema
 ///
-/// Stores a JSON Schema under a name, for use as `schema` in requests. The body is the JSON Schema itself.
+/// Stores a JSON Schema under a name, for use as `schema` in requests. A schema that it replaces is kept as a version. The body is the JSON Schema itself.
 #[utoipa::path(put, path = "/v1/schemas/{name}", operation_id = "put_schema", tag = "schemas", params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", description = "Name of the schema", example = "person")), request_body(content = openapi::JsonSchema, content_type = "application/json"),
     responses((status = 200, description = "The schema was replaced", body = StoredSchema), (status = 201, description = "The schema was created", body = StoredSchema)))]
 pub async fn put(
@@ -159,7 +221,7 @@ pub async fn put(
 
 /// Delete a schema
 ///
-/// Removes a registered schema. Jobs created with it keep their copy.
+/// Removes a registered schema and its earlier versions. Jobs created with it keep their copy.
 #[utoipa::path(delete, path = "/v1/schemas/{name}", operation_id = "delete_schema", tag = "schemas", params(("name" = String, Path, pattern = "^[a-z0-9][a-z0-9_-]{0,63}$", description = "Name of the schema", example = "person")),
     responses((status = 204, description = "The schema was deleted")))]
 pub async fn delete(
@@ -180,5 +242,13 @@ pub async fn delete(
 fn unknown(state: &AppState, caller: CallerId, name: &str) -> Error {
     let owner = state.extractor.schema_owner(caller);
     let detail = state.extractor.registry().missing(&owner, name);
+    Error::new(Code::NotFound, detail)
+}
+
+fn unknown_version(name: &str, hash: &str) -> Error {
+    let detail = format!(
+        "the schema \"{name}\" has no version \"{}\"; see /v1/schemas/{name}/versions",
+        truncate_for_display(hash)
+    );
     Error::new(Code::NotFound, detail)
 }

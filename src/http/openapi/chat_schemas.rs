@@ -97,6 +97,7 @@ pub struct ChatOptions {
     mode: Option<Mode>,
     cache: Option<CacheUse>,
     coerce: Option<bool>,
+    #[schema(max_items = 100)]
     rules: Option<Vec<Rule>>,
     on_failure: Option<OnFailure>,
     #[schema(value_type = Option<serde_json::Value>)]

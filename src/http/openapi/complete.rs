@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
 
 use super::{examples, responses};
+use crate::schema::NAME_PATTERN as SCHEMA_NAME_PATTERN;
 use crate::types::field_is_text;
 
 type Members = Map<String, Value>;
@@ -28,7 +29,8 @@ pub fn complete(document: OpenApi) -> Value {
         "description": "One of the server's API keys. A server without configured keys needs none.",
     }});
     document["security"] = json!([{"apiKey": []}, {}]);
-    let schemas = document["components"]["schemas"].take();
+    let mut schemas = document["components"]["schemas"].take();
+    constrain_schema_names(&mut schemas);
     for operation in operations(&mut document) {
         complete_operation(operation, &schemas);
     }
@@ -37,6 +39,18 @@ pub fn complete(document: OpenApi) -> Value {
         document["components"]["schemas"][name] = schema;
     }
     document
+}
+
+/// Adds the pattern of a registered schema's name to the `schema` of each request, which the derive macro cannot: it takes no
+/// constraint on a variant of an enum.
+fn constrain_schema_names(schemas: &mut Value) {
+    for request in ["ExtractRequest", "BatchRequest", "JobRequest"] {
+        let forms = schemas[request]["properties"]["schema"]["oneOf"].as_array_mut();
+        let name = forms.and_then(|forms| forms.iter_mut().find(|form| form["type"] == "string"));
+        if let Some(name) = name {
+            name["pattern"] = json!(SCHEMA_NAME_PATTERN);
+        }
+    }
 }
 
 fn operations(document: &mut Value) -> impl Iterator<Item = &mut Members> {

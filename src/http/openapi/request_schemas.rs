@@ -175,6 +175,7 @@ request! {
 request! {
     /// Request to extract from many texts.
     BatchRequest {
+        #[schema(max_items = 1_000_000)]
         inputs: Vec<BatchInput>,
         /// Maximum number of items of this batch in flight. Default: the server's global limit.
         #[schema(minimum = 1)]
@@ -189,6 +190,7 @@ request! {
 request! {
     /// Request to extract from many texts as a durable job.
     JobRequest {
+        #[schema(max_items = 1_000_000)]
         inputs: Vec<BatchInput>,
         /// Maximum number of items of this job in flight. Default: the server's global limit.
         #[schema(minimum = 1)]

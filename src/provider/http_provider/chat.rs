@@ -32,7 +32,7 @@ impl HttpProvider {
             .client
             .post(
                 &url,
-                call_headers(self.chat_key(chat.key), chat.traceparent),
+                call_headers(self.chat_key(chat.key), chat.trace_context),
                 body,
             )
             .await

@@ -174,7 +174,7 @@ fn a_prompt_has_no_example_but_the_callers() {
         extra_body: None,
         template: &crate::provider::RequestTemplate::default(),
         trial: &Trial::default(),
-        traceparent: None,
+        trace_context: None,
         key: 0,
         on_text: None,
         memory: None,

@@ -32,7 +32,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
         extra_body: None,
         template: &template,
         trial: &trial,
-        traceparent: None,
+        trace_context: None,
         key: 0,
         on_text: None,
         memory: None,

@@ -85,7 +85,7 @@ async fn ask_in(
             extra_body: None,
             template: &RequestTemplate::default(),
             trial,
-            traceparent: None,
+            trace_context: None,
             key: 0,
             on_text: Some(&on_text),
             memory: None,

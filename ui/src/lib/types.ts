@@ -132,6 +132,18 @@ export interface Job {
   expires_at: string | null;
   error?: Problem;
   metadata?: Record<string, string>;
+  webhook?: WebhookDelivery | null;
+}
+
+/** Delivery of a job's webhook, once the job has ended. */
+export interface WebhookDelivery {
+  status: "pending" | "delivered" | "given_up";
+  attempts: number;
+  last_attempt_at?: string | null;
+  /** HTTP status of the last response; none if the last attempt had none. */
+  last_status?: number | null;
+  last_error?: string | null;
+  next_attempt_at?: string | null;
 }
 
 export interface Page<T> {
@@ -196,6 +208,12 @@ export interface Limits {
   budgets: { caller: string; limit_usd: number; spent_usd: number }[];
   cache?: { entries: number; size_bytes: number };
   holds?: Hold[];
+}
+
+export interface SchemaVersion {
+  hash: string;
+  stored_at: string;
+  is_current: boolean;
 }
 
 export interface SchemaEntry {

@@ -9,6 +9,7 @@ import type { Job, Page, Problem } from "../lib/types";
 import { Choices, Empty, Meter, Panel, ProblemBox, Status } from "../parts/basics";
 import { JobPage } from "./jobs/job_page";
 import { NewJob } from "./jobs/new_job";
+import { deliveryNote } from "./jobs/webhook";
 
 export function JobsView() {
   const { id } = route.value;
@@ -123,6 +124,7 @@ function JobRow({ job, now }: { job: Job; now: number }) {
           {counts.failed > 0 && `, ${count(counts.failed)} failed`}
           {counts.invalid > 0 && `, ${count(counts.invalid)} invalid`}
           {job.blocked && `, waiting: ${job.blocked.provider} ${outageText(job.blocked.reason)}`}
+          {deliveryNote(job.webhook) && `, ${deliveryNote(job.webhook)}`}
         </span>
       </div>
       <div class="job-facts dim">

@@ -8,6 +8,7 @@ import { href, route } from "../lib/route";
 import type { Page, Problem, SchemaEntry } from "../lib/types";
 import { Empty, Labelled, Panel, ProblemBox } from "../parts/basics";
 import { JsonEditor, type LineError } from "../parts/json_editor";
+import { Versions } from "./schemas/versions";
 import { PERSON, update } from "./try/state";
 
 export function SchemasView() {
@@ -55,6 +56,7 @@ function SchemaEditor({ name, entry, onSaved }: { name: string; entry?: SchemaEn
   const [text, setText] = useState(name ? "" : JSON.stringify(PERSON, null, 2));
   const [problem, setProblem] = useState<Problem>();
   const [note, setNote] = useState("");
+  const [round, setRound] = useState(0);
   const isFixed = entry?.source === "file" || entry?.source === "folder";
 
   useEffect(() => {
@@ -70,6 +72,7 @@ function SchemaEditor({ name, entry, onSaved }: { name: string; entry?: SchemaEn
     try {
       const response = await send(`/v1/schemas/${encodeURIComponent(title)}`, { method: "PUT", headers: { "content-type": "application/json" }, body: text });
       setNote(response.status === 201 ? "Stored" : "Replaced");
+      setRound((round) => round + 1);
       onSaved();
       if (title !== name) location.hash = href("schemas", title);
     } catch (error) {
@@ -86,29 +89,42 @@ function SchemaEditor({ name, entry, onSaved }: { name: string; entry?: SchemaEn
     }
   };
   return (
-    <Panel title={name || "New schema"} aside={note && <span role="status">{note}</span>}>
-      {!name && (
-        <Labelled label="Name" hint="small letters, digits, - and _">
-          {(id) => <input id={id} value={title} pattern="[a-z0-9][a-z0-9_-]*" onInput={(event) => setTitle(event.currentTarget.value.trim())} />}
-        </Labelled>
-      )}
-      <JsonEditor label="JSON Schema" rows={20} value={text} errors={errorsAt(text, problem)} onChange={(next) => { setText(next); setProblem(undefined); setNote(""); }} />
-      <ProblemBox problem={problem && !problem.errors?.length ? problem : undefined} />
-      {isFixed && <p class="dim">This schema comes from the server's folder of schemas; it is changed there.</p>}
-      <div class="actions">
-        <button type="button" class="primary" disabled={!title || isFixed} onClick={() => void save()}>
-          {name ? "Save" : "Store"}
-        </button>
-        <a class="button" href={href("try")} onClick={() => update({ schema: text })}>
-          Try it
-        </a>
-        {name && !isFixed && (
-          <button type="button" onClick={() => void remove()}>
-            Delete
-          </button>
+    <div class="stack">
+      <Panel title={name || "New schema"} aside={note && <span role="status">{note}</span>}>
+        {!name && (
+          <Labelled label="Name" hint="small letters, digits, - and _">
+            {(id) => <input id={id} value={title} pattern="[a-z0-9][a-z0-9_-]*" onInput={(event) => setTitle(event.currentTarget.value.trim())} />}
+          </Labelled>
         )}
-      </div>
-    </Panel>
+        <JsonEditor label="JSON Schema" rows={20} value={text} errors={errorsAt(text, problem)} onChange={(next) => { setText(next); setProblem(undefined); setNote(""); }} />
+        <ProblemBox problem={problem && !problem.errors?.length ? problem : undefined} />
+        {isFixed && <p class="dim">This schema comes from the server's folder of schemas; it is changed there.</p>}
+        <div class="actions">
+          <button type="button" class="primary" disabled={!title || isFixed} onClick={() => void save()}>
+            {name ? "Save" : "Store"}
+          </button>
+          <a class="button" href={href("try")} onClick={() => update({ schema: text })}>
+            Try it
+          </a>
+          {name && !isFixed && (
+            <button type="button" onClick={() => void remove()}>
+              Delete
+            </button>
+          )}
+        </div>
+      </Panel>
+      {name && (
+        <Versions
+          name={name}
+          round={round}
+          onRestore={(version, hash) => {
+            setText(version);
+            setProblem(undefined);
+            setNote(`Version ${hash.slice(0, 8)}, not saved yet`);
+          }}
+        />
+      )}
+    </div>
   );
 }
 

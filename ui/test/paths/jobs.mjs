@@ -1,15 +1,18 @@
 // Jobs: a new one from a file, watched live, cancelled, retried, read, seen on the timeline, deleted.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { shoot } from "../browser.mjs";
 
-export const stack = { upstream: ["--latency-ms", 300, "--errors-500", 0.1, "--invalid", 0.1], config: "[limits]\nmax_concurrency = 8\n" };
+export const stack = { upstream: ["--latency-ms", 300, "--errors-500", 0.1, "--invalid", 0.1], config: "[limits]\nmax_concurrency = 8\n[jobs]\nallow_private_webhooks = true\n" };
 export const hash = "#/jobs";
 
 const NAMES = ["Miller", "Fisher", "Porter", "Carter", "Mason", "Taylor", "Hunter"];
 const people = (total) => Array.from({ length: total }, (_, at) => JSON.stringify({ id: `p${at}`, input: `Bob ${NAMES[at % NAMES.length]} is a ${20 + (at % 60)}-year-old driver` })).join("\n");
 
-export async function walk({ page }) {
+export async function walk({ page, url }) {
   await page.getByText("No jobs yet").waitFor();
   await shoot(page, "jobs-empty");
   await create(page, 60);
@@ -54,6 +57,37 @@ export async function walk({ page }) {
   await page.getByRole("button", { name: "Delete for good?" }).click();
   await page.locator(".job-row").first().waitFor();
   assert.equal(await page.locator(".job-row").count(), 1);
+  await webhooks(page, url);
+}
+
+/** A job whose webhook arrives, and one whose receiver refuses it. */
+async function webhooks(page, url) {
+  const receiver = createServer((request, response) => {
+    request.resume();
+    response.writeHead(request.url === "/good" ? 204 : 503).end();
+  });
+  receiver.listen(0, "127.0.0.1");
+  await once(receiver, "listening");
+  receiver.unref();
+  const schema = { type: "object", properties: { name: { type: "string" } } };
+  for (const path of ["good", "bad"]) {
+    const webhook = { url: `http://127.0.0.1:${receiver.address().port}/${path}`, secret: `whsec_${randomBytes(24).toString("base64")}` };
+    const body = JSON.stringify({ inputs: ["Bob Mason is a 30-year-old driver"], schema, webhook, metadata: { name: `${path} receiver` } });
+    const created = await fetch(`${url}/v1/jobs`, { method: "POST", headers: { "content-type": "application/json" }, body });
+    assert.equal(created.status, 202, await created.clone().text());
+    const { id } = await created.json();
+    await page.goto(`${url}/#/jobs/${id}`);
+    const panel = page.locator(".panel", { has: page.getByRole("heading", { name: "Webhook" }) });
+    if (path === "good") await panel.getByText("delivered", { exact: true }).waitFor();
+    else {
+      await panel.getByText("503").first().waitFor();
+      await panel.getByText("Next attempt").waitFor();
+    }
+    await shoot(page, `job-webhook-${path}`);
+  }
+  await page.goto(`${url}/#/jobs`);
+  await page.locator(".job-row", { hasText: "bad receiver" }).getByText(/webhook: \d+ attempts? failed/).waitFor();
+  await shoot(page, "jobs-webhooks");
 }
 
 async function create(page, total) {

@@ -31,15 +31,26 @@ export async function walk({ page, url }) {
   await page.goto(`${url}/#/callers`);
   await page.getByRole("heading", { name: "shop" }).waitFor();
   await page.getByRole("article", { name: "Budget of shop" }).waitFor();
-  assert.equal(await page.getByRole("heading", { name: "press" }).count(), 0);
+  assert.equal(await page.getByRole("rowheader", { name: "press" }).count(), 0);
   await page.getByRole("button", { name: "Forget key" }).click();
   await key.waitFor();
   // An operator sees the others too.
   await key.fill("key-of-desk-0001");
   await page.keyboard.press("Enter");
-  await page.getByRole("heading", { name: "press" }).waitFor();
+  await page.getByRole("rowheader", { name: "press" }).waitFor();
   await page.getByRole("article", { name: "Budget of shop" }).waitFor();
+  const rows = page.locator(".callers tbody tr");
+  assert.deepEqual(await page.locator(".callers thead th").allTextContents(), ["Caller", "Calls at once", "Requests / min", "Tokens / min", "Budget today", "Waiting"]);
+  assert.match(await rows.filter({ hasText: "shop" }).textContent(), /\d+ \/ 60/);
+  assert.match(await rows.filter({ hasText: "press" }).textContent(), /\/ 20K/);
+  // The caller that has used some of its quota comes before the one that has used none.
+  assert.match(await rows.first().textContent(), /^shop/);
   await shoot(page, "callers");
+  await page.getByRole("link", { name: "press" }).click();
+  await page.waitForURL(/#\/callers\/press/);
+  assert.equal(await page.getByRole("article", { name: "Budget of shop" }).count(), 0);
+  await page.getByRole("article", { name: /Tokens per minute/ }).waitFor();
+  await shoot(page, "callers-one");
   await page.getByRole("button", { name: "Forget key" }).click();
   await key.waitFor();
   assert.equal(await page.evaluate(() => sessionStorage.getItem("extractd-key")), null);

@@ -51,6 +51,21 @@ export async function walk({ page, url }) {
   await page.getByRole("button", { name: "Store" }).click();
   await page.getByRole("link", { name: "person", exact: true }).waitFor();
   await shoot(page, "schemas-done");
+
+  // A changed schema keeps the earlier one, which can be compared and edited again.
+  await page.getByText("no earlier version").waitFor();
+  await editor.fill(good.replace('"integer"', '"number"'));
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("1 earlier version").waitFor();
+  await page.getByRole("button", { name: "Compare" }).click();
+  await page.locator(".diff .added", { hasText: '"integer"' }).waitFor();
+  await page.locator(".diff .removed", { hasText: '"number"' }).waitFor();
+  await shoot(page, "schemas-versions");
+  await page.getByRole("button", { name: "Edit this version" }).click();
+  assert.equal(await editor.inputValue(), good);
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("status").filter({ hasText: "Replaced" }).waitFor();
+  await page.getByText("1 earlier version").waitFor();
   await page.getByRole("link", { name: "Try it" }).click();
   assert.match(await page.getByLabel("JSON Schema").inputValue(), /"Person"/);
   await page.getByRole("link", { name: "Schemas" }).click();

@@ -171,12 +171,17 @@ class Client:
 
     @contextmanager
     def _stream(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: httpx.Timeout | None = None,
     ) -> Generator[httpx.Response, None, None]:
         all_headers = {**self._headers, **(headers or {}), "accept": "text/event-stream", "cache-control": "no-store"}
         try:
             with self._http.stream(
-                method, self._base_url + path, json=body, headers=all_headers
+                method, self._base_url + path, json=body, headers=all_headers, timeout=timeout or self._http.timeout
             ) as response:
                 if response.is_error:
                     raise error_of_response(response.status_code, response.read())
@@ -234,17 +239,20 @@ class Job(Generic[T]):
                 pass
         return self.refresh()
 
-    def results(self, *, after: int = 0, reconnect_for: float = 300.0) -> Generator[Result[T], None, None]:
+    def results(
+        self, *, after: int = 0, reconnect_for: float = 300.0, silence: float = 60.0
+    ) -> Generator[Result[T], None, None]:
         """Yields the results as they complete, each exactly once, until the job has ended.
 
         Reconnects after the last event when the connection breaks or the server restarts, for at most
-        `reconnect_for` seconds without an event.
+        `reconnect_for` seconds without an event. A connection counts as broken after `silence` seconds without a
+        byte; the server sends one at least every 15 seconds.
         """
         self.last_event = after
         waited = 0.0
         while True:
             try:
-                with closing(self._follow()) as events:
+                with closing(self._follow(silence)) as events:
                     for event in events:
                         waited = 0.0
                         if event.event == "result":
@@ -259,10 +267,11 @@ class Job(Generic[T]):
                     raise
                 time.sleep(pause)
 
-    def _follow(self) -> Generator[ServerSentEvent, None, None]:
+    def _follow(self, silence: float) -> Generator[ServerSentEvent, None, None]:
         """Yields the events after the last one read. Ends without any if none follow."""
         headers = {"last-event-id": str(self.last_event)}
-        with self._client._stream("GET", f"/v1/jobs/{self.id}/events", None, headers) as response:
+        timeout = httpx.Timeout(None, connect=10.0, read=silence)
+        with self._client._stream("GET", f"/v1/jobs/{self.id}/events", None, headers, timeout) as response:
             if response.status_code == httpx.codes.NO_CONTENT:
                 return
             for event in EventSource(response).iter_sse():

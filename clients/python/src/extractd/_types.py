@@ -697,6 +697,42 @@ class Rule(BaseModel):
     """
 
 
+class SchemaVersion(BaseModel):
+    """
+    Version of a registered schema, without its text.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    hash: str
+    """
+    SHA-256 of the compact JSON text, in hexadecimal: `version` of a request for it.
+    """
+    stored_at: AwareDatetime
+    """
+    Time when this version was stored, in RFC 3339, UTC.
+    """
+    is_current: bool
+    """
+    True for the version that requests use.
+    """
+
+
+class SchemaVersions(BaseModel):
+    """
+    Versions of a registered schema.
+    """
+
+    model_config = ConfigDict(
+        extra="allow",
+    )
+    data: list[SchemaVersion]
+    """
+    Versions, the current one first, then the newest.
+    """
+
+
 class Source(Enum):
     """
     Source of a registered schema.

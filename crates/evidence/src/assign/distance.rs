@@ -61,6 +61,13 @@ impl Distances {
             .map(|mention| mention.start)
     }
 
+    /// Returns true for an element of a list.
+    pub fn is_in_list(&self, leaf: u32) -> bool {
+        self.neighbours
+            .get(leaf as usize)
+            .is_some_and(|neighbours| neighbours.is_in_list)
+    }
+
     /// Returns the cost of a mention for a leaf, in characters.
     pub fn cost(&self, leaf: u32, mention: Mention, chosen: &Chosen) -> u32 {
         let Some(neighbours) = self.neighbours.get(leaf as usize) else {
@@ -139,7 +146,7 @@ impl Distances {
         (second.start - first.end) + breaks * BREAK_COST
     }
 
-    /// Returns the cost of text that lies in what another leaf took: "Paris" in "Paris Hilton".
+    /// Returns the cost of text that lies in what another leaf took: "Paris" in "Paris Hilton"; or that another leaf says better.
     fn overlap(&self, leaf: u32, mention: Mention) -> u32 {
         let upto = self
             .taken
@@ -149,7 +156,11 @@ impl Distances {
             .get(upto.saturating_sub(8)..upto)
             .unwrap_or_default()
             .iter()
-            .any(|(taken, other)| *other != leaf && taken.contains(mention));
+            .any(|(taken, other)| {
+                let is_worse = taken.status < mention.status
+                    && (taken.start, taken.end) == (mention.start, mention.end);
+                *other != leaf && (is_worse || taken.contains(mention))
+            });
         if is_inside { OVERLAP_COST } else { 0 }
     }
 }

@@ -61,6 +61,9 @@ impl Date {
     }
 }
 
+/// Doubt about a day whose month or year stands beside another day.
+const RANGE_PENALTY: u8 = 15;
+
 /// A number that may be part of a date.
 #[derive(Clone, Copy)]
 struct Count {
@@ -138,6 +141,7 @@ impl<'a> Words<'a> {
     pub fn dates(self, token: usize, readings: &mut Vec<Reading>) {
         if let Some(reading) = self.month_first(token) {
             readings.push(reading);
+            readings.extend(self.last_day_of_range(token));
         }
         if let Some(reading) = self.era(token) {
             readings.push(reading);
@@ -156,7 +160,70 @@ impl<'a> Words<'a> {
             readings.push(reading);
             return;
         }
+        readings.extend(self.first_day_of_range(first));
         self.numeric(first, readings);
+    }
+
+    /// Reads the first day of "3rd and 4th of March 2024" or "3.–5. März"; the second one is read at its own token.
+    fn first_day_of_range(self, first: Count) -> Option<Reading> {
+        let at = self.after_connector(first.next)?;
+        let second = self.count(at).filter(|second| second.digits <= 2)?;
+        let reading = self.day_first(second)?;
+        let day = u8::try_from(first.value)
+            .ok()
+            .filter(|day| (1..=31).contains(day))?;
+        let date = Date {
+            day: Some(day),
+            ..reading.date
+        };
+        (first.digits <= 2).then_some(Reading {
+            date,
+            next: first.next,
+            penalty: RANGE_PENALTY,
+            ..reading
+        })
+    }
+
+    /// Reads the last day of "March 3 to 5, 2024".
+    fn last_day_of_range(self, token: usize) -> Option<Reading> {
+        let (month, next) = month(self.text, self.tokens, token)?;
+        let first = self.near_count(next).filter(|first| first.digits <= 2)?;
+        let at = self.after_connector(first.next)?;
+        let last = self.count(at).filter(|last| last.digits <= 2)?;
+        if self.gap(last.next).starts_with([':', '%', '.']) && !self.gap(last.next).ends_with(' ') {
+            return None;
+        }
+        let (mut at, mut end) = (last.next, last.end);
+        if self.is(at, &["st", "nd", "rd", "th"]) {
+            end = self.tokens.end(at);
+            at += 1;
+        }
+        let (year, after) = match self.year_after(at) {
+            (None, _) => (None, (at, end)),
+            found => found,
+        };
+        reading_of(year, month, Some(last.value), after, RANGE_PENALTY)
+    }
+
+    /// Returns the token after "to", "and" or a dash between two days.
+    fn after_connector(self, token: usize) -> Option<usize> {
+        const WORDS: [&str; 16] = [
+            "and", "to", "or", "through", "until", "und", "bis", "oder", "et", "au", "à", "y",
+            "al", "e", "a", "и",
+        ];
+        let ordinals = ["st", "nd", "rd", "th", "er", "º"];
+        let token = token + usize::from(self.is(token, &ordinals));
+        if self.gap(token).chars().count() > 4 {
+            return None;
+        }
+        if WORDS
+            .iter()
+            .any(|word| self.tokens.text(self.text, token) == *word)
+        {
+            return Some(token + 1);
+        }
+        let sign = self.gap(token).trim_matches([' ', '.']);
+        matches!(sign, "-" | "–" | "—" | "/" | "&" | "+").then_some(token)
     }
 
     /// Reads dates such as 5 January 2026, 5. Januar, 5th of January, 5 de enero de 2026, 2026 January 5.
@@ -171,14 +238,18 @@ impl<'a> Words<'a> {
         if self.is(at, &["day"]) {
             at += 1;
         }
-        if self.is(at, &["of", "de", "del", "d"]) {
+        let is_year = first.digits == 4;
+        if self.is(at, &["of", "de", "del", "d"]) && !is_year {
             at += 1;
         }
         if self.gap(at).chars().count() > 3 {
             return None;
         }
         let (month, next) = month(self.text, self.tokens, at)?;
-        if first.digits == 4 {
+        if is_year && first.value < 1000 {
+            return None;
+        }
+        if is_year {
             let day = self.near_count(next).filter(|day| day.digits <= 2);
             let after = day.map_or((next, self.tokens.end(next - 1)), |day| (day.next, day.end));
             let year = Some(Year::full(first));
@@ -342,9 +413,17 @@ impl<'a> Words<'a> {
         let Some(sign) = separator(self.gap(first.next)) else {
             return;
         };
-        let Some(second) = self.count(first.next).filter(|second| second.digits <= 2) else {
+        let Some(second) = self.count(first.next) else {
             return;
         };
+        if second.digits > 2 {
+            readings.extend(month_of(first).and_then(|month| {
+                let is_year = first.digits <= 2 && second.digits == 4 && second.value > 1000;
+                let after = (second.next, second.end);
+                reading_of(Some(Year::full(second)), month, None, after, 10).filter(|_| is_year)
+            }));
+            return;
+        }
         let third = (separator(self.gap(second.next)) == Some(sign))
             .then(|| self.count(second.next))
             .flatten();

@@ -188,10 +188,10 @@ impl Pattern {
     /// Returns where the value may begin, by its rarest words.
     fn seeds(&self, positions: &Positions) -> Vec<usize> {
         let mut words: Vec<_> = self.hashes.iter().zip(&self.near).enumerate().collect();
-        words.retain(|(_, (hash, near))| positions.tokens_with(**hash).len() + near.len() > 0);
-        words.sort_by_key(|(_, (hash, near))| positions.tokens_with(**hash).len() + near.len());
+        words.retain(|(_, (hash, near))| positions.count(**hash) + near.len() > 0);
+        words.sort_by_key(|(_, (hash, near))| positions.count(**hash) + near.len());
         let candidates = words.iter().flat_map(|(place, (hash, near))| {
-            let tokens = positions.tokens_with(**hash).iter().chain(near.iter());
+            let tokens = positions.first_places(**hash).iter().chain(near.iter());
             tokens.map(|token| (*token as usize).saturating_sub(*place))
         });
         let mut seeds: Vec<usize> = Vec::new();

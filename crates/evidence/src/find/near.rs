@@ -37,11 +37,7 @@ impl NearWords {
         let mut near = Self::default();
         let words: Vec<(u32, Vec<char>)> = wanted
             .iter()
-            .map(|(hash, word)| {
-                let mut letters = word.chars().collect::<Vec<_>>();
-                fold_nasals(&mut letters);
-                (*hash, letters)
-            })
+            .map(|(hash, word)| (*hash, word.chars().collect::<Vec<_>>()))
             .filter(|(_, letters)| is_searched(letters))
             .take(MOST_WORDS)
             .collect();
@@ -64,7 +60,6 @@ impl NearWords {
             letters.clear();
             fold_into(word, Marks::Drop, &mut folded);
             letters.extend(folded.chars());
-            fold_nasals(&mut letters);
             if !is_searched(&letters) {
                 continue;
             }
@@ -212,30 +207,6 @@ fn differs_by_two(a: &[char], b: &[char]) -> bool {
     };
     is_longer_by_one(a.get(1..).unwrap_or_default(), b)
         || is_longer_by_one(b.get(1..).unwrap_or_default(), a)
-}
-
-/// Writes each nasal letter without a vowel as the dot that may stand for it: हिन्दी as हिंदी.
-fn fold_nasals(letters: &mut Vec<char>) {
-    if !letters.iter().any(|c| matches!(c, '\u{94d}' | '\u{901}')) {
-        return;
-    }
-    let mut folded = Vec::with_capacity(letters.len());
-    let mut rest = letters.as_slice();
-    while let Some((letter, after)) = rest.split_first() {
-        let is_nasal = matches!(letter, 'ङ' | 'ञ' | 'ण' | 'न' | 'म') && after.len() > 1;
-        if is_nasal && after.first() == Some(&'\u{94d}') {
-            folded.push('\u{902}');
-            rest = after.get(1..).unwrap_or_default();
-        } else {
-            folded.push(if *letter == '\u{901}' {
-                '\u{902}'
-            } else {
-                *letter
-            });
-            rest = after;
-        }
-    }
-    *letters = folded;
 }
 
 /// Returns true for one letter added, left out or replaced, or two neighbours exchanged.

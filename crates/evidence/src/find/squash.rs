@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::date::Words;
+use crate::clusters::is_boundary;
 use crate::fold::{Marks, decimal_digit, fold_char, fold_punctuation};
 use crate::mention::{Mention, Status};
 use crate::positions::HashedMap;
@@ -18,8 +19,18 @@ const CHARS: std::ops::RangeInclusive<usize> = 4..=128;
 /// Fewest letters of an abbreviation in capitals: USA for U.S.A.
 const CAPITALS: usize = 3;
 
+/// Most abbreviations of two letters that are searched for in one text.
+const MOST_PAIRS: usize = 32;
+
 /// Adds mentions to the queries that have none.
 pub fn find(source: Words, queries: &mut [Query], values: &Tokens) {
+    let pairs = queries
+        .iter_mut()
+        .filter(|query| query.mentions.is_empty() && query.has_words());
+    let pairs = pairs.filter_map(|query| Some((capital_pair(&query.text)?, query)));
+    for (pair, query) in pairs.take(MOST_PAIRS) {
+        find_pair(source, query, pair);
+    }
     let mut wanted: HashedMap<Vec<usize>> = HashMap::default();
     let mut squashed = Vec::with_capacity(queries.len());
     for (number, query) in queries.iter().enumerate() {
@@ -63,6 +74,43 @@ pub fn find(source: Words, queries: &mut [Query], values: &Tokens) {
         }
         if budget == 0 {
             return;
+        }
+    }
+}
+
+/// Returns the letters of UK or U.K.
+fn capital_pair(value: &str) -> Option<[char; 2]> {
+    let letters: Vec<char> = value
+        .trim()
+        .chars()
+        .filter(|c| !matches!(c, '.' | ' '))
+        .collect();
+    let pair = <[char; 2]>::try_from(letters).ok()?;
+    (value.len() < 16 && pair.iter().all(|c| c.is_uppercase())).then_some(pair)
+}
+
+/// Adds the mentions of two capitals with or without full stops.
+fn find_pair(source: Words, query: &mut Query, [first, second]: [char; 2]) {
+    let text = source.text;
+    let is_word = |c: char| c.is_alphanumeric() || c == '.';
+    for form in [
+        format!("{first}.{second}."),
+        format!("{first}. {second}."),
+        format!("{first}{second}"),
+    ] {
+        for (start, found) in text.match_indices(&form).take(64) {
+            let end = start + found.len();
+            let is_whole = !text
+                .get(..start)
+                .is_some_and(|before| before.ends_with(is_word))
+                && !text
+                    .get(end..)
+                    .is_some_and(|after| after.starts_with(char::is_alphanumeric));
+            if is_whole && is_boundary(text, start) && is_boundary(text, end) {
+                query
+                    .mentions
+                    .extend(Mention::new(start, end, Status::Normalized, 60));
+            }
         }
     }
 }

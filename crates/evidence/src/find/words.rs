@@ -68,12 +68,14 @@ fn occurrences(
 ) {
     let rarest = (0..)
         .zip(wanted)
-        .map(|(place, hash)| (place, positions.tokens_with(*hash)))
-        .min_by_key(|(_, tokens)| tokens.len());
-    let Some((place, anchors)) = rarest else {
+        .map(|(place, hash)| (place, *hash, positions.count(*hash)))
+        .min_by_key(|(_, _, count)| *count);
+    let Some((place, rarest, count)) = rarest else {
         return;
     };
-    if anchors.len().saturating_mul(wanted.len()) > 4 * tokens.len() + 4096 {
+    let anchors = positions.first_places(rarest);
+    let is_frequent = anchors.len() < count;
+    if is_frequent || count.saturating_mul(wanted.len()) > 4 * tokens.len() + 4096 {
         search_linearly(tokens.hashes(), wanted, found);
         return;
     }
@@ -179,7 +181,7 @@ fn with_edges(
         ours == theirs
             && matches!(
                 theirs,
-                '.' | '!' | '?' | '%' | '$' | '€' | '£' | '#' | '@' | '+'
+                '.' | '!' | '?' | '¡' | '¿' | '%' | '$' | '€' | '£' | '#' | '@' | '+'
             )
     };
     let bytes = |(ours, _): (char, char)| ours.len_utf8();

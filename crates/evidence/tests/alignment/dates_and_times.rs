@@ -139,3 +139,48 @@ fn times_in_all_forms() {
         "January 5, 2026",
     );
 }
+
+#[test]
+fn months_with_their_year() {
+    check("expires 11/2027", json!("2027-11"), Normalized, "11/2027");
+    check("seit 03.2021 hier", json!("2021-03"), Normalized, "03.2021");
+    check("on 05/11/2027", json!("2027-11"), Normalized, "05/11/2027");
+    check(
+        "INV-2024-0012 of Feb. 29, 2024",
+        json!("2024-02-29"),
+        Normalized,
+        "Feb. 29, 2024",
+    );
+}
+
+#[test]
+fn days_that_share_a_month() {
+    for (text, first, last) in [
+        (
+            "on the 3rd and 4th of March 2024",
+            "3rd and 4th of March 2024",
+            "4th of March 2024",
+        ),
+        ("from March 3 to 4, 2024", "March 3", "March 3 to 4, 2024"),
+        ("am 3./4. März 2024", "3./4. März 2024", "4. März 2024"),
+        (
+            "del 3 al 4 de marzo de 2024",
+            "3 al 4 de marzo de 2024",
+            "4 de marzo de 2024",
+        ),
+        ("du 3 au 4 mars 2024", "3 au 4 mars 2024", "4 mars 2024"),
+        ("March 3–4, 2024", "March 3", "March 3–4, 2024"),
+    ] {
+        check(text, json!("2024-03-03"), Normalized, first);
+        check(text, json!("2024-03-04"), Normalized, last);
+        check(text, json!("2024-03-05"), Absent, "");
+    }
+    check("Jan 5 - 10:30", json!("2024-01-10"), Absent, "");
+}
+
+#[test]
+fn noon_and_midnight() {
+    check("at noon", json!("12:00"), Normalized, "noon");
+    check("bis Mitternacht", json!("00:00"), Normalized, "Mitternacht");
+    check("at noon", json!("00:00"), Absent, "");
+}

@@ -138,3 +138,38 @@ fn pointers_are_escaped() {
     let found = Index::new("x").align(&json!({"a/b": {"~": ["x"]}}), &Options::default());
     assert_eq!(found[0].pointer, "/a~1b/~0/0");
 }
+
+/// A note whose headings repeat words of its history in another case, as LangExtract's users have them.
+const NOTE: &str = "History: reports headache on topiramate 50 mg, no asthma.\nHe stopped ibuprofen for hyperuricemia.\nPlan:\n\
+    1. Headache, better. Raise topiramate to 75 mg.\n2. Hyperuricemia, mild. Continue allopurinol.\n";
+
+#[test]
+fn elements_of_a_list_follow_the_order_of_the_text() {
+    let names = [
+        "topiramate",
+        "ibuprofen",
+        "Headache",
+        "topiramate",
+        "Hyperuricemia",
+        "allopurinol",
+    ];
+    let places = [
+        "topiramate 50",
+        "ibuprofen",
+        "Headache",
+        "topiramate to",
+        "Hyperuricemia",
+        "allopurinol",
+    ];
+    let expected: Vec<usize> = places
+        .iter()
+        .map(|place| NOTE.find(place).unwrap())
+        .collect();
+    let objects: Vec<Value> = names.iter().map(|name| json!({"text": name})).collect();
+    for value in [json!(names), json!(objects), json!({"found": names})] {
+        let found = align(NOTE, &value);
+        let starts: Vec<usize> = found.iter().map(|leaf| leaf.2[0]).collect();
+        assert_eq!(starts, expected, "{value}");
+        assert!(found.iter().all(|leaf| leaf.0 == Exact), "{found:?}");
+    }
+}

@@ -115,3 +115,34 @@ fn strings_that_are_numbers_or_codes() {
     check("dose 10mg", json!("mg"), Exact, "mg");
     check("section 3.5", json!("35"), Absent, "");
 }
+
+#[test]
+fn numbers_in_words_of_many_languages() {
+    for (text, value, there) in [
+        ("soixante et onze ans", 71, "soixante et onze"),
+        ("quatre-vingts", 80, "quatre-vingts"),
+        ("quatre-vingt-dix-neuf", 99, "quatre-vingt-dix-neuf"),
+        ("vingt et un jours", 21, "vingt et un"),
+        ("vinte e cinco anos", 25, "vinte e cinco"),
+        ("veintitrés años", 23, "veintitrés"),
+        ("ha ventotto anni", 28, "ventotto"),
+        ("trentatré trentini", 33, "trentatré"),
+        ("siebenundachtzig Jahre", 87, "siebenundachtzig"),
+        ("उनतीस वर्ष", 29, "उनतीस"),
+        ("निन्यानवे", 99, "निन्यानवे"),
+        ("عمره أربعة وخمسون", 54, "أربعة وخمسون"),
+        ("בן חמישים ושבע", 57, "חמישים ושבע"),
+    ] {
+        check(text, json!(value), Normalized, there);
+    }
+    check("Due in may, said Otto", json!(2), Absent, "");
+    check("sei so gut", json!(6), Absent, "");
+}
+
+#[test]
+fn fractions_of_one_character() {
+    check("3½ cups", json!(3.5), Normalized, "3½");
+    check("3 ½ cups", json!(3.5), Normalized, "3 ½");
+    check("¾ tsp", json!(0.75), Normalized, "¾");
+    check("¾ tsp", json!(0.5), Absent, "");
+}

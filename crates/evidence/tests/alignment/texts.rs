@@ -239,7 +239,7 @@ fn near_words() {
     check(
         "भारतीय अनुसंधान संगठन",
         json!("भारतीय अनुसन्धान संगठन"),
-        Fuzzy,
+        Normalized,
         "भारतीय अनुसंधान संगठन",
     );
     check(
@@ -256,6 +256,36 @@ fn near_words() {
     );
     check("the medication", json!("medical"), Absent, "");
     check("3.5 or 3 5", json!("3 5"), Exact, "3 5");
+}
+
+#[test]
+fn capitals_with_and_without_full_stops() {
+    check(
+        "The U.S. and the U.K. signed",
+        json!("UK"),
+        Normalized,
+        "U.K.",
+    );
+    check("in the UK.", json!("U.K."), Normalized, "UK");
+    check("in the U.S.A.", json!("US"), Absent, "");
+    check("UKRAINE", json!("U.K."), Absent, "");
+}
+
+#[test]
+fn an_exact_mention_within_a_longer_form_is_the_better_one() {
+    check("सुबह 10:30 बजे", json!("10:30"), Exact, "10:30");
+    check("下午2点30分", json!("14:30"), Normalized, "下午2点30分");
+}
+
+#[test]
+fn each_spelling_takes_its_own_mention() {
+    let text = "Aspirin 81 mg daily. Stop aspirin before surgery. Resume Aspirin after.";
+    let found = align(
+        text,
+        &json!({"drugs": ["Aspirin", "aspirin", "Aspirin"], "dose": 81}),
+    );
+    let starts: Vec<_> = found.iter().map(|leaf| leaf.2[0]).collect();
+    assert_eq!(starts, [0, 26, 57, 8]);
 }
 
 #[test]

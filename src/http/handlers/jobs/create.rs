@@ -15,7 +15,7 @@ use super::super::super::ids::new_id;
 use super::super::super::ndjson_reader::NdjsonReader;
 use super::super::super::query::no_query;
 use super::super::super::state::AppState;
-use super::super::super::trace_context::traceparent;
+use super::super::super::trace_context::trace_context;
 use super::super::super::upload_monitor::{
     Interruption, MEMORY_TIMEOUT, UNREAD_FOR_LACK_OF_MEMORY, UploadMonitor,
 };
@@ -125,7 +125,7 @@ impl JobCreation<'_> {
             return Err(Error::invalid("/metadata", message));
         }
         let idempotency_key = idempotency_key(self.headers)?;
-        let traceparent = traceparent(self.headers);
+        let trace_context = trace_context(self.headers);
         let prepared = self
             .state
             .extractor
@@ -133,7 +133,7 @@ impl JobCreation<'_> {
                 self.caller,
                 batch.spec,
                 RequestClass::Job,
-                traceparent.clone(),
+                trace_context.clone(),
             )
             .await?;
         if let Some(webhook) = &webhook {
@@ -163,7 +163,7 @@ impl JobCreation<'_> {
             sent_fields,
             metadata,
             request_id: self.request_id.to_owned(),
-            traceparent,
+            trace_context,
             webhook,
             idempotency_key,
         };

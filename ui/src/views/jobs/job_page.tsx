@@ -12,6 +12,7 @@ import type { Blocked, ItemResult, Job, Page, Problem } from "../../lib/types";
 import { Choices, Empty, Figure, Panel, ProblemBox, Status } from "../../parts/basics";
 import { EvidenceBadge, EvidenceView } from "../../parts/evidence";
 import { JobMeter } from "../jobs";
+import { WebhookPanel } from "./webhook";
 
 const ENDED = ["completed", "stopped", "cancelled", "failed"];
 const EVENTS_SHOWN = 100;
@@ -25,6 +26,12 @@ export function JobPage({ id }: { id: string }) {
   const [round, setRound] = useState(0);
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
 
+  const isDelivering = job.value?.webhook?.status === "pending" && ENDED.includes(job.value.status);
+  useEffect(() => {
+    if (!isDelivering) return;
+    const timer = window.setInterval(() => void get<Job>(path).then((next) => (job.value = next)).catch(() => {}), STATUS_INTERVAL_MS);
+    return () => clearInterval(timer);
+  }, [path, isDelivering]);
   useEffect(() => {
     const abort = new AbortController();
     void follow(path, abort.signal, (next) => (job.value = next), (results) => (recent.value = [...results.reverse(), ...recent.peek()].slice(0, EVENTS_SHOWN))).catch((error) => {
@@ -56,6 +63,7 @@ export function JobPage({ id }: { id: string }) {
         {current?.blocked && !ENDED.includes(current.status) && <BlockedNote blocked={current.blocked} />}
         {current && <JobFacts job={current} onAct={act} />}
       </Panel>
+      {current?.webhook && <WebhookPanel delivery={current.webhook} />}
       <JobResults path={path} version={`${round} ${current?.status} ${current !== undefined && current.counts.queued + current.counts.in_flight < current.counts.total}`} />
       <Panel title="As they complete" class="events">
         {recent.value.length === 0 ? (
