@@ -89,6 +89,10 @@ impl<'r> Builder<'r> {
     }
 
     /// Returns a node that was added.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "identities are given for nodes only, which are never removed"
+    )]
     pub fn node(&mut self, id: NodeId) -> &mut Node {
         &mut self.nodes[id.index()]
     }

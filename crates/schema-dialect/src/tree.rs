@@ -4,16 +4,19 @@ mod implied_type;
 mod json_type;
 mod keyword;
 mod node;
+mod node_lists;
 mod node_ref;
 mod nodes;
 mod parts;
 mod place;
+mod read;
 mod write;
 
 pub use json_type::{JsonType, TypeList};
 pub use keyword::Keyword;
 pub use node::NodeId;
-pub use node_ref::{HeldRef, Named, NodeRef, Nodes};
+pub use node_lists::{Named, Nodes};
+pub use node_ref::{HeldRef, NodeRef};
 pub use nodes::Tree;
 pub use parts::Applies;
 

@@ -67,6 +67,10 @@ impl Tree {
     }
 
     /// Returns a node. Every identity that a tree has given is one of its nodes.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "identities are given for nodes only, which are never removed"
+    )]
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]
     }
