@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use schema_dialect::{Keyword, NodeRef, Tree};
+use schema_dialect::{Keyword, NodeId, NodeRef, Tree};
 use serde_json::Value;
 
 use super::error_messages::invalid;
@@ -208,22 +208,22 @@ fn has_open_cost(root: NodeRef<'_>) -> bool {
 }
 
 /// Returns the number of paths from `schema` to all parts below it. `None`: infinite, or too deep to count.
-fn count_paths<'s>(
-    schema: NodeRef<'s>,
-    seen: &mut HashMap<NodeRef<'s>, Option<u64>>,
+fn count_paths(
+    schema: NodeRef<'_>,
+    seen: &mut HashMap<NodeId, Option<u64>>,
     depth: u32,
 ) -> Option<u64> {
-    if let Some(known) = seen.get(&schema) {
+    if let Some(known) = seen.get(&schema.id()) {
         return *known;
     }
     if depth > MAX_LINKS {
         return None;
     }
-    seen.insert(schema, None);
+    seen.insert(schema.id(), None);
     let mut paths = 1_u64;
     for (_, part) in schema.applied() {
         paths = paths.saturating_add(count_paths(part, seen, depth + 1)?);
     }
-    seen.insert(schema, Some(paths));
+    seen.insert(schema.id(), Some(paths));
     Some(paths)
 }

@@ -106,8 +106,8 @@ pub fn match_members(
         }
         object.add(coercer, &keywords, (name, value), &at.member(name))?;
     }
-    let has_required = |name: &Box<str>| object.members.contains_key(&**name);
-    if !keywords.required.iter().all(has_required) {
+    let mut required = keywords.required.iter();
+    if !required.all(|name| object.members.contains_key(&**name)) {
         return None;
     }
     Some(if object.notes.is_empty() {

@@ -356,11 +356,11 @@ fn merged_conditional<'s>(
 /// Returns the names of properties in their order, then those that are only required or conditional.
 fn names<'s>(gathered: &MergedSchema<'s>, loose: Option<&MergedSchema<'s>>) -> Vec<&'s str> {
     let all = || [Some(gathered), loose].into_iter().flatten();
-    let named = |merged: &MergedSchema<'s>| {
-        let named = merged.named(Keyword::Properties).flat_map(Named::names);
-        named.collect::<Vec<_>>()
+    let of_properties = |merged: &MergedSchema<'s>| {
+        let names = merged.named(Keyword::Properties).flat_map(Named::names);
+        names.collect::<Vec<_>>()
     };
-    let properties = all().flat_map(named);
+    let properties = all().flat_map(of_properties);
     let required = all().flat_map(|merged| merged.required().collect::<Vec<_>>());
     let mut names: Vec<_> = properties.chain(required).collect();
     let mut seen = HashSet::new();

@@ -34,6 +34,7 @@ impl<'t> Nodes<'t> {
     }
 
     /// Returns the nodes in their order.
+    #[must_use]
     pub fn iter(
         self,
     ) -> impl DoubleEndedIterator<Item = NodeRef<'t>> + ExactSizeIterator + use<'t> {
