@@ -13,7 +13,6 @@ mod anthropic;
 mod capability_cache;
 mod chat;
 mod content;
-pub mod dialects;
 mod error_body;
 mod error_table;
 mod extra_body;

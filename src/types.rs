@@ -6,7 +6,6 @@ mod bounded;
 mod caller_access;
 mod choice;
 pub mod clock;
-mod dialect;
 mod error;
 mod evidence;
 mod extra_body;
@@ -16,7 +15,7 @@ mod input;
 mod json_error;
 mod json_pointer;
 mod json_size;
-mod json_value;
+mod lowered_by_mode;
 mod metadata;
 mod outcome;
 mod request;
@@ -31,10 +30,6 @@ mod webhook;
 pub use bounded::Bounded;
 pub use caller_access::{CallerAccess, Role};
 pub use choice::Choice;
-pub use dialect::{
-    Dialect, EnumRule, Extra, ExtraRule, Limits, LoweredByMode, LoweredSchema, Member, NullPolicy,
-    NullRule, ReferenceRule, Strictness, TypeSet, ValueMapping, ValueMappings,
-};
 pub use error::{AttemptInfo, Code, Error, FieldError};
 pub use evidence::{
     EvidenceCounts, EvidenceStatus, Grounding, LeafEvidence, OffsetUnit, convert_offsets,
@@ -47,14 +42,14 @@ pub use input::{Content, Input, Item};
 pub use json_error::{MORE_TEXT, missing_field, plain_message, plain_words, without_os_codes};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
 pub use json_size::{count_values, parsed_size};
-pub use json_value::json_equal;
 pub use llm_json::StrictJson;
+pub use lowered_by_mode::LoweredByMode;
 pub use metadata::Metadata;
 pub use outcome::{Counts, Invalid, ItemOutcome, Outcome, Success, Timing};
 #[cfg(test)]
 pub use request::request_fields;
 pub use request::{Batch, JobRequest, OnError, Single, SingleStream};
-pub use schema_dialect::{is_of_type, pointer};
+pub use schema_dialect::{Dialect, LoweredSchema, NullPolicy, json_equal, pointer};
 pub use spec::{CacheUse, Example, Mode, OnFailure, Rule, SchemaSource, Spec, field_is_text};
 pub use suggestion::{did_you_mean, nearest};
 pub use throttle::{Price, Usd};

@@ -9,12 +9,12 @@ use serde_json::Value;
 
 use super::schema::compile;
 use super::{depth, plain};
-use extractd::provider::dialects::{
+use extractd::schema::Schema;
+use extractd::types::Dialect;
+use schema_dialect::dialects::{
     ANTHROPIC_STRICT, ANTHROPIC_TOOLS, AZURE_STRICT, COMPATIBLE, GEMINI_JSON_SCHEMA, GEMINI_SCHEMA,
     LLAMA_CPP, OPENAI_LOOSE, OPENAI_STRICT,
 };
-use extractd::schema::Schema;
-use extractd::types::Dialect;
 
 /// The tables, each with the rules by which its provider is known to judge.
 const TABLES: [(&Dialect, rules::Rules); 9] = [

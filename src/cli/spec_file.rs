@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use schema_dialect::{Named, SchemaDocument, Tree};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -152,16 +153,17 @@ impl Spec {
 
     /// Returns the names of the schema's properties, in their order; empty for a registered schema.
     pub fn properties(&self) -> Vec<String> {
-        let schema = self
+        let document = self
             .0
             .get("schema")
-            .and_then(|text| serde_json::from_str::<Value>(text).ok());
-        let properties = schema
+            .and_then(|text| serde_json::from_str::<Value>(text).ok())
+            .and_then(|schema| SchemaDocument::parse(schema).ok());
+        let tree = document.and_then(|document| Tree::build(document).ok());
+        let properties = tree
             .as_ref()
-            .and_then(|schema| schema.get("properties")?.as_object());
-        properties
-            .map(|properties| properties.keys().cloned().collect())
-            .unwrap_or_default()
+            .and_then(|tree| tree.root().target().properties());
+        let names = properties.into_iter().flat_map(Named::names);
+        names.map(str::to_owned).collect()
     }
 }
 

@@ -109,7 +109,7 @@ impl PreparedRequest {
             model: &target.endpoint.model,
             mode: target.mode,
             schema: provider::Schema {
-                value: self.schema.normalised(),
+                tree: self.schema.tree(),
                 raw: self.schema.raw(),
                 forms: &target.forms,
                 format_notes: self.schema.format_notes(),

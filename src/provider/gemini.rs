@@ -8,7 +8,6 @@ mod response;
 
 use std::borrow::Cow;
 
-use super::dialects::{GEMINI_FUNCTION, GEMINI_JSON_SCHEMA};
 use super::extra_body;
 use super::genai_names::GenAiNames;
 use super::partial_answer::{DecodeError, PartialAnswer};
@@ -16,6 +15,7 @@ use super::request::Request;
 use super::request_shape::RequestShape;
 use super::wire_format::{WireFormat, encode_path_segment, version_prefix};
 use crate::types::{Dialect, Mode};
+use schema_dialect::dialects::{GEMINI_FUNCTION, GEMINI_JSON_SCHEMA};
 
 /// Gemini API of one server.
 #[derive(Debug, Clone, Copy)]

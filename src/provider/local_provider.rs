@@ -172,7 +172,7 @@ fn load(options: &LocalOptions) -> Result<Engine, String> {
 
 fn model_request(request: &Request<'_>) -> llama::Request {
     let prompt = prompt(
-        request.schema.value,
+        request.schema.tree.json(),
         request.instructions,
         request.examples,
         request.input,
@@ -196,7 +196,7 @@ fn model_request(request: &Request<'_>) -> llama::Request {
     llama::Request {
         system: prompt.system,
         turns,
-        schema: (request.mode != Mode::Text).then(|| Arc::clone(request.schema.value)),
+        schema: (request.mode != Mode::Text).then(|| Arc::clone(request.schema.tree.json())),
         copy_source: Some(request.input.into()),
         temperature,
         seed: request

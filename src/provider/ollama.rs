@@ -10,7 +10,6 @@ use serde_json::value::RawValue;
 
 use super::answer::Finish;
 use super::content::{push_content, push_parsed_arguments};
-use super::dialects::LLAMA_CPP;
 use super::error_body::{decode_error_node, has_error_words};
 use super::extra_body;
 use super::finish_reason::apply_finish_reason;
@@ -24,6 +23,7 @@ use super::request_shape::{RequestShape, Unsupported};
 use super::wire_format::{WireFormat, version_prefix};
 use crate::net::Framing;
 use crate::types::{Dialect, Mode, Usage};
+use schema_dialect::dialects::LLAMA_CPP;
 
 /// Chat API of one Ollama server.
 #[derive(Debug, Clone, Copy)]

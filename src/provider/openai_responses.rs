@@ -8,7 +8,6 @@ mod response;
 
 use std::borrow::Cow;
 
-use super::dialects::{COMPATIBLE, OPENAI_STRICT};
 use super::extra_body;
 use super::openai;
 use super::partial_answer::{DecodeError, PartialAnswer};
@@ -16,6 +15,7 @@ use super::request::Request;
 use super::request_shape::RequestShape;
 use super::wire_format::WireFormat;
 use crate::types::{Dialect, Mode};
+use schema_dialect::dialects::{COMPATIBLE, OPENAI_STRICT};
 
 /// Responses API of one server.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,6 @@
 //! Request for one call to a model, before it is encoded in a wire format.
 
-use std::sync::Arc;
-
+use schema_dialect::Tree;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -57,8 +56,9 @@ pub struct Request<'a> {
 /// JSON Schema of the answer, in the forms that providers need.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema<'a> {
-    pub value: &'a Arc<Value>,
-    /// `value` as compact JSON.
+    /// Normalised form.
+    pub tree: &'a Tree,
+    /// Caller's document as compact JSON.
     pub raw: &'a RawValue,
     /// Schema lowered to the dialect of each mode.
     pub forms: &'a LoweredByMode,

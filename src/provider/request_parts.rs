@@ -1,6 +1,5 @@
 //! Parts of a request that every wire format needs: the lowered schema and the prompt messages.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::prompt::{self, Message, PromptSchema, Role};
@@ -76,12 +75,7 @@ pub fn split_system(mut messages: Vec<Message>) -> (Option<String>, Vec<Message>
 /// OpenAI allows letters, digits, `_` and `-`, up to 64 characters.
 #[must_use]
 pub fn schema_name(request: &Request<'_>) -> String {
-    let title = request
-        .schema
-        .value
-        .get("title")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let title = request.schema.tree.root().title().unwrap_or_default();
     let to_allowed = |c: char| {
         if c.is_ascii_alphanumeric() || c == '-' {
             c

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schema_dialect::{SchemaDocument, Tree};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
@@ -33,6 +34,12 @@ pub fn shape_without(mode: Mode, feature: Unsupported) -> RequestShape {
         unsupported,
         output_limit: None,
     }
+}
+
+/// Reads a schema into its normalised form.
+pub fn tree(schema: &Value) -> Tree {
+    let document = SchemaDocument::parse(schema.clone()).unwrap();
+    Tree::build(document).unwrap()
 }
 
 pub fn lowered_by_mode(schema: &Value, wrapped: bool) -> LoweredByMode {
@@ -69,7 +76,7 @@ pub fn with_request<T>(schema: &Value, use_request: impl FnOnce(&Request<'_>) ->
         model: "m",
         mode: Mode::Auto,
         schema: Schema {
-            value: &Arc::new(schema.clone()),
+            tree: &tree(schema),
             raw: &raw,
             forms: &lowered_by_mode(schema, false),
             format_notes: "",

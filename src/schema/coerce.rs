@@ -66,21 +66,19 @@ impl Schema {
     /// Coerces an invalid value. `None`: no unambiguous coercion makes it valid.
     #[must_use]
     pub fn coerced(&self, value: &Value, whole: Whole) -> Option<Coerced> {
-        let tree = &*self.tree;
-        let mut coercer = Coercer::new(tree, value);
+        let mut coercer = Coercer::new(value);
         let shapes = match whole {
             Whole::Yes => Shapes::Any,
             Whole::No => Shapes::Inward,
         };
-        let fit = coercer.fit(tree.root(), value, &Path::ROOT, shapes);
+        let fit = coercer.fit(self.tree.root(), value, &Path::ROOT, shapes);
         self.checked(fit?)
     }
 
     /// Coerces an answer without JSON: a scalar in prose, `name: value` lines, or XML elements.
     #[must_use]
     pub fn coerced_text(&self, text: &str) -> Option<Coerced> {
-        let tree = &*self.tree;
-        let fit = text::parse(tree, text);
+        let fit = text::parse(self.tree.root(), text);
         self.checked(fit?)
     }
 
@@ -102,10 +100,9 @@ impl Schema {
     /// Coerces as [`Schema::coerced`], and returns the number of visits, for tests of the bound.
     #[must_use]
     pub fn coerced_counted(&self, value: &Value) -> (Option<Coerced>, usize) {
-        let tree = &*self.tree;
-        let mut coercer = Coercer::new(tree, value);
+        let mut coercer = Coercer::new(value);
         let before = coercer.budget();
-        let fit = coercer.fit(tree.root(), value, &Path::ROOT, Shapes::Any);
+        let fit = coercer.fit(self.tree.root(), value, &Path::ROOT, Shapes::Any);
         let visits = before - coercer.budget();
         (fit.and_then(|fit| self.checked(fit)), visits)
     }

@@ -3,20 +3,21 @@
 use std::sync::{Arc, Mutex};
 
 use jsonschema::Validator;
-use schema_dialect::{SchemaDocument, SchemaError, Tree};
+use schema_dialect::{
+    Dialect, JsonType, Keyword, LoweredSchema, SchemaDocument, SchemaError, Tree,
+};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use throttle::{MemoryReservation, NoMemory};
 
 use super::error_messages::{self, MAX_FAULTS, invalid};
-use super::implied_type::implied_type;
 use super::patterns::{self, Patterns};
 use super::validation_cost::Trial;
 use super::validation_cost::weight::Weight;
 use super::{example_generator, formats, locations, schema_limits};
 use crate::types::{
-    Dialect, Error, Example, FieldError, LoweredSchema, StrictJson, Unrepresentable, count_values,
-    pointer_to, truncate_pointer,
+    Error, Example, FieldError, StrictJson, Unrepresentable, count_values, pointer_to,
+    truncate_pointer,
 };
 
 /// Compiled schema, shared by all items of a request.
@@ -81,10 +82,10 @@ impl Schema {
             .build(tree.document())
             .map_err(|error| error_messages::schema_error(&error))?;
         weight.patterns = patterns;
-        let examples = example_generator::example_pair(tree.root());
+        let examples = example_generator::example_pair(tree.json());
         let format_notes = formats::notes(&tree);
         Ok(Self {
-            has_evidence_hints: Self::has_evidence_hints(raw.get()),
+            has_evidence_hints: Self::has_evidence_hints(&tree),
             tree: Box::new(tree),
             raw,
             validator,
@@ -114,13 +115,9 @@ impl Schema {
         Ok(())
     }
 
-    /// Returns the normalised schema, in the keywords of 2020-12.
+    /// Returns the normalised schema.
     #[must_use]
-    pub fn normalised(&self) -> &Arc<Value> {
-        self.tree.root()
-    }
-
-    pub(super) fn tree(&self) -> &Tree {
+    pub fn tree(&self) -> &Tree {
         &self.tree
     }
 
@@ -129,7 +126,7 @@ impl Schema {
     pub fn lists_values_at(&self, location: &str) -> bool {
         locations::schemas_at(&self.tree, location)
             .iter()
-            .any(|schema| schema.get("enum").is_some() || schema.get("const").is_some())
+            .any(|schema| schema.has(Keyword::Enum) || schema.has(Keyword::Const))
     }
 
     /// Returns the likely mistakes in the schema, at most twenty.
@@ -165,10 +162,10 @@ impl Schema {
     /// Returns true if a valid value may be an array.
     #[must_use]
     pub fn may_be_list(&self) -> bool {
-        match self.tree.root().get("type") {
-            None => implied_type(self.tree.root()) != Some("object"),
-            Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "array"),
-            Some(kind) => kind == "array",
+        let root = self.tree.root();
+        match root.types() {
+            [] => root.implied_type() != Some(JsonType::Object),
+            types => types.contains(&JsonType::Array),
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, ValidationError};
+use schema_dialect::{ShortText, shortened};
 
 use crate::types::{Code, Error, FieldError, truncate_for_display, truncate_pointer};
 
@@ -262,10 +263,10 @@ fn message(error: &ValidationError<'_>) -> String {
         return truncate_for_display(&whole).into_owned();
     }
     // The end of the message has the reason, so the quoted value is shortened, not the message.
-    let mut shown = Short::new(MAX_SHOWN_BYTES);
+    let mut shown = ShortText::new(MAX_SHOWN_BYTES);
     // The rest is omitted.
     let _ = write!(shown, "{}", error.instance());
-    let mut message = Short::new(MAX_SHORT_BYTES);
+    let mut message = ShortText::new(MAX_SHORT_BYTES);
     let _ = write!(
         message,
         "{}",
@@ -275,43 +276,6 @@ fn message(error: &ValidationError<'_>) -> String {
 }
 
 fn short(value: &impl fmt::Display) -> Option<String> {
-    let mut short = Short::new(MAX_SHORT_BYTES);
+    let mut short = ShortText::new(MAX_SHORT_BYTES);
     write!(short, "{value}").ok().map(|()| short.text)
-}
-
-/// Formats a value up to `max_bytes`; an ellipsis marks omitted text.
-pub fn shortened(value: &impl fmt::Display, max_bytes: usize) -> String {
-    let mut short = Short::new(max_bytes);
-    if write!(short, "{value}").is_err() {
-        short.text.push('…');
-    }
-    short.text
-}
-
-/// Writer that fails after `max_bytes` bytes.
-struct Short {
-    text: String,
-    max_bytes: usize,
-}
-
-impl Short {
-    const fn new(max_bytes: usize) -> Self {
-        Self {
-            text: String::new(),
-            max_bytes,
-        }
-    }
-}
-
-impl Write for Short {
-    fn write_str(&mut self, more: &str) -> fmt::Result {
-        let room = self.max_bytes - self.text.len();
-        let taken = more.floor_char_boundary(room);
-        self.text.push_str(more.get(..taken).unwrap_or_default());
-        if taken == more.len() {
-            Ok(())
-        } else {
-            Err(fmt::Error)
-        }
-    }
 }

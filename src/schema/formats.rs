@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use jsonschema::{Draft, ValidationOptions, Validator};
-use schema_dialect::{Tree, format};
+use schema_dialect::{NodeRef, Tree, format};
 use serde_json::{Value, json};
 
 /// Validators of the formats that came after draft 7, by the newest draft.
@@ -37,13 +37,11 @@ pub fn with_newer_formats(options: ValidationOptions<'_>, draft: Draft) -> Valid
 
 /// Returns a line that describes the formats of a schema that models often get wrong; empty if it uses none.
 pub fn notes(tree: &Tree) -> String {
-    let mut used = BTreeSet::new();
-    let root: &Value = tree.root();
-    let mut todo = vec![root];
-    while let Some(schema) = todo.pop() {
-        used.extend(schema.get("format").and_then(Value::as_str));
-        todo.extend(tree.parts(schema).into_iter().map(|(_, part)| part));
-    }
+    let used: BTreeSet<_> = tree
+        .schemas()
+        .into_iter()
+        .filter_map(NodeRef::format)
+        .collect();
     let described = used
         .into_iter()
         .filter(|name| format::needs_words(name))

@@ -3,15 +3,12 @@
 use std::collections::HashMap;
 
 use evidence::LeafKind;
-use schema_dialect::{GROUNDING, GROUNDING_OFF, pointer, pointer_tokens};
+use schema_dialect::{Keyword, NodeRef, Tree, pointer, pointer_tokens};
 use serde_json::Value;
 
 use super::compiled::Schema;
 use super::locations::{children, expanded, schemas_at};
 use crate::types::json_equal;
-
-/// Parts of a schema's text without which each value is to be stated by the text.
-const HINTS: [&str; 4] = ["\"enum\"", "\"const\"", "\"format\"", GROUNDING];
 
 impl Schema {
     /// Returns the kinds of an instance's values by JSON Pointer, as far as they differ from the default.
@@ -20,57 +17,17 @@ impl Schema {
         let mut kinds = HashMap::new();
         if self.has_evidence_hints {
             let mut place = String::new();
-            self.collect_kinds(vec![self.tree.root()], instance, &mut place, &mut kinds);
+            collect_kinds(vec![self.tree.root()], instance, &mut place, &mut kinds);
         }
         kinds
     }
 
-    /// Returns true if the text of a schema may give a value a kind.
-    pub(super) fn has_evidence_hints(text: &str) -> bool {
-        HINTS.iter().any(|hint| text.contains(hint))
-    }
-
-    fn collect_kinds<'s>(
-        &'s self,
-        schemas: Vec<&'s Value>,
-        value: &Value,
-        place: &mut String,
-        kinds: &mut HashMap<String, LeafKind>,
-    ) {
-        let schemas = expanded(&self.tree, schemas);
-        if schemas.is_empty() {
-            return;
-        }
-        let is_off = |schema: &&Value| schema.get(GROUNDING).is_some_and(|on| on == GROUNDING_OFF);
-        if schemas.iter().any(is_off) {
-            kinds.insert(place.clone(), LeafKind::Off);
-            return;
-        }
-        let mut inside = |token: &str, value: &Value| {
-            let inner = schemas.iter().flat_map(|schema| children(schema, token));
-            let inner: Vec<_> = inner.collect();
-            let length = place.len();
-            *place = pointer(place, token);
-            self.collect_kinds(inner, value, place, kinds);
-            place.truncate(length);
+    /// Returns true if a schema may give a value a kind.
+    pub(super) fn has_evidence_hints(tree: &Tree) -> bool {
+        let is_hint = |schema: NodeRef<'_>| {
+            schema.is_ungrounded() || schema.listed_values().is_some() || schema.format().is_some()
         };
-        match value {
-            Value::Object(members) => {
-                for (name, member) in members {
-                    inside(name, member);
-                }
-            }
-            Value::Array(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    inside(&index.to_string(), item);
-                }
-            }
-            leaf => {
-                if let Some(kind) = leaf_kind(&schemas, leaf) {
-                    kinds.insert(place.clone(), kind);
-                }
-            }
-        }
+        tree.nodes().any(is_hint)
     }
 
     /// Returns true if the schema, in any of its alternatives, requires the member at a JSON Pointer of an instance.
@@ -81,30 +38,67 @@ impl Schema {
         else {
             return false;
         };
-        let requires = |schema: &&Value| {
-            let required = schema.get("required").and_then(Value::as_array);
-            required.is_some_and(|names| names.iter().any(|required| *required == *name))
+        let requires = |schema: &NodeRef<'_>| {
+            let mut required = schema.required().iter();
+            required.any(|required| **required == *name)
         };
         schemas_at(&self.tree, parent).iter().any(requires)
     }
 }
 
+fn collect_kinds(
+    schemas: Vec<NodeRef<'_>>,
+    value: &Value,
+    place: &mut String,
+    kinds: &mut HashMap<String, LeafKind>,
+) {
+    let schemas = expanded(schemas);
+    if schemas.is_empty() {
+        return;
+    }
+    if schemas.iter().any(|schema| schema.is_ungrounded()) {
+        kinds.insert(place.clone(), LeafKind::Off);
+        return;
+    }
+    let mut inside = |token: &str, value: &Value| {
+        let inner = schemas.iter().flat_map(|schema| children(*schema, token));
+        let inner: Vec<_> = inner.collect();
+        let length = place.len();
+        *place = pointer(place, token);
+        collect_kinds(inner, value, place, kinds);
+        place.truncate(length);
+    };
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                inside(name, member);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                inside(&index.to_string(), item);
+            }
+        }
+        leaf => {
+            if let Some(kind) = leaf_kind(&schemas, leaf) {
+                kinds.insert(place.clone(), kind);
+            }
+        }
+    }
+}
+
 /// Returns the kind that the schemas of a leaf give it; `None`: the default.
-fn leaf_kind(schemas: &[&Value], leaf: &Value) -> Option<LeafKind> {
-    let lists = |schema: &&Value| {
-        let listed = schema.get("enum").and_then(Value::as_array);
-        let is_listed =
-            listed.is_some_and(|values| values.iter().any(|value| json_equal(value, leaf)));
-        is_listed
-            || schema
-                .get("const")
-                .is_some_and(|value| json_equal(value, leaf))
+fn leaf_kind(schemas: &[NodeRef<'_>], leaf: &Value) -> Option<LeafKind> {
+    let lists = |schema: &NodeRef<'_>| {
+        let listed = schema.values(Keyword::Enum).into_iter().flatten();
+        let mut listed = listed.chain(schema.constant());
+        listed.any(|value| json_equal(value, leaf))
     };
     if schemas.iter().any(lists) {
         return Some(LeafKind::Choice);
     }
-    let format = |schema: &&Value| schema.get("format").and_then(Value::as_str).map(is_of_time);
-    let is_time = leaf.is_string() && schemas.iter().filter_map(format).any(|is_time| is_time);
+    let mut formats = schemas.iter().filter_map(|schema| schema.format());
+    let is_time = leaf.is_string() && formats.any(is_of_time);
     is_time.then_some(LeafKind::Date)
 }
 

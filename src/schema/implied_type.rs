@@ -28,39 +28,10 @@ const KEYWORD_TYPES: [(&str, &str); 20] = [
     ("multipleOf", "number"),
 ];
 
-/// Returns true if a keyword for which `has_keyword` returns true implies the type.
-pub fn is_type_implied(type_name: &str, has_keyword: impl Fn(&str) -> bool) -> bool {
-    KEYWORD_TYPES
-        .iter()
-        .any(|(keyword, implied)| *implied == type_name && has_keyword(keyword))
-}
-
 /// Returns the implied type of a schema, an object before an array before a scalar. `None`: no keyword implies a type.
 pub fn implied_type(schema: &Value) -> Option<&'static str> {
     let mut implied = KEYWORD_TYPES.into_iter();
     implied
         .find(|(keyword, _)| schema.get(keyword).is_some())
         .map(|(_, implied)| implied)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn keywords_imply_the_type_they_apply_to() {
-        for (schema, expected) in [
-            (json!({"properties": {}, "minLength": 1}), Some("object")),
-            (json!({"prefixItems": []}), Some("array")),
-            (json!({"minimum": 1}), Some("number")),
-            (json!({"title": "a", "enum": [1]}), None),
-            (json!(true), None),
-        ] {
-            assert_eq!(implied_type(&schema), expected, "{schema}");
-        }
-        assert!(is_type_implied("string", |keyword| keyword == "pattern"));
-        assert!(!is_type_implied("object", |keyword| keyword == "pattern"));
-    }
 }

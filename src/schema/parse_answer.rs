@@ -1,5 +1,6 @@
 //! Parsing of an answer by a schema: parsed, lifted to the caller's form, validated, and coerced if invalid.
 
+use schema_dialect::{Keyword, NodeRef};
 use serde_json::{Value, json};
 
 use super::coerce::{Coerced, Whole, has_second_thoughts};
@@ -92,9 +93,8 @@ impl Schema {
 
     /// Returns true if the schema describes the elements of the root.
     fn takes_lists(&self) -> bool {
-        let tree = &*self.tree;
-        let items = tree.target(tree.root()).get("items");
-        items.is_some_and(|items| items.as_object().is_some_and(|items| !items.is_empty()))
+        let items = self.tree.root().target().items();
+        items.is_some_and(|items| items.keyword_count() > 0)
     }
 
     /// Chooses the candidate of the lowest cost, the later of two equal ones; or all, if the schema asks for a list and none is one.
@@ -161,17 +161,16 @@ impl Schema {
     /// property that the schema names. Any other truncated value may be incomplete: a list, a string, a number.
     fn close_object(&self, none: &NoJson, lift: &impl Fn(Value) -> Value) -> Option<ParsedAnswer> {
         let unclosed = none.unclosed.as_deref()?;
-        let tree = &*self.tree;
-        let (mut schema, mut value): (&Value, _) = (tree.root(), &unclosed.answer.value);
+        let (mut schema, mut value) = (self.tree.root(), &unclosed.answer.value);
         for level in 1..=unclosed.levels {
-            let named = tree.target(schema);
-            let properties = named.get("properties")?.as_object()?;
-            let is_map = named.get("patternProperties").is_some()
+            let named = schema.target();
+            let properties = named.properties()?;
+            let is_map = named.has(Keyword::PatternProperties)
                 || named
-                    .get("additionalProperties")
-                    .is_some_and(Value::is_object);
+                    .additional_properties()
+                    .is_some_and(NodeRef::is_object);
             let members = value.as_object().filter(|_| !properties.is_empty())?;
-            if is_map || !properties.keys().all(|name| members.contains_key(name)) {
+            if is_map || !properties.names().all(|name| members.contains_key(name)) {
                 return None;
             }
             if level < unclosed.levels {

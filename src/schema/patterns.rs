@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use jsonschema::{Draft, FancyRegex, PatternOptions};
+use schema_dialect::document_patterns;
 use serde_json::{Value, json};
 
 use super::error_messages::invalid;
@@ -47,7 +48,9 @@ impl Patterns {
     /// `invalid_schema` if all expressions together take more than 32 MiB once compiled.
     pub fn weigh(document: &Value, draft: Draft) -> Result<Self, Error> {
         let mut patterns = Self::default();
-        patterns.collect(document, draft, "")?;
+        for (at, pattern) in document_patterns(document) {
+            patterns.add(pattern, draft, &at)?;
+        }
         Ok(patterns)
     }
 
@@ -59,27 +62,6 @@ impl Patterns {
     /// Returns the memory that a validator's expressions take, in bytes: their programs, and the states that they cache.
     pub const fn memory_bytes(&self) -> usize {
         self.memory_bytes
-    }
-
-    fn collect(&mut self, value: &Value, draft: Draft, at: &str) -> Result<(), Error> {
-        match value {
-            Value::Object(members) => members.iter().try_for_each(|(name, member)| {
-                let at = crate::types::pointer(at, name);
-                match (name.as_str(), member) {
-                    ("pattern", Value::String(pattern)) => self.add(pattern, draft, &at)?,
-                    ("patternProperties", Value::Object(named)) => named
-                        .keys()
-                        .try_for_each(|pattern| self.add(pattern, draft, &at))?,
-                    _ => {}
-                }
-                self.collect(member, draft, &at)
-            }),
-            Value::Array(items) => items
-                .iter()
-                .enumerate()
-                .try_for_each(|(index, item)| self.collect(item, draft, &format!("{at}/{index}"))),
-            _ => Ok(()),
-        }
     }
 
     fn add(&mut self, pattern: &str, draft: Draft, at: &str) -> Result<(), Error> {

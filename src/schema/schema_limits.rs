@@ -6,13 +6,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use schema_dialect::Tree;
+use schema_dialect::{Keyword, NodeId, NodeRef, Tree};
 use serde_json::Value;
 
 use super::error_messages::invalid;
 use super::patterns::Patterns;
 use super::validation_cost::weight::{Faults, MAX_LINKS, Weight, of_enum};
-use crate::types::{Error, pointer};
+use crate::types::Error;
 
 /// Maximum JSON nesting of a schema. jsonschema itself overflows a 2 MB stack at 2,000; serde_json stops at 128.
 const MAX_DEPTH: usize = 64;
@@ -36,7 +36,6 @@ pub fn check(tree: &Tree) -> Result<Weight, Error> {
     let mut size = Size::default();
     size.measure(tree.document(), 0, 0)?;
     let mut fan_out = FanOut {
-        tree,
         seen: HashMap::new(),
     };
     let most = fan_out.check_all(tree.root())?;
@@ -44,11 +43,15 @@ pub fn check(tree: &Tree) -> Result<Weight, Error> {
         fan_out: most.subschemas,
         faults: most.faults,
         names: most.names,
-        is_open: fan_out.has_open_cost(tree.root()),
-        has_choices: size.has_choices,
+        is_open: has_open_cost(tree.root()),
+        has_choices: tree.nodes().any(has_choices),
         pointer_bytes: size.longest_pointer_bytes,
         patterns: Patterns::default(),
     })
+}
+
+fn has_choices(schema: NodeRef<'_>) -> bool {
+    schema.alternatives().is_some()
 }
 
 /// Creates the error about too deep nesting.
@@ -61,7 +64,6 @@ struct Size {
     nodes: usize,
     pointer_bytes: usize,
     longest_pointer_bytes: usize,
-    has_choices: bool,
 }
 
 impl Size {
@@ -91,7 +93,6 @@ impl Size {
                 .iter()
                 .try_for_each(|item| self.measure(item, depth + 1, pointer_bytes + 6)),
             Value::Object(members) => members.iter().try_for_each(|(name, member)| {
-                self.has_choices |= matches!(name.as_str(), "anyOf" | "oneOf");
                 self.measure(member, depth + 1, pointer_bytes + 1 + name.len())
             }),
             _ => Ok(()),
@@ -101,9 +102,8 @@ impl Size {
 
 /// Counter of the subschemas that apply to one value.
 struct FanOut<'s> {
-    tree: &'s Tree,
     /// Counts by subschema. `None`: being counted; meeting it again means a reference cycle.
-    seen: HashMap<*const Value, Option<Counted>>,
+    seen: HashMap<NodeRef<'s>, Option<Counted>>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -119,55 +119,54 @@ struct Counted {
 
 impl<'s> FanOut<'s> {
     /// Returns the maximum over all subschemas.
-    fn check_all(&mut self, root: &'s Value) -> Result<Counted, Error> {
+    fn check_all(&mut self, root: NodeRef<'s>) -> Result<Counted, Error> {
         let (mut todo, mut seen, mut most) = (vec![root], HashSet::new(), Counted::default());
         while let Some(schema) = todo.pop() {
-            if !seen.insert(std::ptr::from_ref(schema)) {
+            if !seen.insert(schema) {
                 continue;
             }
             let counted = self.count(schema, 0)?;
             most.subschemas = most.subschemas.max(counted.subschemas);
             most.faults = most.faults.max(counted.faults);
-            if let Some(names) = schema.get("propertyNames") {
+            if let Some(names) = schema.child(Keyword::PropertyNames) {
                 most.names = most.names.max(self.count(names, 0)?.subschemas);
             }
             if counted.subschemas > MAX_FAN_OUT {
                 return Err(invalid(
-                    &self.tree.locate(schema),
+                    &schema.locate(),
                     &format!(
                         "checks one value in more than {MAX_FAN_OUT} ways: nested `anyOf`, `oneOf`, `allOf` or `$ref` multiply"
                     ),
                 ));
             }
-            let parts = self.tree.parts(schema).into_iter();
+            let parts = schema.parts().into_iter();
             todo.extend(parts.map(|(_, part)| part));
-            todo.extend(self.tree.reference(schema));
+            todo.extend(schema.reference());
         }
         Ok(most)
     }
 
-    fn count(&mut self, schema: &'s Value, depth: u32) -> Result<Counted, Error> {
-        if let Some(Some(counted)) = self.seen.get(&std::ptr::from_ref(schema)) {
+    fn count(&mut self, schema: NodeRef<'s>, depth: u32) -> Result<Counted, Error> {
+        if let Some(Some(counted)) = self.seen.get(&schema) {
             return Ok(*counted);
         }
         if depth > MAX_CHAIN {
-            return Err(self.too_long_a_chain(schema));
+            return Err(too_long_a_chain(schema));
         }
-        self.seen.insert(std::ptr::from_ref(schema), None);
+        self.seen.insert(schema, None);
         let mut counted = Counted {
             subschemas: 1 + of_enum(schema),
             faults: Faults::of_schema(schema),
             chain: 1,
             names: 0,
         };
-        for (_, part) in self
-            .tree
-            .applied(schema)
+        for (_, part) in schema
+            .applied()
             .into_iter()
             .filter(|(applies, _)| applies.is_here())
         {
-            if self.seen.get(&std::ptr::from_ref(part)) == Some(&None) {
-                return Err(self.ring(schema, part));
+            if self.seen.get(&part) == Some(&None) {
+                return Err(ring(schema, part));
             }
             let of_part = self.count(part, depth + 1)?;
             counted.subschemas = counted.subschemas.saturating_add(of_part.subschemas);
@@ -175,64 +174,56 @@ impl<'s> FanOut<'s> {
             counted.chain = counted.chain.max(of_part.chain + 1);
         }
         if counted.chain > MAX_CHAIN {
-            return Err(self.too_long_a_chain(schema));
+            return Err(too_long_a_chain(schema));
         }
-        self.seen.insert(std::ptr::from_ref(schema), Some(counted));
+        self.seen.insert(schema, Some(counted));
         Ok(counted)
     }
+}
 
-    /// Creates the error about a reference cycle from `schema` to `part`.
-    fn ring(&self, schema: &'s Value, part: &'s Value) -> Error {
-        let is_reference = self
-            .tree
-            .reference(schema)
-            .is_some_and(|target| std::ptr::eq(target, part));
-        let at = self.tree.locate(schema);
-        let keywords = ["$ref", "$dynamicRef", "$recursiveRef"].into_iter();
-        let source = self.tree.document().pointer(&at);
-        let keyword = keywords
-            .filter(|_| is_reference)
-            .find(|keyword| source.is_some_and(|source| source.get(keyword).is_some()));
-        let at = keyword.map_or(at.clone(), |keyword| pointer(&at, keyword));
-        invalid(
-            &at,
-            "this reference comes back to itself without looking at any part of the value",
-        )
-    }
+/// Creates the error about a reference cycle from `schema` to `part`.
+fn ring(schema: NodeRef<'_>, part: NodeRef<'_>) -> Error {
+    let at = if schema.reference() == Some(part) {
+        schema.locate_reference()
+    } else {
+        schema.locate()
+    };
+    invalid(
+        &at,
+        "this reference comes back to itself without looking at any part of the value",
+    )
+}
 
-    fn too_long_a_chain(&self, schema: &Value) -> Error {
-        let message = format!(
-            "leads through more than {MAX_CHAIN} references, `allOf` or their like, one within the other"
-        );
-        invalid(&self.tree.locate(schema), &message)
-    }
+fn too_long_a_chain(schema: NodeRef<'_>) -> Error {
+    let message = format!(
+        "leads through more than {MAX_CHAIN} references, `allOf` or their like, one within the other"
+    );
+    invalid(&schema.locate(), &message)
+}
 
-    /// Returns true if the work depends on the instance: the schema is recursive, or its parts multiply with depth.
-    fn has_open_cost(&self, root: &'s Value) -> bool {
-        let mut paths = HashMap::new();
-        self.paths(root, &mut paths, 0)
-            .is_none_or(|paths| paths > MAX_FAN_OUT)
-    }
+/// Returns true if the work depends on the instance: the schema is recursive, or its parts multiply with depth.
+fn has_open_cost(root: NodeRef<'_>) -> bool {
+    let mut paths = HashMap::new();
+    count_paths(root, &mut paths, 0).is_none_or(|paths| paths > MAX_FAN_OUT)
+}
 
-    /// Returns the number of paths from `schema` to all parts below it. `None`: infinite, or too deep to count.
-    fn paths(
-        &self,
-        schema: &'s Value,
-        seen: &mut HashMap<*const Value, Option<u64>>,
-        depth: u32,
-    ) -> Option<u64> {
-        if let Some(known) = seen.get(&std::ptr::from_ref(schema)) {
-            return *known;
-        }
-        if depth > MAX_LINKS {
-            return None;
-        }
-        seen.insert(std::ptr::from_ref(schema), None);
-        let mut paths = 1_u64;
-        for (_, part) in self.tree.applied(schema) {
-            paths = paths.saturating_add(self.paths(part, seen, depth + 1)?);
-        }
-        seen.insert(std::ptr::from_ref(schema), Some(paths));
-        Some(paths)
+/// Returns the number of paths from `schema` to all parts below it. `None`: infinite, or too deep to count.
+fn count_paths(
+    schema: NodeRef<'_>,
+    seen: &mut HashMap<NodeId, Option<u64>>,
+    depth: u32,
+) -> Option<u64> {
+    if let Some(known) = seen.get(&schema.id()) {
+        return *known;
     }
+    if depth > MAX_LINKS {
+        return None;
+    }
+    seen.insert(schema.id(), None);
+    let mut paths = 1_u64;
+    for (_, part) in schema.applied() {
+        paths = paths.saturating_add(count_paths(part, seen, depth + 1)?);
+    }
+    seen.insert(schema.id(), Some(paths));
+    Some(paths)
 }

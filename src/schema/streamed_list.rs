@@ -1,6 +1,6 @@
 //! The list whose elements are worth having one by one, while the rest is still being written.
 
-use schema_dialect::move_root;
+use schema_dialect::{JsonType, NodeRef};
 use serde_json::{Value, json};
 
 use super::compiled::Schema;
@@ -24,18 +24,14 @@ impl StreamedList {
     #[must_use]
     pub fn for_schema(schema: &Schema) -> Option<Self> {
         let tree = schema.tree();
-        let root = tree.target(tree.root());
-        let items_of = |schema| {
-            let list = tree.target(schema);
-            list.get("items").filter(|_| is_of_type(list, "array"))
-        };
+        let root = tree.root().target();
         let (path, items) = if let Some(items) = items_of(root) {
             (Vec::new(), items)
         } else {
-            let members = root.get("properties")?.as_object()?.iter();
-            let mut lists = members.filter_map(|(name, member)| {
+            let mut lists = root.properties()?.iter().filter_map(|(name, member)| {
                 let items = items_of(member)?;
-                is_of_type(tree.target(items), "object").then(|| (vec![name.clone()], items))
+                let is_object = items.target().is_of(JsonType::Object);
+                is_object.then(|| (vec![name.to_owned()], items))
             });
             let first = lists.next()?;
             if lists.next().is_some() {
@@ -45,39 +41,30 @@ impl StreamedList {
         };
         Some(Self {
             path,
-            element: Schema::compile(&element(tree.root(), items).to_string()).ok()?,
+            element: Schema::compile(&element(items).to_string()).ok()?,
         })
     }
 }
 
-fn is_of_type(schema: &Value, kind: &str) -> bool {
-    schema.get("type").is_some_and(|named| named == kind)
+/// Returns the schema of a list's elements. `None`: the schema is no list, or does not describe its elements.
+fn items_of(schema: NodeRef<'_>) -> Option<NodeRef<'_>> {
+    let list = schema.target();
+    list.items().filter(|_| list.is_of(JsonType::Array))
 }
 
 /// Returns the schema of an element by itself, with the definitions that the whole has.
-fn element(root: &Value, items: &Value) -> Value {
-    let mut definitions = root.get("$defs").cloned().unwrap_or_else(|| json!({}));
-    let mut whole = root.clone();
-    if let (Some(whole), Some(definitions)) = (whole.as_object_mut(), definitions.as_object_mut()) {
-        whole.shift_remove("$defs");
-        let mut name = WHOLE.to_owned();
-        while definitions.contains_key(&name) {
-            name.push('_');
-        }
-        let mut items = items.clone();
-        let to = format!("#/$defs/{name}");
-        let mut whole = Value::Object(std::mem::take(whole));
-        let has_root_references = move_root(&mut items, &to)
-            | move_root(&mut whole, &to)
-            | definitions.values_mut().fold(false, |moved, definition| {
-                moved | move_root(definition, &to)
-            });
-        if has_root_references {
-            definitions.insert(name, whole);
-        }
-        return json!({"$schema": DRAFT, "allOf": [items], "$defs": definitions});
+fn element(items: NodeRef<'_>) -> Value {
+    let tree = items.tree();
+    let mut name = WHOLE.to_owned();
+    while tree.definitions().any(|(known, _)| known == name) {
+        name.push('_');
     }
-    items.clone()
+    let root = format!("#/$defs/{name}");
+    let mut definitions = tree.definitions_json(&root);
+    if tree.refers_to_root() {
+        definitions.insert(name, tree.root().to_json(&root));
+    }
+    json!({"$schema": DRAFT, "allOf": [items.to_json(&root)], "$defs": definitions})
 }
 
 #[cfg(test)]

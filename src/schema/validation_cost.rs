@@ -63,7 +63,7 @@ impl Trial<'_> {
 
     /// Counts each pair of subschema and value. `None`: too many or too deeply nested.
     fn counted(&self) -> Option<Cost> {
-        let mut count = Count::new(self.tree, &self.weight.patterns, self.pointer_bytes());
+        let mut count = Count::new(&self.weight.patterns, self.pointer_bytes());
         count
             .cost_of(self.tree.root(), self.instance, 0)
             .filter(|cost| cost.links <= MAX_LINKS)

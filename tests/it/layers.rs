@@ -39,6 +39,29 @@ const OWNERS: [(&str, &[&str]); 13] = [
     ("indicatif", &["cli"]),
 ];
 
+/// Keywords that only JSON Schemas have.
+const SCHEMA_KEYWORDS: [&str; 15] = [
+    "properties",
+    "patternProperties",
+    "additionalProperties",
+    "propertyNames",
+    "required",
+    "prefixItems",
+    "anyOf",
+    "oneOf",
+    "allOf",
+    "enum",
+    "const",
+    "minItems",
+    "multipleOf",
+    "$ref",
+    "$defs",
+];
+
+/// Modules that read JSON with these keywords: the description of the API, the grammar that llguidance is given, and the examples
+/// in the built-in model's prompt. The list may only shrink.
+const READERS: [&str; 3] = ["http/openapi", "provider/llama", "schema/example_generator"];
+
 /// A source file: its module path (`["jobs", "store"]`; empty for the crate root) and its text without comments and tests.
 struct Source {
     path: PathBuf,
@@ -296,6 +319,33 @@ fn each_library_is_used_only_by_its_owner() {
             );
         }
     }
+}
+
+#[test]
+fn schemas_are_read_by_their_crate_only() {
+    let mut lookups = Vec::new();
+    for source in service() {
+        let module = source.module.join("/");
+        if READERS.iter().any(|reader| module.starts_with(reader)) {
+            continue;
+        }
+        for keyword in SCHEMA_KEYWORDS {
+            let name = format!("\"{keyword}\"");
+            let forms = [
+                format!("get({name})"),
+                format!("get_mut({name})"),
+                format!("contains_key({name})"),
+                format!("[{name}]"),
+            ];
+            if forms.iter().any(|form| source.code.contains(form)) {
+                lookups.push(format!("{module}: {keyword}"));
+            }
+        }
+    }
+    assert!(
+        lookups.is_empty(),
+        "ask a node of the schema's tree (crates/schema-dialect) instead of looking up keywords in JSON: {lookups:#?}"
+    );
 }
 
 #[test]

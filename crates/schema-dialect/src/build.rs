@@ -1,13 +1,12 @@
-//! Reading of a document into a tree: its root, then each target of a reference under `$defs`.
-
-use std::collections::HashMap;
+//! Reading of a document into a tree: its root, then each target of a reference.
 
 use jsonschema::Draft;
 use referencing::{Retrieve, SPECIFICATIONS, Uri, uri};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::builder::{Builder, Part, Pending, leads_nowhere};
+use crate::builder::{Builder, Part, leads_nowhere};
 use crate::pointer::Location;
+use crate::tree::{Node, NodeId};
 use crate::{SchemaDocument, SchemaError, Tree, Warning, pointer};
 
 /// Retriever that fetches nothing.
@@ -22,34 +21,27 @@ impl Retrieve for Nothing {
     }
 }
 
-/// Tree before it is put together with its document.
+impl Tree {
+    /// Reads a document into a tree.
+    ///
+    /// # Errors
+    /// If a reference leads outside the document or nowhere, or the tree has more than 200,000 values.
+    pub fn build(mut document: SchemaDocument) -> Result<Self, SchemaError> {
+        let warnings = std::mem::take(&mut document.warnings);
+        let built = read(&document.value, document.draft, warnings)?;
+        document.warnings = built.warnings;
+        Ok(Self::new(built.nodes, built.definitions, document))
+    }
+}
+
+/// Nodes of a document.
 struct Built {
-    root: Value,
-    sources: HashMap<String, String>,
+    nodes: Vec<Node>,
+    definitions: Vec<(Box<str>, NodeId)>,
     warnings: Vec<Warning>,
 }
 
-/// Reads a document into a tree.
-///
-/// # Errors
-/// If a reference leads outside the document or nowhere, or the tree is too large.
-pub fn build(document: SchemaDocument) -> Result<Tree, SchemaError> {
-    let SchemaDocument {
-        value,
-        draft,
-        warnings,
-    } = document;
-    let built = build_root(&value, draft, warnings)?;
-    Ok(Tree::new(
-        built.root.into(),
-        value,
-        draft,
-        built.sources,
-        built.warnings,
-    ))
-}
-
-fn build_root(value: &Value, draft: Draft, warnings: Vec<Warning>) -> Result<Built, SchemaError> {
+fn read(value: &Value, draft: Draft, warnings: Vec<Warning>) -> Result<Built, SchemaError> {
     let resource = draft.create_resource_ref(value);
     let base = resource
         .id()
@@ -78,27 +70,16 @@ fn build_root(value: &Value, draft: Draft, warnings: Vec<Warning>) -> Result<Bui
         resolver,
         draft,
     };
-    let mut tree = builder.normalise(&root, &Location::new(""))?;
-    let mut sources = HashMap::from([(String::new(), String::new())]);
-    let mut definitions = Map::new();
-    while let Some(Pending { name, part, source }) = builder.pending.pop() {
-        let schema = builder.normalise(&part, &Location::new(&source))?;
-        sources.insert(name.clone(), source);
-        definitions.insert(name, schema);
-    }
-    let warnings = std::mem::take(&mut builder.warnings);
-    if !definitions.is_empty() {
-        if !tree.is_object() {
-            tree = Value::Object(Map::new());
-        }
-        if let Some(members) = tree.as_object_mut() {
-            members.insert("$defs".to_owned(), Value::Object(definitions));
-        }
+    builder.normalise(NodeId::ROOT, &root, &Location::new(""))?;
+    let mut definitions = Vec::new();
+    while let Some(pending) = builder.pending.pop() {
+        builder.normalise(pending.id, &pending.part, &Location::new(&pending.source))?;
+        definitions.push((pending.name, pending.id));
     }
     Ok(Built {
-        root: tree,
-        sources,
-        warnings,
+        nodes: builder.nodes,
+        definitions,
+        warnings: builder.warnings,
     })
 }
 

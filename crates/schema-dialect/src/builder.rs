@@ -7,7 +7,8 @@ use percent_encoding::percent_decode_str;
 use referencing::Resolver;
 use serde_json::Value;
 
-use crate::pointer::{Location, tokens};
+use crate::pointer::Location;
+use crate::tree::{Node, NodeId, Origin};
 use crate::{SchemaError, Warning, pointer};
 
 /// Maximum number of JSON values in a tree. Parts that references overlap in are written once for each target.
@@ -28,7 +29,9 @@ type Target = (*const Value, String);
 
 /// Target of a reference that has a name and waits for its turn.
 pub struct Pending<'r> {
-    pub name: String,
+    pub name: Box<str>,
+    /// Node that is reserved for the target.
+    pub id: NodeId,
     pub part: Part<'r>,
     /// JSON Pointer of the target in the caller's document.
     pub source: String,
@@ -39,11 +42,13 @@ pub struct Builder<'r> {
     root: &'r Value,
     /// True if the document has references whose target depends on the path that leads to them.
     is_dynamic: bool,
-    root_target: Target,
-    names: HashMap<Target, String>,
+    /// Nodes of the targets of references, including the root.
+    targets: HashMap<Target, NodeId>,
     taken: HashMap<String, usize>,
     pub pending: Vec<Pending<'r>>,
-    nodes: usize,
+    pub nodes: Vec<Node>,
+    /// Number of JSON values in the tree.
+    values: usize,
     pub warnings: Vec<Warning>,
 }
 
@@ -53,19 +58,19 @@ impl<'r> Builder<'r> {
         Self {
             root,
             is_dynamic,
-            root_target: (std::ptr::from_ref(root), String::new()),
-            names: HashMap::new(),
+            targets: HashMap::from([((std::ptr::from_ref(root), String::new()), NodeId::ROOT)]),
             taken: HashMap::new(),
             pending: Vec::new(),
-            nodes: 0,
+            nodes: vec![Node::new(Origin::Pointer("".into()))],
+            values: 0,
             warnings,
         }
     }
 
     /// Counts values of the tree.
-    pub fn count(&mut self, nodes: usize) -> Result<(), SchemaError> {
-        self.nodes += nodes;
-        if self.nodes > MAX_NODES {
+    pub fn count(&mut self, values: usize) -> Result<(), SchemaError> {
+        self.values += values;
+        if self.values > MAX_NODES {
             return Err(SchemaError::new(
                 "",
                 format!(
@@ -76,6 +81,22 @@ impl<'r> Builder<'r> {
         Ok(())
     }
 
+    /// Adds a node without keywords.
+    pub fn add(&mut self, origin: Origin) -> NodeId {
+        let id = NodeId::new(self.nodes.len());
+        self.nodes.push(Node::new(origin));
+        id
+    }
+
+    /// Returns a node that was added.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "identities are given for nodes only, which are never removed"
+    )]
+    pub fn node(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.index()]
+    }
+
     /// Adds a warning, up to the maximum.
     pub fn warn(&mut self, warning: Warning) {
         if self.warnings.len() < crate::MAX_WARNINGS {
@@ -83,13 +104,13 @@ impl<'r> Builder<'r> {
         }
     }
 
-    /// Returns the reference in the tree for a target that `resolve` found.
+    /// Returns the node of a reference's target.
     pub fn refer(
         &mut self,
         text: &str,
         at: &Location<'_>,
         target: Result<referencing::Resolved<'r>, referencing::Error>,
-    ) -> Result<String, SchemaError> {
+    ) -> Result<NodeId, SchemaError> {
         let found = target.map_err(|_| leads_nowhere(&at.render(), text))?;
         let (schema, resolver, draft) = found.into_inner();
         if !(schema.is_object() || schema.is_boolean()) {
@@ -99,24 +120,24 @@ impl<'r> Builder<'r> {
             ));
         }
         let target = (std::ptr::from_ref(schema), self.scope(&resolver));
-        if target == self.root_target {
-            return Ok("#".to_owned());
+        if let Some(known) = self.targets.get(&target) {
+            return Ok(*known);
         }
-        if let Some(name) = self.names.get(&target) {
-            return Ok(format!("#/$defs/{name}"));
-        }
-        let name = self.free_name(text);
-        self.names.insert(target, name.clone());
+        let source = self.find(schema).unwrap_or_else(|| at.render());
+        let id = self.add(Origin::Pointer(source.as_str().into()));
+        self.targets.insert(target, id);
+        let name = self.free_name(text).into();
         self.pending.push(Pending {
-            name: name.clone(),
-            source: self.find(schema).unwrap_or_else(|| at.render()),
+            name,
+            id,
+            source,
             part: Part {
                 schema,
                 resolver,
                 draft,
             },
         });
-        Ok(format!("#/$defs/{name}"))
+        Ok(id)
     }
 
     /// Returns the dynamic scope as text, each resource once; empty if it cannot matter.
@@ -190,28 +211,4 @@ pub fn leads_nowhere(at: &str, text: &str) -> SchemaError {
             "\"{text}\" leads nowhere within this schema, and nothing is fetched; put what it refers to under `$defs`"
         ),
     )
-}
-
-/// Returns the place in the caller's document of a place in the tree, whose nearest definition is at `base`.
-pub fn source_of(document: &Value, draft: Draft, base: &str, inner: &str) -> String {
-    let (mut at, mut schema) = (base.to_owned(), document.pointer(base));
-    let has = |schema: Option<&Value>, name: &str| {
-        schema.is_some_and(|schema| schema.get(name).is_some())
-    };
-    for token in tokens(inner) {
-        let is_tuple = draft < Draft::Draft202012
-            && schema.is_some_and(|schema| schema.get("items").is_some_and(Value::is_array));
-        let name = match &*token {
-            "prefixItems" if is_tuple => "items",
-            "items" if is_tuple => "additionalItems",
-            "dependentSchemas" | "dependentRequired" if !has(schema, &token) => "dependencies",
-            name => name,
-        };
-        schema = schema.and_then(|schema| match schema {
-            Value::Array(items) => items.get(name.parse::<usize>().ok()?),
-            schema => schema.get(name),
-        });
-        at = pointer(&at, name);
-    }
-    at
 }

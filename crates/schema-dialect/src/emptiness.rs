@@ -2,10 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
-
-use crate::keyword::TYPES;
-use crate::value_type::is_of_type;
+use crate::tree::{JsonType, Keyword, Named, NodeRef, Nodes};
 use crate::{Tree, Warning};
 
 /// Maximum number of schemas that hold for one value and are examined together.
@@ -26,13 +23,9 @@ pub struct Emptiness {
 /// maximum, an `enum` outside its `type`. Every part that is reported satisfies nothing; others may be overlooked.
 #[must_use]
 pub fn check(tree: &Tree) -> Emptiness {
-    let mut search = Search {
-        tree,
-        known: HashMap::new(),
-        depth: 0,
-    };
+    let mut search = Search::default();
     let whole = search.reason(tree.root()).map(|(schema, message)| Warning {
-        pointer: tree.locate(schema),
+        pointer: schema.locate(),
         message: format!("no value satisfies this schema: {message}"),
     });
     if whole.is_some() {
@@ -41,19 +34,18 @@ pub fn check(tree: &Tree) -> Emptiness {
             parts: Vec::new(),
         };
     }
-    let root: &Value = tree.root();
-    let (mut todo, mut seen, mut parts) = (vec![root], HashSet::new(), Vec::new());
+    let (mut todo, mut seen, mut parts) = (vec![tree.root()], HashSet::new(), Vec::new());
     while let Some(schema) = todo.pop() {
-        if !seen.insert(std::ptr::from_ref(schema)) || parts.len() >= crate::MAX_WARNINGS {
+        if !seen.insert(schema) || parts.len() >= crate::MAX_WARNINGS {
             continue;
         }
-        for (_, part) in tree.parts(schema) {
-            if part.is_boolean() {
+        for (_, part) in schema.parts() {
+            if !part.is_object() {
                 continue;
             }
             match search.reason(part) {
                 Some((at, message)) => parts.push(Warning {
-                    pointer: tree.locate(at),
+                    pointer: at.locate(),
                     message: format!("no value satisfies this part: {message}"),
                 }),
                 None => todo.push(part),
@@ -66,52 +58,53 @@ pub fn check(tree: &Tree) -> Emptiness {
 }
 
 /// Part that is empty, and the reason.
-type Reason<'t> = (&'t Value, String);
+type Reason<'t> = (NodeRef<'t>, String);
 
+#[derive(Default)]
 struct Search<'t> {
-    tree: &'t Tree,
     /// Results by schema. `None` within: being examined; a schema that needs itself is not called empty.
-    known: HashMap<*const Value, Option<Reason<'t>>>,
+    known: HashMap<NodeRef<'t>, Option<Reason<'t>>>,
     depth: usize,
 }
 
 impl<'t> Search<'t> {
-    fn reason(&mut self, schema: &'t Value) -> Option<Reason<'t>> {
-        let place = std::ptr::from_ref(schema);
-        if let Some(known) = self.known.get(&place) {
+    fn reason(&mut self, schema: NodeRef<'t>) -> Option<Reason<'t>> {
+        if let Some(known) = self.known.get(&schema) {
             return known.clone();
         }
         if self.depth >= MAX_DEPTH {
             return None;
         }
-        self.known.insert(place, None);
+        self.known.insert(schema, None);
         self.depth += 1;
         let reason = self.search(schema);
         self.depth -= 1;
-        self.known.insert(place, reason.clone());
+        self.known.insert(schema, reason.clone());
         reason
     }
 
-    fn search(&mut self, schema: &'t Value) -> Option<Reason<'t>> {
-        let merged = match self.merged(schema) {
+    fn search(&mut self, schema: NodeRef<'t>) -> Option<Reason<'t>> {
+        let merged = match merged(schema) {
             Ok(merged) => merged,
             Err(never) => return Some((never, "`false` takes nothing".to_owned())),
         };
         for part in &merged {
-            if part.get("not").is_some_and(|not| {
-                not == &Value::Bool(true) || not.as_object().is_some_and(Map::is_empty)
-            }) {
+            if part
+                .child(Keyword::Not)
+                .is_some_and(|not| not.is_true() || not.is_object() && not.keyword_count() == 0)
+            {
                 return Some((schema, "`not` of everything takes nothing".to_owned()));
             }
-            for keyword in ["anyOf", "oneOf"] {
-                let Some(branches) = part.get(keyword).and_then(Value::as_array) else {
+            for keyword in Keyword::CHOICES {
+                let Some(branches) = part.children(keyword) else {
                     continue;
                 };
                 let reasons: Vec<_> = branches.iter().map(|branch| self.reason(branch)).collect();
                 if !reasons.is_empty() && reasons.iter().all(Option::is_some) {
                     let first = reasons.into_iter().flatten().next().map(|(_, why)| why);
                     let message = format!(
-                        "no branch of `{keyword}` can be satisfied: {}",
+                        "no branch of `{}` can be satisfied: {}",
+                        keyword.name(),
                         first.unwrap_or_default()
                     );
                     return Some((schema, message));
@@ -135,68 +128,38 @@ impl<'t> Search<'t> {
         first.map(|(at, message)| (at.unwrap_or(schema), message))
     }
 
-    /// Returns all schema objects that hold together: the schema, what it refers to, and its `allOf`.
-    fn merged(&self, schema: &'t Value) -> Result<Vec<&'t Map<String, Value>>, &'t Value> {
-        let (mut todo, mut seen, mut merged) = (vec![schema], HashSet::new(), Vec::new());
-        while let Some(schema) = todo.pop() {
-            if schema == &Value::Bool(false) {
-                return Err(schema);
-            }
-            let Some(members) = schema
-                .as_object()
-                .filter(|_| merged.len() < MAX_MERGED && seen.insert(std::ptr::from_ref(schema)))
-            else {
-                continue;
-            };
-            merged.push(members);
-            todo.extend(self.tree.reference(schema));
-            todo.extend(
-                members
-                    .get("allOf")
-                    .and_then(Value::as_array)
-                    .into_iter()
-                    .flatten(),
-            );
-        }
-        Ok(merged)
-    }
-
     /// Returns the reason for which no value of a type satisfies the schemas.
     fn of_type(
         &mut self,
-        kind: &'static str,
-        merged: &[&'t Map<String, Value>],
-    ) -> Option<(Option<&'t Value>, String)> {
+        kind: JsonType,
+        merged: &[NodeRef<'t>],
+    ) -> Option<(Option<NodeRef<'t>>, String)> {
+        use Keyword::{MaxItems, MaxLength, MaxProperties, MinItems, MinLength, MinProperties};
         let bounds = match kind {
-            "string" => no_room(merged, "minLength", "maxLength"),
-            "array" => no_room(merged, "minItems", "maxItems"),
-            "object" => no_room(merged, "minProperties", "maxProperties"),
-            "number" | "integer" => no_number(merged),
-            _ => None,
+            JsonType::String => no_room(merged, MinLength, MaxLength),
+            JsonType::Array => no_room(merged, MinItems, MaxItems),
+            JsonType::Object => no_room(merged, MinProperties, MaxProperties),
+            JsonType::Number | JsonType::Integer => no_number(merged),
+            JsonType::Boolean | JsonType::Null => None,
         };
         if let Some(message) = bounds {
             return Some((None, message));
         }
         match kind {
-            "object" => self.object(merged),
-            "array" => self.array(merged),
+            JsonType::Object => self.object(merged),
+            JsonType::Array => self.array(merged),
             _ => None,
         }
     }
 
-    fn object(&mut self, merged: &[&'t Map<String, Value>]) -> Option<(Option<&'t Value>, String)> {
-        let required = merged
-            .iter()
-            .filter_map(|part| part.get("required")?.as_array())
-            .flatten()
-            .filter_map(Value::as_str);
-        for name in required {
+    fn object(&mut self, merged: &[NodeRef<'t>]) -> Option<(Option<NodeRef<'t>>, String)> {
+        for name in merged.iter().flat_map(|part| part.required()) {
             for part in merged {
-                let property = part.get("properties").and_then(|named| named.get(name));
-                let is_closed = part.get("additionalProperties") == Some(&Value::Bool(false))
+                let property = part.properties().and_then(|named| named.get(name));
+                let is_closed = part.additional_properties().is_some_and(NodeRef::is_false)
                     && part
-                        .get("patternProperties")
-                        .is_none_or(|named| named.as_object().is_none_or(Map::is_empty));
+                        .named(Keyword::PatternProperties)
+                        .is_none_or(Named::is_empty);
                 match property {
                     None if is_closed => {
                         let message = format!(
@@ -218,16 +181,16 @@ impl<'t> Search<'t> {
         None
     }
 
-    fn array(&mut self, merged: &[&'t Map<String, Value>]) -> Option<(Option<&'t Value>, String)> {
+    fn array(&mut self, merged: &[NodeRef<'t>]) -> Option<(Option<NodeRef<'t>>, String)> {
         let least = merged
             .iter()
-            .filter_map(|part| part.get("minItems")?.as_u64())
+            .filter_map(|part| part.number(Keyword::MinItems)?.as_u64())
             .max()
             .unwrap_or(0);
         for part in merged {
-            let first = part.get("prefixItems").and_then(Value::as_array);
-            let prefix = first.map_or(0, Vec::len) as u64;
-            let listed = first.into_iter().flatten().zip(1..);
+            let first = part.prefix_items();
+            let prefix = first.map_or(0, Nodes::len) as u64;
+            let listed = first.into_iter().flat_map(Nodes::iter).zip(1..);
             for (item, position) in listed.filter(|(_, position)| *position <= least) {
                 if let Some((at, message)) = self.reason(item) {
                     let message =
@@ -235,7 +198,7 @@ impl<'t> Search<'t> {
                     return Some((Some(at), message));
                 }
             }
-            if let Some(items) = part.get("items")
+            if let Some(items) = part.items()
                 && least > prefix
                 && let Some((at, message)) = self.reason(items)
             {
@@ -249,19 +212,33 @@ impl<'t> Search<'t> {
     }
 }
 
+/// Returns all schema objects that hold together: the schema, what it refers to, and its `allOf`. `Err`: one is `false`.
+fn merged(schema: NodeRef<'_>) -> Result<Vec<NodeRef<'_>>, NodeRef<'_>> {
+    let (mut todo, mut seen, mut merged) = (vec![schema], HashSet::new(), Vec::new());
+    while let Some(schema) = todo.pop() {
+        if schema.is_false() {
+            return Err(schema);
+        }
+        if !schema.is_object() || merged.len() >= MAX_MERGED || !seen.insert(schema) {
+            continue;
+        }
+        merged.push(schema);
+        todo.extend(schema.reference());
+        todo.extend(schema.all_of().into_iter().flat_map(Nodes::iter));
+    }
+    Ok(merged)
+}
+
 /// Returns the types that all schemas allow.
-fn types(merged: &[&Map<String, Value>]) -> Result<Vec<&'static str>, String> {
-    let mut types: Vec<&'static str> = TYPES.to_vec();
+fn types(merged: &[NodeRef<'_>]) -> Result<Vec<JsonType>, String> {
+    let mut types = JsonType::ALL.to_vec();
     let mut named: Vec<String> = Vec::new();
-    for kind in merged.iter().filter_map(|part| part.get("type")) {
-        let allows = |name: &str| {
-            kind == name
-                || kind
-                    .as_array()
-                    .is_some_and(|names| names.iter().any(|known| known == name))
+    for part in merged {
+        let (Some(allowed), Some(written)) = (part.type_list(), part.get(Keyword::Type)) else {
+            continue;
         };
-        types.retain(|name| allows(name) || *name == "integer" && allows("number"));
-        named.push(kind.to_string());
+        types.retain(|kind| allowed.allows(*kind));
+        named.push(written.to_string());
         if types.is_empty() {
             return Err(format!(
                 "its types exclude each other: {}",
@@ -273,19 +250,20 @@ fn types(merged: &[&Map<String, Value>]) -> Result<Vec<&'static str>, String> {
 }
 
 /// Returns the reason, if values are listed and none is of the types.
-fn no_listed_value(merged: &[&Map<String, Value>], types: &[&str]) -> Option<String> {
+fn no_listed_value(merged: &[NodeRef<'_>], types: &[JsonType]) -> Option<String> {
     for part in merged {
-        let constant = part.get("const").map(std::slice::from_ref);
-        let listed = part.get("enum").and_then(Value::as_array);
-        for (keyword, values) in [("const", constant), ("enum", listed.map(Vec::as_slice))] {
+        let constant = part.constant().map(std::slice::from_ref);
+        let listed = part.values(Keyword::Enum);
+        for (keyword, values) in [("const", constant), ("enum", listed)] {
             let Some(values) = values else { continue };
             if !values
                 .iter()
-                .any(|value| types.iter().any(|kind| is_of_type(value, kind)))
+                .any(|value| types.iter().any(|kind| kind.accepts(value)))
             {
+                let names: Vec<_> = types.iter().map(|kind| kind.name()).collect();
                 return Some(format!(
                     "no value of `{keyword}` is of the type {}",
-                    types.join(" or ")
+                    names.join(" or ")
                 ));
             }
         }
@@ -293,30 +271,33 @@ fn no_listed_value(merged: &[&Map<String, Value>], types: &[&str]) -> Option<Str
     None
 }
 
-fn no_room(merged: &[&Map<String, Value>], least: &str, most: &str) -> Option<String> {
-    let numbers = |keyword: &str| {
+fn no_room(merged: &[NodeRef<'_>], least: Keyword, most: Keyword) -> Option<String> {
+    let numbers = |keyword: Keyword| {
         let values = merged
             .iter()
-            .filter_map(move |part| part.get(keyword)?.as_f64());
+            .filter_map(move |part| part.number(keyword)?.as_f64());
         values.collect::<Vec<_>>()
     };
     let low = numbers(least).into_iter().reduce(f64::max)?;
     let high = numbers(most).into_iter().reduce(f64::min)?;
+    let (least, most) = (least.name(), most.name());
     (low > high).then(|| format!("`{least}` {low} is above `{most}` {high}"))
 }
 
-fn no_number(merged: &[&Map<String, Value>]) -> Option<String> {
-    let bound = |keyword: &'static str| {
+fn no_number(merged: &[NodeRef<'_>]) -> Option<String> {
+    let bound = |keyword: Keyword| {
         merged
             .iter()
-            .filter_map(move |part| Some((part.get(keyword)?.as_f64()?, keyword)))
+            .filter_map(move |part| Some((part.number(keyword)?.as_f64()?, keyword)))
     };
-    let low = bound("minimum").chain(bound("exclusiveMinimum"));
-    let high = bound("maximum").chain(bound("exclusiveMaximum"));
+    let low = bound(Keyword::Minimum).chain(bound(Keyword::ExclusiveMinimum));
+    let high = bound(Keyword::Maximum).chain(bound(Keyword::ExclusiveMaximum));
     let (low, low_keyword) = low.reduce(|one, other| if other.0 >= one.0 { other } else { one })?;
     let (high, high_keyword) =
         high.reduce(|one, other| if other.0 <= one.0 { other } else { one })?;
-    let is_exclusive = low_keyword.starts_with('e') || high_keyword.starts_with('e');
+    let is_exclusive =
+        low_keyword == Keyword::ExclusiveMinimum || high_keyword == Keyword::ExclusiveMaximum;
     let is_empty = low > high || low.total_cmp(&high).is_eq() && is_exclusive;
-    is_empty.then(|| format!("`{low_keyword}` {low} leaves nothing below `{high_keyword}` {high}"))
+    let (least, most) = (low_keyword.name(), high_keyword.name());
+    is_empty.then(|| format!("`{least}` {low} leaves nothing below `{most}` {high}"))
 }

@@ -2,10 +2,6 @@
 
 use jsonschema::Draft;
 
-/// Keyword of the tree for what a `$ref` of draft 7 or older makes a validator ignore. Its author meant it nevertheless, so
-/// lowering takes it as a hint.
-pub const IGNORED_SIBLINGS: &str = "$ignoredSiblings";
-
 /// Keyword of this service: with the value [`GROUNDING_OFF`], values of the schema have no evidence.
 pub const GROUNDING: &str = "x-extractd-grounding";
 /// Only value of [`GROUNDING`].
@@ -109,9 +105,14 @@ fn all() -> impl Iterator<Item = (&'static str, Holds, Draft, Draft)> {
 
 /// Returns the form of a keyword's value. `None`: no draft knows the keyword.
 pub fn holds(keyword: &str) -> Option<Holds> {
+    entry(keyword).map(|(_, holds)| holds)
+}
+
+/// Returns a keyword's name as a constant, and the form of its value. `None`: no draft knows the keyword.
+pub fn entry(keyword: &str) -> Option<(&'static str, Holds)> {
     all()
         .find(|(known, ..)| *known == keyword)
-        .map(|(_, holds, ..)| holds)
+        .map(|(name, holds, ..)| (name, holds))
 }
 
 /// Returns true if the draft knows the keyword.
@@ -129,8 +130,7 @@ pub fn first_draft(keyword: &str) -> Option<Draft> {
 /// Returns true if the keyword does not constrain values.
 #[must_use]
 pub fn is_annotation(keyword: &str) -> bool {
-    matches!(keyword, "$defs" | "definitions" | IGNORED_SIBLINGS)
-        || holds(keyword) == Some(Holds::Annotation)
+    matches!(keyword, "$defs" | "definitions") || holds(keyword) == Some(Holds::Annotation)
 }
 
 /// Returns true if the keyword restricts or describes the value's form.
@@ -242,7 +242,7 @@ pub fn meant_type(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Types of JSON Schema.
+/// Names of the types of JSON Schema.
 pub const TYPES: [&str; 7] = [
     "string", "integer", "number", "boolean", "object", "array", "null",
 ];

@@ -1,33 +1,50 @@
-//! JSON Schema documents of every draft, read into one normalised tree.
+//! JSON Schema documents of every draft, read into one normalised tree, and lowered to the dialects of providers.
 //!
-//! [`SchemaDocument`] is the caller's document, made ready for a validator of its own draft. [`Tree`] is the same schema in the
-//! keywords of 2020-12, with every reference resolved within the document; passes over a schema read the tree and need not know
-//! drafts. References are resolved by the crate `referencing`, as jsonschema does. Nothing is fetched.
+//! [`SchemaDocument`] is the caller's document, made ready for a validator of its own draft. [`Tree`] is the same schema as nodes
+//! with the keywords of 2020-12, with every reference resolved within the document; passes over a schema read its nodes and need
+//! not know drafts. References are resolved by the crate `referencing`, as jsonschema does. Nothing is fetched.
+//!
+//! [`Dialect`] describes the JSON Schema that a provider's mode accepts ([`dialects`] has the tables). [`lower`] converts a tree
+//! to a dialect, and [`LoweredSchema`] converts values to the lowered form and back.
 
 mod build;
 mod builder;
+mod dialect;
+pub mod dialects;
 mod document;
+mod document_patterns;
 mod draft;
 mod emptiness;
 pub mod format;
 mod js_pattern;
+mod json_value;
 mod keyword;
+mod lower;
+mod lowered_schema;
+mod mapping;
 mod mistaken;
 mod normalise;
 mod pointer;
+mod short_text;
 mod suggestion;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod value_type;
 
+pub use dialect::{Dialect, EnumRule, ExtraRule, Limits, NullRule, ReferenceRule, Strictness};
 pub use document::SchemaDocument;
+pub use document_patterns::document_patterns;
 pub use emptiness::{Emptiness, check as check_emptiness};
+pub use json_value::json_equal;
 pub use jsonschema::Draft;
-pub use keyword::{GROUNDING, GROUNDING_OFF, IGNORED_SIBLINGS, is_annotation};
+pub use lower::lower;
+pub use lowered_schema::LoweredSchema;
+pub use mapping::{Extra, Member, NullPolicy, TypeSet, ValueMapping, ValueMappings};
 pub use pointer::{pointer, tokens as pointer_tokens};
-pub use tree::{Applies, Tree, move_root};
-pub use value_type::is_of_type;
+pub use short_text::{ShortText, shortened};
+pub use tree::{
+    Applies, HeldRef, JsonType, Keyword, Named, NodeId, NodeRef, Nodes, Tree, TypeList,
+};
 
 /// Reason for which a document is refused as a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use extractd::schema::Schema;
 /// Generates up to `most` valid values.
 pub fn some(schema: &Schema, most: usize) -> Vec<Value> {
     let mut maker = Maker {
-        root: schema.normalised(),
+        root: schema.tree().json(),
         random: Rng::with_seed(7),
         left: 0,
         most_optional: 0.5,
@@ -17,7 +17,7 @@ pub fn some(schema: &Schema, most: usize) -> Vec<Value> {
     for attempt in 0..most * 3 {
         maker.left = 400;
         maker.most_optional = [0.0, 0.2, 0.5, 1.0][attempt % 4];
-        let value = maker.value(schema.normalised(), 0);
+        let value = maker.value(schema.tree().json(), 0);
         if schema.is_valid(&value) && !found.contains(&value) {
             found.push(value);
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::provider::stream_decoder::tests::{check_stream, decode_stream};
-use crate::provider::test_fixture::{self, lowered_by_mode, shape};
+use crate::provider::test_fixture::{self, lowered_by_mode, shape, tree};
 use crate::provider::{Answer, Finish, RemainingQuota, Schema, Trial, Unsupported, UnsupportedSet};
 use crate::types::Usage;
 
@@ -152,13 +152,13 @@ fn a_whole_response_is_decoded_with_finish_and_usage() {
 
 #[test]
 fn a_prompt_has_no_example_but_the_callers() {
-    let schema = std::sync::Arc::new(json!({"type": "array"}));
-    let raw = to_raw_value(&*schema).unwrap();
+    let schema = json!({"type": "array"});
+    let raw = to_raw_value(&schema).unwrap();
     let request = Request {
         model: "m",
         mode: Mode::Auto,
         schema: Schema {
-            value: &schema,
+            tree: &tree(&schema),
             raw: &raw,
             forms: &lowered_by_mode(&schema, true),
             format_notes: "",

@@ -1,20 +1,22 @@
 use serde_json::json;
+use serde_json::value::to_raw_value;
 
 use super::*;
+use crate::provider::test_fixture::tree;
 use crate::provider::{OpenAi, Request, Schema, Trial, UnsupportedSet, WireFormat};
 use crate::types::{LoweredByMode, Mode};
 
 #[test]
 fn a_template_gives_the_same_body_as_encoding_for_any_text() {
-    let value = std::sync::Arc::new(json!({"type": "object"}));
-    let raw = serde_json::value::to_raw_value(&*value).unwrap();
+    let value = json!({"type": "object"});
+    let (tree, raw) = (tree(&value), to_raw_value(&value).unwrap());
     let (template, forms) = (RequestTemplate::default(), LoweredByMode::default());
     let trial = Trial::default();
     let request = |input| Request {
         model: "m",
         mode: Mode::Auto,
         schema: Schema {
-            value: &value,
+            tree: &tree,
             raw: &raw,
             forms: &forms,
             format_notes: "",

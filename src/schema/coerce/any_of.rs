@@ -1,5 +1,6 @@
 //! Choice of a branch of `anyOf` or `oneOf`: the one that needs the fewest changes.
 
+use schema_dialect::Nodes;
 use serde_json::Value;
 
 use super::coercer::Coercer;
@@ -8,16 +9,16 @@ use super::enum_match;
 use super::path::Path;
 
 /// Matches `value` with the branch of the lowest cost. `None`: no branch matches, or two of equal cost lead to different values.
-pub fn choose<'s>(
-    coercer: &mut Coercer<'s>,
-    branches: &'s [Value],
+pub fn choose(
+    coercer: &mut Coercer,
+    branches: Nodes<'_>,
     value: &Value,
     at: &Path<'_>,
     shapes: Shapes,
 ) -> Option<Match> {
     let mut best: Option<Coercion> = None;
     let mut is_tie = false;
-    for branch in branches {
+    for branch in branches.iter() {
         match coercer.fit(branch, value, at, shapes) {
             None => {}
             Some(Match::AsIs) => return Some(Match::AsIs),
@@ -44,16 +45,10 @@ pub fn choose<'s>(
 }
 
 /// Returns the constants of branches with their descriptions. `None`: fewer than two branches have one.
-fn constants(branches: &[Value]) -> Option<Vec<(&Value, Option<&str>)>> {
+fn constants(branches: Nodes<'_>) -> Option<Vec<(&Value, Option<&str>)>> {
     let named: Vec<_> = branches
         .iter()
-        .filter_map(|branch| {
-            let text = |keyword| branch.get(keyword).and_then(Value::as_str);
-            Some((
-                branch.get("const")?,
-                text("title").or_else(|| text("description")),
-            ))
-        })
+        .filter_map(|branch| Some((branch.constant()?, branch.title().or(branch.description()))))
         .collect();
     (named.len() > 1).then_some(named)
 }

@@ -1,5 +1,6 @@
 //! Matching of arrays, element by element. No element is left out.
 
+use schema_dialect::NodeRef;
 use serde_json::Value;
 
 use super::coercer::Coercer;
@@ -7,14 +8,14 @@ use super::coercion::{Coercion, Match, Shapes};
 use super::path::Path;
 
 /// Matches the elements of an array with a schema.
-pub fn match_elements<'s>(
-    coercer: &mut Coercer<'s>,
-    schema: &'s Value,
+pub fn match_elements(
+    coercer: &mut Coercer,
+    schema: NodeRef<'_>,
     items: &[Value],
     at: &Path<'_>,
 ) -> Option<Match> {
-    let first = schema.get("prefixItems").and_then(Value::as_array);
-    let rest = schema.get("items");
+    let first = schema.prefix_items();
+    let rest = schema.items();
     let mut coercion: Option<Coercion> = None;
     for (index, item) in items.iter().enumerate() {
         let Some(schema) = first.and_then(|first| first.get(index)).or(rest) else {

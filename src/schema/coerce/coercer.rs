@@ -1,9 +1,8 @@
-//! State of coercing one value: the schema and the remaining coercer.
+//! State of coercing one value: the remaining visits and the depth.
 
 use serde_json::Value;
 
 use super::coercion::{Coercion, Match};
-use schema_dialect::Tree;
 
 /// Number of visits for each value of an answer.
 const VISITS_PER_VALUE: usize = 48;
@@ -11,18 +10,16 @@ const VISITS_PER_VALUE: usize = 48;
 const LEAST_VISITS: usize = 4096;
 
 /// State of coercing one value.
-pub struct Coercer<'s> {
-    pub tree: &'s Tree,
+pub struct Coercer {
     budget: usize,
     /// Nesting of the current schema.
     pub depth: usize,
 }
 
-impl<'s> Coercer<'s> {
+impl Coercer {
     /// Creates the state, with a budget by the size of the value.
-    pub fn new(tree: &'s Tree, value: &Value) -> Self {
+    pub fn new(value: &Value) -> Self {
         Self {
-            tree,
             budget: count(value)
                 .saturating_mul(VISITS_PER_VALUE)
                 .saturating_add(LEAST_VISITS),

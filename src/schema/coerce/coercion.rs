@@ -1,4 +1,4 @@
-//! Results of coercion, and the types that a schema names.
+//! Results of coercion.
 
 use serde_json::Value;
 
@@ -38,16 +38,4 @@ pub enum Shapes {
     Inward,
     /// None: the wrapping was changed already.
     None,
-}
-
-/// Returns the types that a schema names.
-pub fn named_types(schema: &Value) -> impl Iterator<Item = &str> {
-    let kind = schema.get("type");
-    let one = kind.and_then(Value::as_str);
-    let many = kind
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str);
-    one.into_iter().chain(many)
 }

@@ -18,15 +18,6 @@ const MAX_TEXT: usize = 600;
 /// Maximum number of enumerated words that are searched for.
 const MAX_LISTED: usize = 64;
 
-/// Returns the values that a schema enumerates.
-pub fn enumerated(schema: &Value) -> Option<&[Value]> {
-    match (schema.get("const"), schema.get("enum")) {
-        (Some(only), _) => Some(std::slice::from_ref(only)),
-        (None, Some(Value::Array(listed))) => Some(listed),
-        _ => None,
-    }
-}
-
 /// Returns the only enumerated value that `value` can mean. Each may have a description.
 pub fn choose(listed: &[(&Value, Option<&str>)], value: &Value, at: &Path<'_>) -> Option<Coercion> {
     let (chosen, cost) = match value {

@@ -1,22 +1,23 @@
 //! Matching of one value with one schema, with coercions where they are needed.
 
+use schema_dialect::{Keyword, NodeRef, Nodes};
 use serde_json::Value;
 
 use super::coercer::Coercer;
-use super::coercion::{Match, Shapes, named_types};
+use super::coercion::{Match, Shapes};
 use super::path::Path;
 use super::{any_of, array, enum_match, object, wrapping};
-use crate::types::{is_of_type, json_equal};
+use crate::types::json_equal;
 
 /// Maximum nesting of schemas, references included: an answer has at most 127 levels, each with a few schemas.
 const MAX_DEPTH: usize = 512;
 
-impl<'s> Coercer<'s> {
+impl Coercer {
     /// Matches `value` with `schema`. Returns `None` if no change makes it match. A match may still
     /// violate a keyword that coercion does not read.
     pub fn fit(
         &mut self,
-        schema: &'s Value,
+        schema: NodeRef<'_>,
         value: &Value,
         at: &Path<'_>,
         shapes: Shapes,
@@ -25,15 +26,15 @@ impl<'s> Coercer<'s> {
         if self.depth >= MAX_DEPTH {
             return None;
         }
-        match schema {
-            Value::Bool(true) => Some(Match::AsIs),
-            Value::Object(_) => {
+        match schema.as_bool() {
+            Some(true) => Some(Match::AsIs),
+            Some(false) => None,
+            None => {
                 self.depth += 1;
                 let fit = self.match_all_keywords(schema, value, at, shapes);
                 self.depth -= 1;
                 fit
             }
-            _ => None,
         }
     }
 
@@ -41,26 +42,20 @@ impl<'s> Coercer<'s> {
     /// the one before returned.
     fn match_all_keywords(
         &mut self,
-        schema: &'s Value,
+        schema: NodeRef<'_>,
         value: &Value,
         at: &Path<'_>,
         shapes: Shapes,
     ) -> Option<Match> {
         let mut so_far = self.match_own_keywords(schema, value, at, shapes)?;
-        let tree = self.tree;
-        let reference = tree.reference(schema);
-        let parts = schema
-            .get("allOf")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        for part in reference.into_iter().chain(parts) {
+        let parts = schema.all_of().into_iter().flat_map(Nodes::iter);
+        for part in schema.reference().into_iter().chain(parts) {
             so_far = self.and_then(so_far, value, |coercer, value| {
                 coercer.fit(part, value, at, shapes)
             })?;
         }
-        for keyword in ["anyOf", "oneOf"] {
-            if let Some(branches) = schema.get(keyword).and_then(Value::as_array) {
+        for keyword in Keyword::CHOICES {
+            if let Some(branches) = schema.children(keyword) {
                 so_far = self.and_then(so_far, value, |coercer, value| {
                     any_of::choose(coercer, branches, value, at, shapes)
                 })?;
@@ -72,12 +67,12 @@ impl<'s> Coercer<'s> {
     /// Matches the value with the keywords of `schema`, without its references and combinations.
     fn match_own_keywords(
         &mut self,
-        schema: &'s Value,
+        schema: NodeRef<'_>,
         value: &Value,
         at: &Path<'_>,
         shapes: Shapes,
     ) -> Option<Match> {
-        if let Some(choices) = enum_match::enumerated(schema) {
+        if let Some(choices) = schema.listed_values() {
             self.spend(choices.len() / 16)?;
             if choices.iter().any(|listed| json_equal(listed, value)) {
                 return Some(Match::AsIs);
@@ -123,7 +118,7 @@ fn nearer(one: Option<Match>, other: Option<Match>) -> Option<Match> {
 }
 
 /// Returns true if the value has one of the types that the schema names, or the schema names none.
-fn has_type(schema: &Value, value: &Value) -> bool {
-    let mut named = named_types(schema).peekable();
-    named.peek().is_none() || named.any(|name| is_of_type(value, name))
+fn has_type(schema: NodeRef<'_>, value: &Value) -> bool {
+    let types = schema.types();
+    types.is_empty() || types.iter().any(|kind| kind.accepts(value))
 }

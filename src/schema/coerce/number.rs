@@ -1,5 +1,6 @@
 //! The number in a text: with separators, a currency or a unit, and nothing that could make it another one.
 
+use schema_dialect::NodeRef;
 use serde_json::{Number, Value};
 
 use super::text_normalize::bare;
@@ -9,7 +10,7 @@ use super::units::{self, Scale};
 const MAX_TEXT: usize = 64;
 
 /// Parses the number that `text` means, for the member `name` of this schema. `None`: it has several numbers or is ambiguous.
-pub fn parse(text: &str, schema: &Value, name: &str) -> Option<Value> {
+pub fn parse(text: &str, schema: NodeRef<'_>, name: &str) -> Option<Value> {
     let text = bare(text);
     if text.len() > MAX_TEXT {
         return None;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use schema_dialect::{Keyword, Named, NodeRef};
 use serde_json::{Map, Value};
 
 use super::coercer::Coercer;
@@ -21,40 +22,38 @@ pub const FAR: u32 = DROPPED;
 
 /// Keywords of an object schema that apply to its members.
 struct Members<'s> {
-    properties: Option<&'s Map<String, Value>>,
-    additional: Option<&'s Value>,
+    properties: Option<Named<'s>>,
+    additional: Option<NodeRef<'s>>,
     /// True if there are `patternProperties`, whose patterns are not evaluated.
     has_patterns: bool,
-    required: Vec<&'s str>,
+    required: &'s [Box<str>],
 }
 
 impl<'s> Members<'s> {
     /// Reads the keywords of a schema.
-    fn from_schema(schema: &'s Value) -> Self {
-        let required = schema
-            .get("required")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
+    fn from_schema(schema: NodeRef<'s>) -> Self {
         Self {
-            properties: schema.get("properties").and_then(Value::as_object),
-            additional: schema.get("additionalProperties"),
-            has_patterns: schema.get("patternProperties").is_some(),
-            required: required.collect(),
+            properties: schema.properties(),
+            additional: schema.additional_properties(),
+            has_patterns: schema.has(Keyword::PatternProperties),
+            required: schema.required(),
         }
     }
 
-    fn property(&self, name: &str) -> Option<&'s Value> {
+    fn property(&self, name: &str) -> Option<NodeRef<'s>> {
         self.properties?.get(name)
+    }
+
+    fn requires(&self, name: &str) -> bool {
+        self.required.iter().any(|required| **required == *name)
     }
 
     /// Returns the missing properties by the keys of `members` that are unambiguous other spellings of them.
     fn renamed<'m>(&self, members: &'m Map<String, Value>) -> HashMap<&'m str, &'s str> {
-        let is_map = self.has_patterns || self.additional.is_some_and(Value::is_object);
+        let is_map = self.has_patterns || self.additional.is_some_and(NodeRef::is_object);
         let mut missing = HashMap::<String, Option<&'s str>>::new();
-        for name in self.properties.into_iter().flat_map(Map::keys) {
-            if !is_map || self.required.contains(&name.as_str()) {
+        for name in self.properties.into_iter().flat_map(Named::names) {
+            if !is_map || self.requires(name) {
                 let is_first = !missing.contains_key(&key_form(name));
                 let is_free = is_first && !members.contains_key(name);
                 missing.insert(key_form(name), is_free.then_some(name));
@@ -76,9 +75,9 @@ impl<'s> Members<'s> {
 }
 
 /// Matches the members of an object with a schema.
-pub fn match_members<'s>(
-    coercer: &mut Coercer<'s>,
-    schema: &'s Value,
+pub fn match_members(
+    coercer: &mut Coercer,
+    schema: NodeRef<'_>,
     members: &Map<String, Value>,
     at: &Path<'_>,
 ) -> Option<Match> {
@@ -87,7 +86,7 @@ pub fn match_members<'s>(
     if let Some(properties) = keywords.properties {
         let known = members
             .keys()
-            .filter(|key| properties.contains_key(*key))
+            .filter(|key| properties.get(key).is_some())
             .count();
         if known < properties.len() && known < members.len() {
             coercer.spend((properties.len() + members.len()) / 4)?;
@@ -107,8 +106,8 @@ pub fn match_members<'s>(
         }
         object.add(coercer, &keywords, (name, value), &at.member(name))?;
     }
-    let has_required = |name: &&str| object.members.contains_key(*name);
-    if !keywords.required.iter().all(has_required) {
+    let mut required = keywords.required.iter();
+    if !required.all(|name| object.members.contains_key(&**name)) {
         return None;
     }
     Some(if object.notes.is_empty() {
@@ -138,27 +137,27 @@ impl CoercedObject {
     }
 
     /// Matches a member and adds it, unless it is left out. `None`: it does not match.
-    fn add<'s>(
+    fn add(
         &mut self,
-        coercer: &mut Coercer<'s>,
-        keywords: &Members<'s>,
+        coercer: &mut Coercer,
+        keywords: &Members<'_>,
         (name, value): (&str, &Value),
         at: &Path<'_>,
     ) -> Option<()> {
         let property = keywords.property(name);
-        let part = match property {
-            Some(part) => part,
-            None if keywords.has_patterns => &Value::Bool(true),
-            None => keywords.additional.unwrap_or(&Value::Bool(true)),
-        };
-        if part == &Value::Bool(false) && property.is_none() {
+        let part = property.or(keywords.additional.filter(|_| !keywords.has_patterns));
+        if property.is_none() && part.is_some_and(NodeRef::is_false) {
             self.note(
                 DROPPED,
                 at.note("removed: the schema allows no such member"),
             );
             return Some(());
         }
-        match coercer.fit(part, value, at, Shapes::Any) {
+        let fit = match part {
+            Some(part) => coercer.fit(part, value, at, Shapes::Any),
+            None => coercer.spend(1).map(|()| Match::AsIs),
+        };
+        match fit {
             Some(Match::AsIs) => {
                 self.members.insert(name.to_owned(), value.clone());
             }
@@ -167,7 +166,7 @@ impl CoercedObject {
                 self.notes.extend(coercion.notes);
                 self.members.insert(name.to_owned(), coercion.value);
             }
-            None if is_placeholder(value) && !keywords.required.contains(&name) => {
+            None if is_placeholder(value) && !keywords.requires(name) => {
                 let reason = format!("left out: {} is no value for it", shown(value));
                 self.note(LEFT_OUT, at.note(&reason));
             }

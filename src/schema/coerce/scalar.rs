@@ -1,5 +1,6 @@
 //! Conversions between types of scalars.
 
+use schema_dialect::{JsonType, NodeRef};
 use serde_json::Value;
 
 use super::coercion::Coercion;
@@ -13,21 +14,26 @@ const CHEAP: u32 = 1;
 const NULLED: u32 = 2;
 
 /// Converts a scalar to the type `kind`. `None`: its meaning would be a guess.
-pub fn convert(schema: &Value, value: &Value, kind: &str, at: &Path<'_>) -> Option<Coercion> {
+pub fn convert(
+    schema: NodeRef<'_>,
+    value: &Value,
+    kind: JsonType,
+    at: &Path<'_>,
+) -> Option<Coercion> {
     let (made, cost) = match (kind, value) {
-        ("number" | "integer", Value::String(text)) => {
+        (JsonType::Number | JsonType::Integer, Value::String(text)) => {
             (number::parse(text, schema, at.name())?, CHEAP)
         }
-        ("boolean", Value::String(text)) => (Value::Bool(parse_boolean(text)?), CHEAP),
-        ("boolean", Value::Number(number)) => match number.as_u64()? {
+        (JsonType::Boolean, Value::String(text)) => (Value::Bool(parse_boolean(text)?), CHEAP),
+        (JsonType::Boolean, Value::Number(number)) => match number.as_u64()? {
             0 => (Value::Bool(false), NULLED),
             1 => (Value::Bool(true), NULLED),
             _ => return None,
         },
-        ("null", value) if is_placeholder(value) => (Value::Null, NULLED),
+        (JsonType::Null, value) if is_placeholder(value) => (Value::Null, NULLED),
         // The characters that the model wrote are kept: 1.10 may be a version.
-        ("string", Value::Number(number)) => (Value::String(number.to_string()), CHEAP),
-        ("string", Value::Bool(truth)) => (Value::String(truth.to_string()), NULLED),
+        (JsonType::String, Value::Number(number)) => (Value::String(number.to_string()), CHEAP),
+        (JsonType::String, Value::Bool(truth)) => (Value::String(truth.to_string()), NULLED),
         _ => return None,
     };
     let note = at.note(&format!("read {} as {}", shown(value), shown(&made)));

@@ -1,15 +1,15 @@
 //! Parsing of an answer without JSON: `name: value` lines, XML elements, or a scalar in prose.
 
+use schema_dialect::{JsonType, Keyword, Named, NodeRef};
 use serde_json::{Map, Value};
 
 use super::coercer::Coercer;
-use super::coercion::{Coercion, Match, Shapes, named_types};
+use super::coercion::{Coercion, Match, Shapes};
 use super::path::Path;
 use super::text_normalize::{bare, is_refusal};
 use super::written_value::{bare_text, parse_scalar, property};
 use super::{xml, yaml};
 use llm_json::answer;
-use schema_dialect::Tree;
 
 /// Maximum length of a text that is parsed, in bytes.
 const MAX_TEXT: usize = 64 << 10;
@@ -20,25 +20,25 @@ const FROM_TEXT: u32 = 4;
 const XML: &str = "read from XML elements";
 const YAML: &str = "read from YAML";
 
-/// Parses `text` as a value of the schema's root.
-pub fn parse(tree: &Tree, text: &str) -> Option<Match> {
+/// Parses `text` as a value of a schema.
+pub fn parse(schema: NodeRef<'_>, text: &str) -> Option<Match> {
     let whole = unfenced(text);
     let answer = text;
     let text = without_element(whole);
     if text.is_empty() || text.len() > MAX_TEXT {
         return None;
     }
-    let root = tree.target(tree.root());
-    let (value, note) = if let Some(properties) = root.get("properties").and_then(Value::as_object)
-    {
-        let elements = || xml::parse(tree, whole).map(|value| (value, XML));
+    let root = schema.target();
+    let (value, note) = if let Some(properties) = root.properties() {
+        let elements = || xml::parse(root, whole).map(|value| (value, XML));
         elements()
             .or_else(|| lines(properties, text))
             .or_else(|| Some((yaml::parse(answer)?, YAML)))?
-    } else if let Some(list) = xml::parse(tree, whole) {
+    } else if let Some(list) = xml::parse(root, whole) {
         (list, XML)
-    } else if let Some(list) = named_types(root)
-        .any(|kind| kind == "array")
+    } else if let Some(list) = root
+        .types()
+        .contains(&JsonType::Array)
         .then(|| yaml::parse(answer))
         .flatten()
     {
@@ -49,9 +49,9 @@ pub fn parse(tree: &Tree, text: &str) -> Option<Match> {
         }
         (scalar(root, text)?, "read from the text")
     };
-    let mut coercer = Coercer::new(tree, &value);
+    let mut coercer = Coercer::new(&value);
     let note = Path::ROOT.note(note);
-    match coercer.fit(tree.root(), &value, &Path::ROOT, Shapes::None)? {
+    match coercer.fit(schema, &value, &Path::ROOT, Shapes::None)? {
         Match::AsIs => Some(Match::Coerced(Coercion::new(value, FROM_TEXT, note))),
         Match::Coerced(coercion) => {
             let notes = [vec![note], coercion.notes].concat();
@@ -96,31 +96,31 @@ fn without_element(text: &str) -> &str {
 }
 
 /// Parses a text as a scalar of the schema's type. Free text must be one line.
-fn scalar(schema: &Value, text: &str) -> Option<Value> {
+fn scalar(schema: NodeRef<'_>, text: &str) -> Option<Value> {
     let value = Value::String(text.to_owned());
-    if super::enum_match::enumerated(schema).is_some()
-        || schema.get("anyOf").is_some()
-        || schema.get("oneOf").is_some()
+    if schema.listed_values().is_some()
+        || Keyword::CHOICES
+            .into_iter()
+            .any(|keyword| schema.has(keyword))
     {
         return Some(value);
     }
     let is_line = !text.contains('\n');
     let text = call_argument(text);
     let value = Value::String(text.to_owned());
-    match named_types(schema)
-        .find(|kind| *kind != "null")
-        .or_else(|| named_types(schema).next())?
-    {
-        "null" => Some(value),
-        "array" => numbers(text),
-        "string" => (is_line && text.contains(char::is_alphanumeric)).then(|| {
+    let types = schema.types();
+    let named = types.iter().find(|kind| **kind != JsonType::Null);
+    match named.or(types.first())? {
+        JsonType::Null => Some(value),
+        JsonType::Array => numbers(text),
+        JsonType::String => (is_line && text.contains(char::is_alphanumeric)).then(|| {
             Value::String(answer::quoted(text).unwrap_or_else(|| bare_text(text).to_owned()))
         }),
-        "number" | "integer" => Some(Value::String(last_number(text)?.to_owned())),
-        "boolean" => boolean_word(text)
+        JsonType::Number | JsonType::Integer => Some(Value::String(last_number(text)?.to_owned())),
+        JsonType::Boolean => boolean_word(text)
             .filter(|_| is_line)
             .map(|word| Value::String(word.to_owned())),
-        _ => None,
+        JsonType::Object => None,
     }
 }
 
@@ -200,7 +200,7 @@ fn element(text: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Parses `name: value` lines, each property once. `None`: a line may continue the value before it.
-fn lines(properties: &Map<String, Value>, text: &str) -> Option<(Value, &'static str)> {
+fn lines(properties: Named<'_>, text: &str) -> Option<(Value, &'static str)> {
     let mut members = Map::new();
     let mut is_inside = false;
     for line in text.lines().map(str::trim) {
@@ -233,10 +233,7 @@ fn lines(properties: &Map<String, Value>, text: &str) -> Option<(Value, &'static
 }
 
 /// Splits a `name: value` line into the property and the text of its value.
-fn line_member<'p, 't>(
-    properties: &'p Map<String, Value>,
-    line: &'t str,
-) -> Option<(&'p str, &'t str)> {
+fn line_member<'p, 't>(properties: Named<'p>, line: &'t str) -> Option<(&'p str, &'t str)> {
     let line = line.trim_start_matches(['-', '*', '•', '>', ' ']);
     let line = line
         .trim_start_matches(|c: char| c.is_ascii_digit())

@@ -1,7 +1,7 @@
 //! Text after a number: a unit that can be dropped, a word that multiplies, or something that
 //! changes the meaning.
 
-use serde_json::Value;
+use schema_dialect::{Keyword, NodeRef};
 
 use super::text_normalize::words;
 
@@ -138,7 +138,7 @@ const CHANGES: [&str; 65] = [
 ];
 
 /// Returns the scale that the text after a number means. `None`: it is ambiguous.
-pub fn parse(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Option<Scale> {
+pub fn parse(behind: &str, has_currency: bool, schema: NodeRef<'_>, name: &str) -> Option<Scale> {
     let is_adjacent = !behind.starts_with(char::is_whitespace);
     let behind = behind.trim().trim_end_matches(['.', '!', ',']);
     if behind.is_empty() {
@@ -188,7 +188,7 @@ pub fn parse(behind: &str, has_currency: bool, schema: &Value, name: &str) -> Op
 
 /// Returns true if a text after a number does not change it: at most three words, none of which concerns the number, and no unit
 /// other than the requested one.
-fn is_harmless(text: &str, schema: &Value, name: &str) -> bool {
+fn is_harmless(text: &str, schema: NodeRef<'_>, name: &str) -> bool {
     if is_currency(text) || matches!(text, "°" | "°C" | "°F" | "°K" | "") {
         return true;
     }
@@ -206,16 +206,13 @@ fn is_harmless(text: &str, schema: &Value, name: &str) -> bool {
 }
 
 /// Returns true if the schema or the property's name asks for another unit of the same kind.
-fn is_another(unit: &str, schema: &Value, name: &str) -> bool {
+fn is_another(unit: &str, schema: NodeRef<'_>, name: &str) -> bool {
     let spelled: String = name
         .chars()
         .flat_map(|c| [c.is_uppercase().then_some(' '), Some(c)])
         .flatten()
         .collect();
-    let description = schema
-        .get("description")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let description = schema.description().unwrap_or_default();
     let asked = format!("{spelled} {description}")
         .replace(['_', '-', '/'], " ")
         .to_lowercase();
@@ -241,7 +238,7 @@ fn is_another(unit: &str, schema: &Value, name: &str) -> bool {
 }
 
 /// Returns true if the schema asks for a percentage: 12% is 12 then, and otherwise the fraction 0.12.
-fn is_percentage(schema: &Value, name: &str) -> bool {
+fn is_percentage(schema: NodeRef<'_>, name: &str) -> bool {
     const SHARES: [&str; 8] = [
         "ratio",
         "fraction",
@@ -252,17 +249,12 @@ fn is_percentage(schema: &Value, name: &str) -> bool {
         "factor",
         "likelihood",
     ];
-    let description = schema
-        .get("description")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let description = schema.description().unwrap_or_default();
     let asked = format!("{name} {description}").to_lowercase();
-    let is_small = ["maximum", "exclusiveMaximum"].iter().any(|keyword| {
-        schema
-            .get(keyword)
-            .and_then(Value::as_f64)
-            .is_some_and(|most| most <= 1.0)
-    });
+    let is_small = [Keyword::Maximum, Keyword::ExclusiveMaximum]
+        .into_iter()
+        .filter_map(|keyword| schema.number(keyword)?.as_f64())
+        .any(|most| most <= 1.0);
     let is_named = asked.contains("percent") || asked.contains("pct") || asked.contains('%');
     !is_small && (is_named || !SHARES.iter().any(|share| asked.contains(share)))
 }

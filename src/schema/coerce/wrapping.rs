@@ -1,11 +1,11 @@
 //! Values with a superfluous or missing wrapper: a list of one, an object around the answer, JSON in a string.
 
 use llm_json::answer;
-use serde_json::{Map, Value, json};
+use schema_dialect::{JsonType, Keyword, NodeRef};
+use serde_json::{Map, Number, Value, json};
 
-use super::super::implied_type::implied_type;
 use super::coercer::Coercer;
-use super::coercion::{Coercion, Match, Shapes, named_types};
+use super::coercion::{Coercion, Match, Shapes};
 use super::path::{Path, shown};
 use super::scalar;
 use super::text_normalize::bare;
@@ -20,15 +20,16 @@ const WRAPPED: u32 = 4;
 const PUT_IN: u32 = 5;
 
 /// Converts a value of a type that the schema does not allow.
-pub fn convert<'s>(
-    coercer: &mut Coercer<'s>,
-    schema: &'s Value,
+pub fn convert(
+    coercer: &mut Coercer,
+    schema: NodeRef<'_>,
     value: &Value,
     at: &Path<'_>,
     shapes: Shapes,
 ) -> Option<Match> {
-    let mut ways: Vec<Coercion> = named_types(schema)
-        .filter_map(|kind| scalar::convert(schema, value, kind, at))
+    let types = schema.types().iter();
+    let mut ways: Vec<Coercion> = types
+        .filter_map(|kind| scalar::convert(schema, value, *kind, at))
         .collect();
     ways.retain(|way| has_bounds(schema, &way.value));
     match rewrap(coercer, schema, value, at, shapes) {
@@ -40,9 +41,9 @@ pub fn convert<'s>(
 }
 
 /// Removes or adds a wrapper, if the value then matches the schema.
-pub fn rewrap<'s>(
-    coercer: &mut Coercer<'s>,
-    schema: &'s Value,
+pub fn rewrap(
+    coercer: &mut Coercer,
+    schema: NodeRef<'_>,
     value: &Value,
     at: &Path<'_>,
     shapes: Shapes,
@@ -64,8 +65,8 @@ pub fn rewrap<'s>(
 
 /// Attempts to match a value with a changed wrapper.
 struct Attempts<'a, 's> {
-    coercer: &'a mut Coercer<'s>,
-    schema: &'s Value,
+    coercer: &'a mut Coercer,
+    schema: NodeRef<'s>,
     at: &'a Path<'a>,
     /// True if the value is a scalar.
     is_scalar: bool,
@@ -81,7 +82,7 @@ impl Attempts<'_, '_> {
                 self.coercer.spend(text.len() / 32)?;
                 if let Some(inner) = parse_container(text) {
                     self.attempt(&inner, DECODED, "read the JSON in the string");
-                } else if wants(self.schema, "array")
+                } else if wants_array(self.schema)
                     && let Some(items) = split_list(self.schema, text)
                 {
                     let change = format!("read {} as a list", shown(value));
@@ -109,7 +110,7 @@ impl Attempts<'_, '_> {
     /// Tries the value as the only element of a list, and as the only member of an object.
     fn wrap(&mut self, value: &Value, shapes: Shapes) {
         if shapes == Shapes::Any
-            && wants(self.schema, "array")
+            && wants_array(self.schema)
             && !value.is_array()
             && !value.is_null()
             && !is_several(self.schema, value)
@@ -148,13 +149,13 @@ impl Attempts<'_, '_> {
 
 /// Returns true if the value has the type that the schema's keywords imply. Without `type`, such
 /// keywords accept any other type.
-fn is_implied(schema: &Value, value: &Value) -> bool {
-    if named_types(schema).next().is_some() {
+fn is_implied(schema: NodeRef<'_>, value: &Value) -> bool {
+    if !schema.types().is_empty() {
         return true;
     }
-    match implied_type(schema) {
-        Some("object") => value.is_object(),
-        Some("array") => value.is_array(),
+    match schema.implied_type() {
+        Some(JsonType::Object) => value.is_object(),
+        Some(JsonType::Array) => value.is_array(),
         _ => true,
     }
 }
@@ -174,24 +175,22 @@ fn nearest(ways: Vec<Coercion>) -> Option<Coercion> {
         .then_some(first)
 }
 
-/// Returns true if the schema allows a type by name, or arrays by `items`.
-fn wants(schema: &Value, kind: &str) -> bool {
-    named_types(schema).any(|name| name == kind)
-        || (kind == "array"
-            && named_types(schema).next().is_none()
-            && schema.get("items").is_some())
+/// Returns true if the schema allows arrays by name, or by `items`.
+fn wants_array(schema: NodeRef<'_>) -> bool {
+    let types = schema.types();
+    types.contains(&JsonType::Array) || types.is_empty() && schema.has(Keyword::Items)
 }
 
 /// Returns true if a number made from words is within the schema's bounds. Outside, it was misread.
-fn has_bounds(schema: &Value, value: &Value) -> bool {
+fn has_bounds(schema: NodeRef<'_>, value: &Value) -> bool {
     let Some(number) = value.as_f64() else {
         return true;
     };
-    let bound = |keyword| schema.get(keyword).and_then(Value::as_f64);
-    bound("minimum").is_none_or(|least| number >= least)
-        && bound("maximum").is_none_or(|most| number <= most)
-        && bound("exclusiveMinimum").is_none_or(|below| number > below)
-        && bound("exclusiveMaximum").is_none_or(|above| number < above)
+    let bound = |keyword| schema.number(keyword).and_then(Number::as_f64);
+    bound(Keyword::Minimum).is_none_or(|least| number >= least)
+        && bound(Keyword::Maximum).is_none_or(|most| number <= most)
+        && bound(Keyword::ExclusiveMinimum).is_none_or(|below| number > below)
+        && bound(Keyword::ExclusiveMaximum).is_none_or(|above| number < above)
 }
 
 /// Parses the object or array in a string.
@@ -207,11 +206,15 @@ fn parse_container(text: &str) -> Option<Value> {
 }
 
 /// Splits a string into a list, if no element can contain a separator: numbers, booleans, enumerated words.
-fn split_list(schema: &Value, text: &str) -> Option<Value> {
-    let items = schema.get("items")?;
-    let is_closed = items.get("enum").is_some()
-        || (named_types(items).next().is_some()
-            && named_types(items).all(|kind| matches!(kind, "number" | "integer" | "boolean")));
+fn split_list(schema: NodeRef<'_>, text: &str) -> Option<Value> {
+    let items = schema.items()?;
+    let (types, is_word) = (items.types(), |kind: &JsonType| {
+        matches!(
+            kind,
+            JsonType::Number | JsonType::Integer | JsonType::Boolean
+        )
+    });
+    let is_closed = items.has(Keyword::Enum) || !types.is_empty() && types.iter().all(is_word);
     let separators = [";", "\n", ", "]
         .into_iter()
         .find(|separator| text.contains(separator));
@@ -222,12 +225,9 @@ fn split_list(schema: &Value, text: &str) -> Option<Value> {
 }
 
 /// Returns true if a string that should be one element reads like several.
-fn is_several(schema: &Value, value: &Value) -> bool {
-    let is_text = schema.get("items").is_none_or(|items| {
-        named_types(items)
-            .next()
-            .is_none_or(|kind| kind == "string")
-    });
+fn is_several(schema: NodeRef<'_>, value: &Value) -> bool {
+    let first = schema.items().and_then(|items| items.types().first());
+    let is_text = first.is_none_or(|kind| *kind == JsonType::String);
     let Value::String(text) = value else {
         return false;
     };
@@ -263,16 +263,17 @@ const BESIDE: [&str; 13] = [
     "additionalProperties",
 ];
 
+/// Names by which a value is recognised as a schema.
+const SCHEMA_MEMBERS: [&str; 5] = ["type", "$ref", "enum", "anyOf", "items"];
+
 /// Returns the content of a wrapper: its one member, or the arguments of a call.
 fn wrapped_member<'m>(
-    schema: &Value,
+    schema: NodeRef<'_>,
     members: &'m Map<String, Value>,
 ) -> Option<(&'m str, &'m Value)> {
     let is_property = |name: &str| {
-        schema
-            .get("properties")
-            .and_then(|properties| properties.get(name))
-            .is_some()
+        let properties = schema.properties();
+        properties.is_some_and(|properties| properties.get(name).is_some())
     };
     let mut all = members.iter();
     let (name, inner) = if let (Some(only), None) = (all.next(), all.next()) {
@@ -297,11 +298,7 @@ fn wrapped_member<'m>(
 
 /// Returns true if the members are schemas: the model repeated the schema instead of answering.
 fn holds_schemas(properties: &Value) -> bool {
-    let is_schema = |value: &Value| {
-        ["type", "$ref", "enum", "anyOf", "items"]
-            .iter()
-            .any(|keyword| value.get(keyword).is_some())
-    };
+    let is_schema = |value: &Value| SCHEMA_MEMBERS.iter().any(|name| value.get(name).is_some());
     properties
         .as_object()
         .is_none_or(|members| members.is_empty() || members.values().any(is_schema))
@@ -309,13 +306,13 @@ fn holds_schemas(properties: &Value) -> bool {
 
 /// Returns the only property of an object schema, if it is required and `value` can be its value. A text cannot: it may mean
 /// anything.
-fn only_property<'s>(schema: &'s Value, value: &Value) -> Option<&'s str> {
-    let properties = schema.get("properties")?.as_object()?;
-    let (name, _) = properties.iter().next().filter(|_| properties.len() == 1)?;
-    let required = schema.get("required")?.as_array()?;
-    let is_required = required
-        .iter()
-        .any(|required| required.as_str() == Some(name));
+fn only_property<'s>(schema: NodeRef<'s>, value: &Value) -> Option<&'s str> {
+    let properties = schema.properties()?;
+    let name = properties
+        .names()
+        .next()
+        .filter(|_| properties.len() == 1)?;
+    let is_required = schema.required().iter().any(|required| **required == *name);
     let is_there = value.get(name).is_some();
     let may_be = value.is_number() || value.is_boolean() || value.is_object() || value.is_array();
     (is_required && may_be && !is_there).then_some(name)

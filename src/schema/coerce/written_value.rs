@@ -1,20 +1,18 @@
 //! Scalars and property names as people write them outside JSON.
 
-use serde_json::{Map, Value};
+use schema_dialect::Named;
+use serde_json::Value;
 
 use super::text_normalize::key_form;
 
 /// Returns the property with this name, or the only one whose name differs just in case and separators.
-pub fn property<'p>(properties: &'p Map<String, Value>, name: &str) -> Option<&'p str> {
-    if let Some((exact, _)) = properties.get_key_value(name) {
+pub fn property<'p>(properties: Named<'p>, name: &str) -> Option<&'p str> {
+    if let Some(exact) = properties.name(name) {
         return Some(exact);
     }
     let form = key_form(name);
-    let mut alike = properties.keys().filter(|known| key_form(known) == form);
-    alike
-        .next()
-        .filter(|_| alike.next().is_none())
-        .map(String::as_str)
+    let mut alike = properties.names().filter(|known| key_form(known) == form);
+    alike.next().filter(|_| alike.next().is_none())
 }
 
 /// Parses null, lists, objects and quoted strings as JSON. Any other text stays a string, to be coerced by the schema.

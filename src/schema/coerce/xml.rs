@@ -1,10 +1,9 @@
 //! Parsing of an answer in XML: an element for each property, list element or entry of a map. Attributes are not supported.
 
+use schema_dialect::{JsonType, Named, NodeRef};
 use serde_json::{Map, Value};
 
-use super::coercion::named_types;
 use super::written_value::{parse_scalar, property};
-use schema_dialect::Tree;
 
 /// Maximum nesting of elements.
 const MAX_DEPTH: usize = 64;
@@ -18,18 +17,17 @@ struct Element<'t> {
     children: Vec<Element<'t>>,
 }
 
-/// Parses the XML elements in `text` as a value of the schema's root. Text outside the outermost
+/// Parses the XML elements in `text` as a value of the schema `root`. Text outside the outermost
 /// elements is ignored.
-pub fn parse(tree: &Tree, text: &str) -> Option<Value> {
+pub fn parse(root: NodeRef<'_>, text: &str) -> Option<Value> {
     let elements = elements(text)?;
-    let root = tree.target(tree.root());
-    let named = root.get("properties").and_then(Value::as_object);
+    let named = root.properties();
     match elements.as_slice() {
         [] => None,
-        [only] if named.is_none_or(|properties| !properties.contains_key(only.name)) => {
-            (!only.children.is_empty()).then(|| container(tree, root, &only.children))?
+        [only] if named.is_none_or(|properties| properties.get(only.name).is_none()) => {
+            (!only.children.is_empty()).then(|| container(root, &only.children))?
         }
-        several => container(tree, root, several),
+        several => container(root, several),
     }
 }
 
@@ -91,68 +89,63 @@ fn elements(text: &str) -> Option<Vec<Element<'_>>> {
 }
 
 /// Reads one element as a value of a schema.
-fn value(tree: &Tree, schema: &Value, element: &Element<'_>) -> Option<Value> {
-    let schema = tree.target(schema);
+fn value(schema: NodeRef<'_>, element: &Element<'_>) -> Option<Value> {
+    let schema = schema.target();
     if element.children.is_empty() {
         let is_container = element
             .text
             .is_empty()
-            .then(|| named_types(schema).next())
+            .then(|| schema.types().first())
             .flatten();
         return Some(match is_container {
-            Some("array") => Value::Array(Vec::new()),
-            Some("object") => Value::Object(Map::new()),
+            Some(JsonType::Array) => Value::Array(Vec::new()),
+            Some(JsonType::Object) => Value::Object(Map::new()),
             _ => number(schema, element.text)
                 .unwrap_or_else(|| parse_scalar(&unescaped(element.text))),
         });
     }
-    let branches = ["anyOf", "oneOf"]
-        .iter()
-        .find_map(|keyword| schema.get(keyword)?.as_array());
-    match branches {
+    match schema.alternatives() {
         Some(branches) => branches
             .iter()
-            .find_map(|branch| container(tree, tree.target(branch), &element.children)),
-        None => container(tree, schema, &element.children),
+            .find_map(|branch| container(branch.target(), &element.children)),
+        None => container(schema, &element.children),
     }
 }
 
 /// Parses a number, if the alternatives of the schema include numbers and no strings.
-fn number(schema: &Value, text: &str) -> Option<Value> {
-    let branches = ["anyOf", "oneOf"]
+fn number(schema: NodeRef<'_>, text: &str) -> Option<Value> {
+    let branches = schema.alternatives()?;
+    let kinds: Vec<_> = branches
         .iter()
-        .find_map(|keyword| schema.get(keyword)?.as_array())?;
-    let mut kinds = branches
+        .map(|branch| branch.types().first())
+        .collect();
+    let is_closed = kinds
         .iter()
-        .filter_map(|branch| named_types(branch).next());
-    let is_closed = branches.iter().all(|branch| {
-        named_types(branch)
-            .next()
-            .is_some_and(|kind| kind != "string")
-    });
-    (is_closed && kinds.any(|kind| matches!(kind, "integer" | "number")))
+        .all(|kind| kind.is_some_and(|kind| *kind != JsonType::String));
+    let is_number = |kind: &JsonType| matches!(kind, JsonType::Integer | JsonType::Number);
+    (is_closed && kinds.into_iter().flatten().any(is_number))
         .then(|| serde_json::from_str(text).ok())?
         .map(Value::Number)
 }
 
 /// Reads elements as an object or a list of a schema.
-fn container(tree: &Tree, schema: &Value, children: &[Element<'_>]) -> Option<Value> {
-    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-        return members(tree, properties, children).map(Value::Object);
+fn container(schema: NodeRef<'_>, children: &[Element<'_>]) -> Option<Value> {
+    if let Some(properties) = schema.properties() {
+        return members(properties, children).map(Value::Object);
     }
     let is_uniform = children
         .iter()
         .zip(children.iter().skip(1))
         .all(|(one, next)| one.name == next.name);
-    if let Some(items) = schema.get("items").filter(|_| is_uniform) {
+    if let Some(items) = schema.items().filter(|_| is_uniform) {
         return children
             .iter()
-            .map(|child| value(tree, items, child))
+            .map(|child| value(items, child))
             .collect::<Option<_>>()
             .map(Value::Array);
     }
     let entries = schema
-        .get("additionalProperties")
+        .additional_properties()
         .filter(|entries| entries.is_object())?;
     let mut map = Map::new();
     for child in children {
@@ -161,7 +154,7 @@ fn container(tree: &Tree, schema: &Value, children: &[Element<'_>]) -> Option<Va
             _ => (child.name, child),
         };
         if map
-            .insert(unescaped(name), value(tree, entries, element)?)
+            .insert(unescaped(name), value(entries, element)?)
             .is_some()
         {
             return None;
@@ -171,16 +164,12 @@ fn container(tree: &Tree, schema: &Value, children: &[Element<'_>]) -> Option<Va
 }
 
 /// Reads each element as a property. Several of one name are the elements of a list.
-fn members(
-    tree: &Tree,
-    properties: &Map<String, Value>,
-    children: &[Element<'_>],
-) -> Option<Map<String, Value>> {
+fn members(properties: Named<'_>, children: &[Element<'_>]) -> Option<Map<String, Value>> {
     let mut members = Map::new();
     for child in children {
         let name = property(properties, child.name)?;
-        let schema = tree.target(properties.get(name)?);
-        let items = schema.get("items").filter(|_| {
+        let schema = properties.get(name)?.target();
+        let items = schema.items().filter(|_| {
             children
                 .iter()
                 .filter(|other| other.name == child.name)
@@ -188,13 +177,13 @@ fn members(
                 .is_some()
         });
         match (items, members.get_mut(name)) {
-            (Some(items), Some(Value::Array(list))) => list.push(value(tree, items, child)?),
+            (Some(items), Some(Value::Array(list))) => list.push(value(items, child)?),
             (Some(items), None) => {
-                let first = value(tree, items, child)?;
+                let first = value(items, child)?;
                 members.insert(name.to_owned(), Value::Array(vec![first]));
             }
             (None, None) => {
-                members.insert(name.to_owned(), value(tree, schema, child)?);
+                members.insert(name.to_owned(), value(schema, child)?);
             }
             _ => return None,
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::provider::dialects::{
+use schema_dialect::dialects::{
     ANTHROPIC_STRICT, ANTHROPIC_TOOLS, AZURE_STRICT, COMPATIBLE, GEMINI_FUNCTION,
     GEMINI_JSON_SCHEMA, GEMINI_SCHEMA, LLAMA_CPP, OPENAI_LOOSE, OPENAI_STRICT,
 };

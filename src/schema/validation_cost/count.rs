@@ -3,32 +3,31 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::weight::{Cost, Faults, MAX_LINKS, VALUE_BYTES, of_enum};
 use crate::schema::patterns::Patterns;
-use schema_dialect::{Applies, Tree};
+use schema_dialect::{Applies, Keyword, Named, NodeRef};
 
 /// Maximum number of counted pairs of subschema and value.
 const MAX_PAIRS: usize = 500_000;
 
-type Place = (*const Value, *const Value);
+type Place<'s> = (NodeRef<'s>, *const Value);
 
 /// Counter with memoization: each pair is counted once, so counting is fast where validation is not.
 pub struct Count<'s> {
-    tree: &'s Tree,
     patterns: &'s Patterns,
     pointer_bytes: u64,
-    parts: HashMap<*const Value, Rc<Part<'s>>>,
-    names: HashMap<*const Value, OfText>,
+    parts: HashMap<NodeRef<'s>, Rc<Part<'s>>>,
+    names: HashMap<NodeRef<'s>, OfText>,
     /// Memory of the instance's arrays and objects, in bytes.
     sizes: HashMap<*const Value, u64>,
-    seen: HashMap<Place, Cost>,
+    seen: HashMap<Place<'s>, Cost>,
 }
 
 /// Cost parameters of a subschema.
 struct Part<'s> {
-    applied: Vec<(Applies<'s>, &'s Value)>,
+    applied: Vec<(Applies<'s>, NodeRef<'s>)>,
     evaluations: u64,
     faults: Faults,
     /// Evaluations for each byte of a string.
@@ -55,7 +54,7 @@ impl OfText {
 
 impl<'s> Count<'s> {
     /// Creates a counter. `pointer_bytes` is the length of an error's pointers.
-    pub fn new(tree: &'s Tree, patterns: &'s Patterns, pointer_bytes: u64) -> Self {
+    pub fn new(patterns: &'s Patterns, pointer_bytes: u64) -> Self {
         let (parts, names, sizes, seen) = (
             HashMap::new(),
             HashMap::new(),
@@ -63,7 +62,6 @@ impl<'s> Count<'s> {
             HashMap::new(),
         );
         Self {
-            tree,
             patterns,
             pointer_bytes,
             parts,
@@ -74,8 +72,8 @@ impl<'s> Count<'s> {
     }
 
     /// Returns the cost of validating `instance`. `None`: too many pairs or too deeply nested.
-    pub fn cost_of(&mut self, schema: &'s Value, instance: &Value, depth: u32) -> Option<Cost> {
-        let place = (std::ptr::from_ref(schema), std::ptr::from_ref(instance));
+    pub fn cost_of(&mut self, schema: NodeRef<'s>, instance: &Value, depth: u32) -> Option<Cost> {
+        let place = (schema, std::ptr::from_ref(instance));
         if let Some(known) = self.seen.get(&place) {
             return Some(*known);
         }
@@ -86,7 +84,7 @@ impl<'s> Count<'s> {
         let mut cost = self.alone(&part, instance);
         for (applies, inner) in &part.applied {
             for value in targets(*applies, instance) {
-                let of_inner = self.cost_of(inner, value, depth + 1)?;
+                let of_inner = self.cost_of(*inner, value, depth + 1)?;
                 let reported = if *applies == Applies::Either {
                     of_inner.copied_bytes
                 } else {
@@ -174,38 +172,32 @@ impl<'s> Count<'s> {
         VALUE_BYTES + inner
     }
 
-    fn part(&mut self, schema: &'s Value) -> Rc<Part<'s>> {
-        if let Some(part) = self.parts.get(&std::ptr::from_ref(schema)) {
+    fn part(&mut self, schema: NodeRef<'s>) -> Rc<Part<'s>> {
+        if let Some(part) = self.parts.get(&schema) {
             return Rc::clone(part);
         }
         let part = Rc::new(Part {
-            applied: self.tree.applied(schema),
+            applied: schema.applied(),
             evaluations: 1 + of_enum(schema),
             faults: Faults::of_schema(schema),
             pattern: self.pattern(schema),
             names: self.of_names(schema),
         });
-        self.parts
-            .insert(std::ptr::from_ref(schema), Rc::clone(&part));
+        self.parts.insert(schema, Rc::clone(&part));
         part
     }
 
-    fn pattern(&self, schema: &Value) -> u64 {
+    fn pattern(&self, schema: NodeRef<'_>) -> u64 {
         schema
-            .get("pattern")
-            .and_then(Value::as_str)
+            .pattern()
             .map_or(0, |pattern| self.patterns.cost(pattern))
     }
 
     /// Returns the cost of a schema for each member name.
-    fn of_names(&mut self, schema: &'s Value) -> OfText {
+    fn of_names(&mut self, schema: NodeRef<'s>) -> OfText {
         let mut cost = OfText::default();
-        let patterns = schema
-            .get("patternProperties")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flat_map(Map::keys);
-        for pattern in patterns {
+        let patterns = schema.named(Keyword::PatternProperties).into_iter();
+        for pattern in patterns.flat_map(Named::names) {
             // `additionalProperties` and the like match once more.
             cost.add(OfText {
                 evaluations: 2,
@@ -213,15 +205,15 @@ impl<'s> Count<'s> {
                 for_a_byte: 2 * self.patterns.cost(pattern),
             });
         }
-        if let Some(names) = schema.get("propertyNames") {
+        if let Some(names) = schema.child(Keyword::PropertyNames) {
             cost.add(self.of_text(names));
         }
         cost
     }
 
     /// Returns the cost of a schema for a text. Recurses through subschemas of the same value, which are acyclic and shallow.
-    fn of_text(&mut self, schema: &'s Value) -> OfText {
-        if let Some(known) = self.names.get(&std::ptr::from_ref(schema)) {
+    fn of_text(&mut self, schema: NodeRef<'s>) -> OfText {
+        if let Some(known) = self.names.get(&schema) {
             return *known;
         }
         let mut cost = OfText {
@@ -229,15 +221,14 @@ impl<'s> Count<'s> {
             faults: Faults::of_schema(schema),
             for_a_byte: self.pattern(schema),
         };
-        for (_, part) in self
-            .tree
-            .applied(schema)
+        for (_, part) in schema
+            .applied()
             .into_iter()
             .filter(|(applies, _)| applies.is_here())
         {
             cost.add(self.of_text(part));
         }
-        self.names.insert(std::ptr::from_ref(schema), cost);
+        self.names.insert(schema, cost);
         cost
     }
 }

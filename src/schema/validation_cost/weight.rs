@@ -1,6 +1,7 @@
 //! Cost parameters of a schema, and the size of an instance, from which the cost of validation is estimated.
 
-use serde_json::{Map, Value};
+use schema_dialect::{Keyword, NodeRef};
+use serde_json::Value;
 
 use crate::schema::patterns::Patterns;
 
@@ -58,36 +59,30 @@ pub struct Faults {
 
 impl Faults {
     /// Returns the errors that a subschema itself can report for one value: one for each keyword and each required name.
-    pub fn of_schema(schema: &Value) -> Self {
-        let Some(keywords) = schema.as_object() else {
+    pub fn of_schema(schema: NodeRef<'_>) -> Self {
+        if !schema.is_object() {
             return Self {
                 count: 1,
                 bytes: FAULT_BYTES,
             };
-        };
-        let listed = |list: &Value| list.as_array().map_or(0, Vec::len);
-        let required = keywords.get("required").map_or(0, listed);
-        let dependent = keywords.get("dependentRequired").and_then(Value::as_object);
-        let dependent: usize = dependent
-            .into_iter()
-            .flat_map(Map::values)
-            .map(listed)
-            .sum();
-        let count = (keywords.len() + required + dependent) as u64;
+        }
+        let dependent = schema.dependent_required().iter();
+        let dependent: usize = dependent.map(|(_, names)| names.len()).sum();
+        let count = (schema.keyword_count() + schema.required().len() + dependent) as u64;
         // Keywords whose value is copied into an error.
         let repeated = [
-            "not",
-            "pattern",
-            "format",
-            "required",
-            "contentEncoding",
-            "contentMediaType",
-            "dependentRequired",
+            Keyword::Not,
+            Keyword::Pattern,
+            Keyword::Format,
+            Keyword::Required,
+            Keyword::ContentEncoding,
+            Keyword::ContentMediaType,
+            Keyword::DependentRequired,
         ];
         let repeated: u64 = repeated
-            .iter()
-            .filter_map(|keyword| keywords.get(*keyword))
-            .map(|value| Size::measure(value).memory())
+            .into_iter()
+            .filter_map(|keyword| schema.get(keyword))
+            .map(|value| Size::measure(&value.to_json()).memory())
             .sum();
         Self {
             count,
@@ -164,9 +159,8 @@ impl Size {
 }
 
 /// Returns the cost of a schema's `enum`, in evaluations.
-pub fn of_enum(schema: &Value) -> u64 {
+pub fn of_enum(schema: NodeRef<'_>) -> u64 {
     schema
-        .get("enum")
-        .and_then(Value::as_array)
+        .values(Keyword::Enum)
         .map_or(0, |entries| (entries.len() / ENUM_ENTRIES) as u64)
 }

@@ -8,6 +8,7 @@ use extractd::provider::{
     OpenAiResponses, Provider, Request, RequestTemplate, Schema, Trial, WireFormat,
 };
 use extractd::types::{LoweredByMode, LoweredSchema, Mode};
+use schema_dialect::{SchemaDocument, Tree};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
@@ -46,8 +47,9 @@ async fn ask_in(
     remote: &HttpProvider,
     mode: Mode,
 ) -> (Result<Answer, Failure>, Vec<String>) {
-    let value = std::sync::Arc::new(json!({"type": "object"}));
-    let raw = to_raw_value(&*value).unwrap();
+    let value = json!({"type": "object"});
+    let raw = to_raw_value(&value).unwrap();
+    let tree = Tree::build(SchemaDocument::parse(value).unwrap()).unwrap();
     let mut forms = LoweredByMode::default();
     for mode in [Mode::JsonSchema, Mode::Tools, Mode::JsonObject] {
         forms.set(
@@ -67,7 +69,7 @@ async fn ask_in(
             model: "m",
             mode,
             schema: Schema {
-                value: &value,
+                tree: &tree,
                 raw: &raw,
                 forms: &forms,
                 format_notes: "",

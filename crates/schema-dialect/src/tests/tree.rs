@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::{SchemaDocument, SchemaError, Tree, check_emptiness};
+use crate::{Keyword, NodeRef, SchemaDocument, SchemaError, Tree, check_emptiness};
 
 fn tree(schema: Value) -> Tree {
     let document = SchemaDocument::parse(schema).unwrap();
@@ -10,7 +10,7 @@ fn tree(schema: Value) -> Tree {
 fn refused(schema: Value) -> SchemaError {
     SchemaDocument::parse(schema)
         .and_then(Tree::build)
-        .map(|tree| panic!("accepted: {}", tree.root()))
+        .map(|tree| panic!("accepted: {}", tree.json()))
         .unwrap_err()
 }
 
@@ -24,7 +24,7 @@ fn every_draft_becomes_the_same_tree() {
         "dependencies": {"a": ["b"], "c": {"required": ["d"]}}
     });
     assert_eq!(
-        **tree(old).root(),
+        **tree(old).json(),
         json!({
             "type": "object",
             "properties": {"age": {"$ref": "#/$defs/age"}, "pair": {"prefixItems": [{"type": "string"}], "items": false}},
@@ -50,16 +50,14 @@ fn identifiers_anchors_and_dynamic_references_are_resolved() {
         }
     });
     let tree = tree(schema);
-    let root = tree.root();
-    let follow = |name: &str| tree.target(&root["properties"][name]);
-    assert_eq!(
-        root["properties"]["children"]["items"],
-        json!({"$ref": "#"})
-    );
-    assert_eq!(follow("inner"), &json!({"type": "integer"}));
-    assert_eq!(follow("pointer"), &json!({"type": "integer"}));
-    assert_eq!(follow("named"), &json!({"type": "null"}));
-    assert_eq!(tree.locate(follow("pointer")), "/$defs/item/$defs/x");
+    let properties = tree.root().properties().unwrap();
+    let follow = |name: &str| properties.get(name).unwrap().target();
+    let children = properties.get("children").and_then(NodeRef::items);
+    assert_eq!(children.and_then(NodeRef::reference), Some(tree.root()));
+    assert_eq!(follow("inner").to_string(), r#"{"type":"integer"}"#);
+    assert_eq!(follow("pointer").to_string(), r#"{"type":"integer"}"#);
+    assert_eq!(follow("named").to_string(), r#"{"type":"null"}"#);
+    assert_eq!(follow("pointer").locate(), "/$defs/item/$defs/x");
 }
 
 #[test]
@@ -71,9 +69,10 @@ fn the_meta_schemas_can_be_referred_to() {
         "https://json-schema.org/draft/2019-09/schema",
     ] {
         let tree = tree(json!({"properties": {"schema": {"$ref": uri}}}));
-        let target = tree.target(&tree.root()["properties"]["schema"]);
+        let schema = tree.root().properties().and_then(|all| all.get("schema"));
+        let target = schema.unwrap().target();
         assert!(
-            target.get("properties").is_some() || target.get("allOf").is_some(),
+            target.properties().is_some() || target.all_of().is_some(),
             "{uri}"
         );
     }
@@ -83,16 +82,16 @@ fn the_meta_schemas_can_be_referred_to() {
 fn without_a_draft_the_newest_valid_one_counts() {
     let schema = json!({"type": "number", "minimum": 1, "exclusiveMinimum": true});
     assert_eq!(
-        **tree(schema).root(),
+        **tree(schema).json(),
         json!({"type": "number", "exclusiveMinimum": 1})
     );
     let schema = json!({"items": [{"type": "string"}]});
     assert_eq!(
-        **tree(schema).root(),
+        **tree(schema).json(),
         json!({"prefixItems": [{"type": "string"}]})
     );
     assert_eq!(
-        **tree(json!({"$defs": {}, "const": 1})).root(),
+        **tree(json!({"$defs": {}, "const": 1})).json(),
         json!({"const": 1})
     );
 }
@@ -106,7 +105,7 @@ fn nullable_adds_null() {
     }, "definitions": {"b": {"type": "integer"}}});
     let tree = tree(schema);
     assert_eq!(
-        tree.root()["properties"],
+        tree.json()["properties"],
         json!({
             "a": {"type": ["string", "null"], "enum": ["x", null]},
             "b": {"anyOf": [{"allOf": [{"$ref": "#/$defs/b"}]}, {"type": "null"}]},
@@ -133,8 +132,8 @@ fn local_references_may_be_literal() {
     ] {
         let tree = tree(json!({"$ref": reference, "definitions": {name: {"type": "integer"}}}));
         assert_eq!(
-            tree.target(tree.root()),
-            &json!({"type": "integer"}),
+            tree.root().target().to_string(),
+            r#"{"type":"integer"}"#,
             "{name} {reference}"
         );
         assert!(
@@ -311,4 +310,67 @@ fn what_nothing_satisfies_is_found() {
     let parts = check_emptiness(&tree(optional)).parts;
     assert_eq!(parts.len(), 1);
     assert_eq!(parts[0].pointer, "/properties/a");
+}
+
+#[test]
+fn every_node_knows_its_place_in_the_document() {
+    let document = json!({
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "properties": {
+            "a/b": {"items": [{"type": "string"}, {"title": "second"}], "additionalItems": {"title": "others"}},
+            "c": {"allOf": [{"$ref": "#/definitions/d", "minLength": 3}]}
+        },
+        "dependencies": {"x": ["y"], "z": {"title": "with z"}},
+        "definitions": {"d": {"not": {"title": "never"}}, "unused": {"title": "unused"}}
+    });
+    let tree = tree(document.clone());
+    let mut places = Vec::new();
+    for schema in tree.schemas() {
+        let place = schema.locate();
+        let source = document
+            .pointer(&place)
+            .unwrap_or_else(|| panic!("{place}"));
+        assert_eq!(schema.title(), source.get("title").and_then(Value::as_str));
+        places.push(place);
+    }
+    places.sort();
+    let expected = [
+        "",
+        "/definitions/d",
+        "/definitions/d/not",
+        "/dependencies/z",
+        "/properties/a~1b",
+        "/properties/a~1b/additionalItems",
+        "/properties/a~1b/items/0",
+        "/properties/a~1b/items/1",
+        "/properties/c",
+        "/properties/c/allOf/0",
+    ];
+    assert_eq!(places, expected);
+    let properties = tree.root().properties().unwrap();
+    let all = properties.get("c").and_then(NodeRef::all_of).unwrap();
+    let ignored = all.get(0).and_then(NodeRef::ignored_siblings).unwrap();
+    assert_eq!(ignored.locate(), "/properties/c/allOf/0");
+    assert_eq!(
+        ignored.number(Keyword::MinLength).unwrap().as_u64(),
+        Some(3)
+    );
+}
+
+#[test]
+fn a_tree_is_written_as_it_was_read() {
+    for schema in [
+        json!({"type": ["string", "null"], "minLength": 2, "pattern": "^a", "format": "date", "default": null, "enum": ["a", {"b": [1]}]}),
+        json!({"type": "number", "multipleOf": 0.1, "minimum": 12_345_678_901_234_567_890_u64}),
+        json!({"properties": {"a": true, "b": false, "c": {}}, "required": ["a"], "dependentRequired": {"a": ["b"]}}),
+        json!({"anyOf": [{"not": {"const": {"$ref": "#"}}}, {"if": {"contains": {}}, "then": false, "else": {"uniqueItems": true}}]}),
+        json!({"x-extractd-grounding": "off", "title": "T", "description": "D", "examples": [1, "a"], "readOnly": true}),
+        json!({"patternProperties": {"^a": {"$ref": "#/$defs/b"}}, "propertyNames": {"maxLength": 3}, "$defs": {"b": {"items": {"$ref": "#"}}}}),
+        json!(true),
+    ] {
+        assert_eq!(**tree(schema.clone()).json(), schema);
+    }
+    let digits = r#"{"maximum":1234567890123456789012.50,"const":1.10}"#;
+    let schema = serde_json::from_str(digits).unwrap();
+    assert_eq!(tree(schema).root().to_string(), digits);
 }

@@ -1,18 +1,6 @@
-//! Dialects: the restricted JSON Schema of a provider's mode, and schemas lowered to it.
+//! Dialects: the restricted JSON Schema of a provider's mode.
 
-mod shape_match;
-mod value_conversion;
-mod value_mapping;
-
-use std::sync::Arc;
-
-use serde_json::Value;
-use serde_json::value::RawValue;
-
-pub use value_conversion::NullPolicy;
-pub use value_mapping::{Extra, Member, TypeSet, ValueMapping, ValueMappings};
-
-use super::spec::Mode;
+use crate::tree::Keyword;
 
 /// Restricted JSON Schema that one mode of a provider accepts. Each table cites its source.
 ///
@@ -33,7 +21,7 @@ pub struct Dialect {
     /// True if the root must be an object and not `anyOf`. Any other root is wrapped in an object with the one member `value`.
     pub object_root: bool,
     /// Accepted validation keywords, beyond those with a field of their own. Other keywords are moved to the description.
-    pub keywords: &'static [&'static str],
+    pub keywords: &'static [Keyword],
     /// Accepted values of `format`.
     pub formats: &'static [&'static str],
     /// True if a `pattern` must begin with `^` and end with `$`.
@@ -179,81 +167,7 @@ impl Dialect {
 
     /// Returns true if a validation keyword is accepted.
     #[must_use]
-    pub fn supports_keyword(&self, keyword: &str) -> bool {
+    pub fn supports_keyword(&self, keyword: Keyword) -> bool {
         self.keywords.contains(&keyword)
-    }
-}
-
-/// Schema lowered to a dialect, with the mapping of values between the caller's form and the lowered form.
-#[derive(Debug)]
-pub struct LoweredSchema {
-    /// Lowered schema as compact JSON.
-    pub raw: Box<RawValue>,
-    /// True if the provider's strict flag is set.
-    pub strict: bool,
-    /// True if the value is wrapped in an object with the one member `value`.
-    pub wrapped: bool,
-    /// Mapping of values. `None`: the forms differ only by wrapping.
-    pub shapes: Option<ValueMappings>,
-}
-
-impl LoweredSchema {
-    /// Lowers a value: converts the caller's form to the form of the answer.
-    #[must_use]
-    pub fn lowered(&self, value: &Value) -> Value {
-        let value = self
-            .shapes
-            .as_ref()
-            .map_or_else(|| value.clone(), |shapes| shapes.lowered(value));
-        if self.wrapped {
-            serde_json::json!({"value": value})
-        } else {
-            value
-        }
-    }
-
-    /// Lifts a value: converts the form of the answer to the caller's. A part that is not in the lowered form stays unchanged.
-    #[must_use]
-    pub fn raised(&self, mut value: Value, null: NullPolicy) -> Value {
-        // An answer without the wrapper is in the caller's form, where an empty list is no map.
-        if self.wrapped {
-            match value
-                .as_object_mut()
-                .filter(|members| members.len() == 1)
-                .and_then(|members| members.remove("value"))
-            {
-                Some(unwrapped) => value = unwrapped,
-                None => return value,
-            }
-        }
-        match &self.shapes {
-            Some(shapes) => shapes.raised(value, null),
-            None => value,
-        }
-    }
-
-    /// Returns true if [`LoweredSchema::raised`] changes nothing.
-    #[must_use]
-    pub const fn is_as_it_was(&self) -> bool {
-        !self.wrapped && self.shapes.is_none()
-    }
-}
-
-/// Schema lowered for each mode of a provider.
-#[derive(Debug, Clone, Default)]
-pub struct LoweredByMode([Option<Arc<LoweredSchema>>; Mode::COUNT]);
-
-impl LoweredByMode {
-    /// Returns the lowered schema of a mode. `None`: the schema cannot be lowered for it.
-    #[must_use]
-    pub fn for_mode(&self, mode: Mode) -> Option<&Arc<LoweredSchema>> {
-        self.0.get(mode as usize)?.as_ref()
-    }
-
-    /// Sets the lowered schema of a mode.
-    pub fn set(&mut self, mode: Mode, lowered: Arc<LoweredSchema>) {
-        if let Some(entry) = self.0.get_mut(mode as usize) {
-            *entry = Some(lowered);
-        }
     }
 }

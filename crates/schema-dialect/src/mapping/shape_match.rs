@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use llm_json::StrictJson;
 
-use super::super::json_value::json_equal;
+use crate::json_value::json_equal;
+
 use super::value_mapping::{Extra, Member, TypeSet, ValueMapping, ValueMappings};
 
 /// Maximum number of comparisons. Beyond it, every mapping counts as fitting.

@@ -1,8 +1,10 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::lowering::MAX_UNROLLED;
 use super::*;
-use crate::types::{EnumRule, ExtraRule, ReferenceRule, Strictness};
+use crate::SchemaDocument;
+use crate::dialect::{EnumRule, ExtraRule, ReferenceRule, Strictness};
+use crate::mapping::NullPolicy;
 
 /// Takes little: what OpenAI's strict mode takes, but for the keywords that limit a value.
 static STRICT: Dialect = Dialect {
@@ -25,15 +27,15 @@ static ACYCLIC: Dialect = Dialect {
     ..Dialect::WHOLE
 };
 
-fn lowered(schema: &Value, subset: &'static Dialect) -> (Value, Lowered) {
-    let lowered = Schema::compile(&schema.to_string())
-        .unwrap()
-        .lowered(subset)
-        .expect("it has a form");
-    (
-        serde_json::from_str(lowered.asked.raw.get()).unwrap(),
-        lowered,
-    )
+fn lower_to(schema: &Value, dialect: &'static Dialect) -> Option<LoweredSchema> {
+    let text = to_raw_value(schema).unwrap();
+    let document = SchemaDocument::parse(schema.clone()).unwrap();
+    lower(&Tree::build(document).unwrap(), &text, dialect)
+}
+
+fn lowered(schema: &Value, dialect: &'static Dialect) -> (Value, LoweredSchema) {
+    let lowered = lower_to(schema, dialect).expect("it has a form");
+    (serde_json::from_str(lowered.raw.get()).unwrap(), lowered)
 }
 
 /// Returns the lowered schema of a property in an object that requires it.
@@ -157,27 +159,23 @@ fn optional_is_nullable_and_absence_comes_back() {
         json!({"type": ["integer", "null"]})
     );
     assert_eq!(
-        lowered.asked.lowered(&json!({"a": "x"})),
+        lowered.lowered(&json!({"a": "x"})),
         json!({"a": "x", "b": null, "c": null})
     );
     // A null that is the caller's own stays; one that is not was never there.
     assert_eq!(
-        lowered.asked.raised(
+        lowered.raised(
             json!({"a": "x", "b": null, "c": null}),
             NullPolicy::OwnValue
         ),
         json!({"a": "x", "c": null})
     );
     assert_eq!(
-        lowered
-            .asked
-            .raised(json!({"a": "x", "b": null, "c": null}), NullPolicy::Absence),
+        lowered.raised(json!({"a": "x", "b": null, "c": null}), NullPolicy::Absence),
         json!({"a": "x"})
     );
     assert_eq!(
-        lowered
-            .asked
-            .raised(json!({"a": "x"}), NullPolicy::OwnValue),
+        lowered.raised(json!({"a": "x"}), NullPolicy::OwnValue),
         json!({"a": "x"})
     );
 }
@@ -186,17 +184,18 @@ fn optional_is_nullable_and_absence_comes_back() {
 fn a_null_stays_where_the_callers_schema_takes_it() {
     let schema = json!({"type": "object", "properties": {"k": {"type": "string"}, "n": {"type": "integer"}}, "required": ["k"],
         "if": {"properties": {"k": {"const": "a"}}}, "then": {"properties": {"x": {"type": ["string", "null"]}}}});
-    let schema = Schema::compile(&schema.to_string()).unwrap();
-    let lowered = schema.lowered(&STRICT).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let (_, lowered) = lowered(&schema, &STRICT);
+    let lifted = |value| lowered.lifted(value, |value| validator.is_valid(value));
     for own in [
         json!({"k": "a", "x": null}),
         json!({"k": "b", "x": null}),
         json!({"k": "b", "n": 1, "x": "y"}),
     ] {
-        assert_eq!(schema.raised(&lowered, own.clone()), own);
+        assert_eq!(lifted(own.clone()), own);
     }
     assert_eq!(
-        schema.raised(&lowered, json!({"k": "a", "n": null, "x": "y"})),
+        lifted(json!({"k": "a", "n": null, "x": "y"})),
         json!({"k": "a", "x": "y"})
     );
 }
@@ -211,25 +210,21 @@ fn maps_and_texts_come_back_and_the_callers_own_form_is_left_alone() {
         json["properties"]["additional_properties"]["items"]["properties"]["value"],
         json!({"type": "integer"})
     );
-    let asked = lowered.asked.lowered(&own);
+    let asked = lowered.lowered(&own);
     let entries =
         json!([{"key": "a", "value": 1}, {"key": "b", "value": {"json": "{\"c\":[null]}"}}]);
     assert_eq!(
         asked,
         json!({"tags": entries, "any": {"json": "{\"deep\":[1]}"}, "additional_properties": [{"key": "other", "value": 5}]})
     );
-    assert_eq!(lowered.asked.raised(asked, NullPolicy::OwnValue), own);
-    assert_eq!(lowered.asked.raised(own.clone(), NullPolicy::OwnValue), own);
+    assert_eq!(lowered.raised(asked, NullPolicy::OwnValue), own);
+    assert_eq!(lowered.raised(own.clone(), NullPolicy::OwnValue), own);
     assert_eq!(
-        lowered
-            .asked
-            .raised(json!("no object"), NullPolicy::OwnValue),
+        lowered.raised(json!("no object"), NullPolicy::OwnValue),
         json!("no object")
     );
     assert_eq!(
-        lowered
-            .asked
-            .raised(json!({"any": {"json": "{no"}}), NullPolicy::OwnValue)["any"],
+        lowered.raised(json!({"any": {"json": "{no"}}), NullPolicy::OwnValue)["any"],
         json!({"json": "{no"})
     );
 }
@@ -250,14 +245,14 @@ fn alternatives_are_told_apart_on_the_way_back() {
     );
     let entries = json!([{"key": "a", "value": "b"}]);
     assert_eq!(
-        lowered.asked.raised(
+        lowered.raised(
             json!({"value": {"kind": "map", "of": entries}}),
             NullPolicy::OwnValue
         ),
         json!({"kind": "map", "of": {"a": "b"}})
     );
     assert_eq!(
-        lowered.asked.raised(
+        lowered.raised(
             json!({"value": {"kind": "list", "of": [entries]}}),
             NullPolicy::OwnValue
         ),
@@ -275,30 +270,21 @@ fn what_refers_to_itself_is_unrolled_where_it_has_to_be() {
         json!({"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]})
     );
     let own = (0..6).fold(json!({"n": 9}), |next, n| json!({"n": n, "next": next}));
-    assert_eq!(
-        kept.asked
-            .raised(kept.asked.lowered(&own), NullPolicy::OwnValue),
-        own
-    );
+    assert_eq!(kept.raised(kept.lowered(&own), NullPolicy::OwnValue), own);
     let (json, unrolled) = lowered(&schema, &ACYCLIC);
     assert_eq!(json["$defs"].as_object().unwrap().len(), MAX_UNROLLED);
-    let asked = unrolled.asked.lowered(&own);
+    let asked = unrolled.lowered(&own);
     assert!(
         asked.pointer("/next/next/next/next/json").is_some(),
         "{asked}"
     );
-    assert_eq!(unrolled.asked.raised(asked, NullPolicy::OwnValue), own);
+    assert_eq!(unrolled.raised(asked, NullPolicy::OwnValue), own);
 }
 
 #[test]
 fn what_no_value_can_be_has_no_form() {
     let schema = json!({"type": "object", "properties": {"a": {"allOf": [{"enum": ["x"]}, {"enum": ["y"]}]}}, "required": ["a"]});
-    assert!(
-        Schema::compile(&schema.to_string())
-            .unwrap()
-            .lowered(&STRICT)
-            .is_none()
-    );
+    assert!(lower_to(&schema, &STRICT).is_none());
     let (json, _) = lowered(
         &json!({"type": "object", "properties": {"a": false, "b": {"type": "string"}}, "required": ["b"]}),
         &STRICT,
@@ -326,8 +312,8 @@ fn draft_7_is_read_as_draft_7() {
 #[test]
 fn a_root_that_is_no_object_is_wrapped_and_its_references_follow() {
     let list = json!({"type": "array", "items": {"$ref": "#/$defs/p"}, "$defs": {"p": {"type": "string"}}});
-    for subset in [&STRICT, &WHOLE_OBJECT] {
-        let (schema, lowered) = lowered(&list, subset);
+    for dialect in [&STRICT, &WHOLE_OBJECT] {
+        let (schema, lowered) = lowered(&list, dialect);
         let reference = schema["properties"]["value"]["items"]["$ref"]
             .as_str()
             .unwrap();
@@ -336,13 +322,11 @@ fn a_root_that_is_no_object_is_wrapped_and_its_references_follow() {
             Some(&json!({"type": "string"}))
         );
         assert_eq!(
-            lowered
-                .asked
-                .raised(json!({"value": ["a"]}), NullPolicy::OwnValue),
+            lowered.raised(json!({"value": ["a"]}), NullPolicy::OwnValue),
             json!(["a"])
         );
         assert_eq!(
-            lowered.asked.raised(json!(["a"]), NullPolicy::OwnValue),
+            lowered.raised(json!(["a"]), NullPolicy::OwnValue),
             json!(["a"])
         );
     }
@@ -351,38 +335,26 @@ fn a_root_that_is_no_object_is_wrapped_and_its_references_follow() {
 static WHOLE_OBJECT: Dialect = Dialect::OBJECT;
 
 #[test]
-fn a_form_is_made_once() {
-    let schema =
-        Schema::compile(r#"{"type": "object", "properties": {"a": {"type": "string"}}}"#).unwrap();
-    let [one, other] = [0; 2].map(|_| schema.lowered(&STRICT).unwrap().asked);
-    assert!(Arc::ptr_eq(&one, &other));
-}
-
-#[test]
 fn an_empty_list_is_an_empty_map_only_where_no_list_may_be() {
     let map = json!({"type": "object", "additionalProperties": {"type": "integer"}});
     let list = json!({"type": "array", "items": {"type": "integer"}});
     let schema =
         json!({"type": "object", "properties": {"either": {"oneOf": [map, list]}, "map": map}});
-    for subset in [&STRICT, &ACYCLIC] {
-        let (_, lowered) = lowered(&schema, subset);
+    for dialect in [&STRICT, &ACYCLIC] {
+        let (_, lowered) = lowered(&schema, dialect);
         for own in [
             json!({"either": {}, "map": {}}),
             json!({"either": [], "map": {"a": 1}}),
             json!({"either": {"a": 1}}),
         ] {
             assert_eq!(
-                lowered
-                    .asked
-                    .raised(lowered.asked.lowered(&own), NullPolicy::OwnValue),
+                lowered.raised(lowered.lowered(&own), NullPolicy::OwnValue),
                 own
             );
-            assert_eq!(lowered.asked.raised(own.clone(), NullPolicy::OwnValue), own);
+            assert_eq!(lowered.raised(own.clone(), NullPolicy::OwnValue), own);
         }
         assert_eq!(
-            lowered
-                .asked
-                .raised(json!({"map": []}), NullPolicy::OwnValue),
+            lowered.raised(json!({"map": []}), NullPolicy::OwnValue),
             json!({"map": {}})
         );
     }
@@ -390,23 +362,17 @@ fn an_empty_list_is_an_empty_map_only_where_no_list_may_be() {
         "any": {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/any"}}, {"$ref": "#/$defs/object"}, {"type": "string"}]}}});
     let own = json!({"a": {}, "b": [{}, [], {"c": {}}]});
     let (_, any) = lowered(&any, &STRICT);
-    assert_eq!(
-        any.asked
-            .raised(any.asked.lowered(&own), NullPolicy::OwnValue),
-        own
-    );
+    assert_eq!(any.raised(any.lowered(&own), NullPolicy::OwnValue), own);
     // What had to be wrapped and is not is none of what was asked for.
     assert_eq!(
         lowered(&map, &STRICT)
             .1
-            .asked
             .raised(json!([]), NullPolicy::OwnValue),
         json!([])
     );
     assert_eq!(
         lowered(&map, &STRICT)
             .1
-            .asked
             .raised(json!({"value": []}), NullPolicy::OwnValue),
         json!({})
     );
@@ -439,9 +405,7 @@ fn what_stands_beside_an_old_reference_widens_what_is_asked_for() {
         json!({"n": {"min": 1}, "p": {"min": {"min": 3}}}),
     ] {
         assert_eq!(
-            lowered
-                .asked
-                .raised(lowered.asked.lowered(&own), NullPolicy::OwnValue),
+            lowered.raised(lowered.lowered(&own), NullPolicy::OwnValue),
             own
         );
     }
@@ -451,15 +415,13 @@ fn what_stands_beside_an_old_reference_widens_what_is_asked_for() {
 fn what_is_merged_into_itself_is_cut_off() {
     let schema = json!({"$ref": "#/$defs/node", "$defs": {"node": {"type": "object", "additionalProperties":
         {"minProperties": 1, "anyOf": [{"type": "string"}, {"$ref": "#/$defs/node"}]}}}});
-    for subset in [&STRICT, &ACYCLIC] {
-        let (json, lowered) = lowered(&schema, subset);
+    for dialect in [&STRICT, &ACYCLIC] {
+        let (json, lowered) = lowered(&schema, dialect);
         let text = json.to_string();
-        assert!(text.len() < 4000, "{}: {text}", subset.name);
+        assert!(text.len() < 4000, "{}: {text}", dialect.name);
         let own = (0..8).fold(json!({"x": "y"}), |inner, _| json!({"a": inner, "b": "c"}));
         assert_eq!(
-            lowered
-                .asked
-                .raised(lowered.asked.lowered(&own), NullPolicy::OwnValue),
+            lowered.raised(lowered.lowered(&own), NullPolicy::OwnValue),
             own
         );
     }

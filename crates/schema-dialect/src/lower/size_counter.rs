@@ -1,6 +1,6 @@
 //! Size of a lowered schema, in the units of a dialect's limits.
 
-use crate::types::Limits;
+use crate::dialect::Limits;
 
 /// Counts that a dialect limits.
 #[derive(Debug, Clone, Copy, Default)]

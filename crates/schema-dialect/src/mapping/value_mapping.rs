@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::tree::JsonType;
+
 /// Set of JSON types, as bits. `integer` and `number` are one type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TypeSet(pub u8);
@@ -12,18 +14,17 @@ impl TypeSet {
     /// Arrays only.
     pub const LIST: Self = Self(16);
 
-    /// Returns the set of one type. `None`: the name is no JSON Schema type.
+    /// Returns the set of one type.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Some(Self(match name {
-            "null" => 1,
-            "boolean" => 2,
-            "integer" | "number" => 4,
-            "string" => 8,
-            "array" => 16,
-            "object" => 32,
-            _ => return None,
-        }))
+    pub const fn of_type(kind: JsonType) -> Self {
+        Self(match kind {
+            JsonType::Null => 1,
+            JsonType::Boolean => 2,
+            JsonType::Integer | JsonType::Number => 4,
+            JsonType::String => 8,
+            JsonType::Array => 16,
+            JsonType::Object => 32,
+        })
     }
 
     /// Returns the set with the type of a value.

@@ -1,12 +1,11 @@
 //! `anyOf` and `oneOf`: a node for each alternative, combined with the constraints beside them.
 
-use serde_json::Value;
-
 use super::conjunction::Conjunction;
 use super::description::Description;
 use super::lowered_node::{LoweredNode, LoweringError};
 use super::lowering::{Effort, Lowering};
 use super::merged_schema::MergedSchema;
+use crate::tree::{Keyword, NodeRef};
 
 impl<'s> Lowering<'s> {
     /// Lowers alternatives that describe different forms of the value. `None`: there are none.
@@ -25,17 +24,17 @@ impl<'s> Lowering<'s> {
         let alone = gathered.has_only_choices()
             && gathered.choices.len() == 1
             && gathered.ignored.is_empty();
-        let names_types = gathered.all("type").next().is_some();
+        let names_types = gathered.has(Keyword::Type);
         if !alone && self.effort == Effort::Little && gathered.types()?.is_some() && names_types {
             return Ok(None);
         }
         let mut parts = Vec::new();
-        for choice in choices.of {
+        for choice in choices.of.iter() {
             let conjunction = if alone {
                 Conjunction::new(vec![choice], conjunction.level)
             } else {
                 let mut chosen = conjunction.chosen.clone();
-                chosen.push(std::ptr::from_ref(choices.array));
+                chosen.push((choices.schema.id(), choices.keyword));
                 let all = std::iter::once(choice)
                     .chain(conjunction.all.iter().copied())
                     .collect();
@@ -60,7 +59,7 @@ impl<'s> Lowering<'s> {
     /// Lowers the alternatives of several schemas.
     pub fn either(
         &mut self,
-        schemas: &[&'s Value],
+        schemas: &[NodeRef<'s>],
         level: usize,
     ) -> Result<LoweredNode, LoweringError> {
         let mut parts = Vec::new();

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::types::{TypeSet, ValueMapping};
+use crate::mapping::{TypeSet, ValueMapping};
+use crate::tree::JsonType;
 
 /// Reason for which a schema has no lowered node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,18 +45,15 @@ impl LoweredNode {
     }
 
     /// Creates a node for all values of a type.
-    pub fn typed(name: &str) -> Self {
+    pub fn typed(kind: JsonType) -> Self {
         let mut json = Map::new();
-        json.insert("type".to_owned(), name.into());
-        Self::new(
-            json,
-            ValueMapping::same(TypeSet::named(name).unwrap_or(TypeSet::ALL)),
-        )
+        json.insert("type".to_owned(), kind.name().into());
+        Self::new(json, ValueMapping::same(TypeSet::of_type(kind)))
     }
 
     /// Creates a node for null.
     pub fn null() -> Self {
-        Self::typed("null").or_null()
+        Self::typed(JsonType::Null).or_null()
     }
 
     /// Returns true if the node is a reference, which permits no siblings.

@@ -9,7 +9,9 @@ use super::description::{self, Description};
 use super::lowered_node::{LoweredNode, LoweringError};
 use super::lowering::Lowering;
 use super::merged_schema::MergedSchema;
-use crate::types::{Extra, ExtraRule, Member, TypeSet, ValueMapping};
+use crate::dialect::ExtraRule;
+use crate::mapping::{Extra, Member, TypeSet, ValueMapping};
+use crate::tree::{JsonType, Keyword, Named, NodeRef};
 
 /// Maximum number of conditional schemas whose property names are collected.
 const MAX_LOOSE: usize = 256;
@@ -21,7 +23,7 @@ enum Others<'s> {
     /// The schema does not say.
     Unsaid,
     /// Conjunctions of schemas, one of which holds for each member. Empty: any value.
-    Some(Vec<Vec<&'s Value>>),
+    Some(Vec<Vec<NodeRef<'s>>>),
 }
 
 /// Lowered properties of an object.
@@ -39,12 +41,12 @@ impl<'s> Lowering<'s> {
         gathered: &MergedSchema<'s>,
         level: usize,
     ) -> Result<LoweredNode, LoweringError> {
-        if level >= self.subset.limits.levels {
+        if level >= self.dialect.limits.levels {
             return Err(LoweringError::Deep);
         }
         match self.object_within(gathered, level) {
             // Values below the deepest level become JSON text, which is wrapped in an object.
-            Err(LoweringError::Deep) if level + 1 == self.subset.limits.levels => {
+            Err(LoweringError::Deep) if level + 1 == self.dialect.limits.levels => {
                 self.text(&[], level)
             }
             part => part,
@@ -62,16 +64,16 @@ impl<'s> Lowering<'s> {
         let others = others(gathered, properties.members.is_empty());
         let has_none =
             properties.members.is_empty() && matches!(others, Others::None | Others::Unsaid);
-        if has_none && !self.subset.empty_objects {
+        if has_none && !self.dialect.empty_objects {
             return self.text(&[], level);
         }
         if properties.members.is_empty()
-            && self.subset.extra != ExtraRule::Any
+            && self.dialect.extra != ExtraRule::Any
             && matches!(others, Others::Some(_))
         {
             return self.entries(gathered, &others, level);
         }
-        let mut part = LoweredNode::typed("object");
+        let mut part = LoweredNode::typed(JsonType::Object);
         let extra = self.additional(gathered, &others, &mut part, &mut properties, level)?;
         let Properties {
             json,
@@ -79,17 +81,21 @@ impl<'s> Lowering<'s> {
             members,
         } = properties;
         part.json.insert("properties".to_owned(), json.into());
-        if self.subset.all_required || !required.is_empty() {
+        if self.dialect.all_required || !required.is_empty() {
             part.json.insert("required".to_owned(), required.into());
         }
         self.count.open += usize::from(!matches!(others, Others::None));
-        if self.subset.extra == ExtraRule::False
-            || self.subset.extra == ExtraRule::Any && matches!(others, Others::None)
+        if self.dialect.extra == ExtraRule::False
+            || self.dialect.extra == ExtraRule::Any && matches!(others, Others::None)
         {
             part.json
                 .insert("additionalProperties".to_owned(), false.into());
         }
-        let named = ["minProperties", "maxProperties", "propertyNames"];
+        let named = [
+            Keyword::MinProperties,
+            Keyword::MaxProperties,
+            Keyword::PropertyNames,
+        ];
         self.limits(&mut part, &mut words, gathered, &named);
         part.shape = ValueMapping::Object(members, extra);
         Ok(self.described(part, words))
@@ -104,7 +110,7 @@ impl<'s> Lowering<'s> {
         properties: &mut Properties,
         level: usize,
     ) -> Result<Extra, LoweringError> {
-        Ok(match (others, self.subset.extra) {
+        Ok(match (others, self.dialect.extra) {
             (Others::None, _) => Extra::None,
             (Others::Unsaid, ExtraRule::Any) => {
                 Extra::Same(Box::new(ValueMapping::same(TypeSet::ALL)))
@@ -144,44 +150,25 @@ impl<'s> Lowering<'s> {
         words: &mut Description,
         level: usize,
     ) -> Result<Properties, LoweringError> {
-        let required: HashSet<&str> = gathered
-            .all("required")
-            .filter_map(Value::as_array)
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        let loose = self.merged_conditional(gathered)?;
+        let required: HashSet<&str> = gathered.required().collect();
+        let loose = merged_conditional(gathered)?;
         let mut properties = Properties::default();
         for name in names(gathered, loose.as_ref()) {
-            let all: Vec<&'s Value> = gathered
-                .all("properties")
-                .filter_map(|named| named.get(name))
-                .filter(|schema| *schema != &Value::Bool(true))
-                .collect();
-            let is_said = gathered
-                .all("properties")
-                .any(|named| named.get(name).is_some());
-            let part = match &loose {
-                Some(loose)
-                    if !is_said
-                        && loose
-                            .all("properties")
-                            .any(|named| named.get(name).is_some()) =>
-                {
-                    let either: Vec<&'s Value> = loose
-                        .all("properties")
-                        .filter_map(|named| named.get(name))
-                        .collect();
-                    self.either(&either, level + 1)
-                }
-                _ if is_said => self.part(&Conjunction::new(all, level + 1)),
-                _ => {
-                    let others = gathered
-                        .all("additionalProperties")
-                        .filter(|schema| schema.is_object())
-                        .collect();
-                    self.part(&Conjunction::new(others, level + 1))
-                }
+            let mut all: Vec<_> = gathered.property(name).collect();
+            let is_said = !all.is_empty();
+            let loose = loose.iter().filter(|_| !is_said);
+            let either: Vec<_> = loose.flat_map(|loose| loose.property(name)).collect();
+            let part = if is_said {
+                all.retain(|schema| !schema.is_true());
+                self.part(&Conjunction::new(all, level + 1))
+            } else if either.is_empty() {
+                let others = gathered
+                    .children(Keyword::AdditionalProperties)
+                    .filter(|schema| schema.is_object())
+                    .collect();
+                self.part(&Conjunction::new(others, level + 1))
+            } else {
+                self.either(&either, level + 1)
             };
             match part {
                 // Another alternative may allow null, but not this one.
@@ -199,36 +186,6 @@ impl<'s> Lowering<'s> {
         Ok(properties)
     }
 
-    /// Merges all conditional schemas, including conditions within conditions. `None`: there are none.
-    fn merged_conditional(
-        &self,
-        gathered: &MergedSchema<'s>,
-    ) -> Result<Option<MergedSchema<'s>>, LoweringError> {
-        let (mut all, mut seen): (Option<MergedSchema<'s>>, _) = (None, HashSet::new());
-        let mut next = gathered.conditional();
-        let is_closed = gathered
-            .all("additionalProperties")
-            .any(|others| others == &Value::Bool(false));
-        let ignored = gathered.ignored.iter().copied().filter(|_| !is_closed);
-        while !next.is_empty() {
-            let inner = MergedSchema::new(self.tree, &Conjunction::new(next, 0))?;
-            next = inner.conditional();
-            next.retain(|schema| {
-                seen.len() < MAX_LOOSE && seen.insert(std::ptr::from_ref::<Value>(schema))
-            });
-            match &mut all {
-                Some(all) => all.parts.extend(inner.parts),
-                None => all = Some(inner),
-            }
-        }
-        for object in ignored {
-            all.get_or_insert_with(MergedSchema::empty)
-                .parts
-                .push(object);
-        }
-        Ok(all)
-    }
-
     fn property(
         &mut self,
         properties: &mut Properties,
@@ -244,8 +201,8 @@ impl<'s> Lowering<'s> {
         self.count.properties += 1;
         self.count.characters += asked.chars().count();
         let is_left_out = !required
-            && !self.subset.all_required
-            && self.count.optional < self.subset.limits.optional;
+            && !self.dialect.all_required
+            && self.count.optional < self.dialect.limits.optional;
         let null_is_own = part.null;
         let nullable = !required && !is_left_out;
         if nullable {
@@ -273,7 +230,7 @@ impl<'s> Lowering<'s> {
     /// Returns the name of a property in the lowered form.
     fn asked_name(&self, name: &str, taken: &Map<String, Value>) -> String {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-        if !self.subset.plain_names
+        if !self.dialect.plain_names
             || !name.is_empty() && name.len() <= 64 && name.chars().all(allowed)
         {
             return name.to_owned();
@@ -320,31 +277,30 @@ impl<'s> Lowering<'s> {
         others: &Others<'s>,
         level: usize,
     ) -> Result<LoweredNode, LoweringError> {
-        if level >= self.subset.limits.levels {
+        if level >= self.dialect.limits.levels {
             return Err(LoweringError::Deep);
         }
         let value = match self.other(others, level + 1) {
             // No value is valid, so there are no entries.
-            Err(LoweringError::Never) => LoweredNode::typed("string"),
+            Err(LoweringError::Never) => LoweredNode::typed(JsonType::String),
             part => part?,
         };
         self.count.properties += 2;
-        let mut key = LoweredNode::typed("string");
+        let mut key = LoweredNode::typed(JsonType::String);
         let mut of_key = Description::default();
         gathered
-            .all("propertyNames")
-            .filter_map(|names| description::limit("propertyNames", names))
+            .parts
+            .iter()
+            .filter_map(|part| part.get(Keyword::PropertyNames))
+            .filter_map(|names| description::limit(Keyword::PropertyNames, names))
             .for_each(|limit| of_key.add_constraint(limit));
-        for pattern in gathered
-            .all("patternProperties")
-            .filter_map(Value::as_object)
-            .flat_map(Map::keys)
+        gathered
+            .named(Keyword::PatternProperties)
+            .flat_map(Named::names)
             .take(8)
-        {
-            of_key.add_constraint(format!("may match {pattern}"));
-        }
+            .for_each(|pattern| of_key.add_constraint(format!("may match {pattern}")));
         key = self.described(key, of_key);
-        let mut part = LoweredNode::typed("array");
+        let mut part = LoweredNode::typed(JsonType::Array);
         let mut items = self.exactly([("key", key.json.into()), ("value", value.json.into())]);
         if let Some(note) = value.note {
             items.insert("description".to_owned(), note.into());
@@ -352,12 +308,16 @@ impl<'s> Lowering<'s> {
         part.json.insert("items".to_owned(), items.into());
         let mut words = Description::default();
         words.add_constraint("the members of an object, each as its key and its value".to_owned());
-        for (keyword, own) in [("minItems", "minProperties"), ("maxItems", "maxProperties")] {
-            for limit in gathered.all(own) {
-                let is_taken = self.subset.supports_keyword(keyword)
-                    && (keyword == "maxItems" || limit.as_u64() <= Some(self.subset.max_min_items));
-                if is_taken && gathered.all("properties").next().is_none() {
-                    part.json.insert(keyword.to_owned(), limit.clone());
+        for (keyword, own) in [
+            (Keyword::MinItems, Keyword::MinProperties),
+            (Keyword::MaxItems, Keyword::MaxProperties),
+        ] {
+            for limit in gathered.parts.iter().filter_map(|part| part.get(own)) {
+                let is_taken = self.dialect.supports_keyword(keyword)
+                    && (keyword == Keyword::MaxItems
+                        || limit.as_u64() <= Some(self.dialect.max_min_items));
+                if is_taken && !gathered.has(Keyword::Properties) {
+                    part.json.insert(keyword.name().to_owned(), limit.to_json());
                 } else {
                     words.add_constraint(description::limit(own, limit).unwrap_or_default());
                 }
@@ -368,67 +328,69 @@ impl<'s> Lowering<'s> {
     }
 }
 
+/// Merges all conditional schemas, including conditions within conditions. `None`: there are none.
+fn merged_conditional<'s>(
+    gathered: &MergedSchema<'s>,
+) -> Result<Option<MergedSchema<'s>>, LoweringError> {
+    let (mut all, mut seen): (Option<MergedSchema<'s>>, _) = (None, HashSet::new());
+    let mut next = gathered.conditional();
+    let is_closed = gathered
+        .children(Keyword::AdditionalProperties)
+        .any(NodeRef::is_false);
+    let ignored = gathered.ignored.iter().copied().filter(|_| !is_closed);
+    while !next.is_empty() {
+        let inner = MergedSchema::new(&Conjunction::new(next, 0))?;
+        next = inner.conditional();
+        next.retain(|schema| seen.len() < MAX_LOOSE && seen.insert(*schema));
+        match &mut all {
+            Some(all) => all.parts.extend(inner.parts),
+            None => all = Some(inner),
+        }
+    }
+    for schema in ignored {
+        all.get_or_insert_default().parts.push(schema);
+    }
+    Ok(all)
+}
+
 /// Returns the names of properties in their order, then those that are only required or conditional.
 fn names<'s>(gathered: &MergedSchema<'s>, loose: Option<&MergedSchema<'s>>) -> Vec<&'s str> {
-    let of = |gathered: &MergedSchema<'s>| {
-        gathered
-            .all("properties")
-            .filter_map(Value::as_object)
-            .flat_map(Map::keys)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
+    let all = || [Some(gathered), loose].into_iter().flatten();
+    let of_properties = |merged: &MergedSchema<'s>| {
+        let names = merged.named(Keyword::Properties).flat_map(Named::names);
+        names.collect::<Vec<_>>()
     };
+    let properties = all().flat_map(of_properties);
+    let required = all().flat_map(|merged| merged.required().collect::<Vec<_>>());
+    let mut names: Vec<_> = properties.chain(required).collect();
     let mut seen = HashSet::new();
-    let mut names: Vec<&'s str> = of(gathered)
-        .into_iter()
-        .chain(loose.map(of).unwrap_or_default())
-        .collect();
     names.retain(|name| seen.insert(*name));
-    let listed = |gathered: &MergedSchema<'s>| {
-        gathered
-            .all("required")
-            .filter_map(Value::as_array)
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect::<Vec<_>>()
-    };
-    names.extend(
-        listed(gathered)
-            .into_iter()
-            .chain(loose.map(listed).unwrap_or_default())
-            .filter(|name| seen.insert(*name)),
-    );
     names
 }
 
 /// Returns the additional members that the schema allows.
 fn others<'s>(gathered: &MergedSchema<'s>, has_no_properties: bool) -> Others<'s> {
-    let said: Vec<&Value> = gathered
-        .all("additionalProperties")
-        .chain(gathered.all("unevaluatedProperties"))
+    let mut said: Vec<_> = gathered
+        .children(Keyword::AdditionalProperties)
+        .chain(gathered.children(Keyword::UnevaluatedProperties))
         .collect();
     let patterns = gathered
-        .all("patternProperties")
-        .filter_map(Value::as_object)
-        .flat_map(Map::values);
-    let mut options: Vec<Vec<&Value>> = patterns.map(|schema| vec![schema]).collect();
-    if said.contains(&&Value::Bool(false)) {
+        .named(Keyword::PatternProperties)
+        .flat_map(Named::nodes);
+    let mut options: Vec<Vec<_>> = patterns.map(|schema| vec![schema]).collect();
+    if said.iter().any(|schema| schema.is_false()) {
         return if options.is_empty() {
             Others::None
         } else {
             Others::Some(options)
         };
     }
-    let schemas: Vec<&Value> = said
-        .iter()
-        .copied()
-        .filter(|schema| schema.is_object())
-        .collect();
     if !said.is_empty() {
-        if schemas.is_empty() {
+        said.retain(|schema| schema.is_object());
+        if said.is_empty() {
             return Others::Some(Vec::new());
         }
-        options.push(schemas);
+        options.push(said);
     }
     if options.is_empty() {
         return if has_no_properties {

@@ -8,8 +8,10 @@ use super::definition::{Definition, DefinitionState};
 use super::description::Description;
 use super::lowered_node::{LoweredNode, LoweringError};
 use super::lowering::{Effort, Lowering};
-use super::merged_schema::{MergedSchema, Reference, named_types};
-use crate::types::{ExtraRule, ReferenceRule, TypeSet, ValueMapping};
+use super::merged_schema::{MergedSchema, Reference, allowed_types};
+use crate::dialect::{ExtraRule, ReferenceRule};
+use crate::mapping::{TypeSet, ValueMapping};
+use crate::tree::{JsonType, Keyword, NodeRef};
 
 impl<'s> Lowering<'s> {
     /// Lowers a reference.
@@ -18,7 +20,7 @@ impl<'s> Lowering<'s> {
         to: &Reference<'s>,
         level: usize,
     ) -> Result<LoweredNode, LoweringError> {
-        let part = match self.subset.references {
+        let part = match self.dialect.references {
             ReferenceRule::None => self.written_out(to.target, level),
             ReferenceRule::Acyclic | ReferenceRule::Recursive => self.named(to, level),
         }?;
@@ -35,22 +37,22 @@ impl<'s> Lowering<'s> {
         to: &Reference<'s>,
         level: usize,
     ) -> Result<LoweredNode, LoweringError> {
-        let Some(types) = to.ignored.and_then(|ignored| ignored.get("type")) else {
+        let Some(types) = to.ignored.and_then(NodeRef::type_list) else {
             return Ok(part);
         };
-        let target = MergedSchema::new(self.tree, &Conjunction::inline(to.target, level))?;
+        let target = MergedSchema::new(&Conjunction::inline(to.target, level))?;
         let meant = target
             .types()?
-            .filter(|_| target.all("type").next().is_none() && target.choices.is_empty());
+            .filter(|_| !target.has(Keyword::Type) && target.choices.is_empty());
         let Some(meant) = meant else { return Ok(part) };
-        let mut types = named_types(types);
-        types.retain(|name| !meant.contains(name));
-        if types.contains(&"number") {
-            types.retain(|name| *name != "integer");
+        let mut types = allowed_types(types);
+        types.retain(|kind| !meant.contains(kind));
+        if types.contains(&JsonType::Number) {
+            types.retain(|kind| *kind != JsonType::Integer);
         }
         let beside = MergedSchema {
             parts: to.ignored.into_iter().collect(),
-            ..MergedSchema::empty()
+            ..MergedSchema::default()
         };
         let mut parts = vec![part];
         parts.extend(self.each(&types, &beside, level)?);
@@ -59,11 +61,11 @@ impl<'s> Lowering<'s> {
 
     /// Returns the number of times that a target was unrolled so far. `None`: the maximum is
     /// reached.
-    fn unrolled(&self, target: &'s Value) -> Option<usize> {
+    fn unrolled(&self, target: NodeRef<'s>) -> Option<usize> {
         let most = self.most_unrolled();
         let begun = |level| {
             self.known
-                .get(&(std::ptr::from_ref(target), level))
+                .get(&(target, level))
                 .is_some_and(|known| known.state == DefinitionState::Begun)
         };
         let mut at = self.unrolled;
@@ -76,7 +78,7 @@ impl<'s> Lowering<'s> {
     /// Lowers the target inline.
     fn written_out(
         &mut self,
-        target: &'s Value,
+        target: NodeRef<'s>,
         level: usize,
     ) -> Result<LoweredNode, LoweringError> {
         // With little effort, unrolling stops when half of the nodes are used.
@@ -84,7 +86,7 @@ impl<'s> Lowering<'s> {
         let Some(at) = self.unrolled(target).filter(|_| !is_late) else {
             return self.text(&[target], level);
         };
-        let key = (std::ptr::from_ref(target), at);
+        let key = (target, at);
         self.known.insert(
             key,
             Definition {
@@ -104,7 +106,7 @@ impl<'s> Lowering<'s> {
     /// Lowers the target to a definition, unless it has one already.
     fn named(&mut self, to: &Reference<'s>, level: usize) -> Result<LoweredNode, LoweringError> {
         let target = to.target;
-        let is_recursive = self.subset.references == ReferenceRule::Recursive;
+        let is_recursive = self.dialect.references == ReferenceRule::Recursive;
         let at = if is_recursive {
             Some(0)
         } else {
@@ -113,7 +115,7 @@ impl<'s> Lowering<'s> {
         let Some(at) = at else {
             return self.text(&[target], level);
         };
-        let key = (std::ptr::from_ref(target), at);
+        let key = (target, at);
         if let Some(known) = self.known.get(&key) {
             return if known.state == DefinitionState::Never {
                 Err(LoweringError::Never)
@@ -123,7 +125,7 @@ impl<'s> Lowering<'s> {
         }
         let index = self.shapes.len();
         self.shapes.push(self.sketched(target));
-        let name = self.definition_name(to.text, at);
+        let name = self.definition_name(target.definition_name(), at);
         self.definitions.insert(name.clone(), Value::Null);
         self.known.insert(
             key,
@@ -167,30 +169,29 @@ impl<'s> Lowering<'s> {
 
     /// Returns the likely mapping of a target, for parts within it that refer to it before it is
     /// known.
-    fn sketched(&self, target: &'s Value) -> ValueMapping {
+    fn sketched(&self, target: NodeRef<'s>) -> ValueMapping {
         let any = ValueMapping::same(TypeSet::ALL);
-        let Ok(gathered) = MergedSchema::new(self.tree, &Conjunction::inline(target, 0)) else {
+        let Ok(gathered) = MergedSchema::new(&Conjunction::inline(target, 0)) else {
             return any;
         };
         let Ok(Some(types)) = gathered.types() else {
             return any;
         };
-        let has_members = types.contains(&"object") && gathered.all("properties").next().is_none();
-        if has_members && self.subset.extra != ExtraRule::Any {
+        let has_members = types.contains(&JsonType::Object) && !gathered.has(Keyword::Properties);
+        if has_members && self.dialect.extra != ExtraRule::Any {
             return ValueMapping::Entries(Box::new(any));
         }
-        if types.contains(&"array") {
+        if types.contains(&JsonType::Array) {
             any
         } else {
             ValueMapping::same(TypeSet::ALL.without(TypeSet::LIST))
         }
     }
 
-    /// Returns a free name for a definition, based on the text of the reference.
-    fn definition_name(&self, reference: &str, at: usize) -> String {
-        let last = reference.rsplit(['/', '#']).next().unwrap_or_default();
+    /// Returns a free name for a definition, based on its name in the tree.
+    fn definition_name(&self, name: &str, at: usize) -> String {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-        let mut name: String = last
+        let mut name: String = name
             .chars()
             .take(50)
             .map(|c| if allowed(c) { c } else { '_' })

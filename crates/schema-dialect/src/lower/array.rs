@@ -7,16 +7,17 @@ use super::description::{self, Description};
 use super::lowered_node::{LoweredNode, LoweringError};
 use super::lowering::Lowering;
 use super::merged_schema::MergedSchema;
-use crate::types::{TypeSet, ValueMapping};
+use crate::mapping::{TypeSet, ValueMapping};
+use crate::tree::{JsonType, Keyword, NodeRef, Nodes};
 
 /// Keywords that limit an array.
-const LIMITS: [&str; 6] = [
-    "minItems",
-    "maxItems",
-    "uniqueItems",
-    "contains",
-    "minContains",
-    "maxContains",
+const LIMITS: [Keyword; 6] = [
+    Keyword::MinItems,
+    Keyword::MaxItems,
+    Keyword::UniqueItems,
+    Keyword::Contains,
+    Keyword::MinContains,
+    Keyword::MaxContains,
 ];
 
 impl<'s> Lowering<'s> {
@@ -26,11 +27,12 @@ impl<'s> Lowering<'s> {
         gathered: &MergedSchema<'s>,
         level: usize,
     ) -> Result<LoweredNode, LoweringError> {
-        let mut part = LoweredNode::typed("array");
+        let mut part = LoweredNode::typed(JsonType::Array);
         let mut words = Description::default();
-        let first = gathered.all("prefixItems").find_map(Value::as_array);
+        let mut tuples = gathered.parts.iter();
+        let first = tuples.find_map(|part| part.prefix_items());
         let (mut shapes, mut parts) = (Vec::new(), Vec::new());
-        for schema in first.into_iter().flatten() {
+        for schema in first.into_iter().flat_map(Nodes::iter) {
             match self.part(&Conjunction::new(vec![schema], level)) {
                 Ok(item) => {
                     shapes.push(item.shape.clone());
@@ -49,16 +51,14 @@ impl<'s> Lowering<'s> {
         }
         if parts.is_empty() {
             // A list that must be empty: any schema of its items will do.
-            let items = others.unwrap_or_else(|| LoweredNode::typed("string"));
+            let items = others.unwrap_or_else(|| LoweredNode::typed(JsonType::String));
             if matches!(items.shape, ValueMapping::Same(..))
-                && gathered
-                    .all("items")
-                    .any(|items| items == &Value::Bool(false))
+                && gathered.children(Keyword::Items).any(NodeRef::is_false)
             {
                 words.add_constraint("empty".to_owned());
             }
             part.json.insert("items".to_owned(), items.json.into());
-        } else if self.subset.supports_keyword("prefixItems") {
+        } else if self.dialect.supports_keyword(Keyword::PrefixItems) {
             let first: Vec<Value> = parts
                 .into_iter()
                 .map(|part| Value::Object(part.json))
@@ -88,7 +88,7 @@ impl<'s> Lowering<'s> {
         has_first: bool,
         level: usize,
     ) -> Result<Option<LoweredNode>, LoweringError> {
-        let all: Vec<&Value> = gathered.all("items").collect();
+        let all: Vec<_> = gathered.children(Keyword::Items).collect();
         if all.is_empty() && has_first {
             return Ok(None);
         }

@@ -22,6 +22,11 @@ pub fn json_equal(one: &Value, other: &Value) -> bool {
             && matches!((first.as_f64(), second.as_f64()), (Some(one), Some(other)) if one == other)
 }
 
+/// Returns true if the number has no fractional part: 1.0 is an integer.
+pub fn is_integer(number: &Number) -> bool {
+    number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|float| float.fract() == 0.0)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

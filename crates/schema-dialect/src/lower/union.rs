@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::lowered_node::{LoweredNode, LoweringError};
 use super::lowering::Lowering;
-use crate::types::{EnumRule, Extra, NullRule, TypeSet, ValueMapping};
+use crate::dialect::{EnumRule, NullRule};
+use crate::mapping::{Extra, TypeSet, ValueMapping};
+use crate::tree::JsonType;
 
 /// Maximum number of nodes among which duplicates are removed.
 const MAX_COMPARED: usize = 64;
@@ -12,7 +14,7 @@ const MAX_COMPARED: usize = 64;
 impl Lowering<'_> {
     /// Combines nodes into one that accepts the values of each.
     pub fn join(&mut self, mut parts: Vec<LoweredNode>) -> Result<LoweredNode, LoweringError> {
-        let is_flag = self.subset.null == NullRule::Flag;
+        let is_flag = self.dialect.null == NullRule::Flag;
         if parts.iter().any(LoweredNode::is_null) && (parts.len() > 1 || is_flag) {
             return self.join_with_null(parts);
         }
@@ -38,7 +40,7 @@ impl Lowering<'_> {
             // Only null is left: a type that can be nullable stands for it.
             0 => LoweredNode {
                 note: None,
-                ..LoweredNode::typed("string")
+                ..LoweredNode::typed(JsonType::String)
             },
             1 => parts.remove(0),
             _ => self.join(parts)?,
@@ -109,7 +111,7 @@ impl Lowering<'_> {
 
     /// Lowers the object without members. A map is lowered to a list, and beside lists an empty one would be ambiguous.
     fn nothing(&mut self) -> LoweredNode {
-        if self.subset.empty_objects {
+        if self.dialect.empty_objects {
             return LoweredNode::new(
                 self.exactly([]),
                 ValueMapping::Object(Vec::new(), Extra::None),
@@ -140,7 +142,7 @@ impl Lowering<'_> {
         if part.null || part.json.is_empty() {
             return part.or_null();
         }
-        if self.subset.null == NullRule::Flag {
+        if self.dialect.null == NullRule::Flag {
             match part.json.get_mut("anyOf") {
                 // `anyOf` permits no siblings.
                 Some(Value::Array(choices)) => {
@@ -152,12 +154,12 @@ impl Lowering<'_> {
             }
             return part.or_null();
         }
-        let enum_takes_null = matches!(self.subset.enums, EnumRule::Any | EnumRule::Scalars);
+        let enum_takes_null = matches!(self.dialect.enums, EnumRule::Any | EnumRule::Scalars);
         let kind = part
             .json
             .get("type")
             .and_then(Value::as_str)
-            .filter(|_| self.subset.type_lists)
+            .filter(|_| self.dialect.type_lists)
             .map(str::to_owned);
         match kind {
             Some(kind) if enum_takes_null || !part.json.contains_key("enum") => {

@@ -14,11 +14,10 @@ use super::description::Description;
 use super::lowered_node::{LoweredNode, LoweringError};
 use super::merged_schema::{MergedSchema, Reference};
 use super::size_counter::SizeCounter;
-use crate::schema::compiled::Schema;
-use crate::types::{
-    Dialect, ExtraRule, LoweredSchema, NullRule, Strictness, ValueMapping, ValueMappings,
-};
-use schema_dialect::Tree;
+use crate::dialect::{Dialect, ExtraRule, NullRule, Strictness};
+use crate::lowered_schema::LoweredSchema;
+use crate::mapping::{ValueMapping, ValueMappings};
+use crate::tree::{NodeRef, Tree};
 
 /// Bytes of the caller's schema for each node of the lowered one, and the number of nodes that any schema may have. Without
 /// them, merging and unrolling could grow without end.
@@ -40,7 +39,7 @@ pub enum Effort {
 /// State of lowering one schema to one dialect.
 pub struct Lowering<'s> {
     pub tree: &'s Tree,
-    pub subset: &'static Dialect,
+    pub dialect: &'static Dialect,
     pub effort: Effort,
     /// Maximum number of nodes.
     pub most_parts: usize,
@@ -52,21 +51,26 @@ pub struct Lowering<'s> {
     /// Mappings of the definitions.
     pub shapes: Vec<ValueMapping>,
     /// Targets of references, by the number of times that they were unrolled.
-    pub known: HashMap<(*const Value, usize), Definition>,
+    pub known: HashMap<(NodeRef<'s>, usize), Definition>,
     /// Number of times that the current target of a reference was unrolled.
     pub unrolled: usize,
     /// Schemas of each node around the current one.
-    pub around: Vec<Vec<*const Value>>,
+    pub around: Vec<Vec<NodeRef<'s>>>,
 }
 
 impl<'s> Lowering<'s> {
-    /// Creates the state for a schema.
-    pub fn new(schema: &Schema, tree: &'s Tree, subset: &'static Dialect, effort: Effort) -> Self {
+    /// Creates the state for a schema whose document has so many bytes.
+    pub fn new(
+        tree: &'s Tree,
+        document_bytes: usize,
+        dialect: &'static Dialect,
+        effort: Effort,
+    ) -> Self {
         let (bytes, least) = MAX_PARTS;
         Self {
-            most_parts: least + schema.raw.get().len() / bytes,
+            most_parts: least + document_bytes / bytes,
             tree,
-            subset,
+            dialect,
             effort,
             count: SizeCounter::default(),
             depth: 0,
@@ -92,7 +96,7 @@ impl<'s> Lowering<'s> {
         let root = self.tree.root();
         let mut part = self.part(&Conjunction::inline(root, 0)).ok()?;
         let is_object = part.json.get("type").is_some_and(|kind| kind == "object");
-        let wrapped = self.subset.object_root && !is_object;
+        let wrapped = self.dialect.object_root && !is_object;
         if wrapped {
             // The wrapper adds one level.
             let (count, definitions, shapes) = Default::default();
@@ -111,7 +115,7 @@ impl<'s> Lowering<'s> {
             part.json
                 .insert("$defs".to_owned(), Value::Object(self.definitions));
         }
-        if !self.count.is_within(&self.subset.limits) {
+        if !self.count.is_within(&self.dialect.limits) {
             return None;
         }
         let shapes = ValueMappings {
@@ -119,7 +123,7 @@ impl<'s> Lowering<'s> {
             named: self.shapes,
         };
         let shapes = Some(shapes).filter(|shapes| !shapes.are_same());
-        let strict = match self.subset.strict {
+        let strict = match self.dialect.strict {
             Strictness::Never => false,
             Strictness::Always => true,
             Strictness::IfClosed => self.count.optional == 0 && self.count.open == 0,
@@ -149,7 +153,7 @@ impl<'s> Lowering<'s> {
                 .collect(),
         );
         json.insert("required".to_owned(), required.into());
-        if self.subset.extra != ExtraRule::Unknown {
+        if self.dialect.extra != ExtraRule::Unknown {
             json.insert("additionalProperties".to_owned(), false.into());
         }
         json
@@ -171,14 +175,10 @@ impl<'s> Lowering<'s> {
     }
 
     fn part_within(&mut self, conjunction: &Conjunction<'s>) -> Result<LoweredNode, LoweringError> {
-        let here: Vec<*const Value> = conjunction
-            .all
-            .iter()
-            .map(|schema| std::ptr::from_ref(*schema))
-            .collect();
-        let again = self.around.iter().filter(|around| **around == here).count();
+        let here = &conjunction.all;
+        let again = self.around.iter().filter(|around| *around == here).count();
         if let ([schema], false) = (conjunction.all.as_slice(), conjunction.here)
-            && let Some(reference) = Reference::recognize(self.tree, schema)
+            && let Some(reference) = Reference::recognize(*schema)
             && (again > 0 || !reference.lacks_properties())
         {
             return self.reference(&reference, conjunction.level);
@@ -186,7 +186,7 @@ impl<'s> Lowering<'s> {
         if again >= self.most_unrolled() && !here.is_empty() {
             return self.text(&conjunction.all, conjunction.level);
         }
-        self.around.push(here);
+        self.around.push(here.clone());
         let part = self.merged(conjunction);
         self.around.pop();
         part
@@ -194,7 +194,7 @@ impl<'s> Lowering<'s> {
 
     /// Lowers the conjunction of schemas after merging them with the targets of their references.
     fn merged(&mut self, conjunction: &Conjunction<'s>) -> Result<LoweredNode, LoweringError> {
-        let gathered = MergedSchema::new(self.tree, conjunction)?;
+        let gathered = MergedSchema::new(conjunction)?;
         if let Some(values) = gathered.values() {
             return self.values(&gathered, &values?, conjunction.level);
         }
@@ -206,7 +206,7 @@ impl<'s> Lowering<'s> {
 
     /// Returns true if a node permits no siblings.
     pub fn stands_alone(&self, part: &LoweredNode) -> bool {
-        part.is_bare() || self.subset.null == NullRule::Flag && part.json.contains_key("anyOf")
+        part.is_bare() || self.dialect.null == NullRule::Flag && part.json.contains_key("anyOf")
     }
 
     /// Adds a description to a node. If the node permits no siblings, the description becomes a note of the node around it.

@@ -6,27 +6,34 @@ use super::description::{self, Description};
 use super::lowered_node::{LoweredNode, LoweringError};
 use super::lowering::Lowering;
 use super::merged_schema::MergedSchema;
-use crate::types::{EnumRule, TypeSet, ValueMapping};
+use crate::dialect::EnumRule;
+use crate::mapping::{TypeSet, ValueMapping};
+use crate::tree::{HeldRef, JsonType, Keyword};
 
 /// Keywords that limit a string.
-const OF_STRING: [&str; 4] = ["minLength", "maxLength", "pattern", "format"];
+const OF_STRING: [Keyword; 4] = [
+    Keyword::MinLength,
+    Keyword::MaxLength,
+    Keyword::Pattern,
+    Keyword::Format,
+];
 /// Keywords that limit a number.
-const OF_NUMBER: [&str; 5] = [
-    "minimum",
-    "maximum",
-    "exclusiveMinimum",
-    "exclusiveMaximum",
-    "multipleOf",
+const OF_NUMBER: [Keyword; 5] = [
+    Keyword::Minimum,
+    Keyword::Maximum,
+    Keyword::ExclusiveMinimum,
+    Keyword::ExclusiveMaximum,
+    Keyword::MultipleOf,
 ];
 
 impl<'s> Lowering<'s> {
     /// Lowers a scalar of one type.
-    pub fn scalar(&mut self, name: &str, gathered: &MergedSchema<'s>) -> LoweredNode {
-        let mut part = LoweredNode::typed(name);
+    pub fn scalar(&mut self, kind: JsonType, gathered: &MergedSchema<'s>) -> LoweredNode {
+        let mut part = LoweredNode::typed(kind);
         let mut words = Description::default();
-        let keywords: &[&str] = match name {
-            "string" => &OF_STRING,
-            "integer" | "number" => &OF_NUMBER,
+        let keywords: &[Keyword] = match kind {
+            JsonType::String => &OF_STRING,
+            JsonType::Integer | JsonType::Number => &OF_NUMBER,
             _ => &[],
         };
         self.limits(&mut part, &mut words, gathered, keywords);
@@ -39,19 +46,24 @@ impl<'s> Lowering<'s> {
         part: &mut LoweredNode,
         words: &mut Description,
         gathered: &MergedSchema<'s>,
-        keywords: &[&'static str],
+        keywords: &[Keyword],
     ) {
         let is_integer = part.json.get("type").is_some_and(|kind| kind == "integer");
-        for keyword in keywords {
-            for value in gathered.all(keyword) {
-                let is_free = part.json.get(*keyword).is_none_or(|said| said == value);
+        for keyword in keywords.iter().copied() {
+            let name = keyword.name();
+            for value in gathered.parts.iter().filter_map(|part| part.get(keyword)) {
+                let said = part.json.get(name);
+                let is_free = said.is_none_or(|said| *said == value.to_json());
                 if is_free && self.takes(keyword, value, is_integer) {
-                    part.json.insert((*keyword).to_owned(), value.clone());
+                    part.json.insert(name.to_owned(), value.to_json());
                 } else if let Some(limit) = description::limit(keyword, value) {
                     words.add_constraint(limit);
-                    if is_free && *keyword == "minItems" && self.subset.supports_keyword(keyword) {
+                    if is_free
+                        && keyword == Keyword::MinItems
+                        && self.dialect.supports_keyword(keyword)
+                    {
                         part.json
-                            .insert((*keyword).to_owned(), self.subset.max_min_items.into());
+                            .insert(name.to_owned(), self.dialect.max_min_items.into());
                     }
                 }
             }
@@ -59,25 +71,26 @@ impl<'s> Lowering<'s> {
     }
 
     /// Returns true if the dialect accepts a keyword with this value.
-    fn takes(&self, keyword: &str, value: &Value, is_integer: bool) -> bool {
-        self.subset.supports_keyword(keyword)
+    fn takes(&self, keyword: Keyword, value: HeldRef<'_>, is_integer: bool) -> bool {
+        self.dialect.supports_keyword(keyword)
             && match keyword {
-                "format" => value
-                    .as_str()
-                    .is_some_and(|format| self.subset.formats.contains(&format)),
-                "pattern" => {
+                Keyword::Format => value
+                    .as_text()
+                    .is_some_and(|format| self.dialect.formats.contains(&format)),
+                Keyword::Pattern => {
                     let is_anchored =
                         |pattern: &str| pattern.starts_with('^') && pattern.ends_with('$');
-                    value.as_str().is_some_and(|pattern| {
-                        !self.subset.anchored_patterns || is_anchored(pattern)
+                    value.as_text().is_some_and(|pattern| {
+                        !self.dialect.anchored_patterns || is_anchored(pattern)
                     })
                 }
-                "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => {
-                    is_integer || !self.subset.integer_limits_only
-                }
-                "minItems" => value
+                Keyword::Minimum
+                | Keyword::Maximum
+                | Keyword::ExclusiveMinimum
+                | Keyword::ExclusiveMaximum => is_integer || !self.dialect.integer_limits_only,
+                Keyword::MinItems => value
                     .as_u64()
-                    .is_some_and(|least| least <= self.subset.max_min_items),
+                    .is_some_and(|least| least <= self.dialect.max_min_items),
                 _ => true,
             }
     }
@@ -99,7 +112,7 @@ impl<'s> Lowering<'s> {
         };
         let is_container = |value: &Value| value.is_array() || value.is_object();
         let mut parts = Vec::new();
-        if self.subset.enums == EnumRule::Any && values.iter().any(|value| is_container(value)) {
+        if self.dialect.enums == EnumRule::Any && values.iter().any(|value| is_container(value)) {
             let kinds = values
                 .iter()
                 .fold(0, |kinds, value| kinds | TypeSet::of_value(value).0);
@@ -113,14 +126,14 @@ impl<'s> Lowering<'s> {
             return Ok(self.described(part, words));
         }
         for (kind, values) in [
-            ("string", of(Value::is_string)),
-            ("number", of(Value::is_number)),
-            ("boolean", of(Value::is_boolean)),
+            (JsonType::String, of(Value::is_string)),
+            (JsonType::Number, of(Value::is_number)),
+            (JsonType::Boolean, of(Value::is_boolean)),
         ] {
-            let kind = if kind == "number"
+            let kind = if kind == JsonType::Number
                 && values.iter().all(|value| value.is_i64() || value.is_u64())
             {
-                "integer"
+                JsonType::Integer
             } else {
                 kind
             };
@@ -144,12 +157,12 @@ impl<'s> Lowering<'s> {
     }
 
     /// Lowers the enumerated values of one type.
-    fn listed(&mut self, kind: &str, values: &[&Value]) -> LoweredNode {
+    fn listed(&mut self, kind: JsonType, values: &[&Value]) -> LoweredNode {
         let mut part = LoweredNode::typed(kind);
-        let is_taken = match self.subset.enums {
+        let is_taken = match self.dialect.enums {
             EnumRule::Any | EnumRule::Scalars => true,
-            EnumRule::StringsAndNumbers => kind != "boolean",
-            EnumRule::Strings => kind == "string",
+            EnumRule::StringsAndNumbers => kind != JsonType::Boolean,
+            EnumRule::Strings => kind == JsonType::String,
         };
         let owned: Vec<Value> = values.iter().copied().cloned().collect();
         if let ValueMapping::Same(_, known) = &mut part.shape {
@@ -161,19 +174,19 @@ impl<'s> Lowering<'s> {
                 .map_or_else(|| value.to_string(), str::to_owned)
         };
         let characters: usize = owned.iter().map(|value| text(value).chars().count()).sum();
-        let limits = &self.subset.limits;
+        let limits = &self.dialect.limits;
         let (many, most) = limits.long_enum;
         // Null may be added to them.
         let fits = self.count.enum_values + owned.len() < limits.enum_values
             && self.count.characters + characters <= limits.characters
-            && (kind != "string" || owned.len() <= many || characters <= most);
+            && (kind != JsonType::String || owned.len() <= many || characters <= most);
         if is_taken && fits {
             self.count.enum_values += owned.len() + 1;
             self.count.characters += characters;
             part.json.insert("enum".to_owned(), owned.into());
             return part;
         }
-        let has_all = kind == "boolean" && owned.len() > 1;
+        let has_all = kind == JsonType::Boolean && owned.len() > 1;
         let mut words = Description::default();
         if !has_all {
             let shown: Vec<_> = owned.iter().map(text).collect();

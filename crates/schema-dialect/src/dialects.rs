@@ -3,7 +3,8 @@
 //!
 //! The narrower one is used where a provider's documentation and its error messages differ.
 
-use crate::types::{Dialect, EnumRule, ExtraRule, Limits, NullRule, ReferenceRule, Strictness};
+use crate::dialect::{Dialect, EnumRule, ExtraRule, Limits, NullRule, ReferenceRule, Strictness};
+use crate::tree::Keyword;
 
 /// Dialect of OpenAI's structured outputs and strict tools.
 ///
@@ -19,15 +20,15 @@ pub static OPENAI_STRICT: Dialect = Dialect {
     strict: Strictness::Always,
     object_root: true,
     keywords: &[
-        "pattern",
-        "format",
-        "multipleOf",
-        "maximum",
-        "exclusiveMaximum",
-        "minimum",
-        "exclusiveMinimum",
-        "minItems",
-        "maxItems",
+        Keyword::Pattern,
+        Keyword::Format,
+        Keyword::MultipleOf,
+        Keyword::Maximum,
+        Keyword::ExclusiveMaximum,
+        Keyword::Minimum,
+        Keyword::ExclusiveMinimum,
+        Keyword::MinItems,
+        Keyword::MaxItems,
     ],
     formats: &[
         "date-time",
@@ -108,7 +109,7 @@ pub static ANTHROPIC_STRICT: Dialect = Dialect {
     whole: false,
     strict: Strictness::Always,
     object_root: true,
-    keywords: &["pattern", "format", "minItems"],
+    keywords: &[Keyword::Pattern, Keyword::Format, Keyword::MinItems],
     formats: &[
         "date-time",
         "time",
@@ -174,13 +175,13 @@ const GEMINI_BASE: Dialect = Dialect {
     whole: false,
     strict: Strictness::Always,
     keywords: &[
-        "title",
-        "format",
-        "prefixItems",
-        "minItems",
-        "maxItems",
-        "minimum",
-        "maximum",
+        Keyword::Title,
+        Keyword::Format,
+        Keyword::PrefixItems,
+        Keyword::MinItems,
+        Keyword::MaxItems,
+        Keyword::Minimum,
+        Keyword::Maximum,
     ],
     formats: &["date-time", "date", "time"],
     any: false,
@@ -201,15 +202,15 @@ pub static GEMINI_SCHEMA: Dialect = Dialect {
     whole: false,
     strict: Strictness::Always,
     keywords: &[
-        "title",
-        "format",
-        "pattern",
-        "minLength",
-        "maxLength",
-        "minItems",
-        "maxItems",
-        "minimum",
-        "maximum",
+        Keyword::Title,
+        Keyword::Format,
+        Keyword::Pattern,
+        Keyword::MinLength,
+        Keyword::MaxLength,
+        Keyword::MinItems,
+        Keyword::MaxItems,
+        Keyword::Minimum,
+        Keyword::Maximum,
     ],
     formats: &["date-time"],
     extra: ExtraRule::Unknown,
@@ -237,17 +238,17 @@ pub static LLAMA_CPP: Dialect = Dialect {
     whole: false,
     strict: Strictness::IfClosed,
     keywords: &[
-        "title",
-        "pattern",
-        "format",
-        "minLength",
-        "maxLength",
-        "minItems",
-        "maxItems",
-        "minimum",
-        "maximum",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
+        Keyword::Title,
+        Keyword::Pattern,
+        Keyword::Format,
+        Keyword::MinLength,
+        Keyword::MaxLength,
+        Keyword::MinItems,
+        Keyword::MaxItems,
+        Keyword::Minimum,
+        Keyword::Maximum,
+        Keyword::ExclusiveMinimum,
+        Keyword::ExclusiveMaximum,
     ],
     formats: &["date", "time", "date-time", "uuid"],
     anchored_patterns: true,
@@ -274,19 +275,19 @@ pub static COMPATIBLE: Dialect = Dialect {
 };
 
 /// Keywords that limit a value and that most providers support.
-const ALL_LIMITS: &[&str] = &[
-    "title",
-    "pattern",
-    "format",
-    "minLength",
-    "maxLength",
-    "minimum",
-    "maximum",
-    "exclusiveMinimum",
-    "exclusiveMaximum",
-    "prefixItems",
-    "minItems",
-    "maxItems",
+const ALL_LIMITS: &[Keyword] = &[
+    Keyword::Title,
+    Keyword::Pattern,
+    Keyword::Format,
+    Keyword::MinLength,
+    Keyword::MaxLength,
+    Keyword::Minimum,
+    Keyword::Maximum,
+    Keyword::ExclusiveMinimum,
+    Keyword::ExclusiveMaximum,
+    Keyword::PrefixItems,
+    Keyword::MinItems,
+    Keyword::MaxItems,
 ];
 
 /// Formats that most providers support.

@@ -1,12 +1,13 @@
 //! Lowering of a value by its types: a node for each type, or for any value.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::description::{self, Description};
 use super::lowered_node::{LoweredNode, LoweringError};
 use super::lowering::Lowering;
 use super::merged_schema::MergedSchema;
-use crate::types::{TypeSet, ValueMapping};
+use crate::mapping::{TypeSet, ValueMapping};
+use crate::tree::{JsonType, Keyword, NodeRef};
 
 impl<'s> Lowering<'s> {
     /// Lowers the value to a union of its types.
@@ -24,7 +25,7 @@ impl<'s> Lowering<'s> {
         let mut part = self.join(parts)?;
         if let Some(title) = gathered
             .title()
-            .filter(|_| self.subset.supports_keyword("title") && !self.stands_alone(&part))
+            .filter(|_| self.dialect.supports_keyword(Keyword::Title) && !self.stands_alone(&part))
         {
             part.json.insert("title".to_owned(), title.into());
         }
@@ -34,17 +35,17 @@ impl<'s> Lowering<'s> {
     /// Lowers the value for each of these types that a valid value can have.
     pub fn each(
         &mut self,
-        types: &[&'static str],
+        types: &[JsonType],
         gathered: &MergedSchema<'s>,
         level: usize,
     ) -> Result<Vec<LoweredNode>, LoweringError> {
         let mut parts = Vec::new();
-        for name in types {
-            let part = match *name {
-                "object" => self.object(gathered, level),
-                "array" => self.array(gathered, level),
-                "null" => Ok(LoweredNode::null()),
-                name => Ok(self.scalar(name, gathered)),
+        for kind in types {
+            let part = match kind {
+                JsonType::Object => self.object(gathered, level),
+                JsonType::Array => self.array(gathered, level),
+                JsonType::Null => Ok(LoweredNode::null()),
+                kind => Ok(self.scalar(*kind, gathered)),
             };
             match part {
                 Ok(part) => parts.push(part),
@@ -57,32 +58,33 @@ impl<'s> Lowering<'s> {
 
     /// Lowers a value of any type.
     pub fn any(&mut self, level: usize) -> Result<LoweredNode, LoweringError> {
-        if self.subset.any {
+        if self.dialect.any {
             self.count.open += 1;
             return Ok(LoweredNode::new(Map::new(), ValueMapping::same(TypeSet::ALL)).or_null());
         }
         let text = self.text(&[], level)?;
         // Where the dialect limits unions, they are kept for schemas that are more specific.
-        if self.subset.limits.unions < usize::MAX {
+        if self.dialect.limits.unions < usize::MAX {
             return Ok(text);
         }
-        let kinds = ["string", "number", "boolean"]
+        let kinds = [JsonType::String, JsonType::Number, JsonType::Boolean]
             .map(LoweredNode::typed)
             .into_iter();
         self.join(kinds.chain([LoweredNode::null(), text]).collect())
     }
 
     /// Lowers a value to its JSON text, which accepts any value and describes the schema in words only.
-    pub fn text(&mut self, all: &[&'s Value], level: usize) -> Result<LoweredNode, LoweringError> {
-        if level >= self.subset.limits.levels {
+    pub fn text(
+        &mut self,
+        all: &[NodeRef<'s>],
+        level: usize,
+    ) -> Result<LoweredNode, LoweringError> {
+        if level >= self.dialect.limits.levels {
             return Err(LoweringError::Deep);
         }
         self.count.properties += 1;
         let mut words = "The value as JSON text".to_owned();
-        for schema in all
-            .iter()
-            .filter(|schema| schema.as_object().is_some_and(|schema| !schema.is_empty()))
-        {
+        for schema in all.iter().filter(|schema| schema.keyword_count() > 0) {
             words.push_str(", valid against the JSON Schema ");
             words.push_str(&description::shown(schema));
         }
