@@ -262,8 +262,10 @@ async fn an_upload_that_breaks_within_a_line_cancels_the_remaining_items() {
         let line = text(1) + "\n";
         let body = format!("{head}{:x}\r\n{line}\r\n{rest}", line.len());
         let answer = within(SOON, what, siege.raw(what, 32, body.as_bytes())).await;
+        let is_stopped =
+            answer.contains(r#"{"status":"stopped","summary""#) && answer.contains(r#""error":{"#);
         assert!(
-            !answer.contains("\"summary\""),
+            is_stopped || !answer.contains("\"summary\""),
             "{what}: it is not passed off as whole: {answer}"
         );
     }
