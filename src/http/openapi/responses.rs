@@ -14,7 +14,7 @@ use crate::types::{Code, Error};
 const SHARED: [u16; 4] = [401, 403, 422, 500];
 
 /// Further problems of each operation.
-const PROBLEMS: [(&str, &[u16]); 17] = [
+const PROBLEMS: [(&str, &[u16]); 18] = [
     ("extract", &[400, 413, 415, 429, 502, 503, 504]),
     ("extract_batch", &[400, 413, 415, 429, 503]),
     ("create_job", &[400, 409, 413, 415, 429, 503]),
@@ -26,7 +26,8 @@ const PROBLEMS: [(&str, &[u16]); 17] = [
     ("cancel_job", &[404, 503]),
     ("retry_job", &[404, 409, 503]),
     ("list_schemas", &[]),
-    ("get_schema", &[404]),
+    ("get_schema", &[404, 503]),
+    ("list_schema_versions", &[404, 503]),
     ("put_schema", &[400, 409, 413, 415, 503]),
     ("delete_schema", &[404, 409, 503]),
     ("list_models", &[]),

@@ -12,8 +12,9 @@ use crate::{MAX_WARNINGS, Warning};
 
 /// Schema as nodes with the keywords of 2020-12, in which every reference leads to a node.
 ///
-/// A node is `true`, `false`, or a list of [`Keyword`]s with typed values; [`NodeRef`] reads it. There is no `$schema`, `$id`,
-/// anchor or unknown keyword. What a `$ref` of an old draft makes a validator ignore is under [`Keyword::IgnoredSiblings`].
+/// A node is `true`, `false`, or a list of [`Keyword`](super::Keyword)s with typed values; a [`NodeRef`](super::NodeRef) reads it.
+/// There is no `$schema`, `$id`, anchor or unknown keyword. What a `$ref` of an old draft makes a validator ignore is under
+/// [`IgnoredSiblings`](super::Keyword::IgnoredSiblings).
 #[derive(Debug)]
 pub struct Tree {
     pub(super) nodes: Vec<Node>,
