@@ -29,7 +29,7 @@ pub struct ItemSpans {
 /// Wait that ended.
 #[derive(Debug)]
 struct Wait {
-    /// What it waited for.
+    /// Name of the limit that held the item.
     limit: Cow<'static, str>,
     start: SystemTime,
     end: SystemTime,
@@ -66,14 +66,14 @@ impl ItemSpans {
         self.add_early_waits();
     }
 
-    /// Adds the waits before the first attempt to it, or to the item if there is none.
+    /// Adds the waits before the first attempt to that attempt. If no attempt began, adds them to the item.
     fn add_early_waits(&mut self) {
         for wait in std::mem::take(&mut self.early) {
             self.add_wait(wait);
         }
     }
 
-    /// Adds a wait to the attempt in progress, or to the item if there is none.
+    /// Adds a wait to the attempt in progress. If no attempt is in progress, adds it to the item.
     fn add_wait(&mut self, wait: Wait) {
         let parent = self.attempt.as_ref().map_or(&self.item, |(_, span)| span);
         let attributes = vec![Attribute::new("extractd.wait.limit", wait.limit)];

@@ -32,7 +32,7 @@ struct Own {
     is_deleted: bool,
 }
 
-/// What a job is created from.
+/// Request that creates a job.
 #[derive(Debug, Clone)]
 struct Creation {
     group: String,

@@ -81,7 +81,7 @@ impl ReplyMemory {
         Self(Arc::new(Mutex::new(memory)))
     }
 
-    /// Reserves the memory of one more reply, or returns the message that there is none.
+    /// Reserves the memory of one more reply. Without room, returns the message of an overloaded server.
     fn add(&self, bytes: usize) -> Result<(), String> {
         let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all = memory.bytes().saturating_add(bytes);

@@ -62,7 +62,7 @@ impl Tree {
         self.draft
     }
 
-    /// Returns the name of a definition; empty if the node is none.
+    /// Returns the name of a definition; empty for a node that is no definition.
     pub(crate) fn definition_name(&self, id: NodeId) -> &str {
         self.names.get(&id).map_or("", |name| name)
     }

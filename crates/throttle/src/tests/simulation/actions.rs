@@ -1,4 +1,4 @@
-//! What callers and the provider do in the simulation.
+//! Actions of callers and of the provider in the simulation.
 
 use super::*;
 
