@@ -17,7 +17,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// Starts the export of traces, if the environment names a collector. Traces are never a reason not to start: what cannot be
 /// used is logged.
 pub fn start() -> Traces {
-    let variables = TraceVariables::read(|name| std::env::var(name).ok());
+    let variables = TraceVariables::from_variables(|name| std::env::var(name).ok());
     for warning in &variables.warnings {
         tracing::warn!("{warning}");
     }

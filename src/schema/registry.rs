@@ -172,7 +172,7 @@ impl Registry {
         self.change(owner, name, move |registry, owner, name| {
             registry.check_quota(owner, name, entry.text.len())?;
             let path = registry.path(owner, name);
-            let versions = VersionStore::of(&path);
+            let versions = VersionStore::of_schema_file(&path);
             let replaced = registry.own(owner, name);
             let replaced = replaced.filter(|replaced| replaced.hash != entry.hash);
             let write = || {
@@ -204,7 +204,7 @@ impl Registry {
                 return Ok(false);
             }
             let path = registry.path(owner, name);
-            VersionStore::of(&path).remove();
+            VersionStore::of_schema_file(&path).remove();
             match std::fs::remove_file(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(cannot_store(name, &error));
@@ -265,7 +265,7 @@ impl Registry {
             return Ok(None);
         };
         let wanted = hash.to_owned();
-        let read = tokio::task::spawn_blocking(move || store.read(&wanted)).await;
+        let read = tokio::task::spawn_blocking(move || store.version(&wanted)).await;
         match read {
             Ok(Ok(entry)) => Ok(Some(entry)),
             Ok(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -284,7 +284,7 @@ impl Registry {
         let owner = owners
             .iter()
             .find(|owner| self.own(owner, name).is_some())?;
-        Some(VersionStore::of(&self.path(owner, name)))
+        Some(VersionStore::of_schema_file(&self.path(owner, name)))
     }
 
     /// Returns the schema of this name that `owner` itself stored.

@@ -9,6 +9,8 @@ use super::stored_schema::{Entry, Source, write_atomically};
 const MAX_VERSIONS: usize = 20;
 /// Maximum size of the earlier versions of one schema, in bytes.
 const MAX_BYTES: u64 = 256 * 1024;
+/// Length of a hash (SHA-256 in hexadecimal).
+const HASH_DIGITS: usize = 64;
 
 /// Version of a registered schema, without its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub struct VersionStore(PathBuf);
 
 impl VersionStore {
     /// Returns the store of the schema with this file: `dir/NAME.json` has `dir/versions/NAME`.
-    pub fn of(schema: &Path) -> Self {
+    pub fn of_schema_file(schema: &Path) -> Self {
         let name = schema.file_stem().unwrap_or_default();
         Self(schema.with_file_name("versions").join(name))
     }
@@ -82,9 +84,9 @@ impl VersionStore {
     ///
     /// # Errors
     /// If there is no such version, or it cannot be read.
-    pub fn read(&self, hash: &str) -> std::io::Result<Entry> {
-        // The hash comes from a request: it must not be a path.
-        if !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    pub fn version(&self, hash: &str) -> std::io::Result<Entry> {
+        // The hash comes from a request: it must be neither a path nor longer than a file's name may be.
+        if hash.len() != HASH_DIGITS || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(std::io::ErrorKind::NotFound.into());
         }
         let path = self.path(hash);

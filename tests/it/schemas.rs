@@ -306,7 +306,8 @@ async fn a_replaced_schema_is_kept_as_a_version() {
         hashes(&list),
         [first, third, second].map(|row| row["hash"].clone())
     );
-    for hash in ["0000", "..%2F..%2Fextractd", "", "%2Fetc%2Fpasswd"] {
+    let long = "a".repeat(2_000);
+    for hash in ["0000", "..%2F..%2Fextractd", "", "%2Fetc%2Fpasswd", &long] {
         let path = format!("/v1/schemas/thing?version={hash}");
         server.get(&path).await.problem(404, "not_found");
     }

@@ -191,14 +191,13 @@ impl SpanProcessor for BoundedQueue {
     }
 }
 
-/// Returns a URL without user and password.
+/// Returns a URL without user and password; empty for what is no URL.
 fn without_user(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
+    let Ok(mut url) = url::Url::parse(url) else {
         return String::new();
     };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}{path}")
+    // Only URLs that can have no user refuse this.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
 }

@@ -56,7 +56,7 @@ pub struct TraceVariables {
 
 impl TraceVariables {
     /// Reads the variables. A variable whose value is blank counts as unset.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
         let mut reader = Reader {
             variable: &variable,
             warnings: Vec::new(),

@@ -20,6 +20,15 @@ fn check_trace(spans: &[Span]) {
     check_times(spans);
 }
 
+/// Extracts one text for a caller whose span is [`PARENT`], and returns the spans.
+async fn spans_of_a_single(collector: &Collector, server: &Server) -> Vec<Span> {
+    let client = server.with_header("traceparent", &traceparent("01"));
+    client.extract(&single(person(1))).await.ok();
+    let spans = collector.until("POST /v1/extract", 1).await;
+    check_trace(&spans);
+    spans
+}
+
 #[tokio::test]
 async fn a_single_is_a_tree_below_the_callers_span() {
     let upstream = Upstream::saying([Reply::Used(right().to_string(), 150, 21)]);
@@ -123,10 +132,7 @@ async fn retries_are_calls_of_one_attempt_and_validation_retries_are_attempts() 
         Reply::Json(right()),
     ]);
     let (collector, server) = traced(&upstream).await;
-    let client = server.with_header("traceparent", &traceparent("01"));
-    client.extract(&single(person(1))).await.ok();
-    let spans = collector.until("POST /v1/extract", 1).await;
-    check_trace(&spans);
+    let spans = spans_of_a_single(&collector, &server).await;
     assert_eq!(
         tree(&spans, PARENT),
         [
@@ -163,10 +169,7 @@ async fn a_fallback_is_a_call_to_another_model() {
         .configure(Server::configured(&config))
         .start()
         .await;
-    let client = server.with_header("traceparent", &traceparent("01"));
-    client.extract(&single(person(1))).await.ok();
-    let spans = collector.until("POST /v1/extract", 1).await;
-    check_trace(&spans);
+    let spans = spans_of_a_single(&collector, &server).await;
     assert_eq!(
         tree(&spans, PARENT),
         [

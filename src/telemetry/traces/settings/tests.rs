@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-fn read(variables: &[(&str, &str)]) -> TraceVariables {
+fn variables_of(variables: &[(&str, &str)]) -> TraceVariables {
     let variables: BTreeMap<_, _> = variables.iter().copied().collect();
-    TraceVariables::read(|name| variables.get(name).map(|value| (*value).to_owned()))
+    TraceVariables::from_variables(|name| variables.get(name).map(|value| (*value).to_owned()))
 }
 
 /// Reads variables that need no warning, and returns the settings.
 fn settings(variables: &[(&str, &str)]) -> TraceSettings {
-    let read = read(variables);
+    let read = variables_of(variables);
     assert_eq!(read.warnings, [""; 0], "{variables:?}");
     read.settings.expect("traces are on")
 }
@@ -25,7 +25,7 @@ fn traces_are_off_unless_a_collector_is_named() {
         &[ENDPOINT, ("OTEL_SDK_DISABLED", "TRUE")],
         &[ENDPOINT, ("OTEL_TRACES_EXPORTER", "none")],
     ] {
-        let read = read(variables);
+        let read = variables_of(variables);
         assert!(read.settings.is_none(), "{variables:?}");
         assert_eq!(read.warnings, [""; 0], "{variables:?}");
     }
@@ -152,7 +152,7 @@ fn an_invalid_value_is_named_and_counts_as_unset() {
             "spans have no texts",
         ),
     ] {
-        let read = read(&[ENDPOINT, (name, value)]);
+        let read = variables_of(&[ENDPOINT, (name, value)]);
         let [warning] = &read.warnings[..] else {
             panic!("{name}: {:?}", read.warnings);
         };
@@ -161,7 +161,7 @@ fn an_invalid_value_is_named_and_counts_as_unset() {
         assert!(warning.contains(part), "{warning}");
         assert!(read.settings.is_some(), "{name}");
     }
-    let ratio = read(&[
+    let ratio = variables_of(&[
         ENDPOINT,
         ("OTEL_TRACES_SAMPLER", "traceidratio"),
         ("OTEL_TRACES_SAMPLER_ARG", "10%"),
@@ -184,7 +184,7 @@ fn without_a_usable_collector_there_are_no_traces() {
         ),
         (("OTEL_TRACES_EXPORTER", "zipkin"), "otlp or none"),
     ] {
-        let read = read(&[ENDPOINT, variable]);
+        let read = variables_of(&[ENDPOINT, variable]);
         assert!(read.settings.is_none(), "{variable:?}");
         assert_eq!(read.warnings.len(), 1, "{variable:?}");
         assert!(read.warnings[0].contains(part), "{:?}", read.warnings);
@@ -194,14 +194,14 @@ fn without_a_usable_collector_there_are_no_traces() {
 
 #[test]
 fn a_warning_shows_no_secret() {
-    let read = read(&[
+    let read = variables_of(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http//user:secret@x"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "secret"),
     ]);
     assert_eq!(read.warnings.len(), 1);
     assert!(!read.warnings[0].contains("secret"), "{:?}", read.warnings);
     let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "a=b,secret,é=secret");
-    let warnings = TraceVariables::read(|name| {
+    let warnings = TraceVariables::from_variables(|name| {
         let variables = [ENDPOINT, headers];
         let found = variables.iter().find(|(key, _)| *key == name);
         found.map(|(_, value)| (*value).to_owned())
@@ -223,7 +223,7 @@ fn a_client_certificate_needs_its_key() {
         settings.identity,
         Some(("cert.pem".into(), "key.pem".into()))
     );
-    let read = read(&[ENDPOINT, certificate]);
+    let read = variables_of(&[ENDPOINT, certificate]);
     assert_eq!(read.warnings.len(), 1);
     assert!(read.settings.unwrap().identity.is_none());
 }
