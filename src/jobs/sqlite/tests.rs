@@ -8,6 +8,7 @@ use crate::types::Usage;
 
 mod failures;
 mod restart;
+mod retry;
 mod simulation;
 
 /// Temporary folder, removed on drop.
@@ -296,124 +297,6 @@ async fn results_and_end_of_a_job_are_events_without_gaps() {
         0,
         "the write-ahead log is truncated"
     );
-}
-
-#[tokio::test]
-async fn retried_items_replace_their_results() {
-    let folder = Folder::new("retry");
-    let store = folder.open();
-    let job = create(&store, "job_a", 3).await;
-    store
-        .transition(job, &[Status::Queued], Status::Running, 2_000)
-        .await
-        .unwrap();
-    assert_eq!(
-        store.requeue(job, None).await.unwrap(),
-        None,
-        "the job is running"
-    );
-    let results = [
-        ItemStatus::Succeeded,
-        ItemStatus::Failed,
-        ItemStatus::Cancelled,
-    ];
-    store
-        .record_results(
-            job,
-            (0..)
-                .zip(results)
-                .map(|(index, status)| finished(index, status))
-                .collect(),
-        )
-        .await
-        .unwrap();
-    store
-        .complete(job, Status::Running, job_end(Status::Completed))
-        .await
-        .unwrap();
-    let requeued = store.requeue(job, None).await.unwrap().unwrap();
-    assert_eq!(
-        (
-            requeued.status,
-            requeued.counts.ended(),
-            requeued.last_event
-        ),
-        (Status::Queued, 1, 4)
-    );
-    assert_eq!(
-        store
-            .pending(job, 0, 10)
-            .await
-            .unwrap()
-            .iter()
-            .map(|item| item.index)
-            .collect::<Vec<_>>(),
-        [1, 2]
-    );
-    store
-        .record_results(
-            job,
-            vec![
-                finished(2, ItemStatus::Succeeded),
-                finished(1, ItemStatus::Succeeded),
-            ],
-        )
-        .await
-        .unwrap();
-    let results = store
-        .results(job, ResultOrder::Completion, None, None, 10)
-        .await
-        .unwrap();
-    assert_eq!(
-        numbers(&results),
-        [(1, Some(0)), (5, Some(2)), (6, Some(1))]
-    );
-    let failed = store
-        .results(
-            job,
-            ResultOrder::Completion,
-            Some(ItemStatus::Failed),
-            None,
-            10,
-        )
-        .await
-        .unwrap();
-    assert_eq!(failed, [], "a replaced result is not returned");
-}
-
-#[tokio::test]
-async fn only_items_of_the_given_status_are_requeued() {
-    let folder = Folder::new("requeue");
-    let store = folder.open();
-    let job = create(&store, "job_a", 4).await;
-    let has_failed = async || store.has_failed_since_queued(job).await.unwrap();
-    store
-        .transition(job, &[Status::Queued], Status::Running, 2_000)
-        .await
-        .unwrap();
-    assert!(!has_failed().await);
-    let results = [
-        (3, ItemStatus::Failed),
-        (0, ItemStatus::Invalid),
-        (2, ItemStatus::Cancelled),
-    ]
-    .map(|(index, status)| finished(index, status));
-    store.record_results(job, results.into()).await.unwrap();
-    assert!(has_failed().await);
-    store
-        .complete(job, Status::Running, job_end(Status::Stopped))
-        .await
-        .unwrap();
-    let requeued = store.requeue(job, Some(ItemStatus::Cancelled)).await;
-    let counts = requeued.unwrap().unwrap().counts;
-    assert_eq!((counts.failed, counts.invalid, counts.cancelled), (1, 1, 0));
-    assert!(!has_failed().await, "the failure was before the job's end");
-    let pending = store.pending(job, 0, 10).await.unwrap();
-    let indices: Vec<_> = pending.iter().map(|item| item.index).collect();
-    assert_eq!(indices, [1, 2], "an item without a result runs in any case");
-    let result = finished(2, ItemStatus::Failed);
-    store.record_results(job, vec![result]).await.unwrap();
-    assert!(has_failed().await);
 }
 
 #[tokio::test]

@@ -1,0 +1,389 @@
+//! Snapshots of the scheduler's state.
+
+use super::{
+    BreakerSnapshot, BreakerState, BudgetSnapshot, LimitKind, LimitSnapshot, OutageSnapshot,
+    RetryBudgetSnapshot,
+};
+use crate::adaptive::Adaptive;
+use crate::api_key_limits::ApiKeyLimits;
+use crate::breaker;
+use crate::caller_quota::{Caller, Window};
+use crate::hold::HoldSnapshot;
+use crate::memory::MemorySnapshot;
+use crate::model_limits::Model;
+use crate::outage::{Availability, Outage};
+use crate::scheduler::{PoolState, State};
+use crate::types::CallerId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+impl State {
+    /// Returns the retry budget of each provider.
+    pub fn retry_budgets(&mut self, now: Instant) -> Vec<RetryBudgetSnapshot> {
+        let budgets = self.pools.iter_mut().map(|PoolState { provider, .. }| {
+            let (used, limit) = provider.retry_budget.usage(now);
+            RetryBudgetSnapshot {
+                provider: provider.name.clone(),
+                used,
+                limit,
+            }
+        });
+        budgets.collect()
+    }
+
+    /// Returns what holds the waiting calls of each model.
+    pub fn holds(&self, now: Instant) -> Vec<HoldSnapshot> {
+        let mut waiting: BTreeMap<u64, (&Arc<Model>, usize)> = BTreeMap::new();
+        for pool in &self.pools {
+            for (model, count) in pool.waiting_by_model() {
+                waiting.entry(model.id).or_insert((model, 0)).1 += count;
+            }
+        }
+        let holds = waiting.into_values().filter_map(|(model, waiting)| {
+            let (reason, until) = model.state().holds.latest()?;
+            Some(HoldSnapshot {
+                model: self.label_of(model),
+                is_configured: model.is_configured,
+                waiting,
+                reason,
+                retry_in: until.map(|until| until.saturating_duration_since(now)),
+            })
+        });
+        holds.collect()
+    }
+
+    /// Returns the budget of each caller that has one.
+    pub fn caller_budgets(&self, now: Instant) -> Vec<BudgetSnapshot> {
+        let budgets = self
+            .callers
+            .iter()
+            .filter(|(_, caller)| !caller.is_gone())
+            .filter_map(|(id, caller)| {
+                let (limit, spent) = caller.quota_status(now).budget?;
+                Some(BudgetSnapshot {
+                    caller: *id,
+                    name: caller.quota.name.clone(),
+                    limit,
+                    spent,
+                })
+            });
+        budgets.collect()
+    }
+
+    /// Returns the label of a model, `provider/model`.
+    pub fn label_of(&self, model: &Arc<Model>) -> String {
+        let found = self
+            .models
+            .iter()
+            .find(|(_, known)| Arc::ptr_eq(known, model));
+        let provider = self
+            .pools
+            .get(model.pool().0)
+            .map_or("", |pool| pool.provider.name.as_str());
+        format!("{provider}/{}", found.map_or("?", |((_, name), _)| name))
+    }
+
+    /// Returns the circuit breakers of all models that were called.
+    pub fn breakers(&self, now: Instant) -> Vec<BreakerSnapshot> {
+        let named = self.models.iter().map(|((pool, name), model)| {
+            let provider = self
+                .pools
+                .get(pool.0)
+                .map_or("", |pool| pool.provider.name.as_str());
+            let (state, retry_in) = match model.state().breaker.state(now) {
+                breaker::State::Closed => (BreakerState::Closed, None),
+                breaker::State::Open { until } => (BreakerState::Open, Some(until - now)),
+                breaker::State::HalfOpen => (BreakerState::HalfOpen, None),
+            };
+            BreakerSnapshot {
+                model: format!("{provider}/{name}"),
+                state,
+                retry_in,
+                is_configured: model.is_configured,
+            }
+        });
+        named.collect()
+    }
+
+    /// Returns the proven outages of all keys and models.
+    pub fn outages(&self, now: Instant) -> Vec<OutageSnapshot> {
+        let mut snapshots = Vec::new();
+        for pool in &self.pools {
+            for (index, key) in pool.provider.keys.iter().enumerate() {
+                let outage = proven(Some(&key.availability));
+                snapshots
+                    .extend(outage.map(|outage| pool.outage_snapshot(index, None, outage, now)));
+            }
+        }
+        for ((pool, name), model) in &self.models {
+            let Some(pool) = self.pools.get(pool.0) else {
+                continue;
+            };
+            for (index, availability) in &model.state().availability {
+                let outage = proven(Some(availability));
+                snapshots.extend(outage.map(|outage| OutageSnapshot {
+                    is_configured: model.is_configured,
+                    ..pool.outage_snapshot(*index, Some(name), outage, now)
+                }));
+            }
+        }
+        snapshots
+    }
+
+    /// If every key has a proven outage with a model, returns the one that is probed first.
+    pub fn outage(&self, model: &Model, now: Instant) -> Option<OutageSnapshot> {
+        let pool = self.pools.get(model.pool().0)?;
+        let state = model.state();
+        let mut first: Option<(usize, &Outage)> = None;
+        for (index, key) in pool.provider.keys.iter().enumerate() {
+            let of_model = proven(state.availability.get(&index));
+            let outage = proven(Some(&key.availability)).or(of_model)?;
+            first = first
+                .filter(|(_, first)| first.next_probe <= outage.next_probe)
+                .or(Some((index, outage)));
+        }
+        let (index, outage) = first?;
+        let found = self.models.iter().find(|(_, known)| known.id == model.id);
+        let name = found.map(|((_, name), _)| name.as_str());
+        let name = name.filter(|_| !outage.report.reason.is_of_key());
+        Some(pool.outage_snapshot(index, name, outage, now))
+    }
+
+    /// Returns every limit as it stands.
+    pub fn limits(&self, now: Instant) -> Vec<LimitSnapshot> {
+        let waiting: usize = self.pools.iter().map(PoolState::waiting).sum();
+        let mut snapshots = vec![
+            snapshot(
+                LimitKind::Concurrency,
+                None,
+                Some(self.config.max_concurrency),
+                self.in_flight(),
+                waiting,
+            ),
+            snapshot(
+                LimitKind::Queue,
+                None,
+                Some(self.config.max_queue),
+                self.queued(),
+                waiting,
+            ),
+        ];
+        for pool in &self.pools {
+            pool.append_snapshots(now, &mut snapshots);
+        }
+        for ((_, name), model) in &self.models {
+            if let Some(limit) = model.limits.max_in_flight {
+                let provider = self
+                    .pools
+                    .get(model.pool().0)
+                    .map_or("", |pool| pool.provider.name.as_str());
+                let scope = Some(format!("{provider}/{name}"));
+                snapshots.push(snapshot(
+                    LimitKind::Concurrency,
+                    scope,
+                    Some(limit),
+                    model.in_flight.count(),
+                    0,
+                ));
+            }
+        }
+        for (id, caller) in &self.callers {
+            if !caller.is_gone() {
+                let own = caller.snapshots(now).into_iter();
+                snapshots.extend(own.map(|snapshot| snapshot.of_caller(*id)));
+            }
+        }
+        snapshots
+    }
+}
+
+impl State {
+    /// Appends the memory held: in total, by use, and by caller.
+    pub fn append_memory(&self, memory: &MemorySnapshot, snapshots: &mut Vec<LimitSnapshot>) {
+        let kind = LimitKind::MemoryBytes;
+        snapshots.push(snapshot(kind, None, Some(memory.max_bytes), memory.held, 0));
+        for (held_as, bytes) in memory.by_use {
+            let scope = Some(held_as.as_str().to_owned());
+            snapshots.push(snapshot(kind, scope, None, bytes, 0));
+        }
+        for (id, caller) in &self.callers {
+            let held = memory.by_caller.iter().find(|(holder, _)| holder == id);
+            let bytes = held.map_or(0, |(_, bytes)| *bytes);
+            if bytes > 0 || !caller.is_gone() {
+                let scope = Some(format!("caller:{}", caller.quota.name));
+                snapshots.push(snapshot(kind, scope, None, bytes, 0).of_caller(*id));
+            }
+        }
+    }
+}
+
+impl Caller {
+    /// Returns the caller's own limits.
+    fn snapshots(&self, now: Instant) -> Vec<LimitSnapshot> {
+        let mut snapshots = Vec::new();
+        let scope = || Some(format!("caller:{}", self.quota.name));
+        if let Some(limit) = self.quota.max_in_flight {
+            snapshots.push(snapshot(
+                LimitKind::Concurrency,
+                scope(),
+                Some(limit.get() as usize),
+                self.in_flight.count(),
+                0,
+            ));
+        }
+        let status = self.quota_status(now);
+        for (kind, window) in [
+            (LimitKind::RequestsPerMinute, status.requests),
+            (LimitKind::TokensPerMinute, status.tokens),
+        ] {
+            snapshots.extend(window.map(|window| window_snapshot(kind, scope(), Some(window), 0)));
+        }
+        if let Some(room) = self.quota.waiting_room() {
+            let queued = self.waiting();
+            snapshots.push(snapshot(
+                LimitKind::Queue,
+                scope(),
+                Some(room),
+                queued,
+                queued,
+            ));
+        }
+        snapshots
+    }
+}
+
+impl LimitSnapshot {
+    /// Returns the snapshot as one of a caller's own limit.
+    fn of_caller(self, caller: CallerId) -> Self {
+        Self {
+            caller: Some(caller),
+            ..self
+        }
+    }
+}
+
+/// Returns the outage if it is proven.
+fn proven(availability: Option<&Availability>) -> Option<&Outage> {
+    availability?.outage().filter(|outage| outage.is_proven())
+}
+
+impl PoolState {
+    fn outage_snapshot(
+        &self,
+        key: usize,
+        model: Option<&str>,
+        outage: &Outage,
+        now: Instant,
+    ) -> OutageSnapshot {
+        OutageSnapshot {
+            provider: self.provider.name.clone(),
+            key: (self.provider.keys.len() > 1).then_some(key + 1),
+            model: model.map(str::to_owned),
+            is_configured: true,
+            report: outage.report.clone(),
+            lasted: now.saturating_duration_since(outage.since),
+            retry_in: outage.next_probe.saturating_duration_since(now),
+        }
+    }
+
+    /// Appends the provider's limits and those of its keys.
+    fn append_snapshots(&self, now: Instant, snapshots: &mut Vec<LimitSnapshot>) {
+        let (provider, waiting) = (&self.provider, self.waiting());
+        let is_lowered = provider.adaptive.as_ref().is_some_and(Adaptive::is_lowered);
+        if provider.max_in_flight.is_some() || is_lowered {
+            let scope = Some(provider.name.clone());
+            snapshots.push(snapshot(
+                LimitKind::Concurrency,
+                scope,
+                provider.limit(),
+                provider.in_flight.count(),
+                waiting,
+            ));
+        }
+        let is_only = provider.keys.len() == 1;
+        for (number, key) in (1..).zip(&provider.keys) {
+            let scope = || {
+                Some(if is_only {
+                    provider.name.clone()
+                } else {
+                    format!("{}#{number}", provider.name)
+                })
+            };
+            let (requests, tokens) = key_windows(key, now);
+            snapshots.push(window_snapshot(
+                LimitKind::RequestsPerMinute,
+                scope(),
+                requests,
+                waiting,
+            ));
+            if tokens.is_some() {
+                snapshots.push(window_snapshot(
+                    LimitKind::TokensPerMinute,
+                    scope(),
+                    tokens,
+                    waiting,
+                ));
+            }
+        }
+    }
+}
+
+/// Returns the windows of a key's requests and tokens. Nothing is available while the key is paused.
+fn key_windows(key: &ApiKeyLimits, now: Instant) -> (Option<Window>, Option<Window>) {
+    let is_paused = key.paused_until(now).is_some();
+    let window = |limit: u32, available: u64, debt: u64| Window {
+        limit: limit.into(),
+        left: if is_paused { 0 } else { available },
+        reset: Duration::ZERO,
+        debt,
+    };
+    let requests = key.requests.as_ref().map(|bucket| {
+        let (rate, available) = (bucket.rate(), u64::from(bucket.available(now)));
+        let debt = u64::from(rate.burst.get()).saturating_sub(available);
+        window(rate.per_minute.get(), available, debt)
+    });
+    let tokens = key.tokens.as_ref().map(|bucket| {
+        window(
+            bucket.per_minute().get(),
+            bucket.available(now),
+            bucket.in_use(now),
+        )
+    });
+    (requests, tokens)
+}
+
+fn window_snapshot(
+    kind: LimitKind,
+    scope: Option<String>,
+    window: Option<Window>,
+    waiting: usize,
+) -> LimitSnapshot {
+    LimitSnapshot {
+        kind,
+        scope,
+        caller: None,
+        limit: window.map(|window| window.limit),
+        in_use: window.map_or(0, |window| window.debt),
+        available: window.map(|window| window.left),
+        waiting: waiting as u64,
+    }
+}
+
+fn snapshot(
+    kind: LimitKind,
+    scope: Option<String>,
+    limit: Option<usize>,
+    in_use: usize,
+    waiting: usize,
+) -> LimitSnapshot {
+    LimitSnapshot {
+        kind,
+        scope,
+        caller: None,
+        limit: limit.map(|n| n as u64),
+        in_use: in_use as u64,
+        available: limit.map(|n| n.saturating_sub(in_use) as u64),
+        waiting: waiting as u64,
+    }
+}
