@@ -315,9 +315,9 @@ async fn drain(lifecycle: &Lifecycle, grace: Duration) {
     lifecycle.draining.cancel();
     lifecycle.work.close();
     tracing::info!(
-        requests = lifecycle.work.len(),
+        tasks = lifecycle.work.len(),
         grace_ms = grace.as_millis(),
-        "shutting down: no new requests are accepted; requests in flight may finish within the grace"
+        "shutting down: no new requests are accepted; what is in flight may finish within the grace"
     );
     if tokio::time::timeout(grace, lifecycle.work.wait())
         .await
@@ -327,8 +327,8 @@ async fn drain(lifecycle: &Lifecycle, grace: Duration) {
         return;
     }
     tracing::warn!(
-        requests = lifecycle.work.len(),
-        "the shutdown grace is over; the remaining requests are aborted"
+        tasks = lifecycle.work.len(),
+        "the shutdown grace is over; what is still in flight is aborted"
     );
     lifecycle.ended.cancel();
     drop(tokio::time::timeout(CLOSE_TIMEOUT, lifecycle.work.wait()).await);

@@ -52,7 +52,7 @@ impl CallLog {
             address = endpoint.provider.address(),
             model = endpoint.model,
             status = failure.status(),
-            kind = ?failure.kind,
+            kind = failure.kind.name(),
             action,
             left_out = (left_out > 0).then_some(left_out),
             "an upstream call failed: {}",

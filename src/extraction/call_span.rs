@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::traced_texts::{Message, truncated};
 use crate::net::Url;
-use crate::provider::{Answer, Failure, FailureKind, Finish, GenAiNames, Provider, Request};
+use crate::provider::{Answer, Failure, Finish, GenAiNames, Provider, Request};
 use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart, strings};
 use crate::types::Usage;
 
@@ -182,20 +182,8 @@ const fn finish_reason(finish: &Finish) -> &'static str {
 
 /// Returns the kind of a failure: the status of the provider, or one of few names.
 fn failure_kind(failure: &Failure) -> Cow<'static, str> {
-    if let Some(status) = failure.status() {
-        return Cow::Owned(status.to_string());
-    }
-    Cow::Borrowed(match failure.kind {
-        FailureKind::Connect => "connect",
-        FailureKind::Broken => "broken_response",
-        FailureKind::Timeout => "timeout",
-        FailureKind::Status(_) => "status",
-        FailureKind::Exhausted => "quota_exhausted",
-        FailureKind::UnknownModel => "unknown_model",
-        FailureKind::Adapted => "unsupported_feature",
-        FailureKind::OwnResources | FailureKind::NoMemory => "server_resources",
-        FailureKind::Busy => "busy",
-        FailureKind::TooLong => "too_long",
-        FailureKind::Unusable => "unusable",
-    })
+    failure.status().map_or_else(
+        || Cow::Borrowed(failure.kind.name()),
+        |status| Cow::Owned(status.to_string()),
+    )
 }

@@ -16,6 +16,7 @@ use super::progress::JobProgress;
 use super::rendering;
 use super::result_recorder::ResultRecorder;
 use super::store::{Job, JobEnd, JobKey, Status, StoreError};
+use crate::contract::JobStatus;
 use crate::extraction::{AdmittedRequest, Outcomes, PreparedRequest, Submission};
 use crate::types::{Code, Error, OnError, Outcome};
 
@@ -382,7 +383,7 @@ impl JobRun<'_> {
         };
         tracing::info!(
             job = job.id,
-            status = ?job.status,
+            status = JobStatus::from(job.status).as_str(),
             total = job.counts.total,
             succeeded = job.counts.succeeded,
             "the job has ended"

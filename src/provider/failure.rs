@@ -57,6 +57,26 @@ pub enum FailureKind {
     Unusable,
 }
 
+impl FailureKind {
+    /// Returns the name for logs and traces.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Broken => "broken_response",
+            Self::Timeout => "timeout",
+            Self::Status(_) => "status",
+            Self::Exhausted => "quota_exhausted",
+            Self::UnknownModel => "unknown_model",
+            Self::Adapted => "unsupported_feature",
+            Self::OwnResources | Self::NoMemory => "server_resources",
+            Self::Busy => "busy",
+            Self::TooLong => "too_long",
+            Self::Unusable => "unusable",
+        }
+    }
+}
+
 impl Failure {
     /// Returns a failure without `retry-after`, `x-should-retry` and rate limit headers.
     #[must_use]
