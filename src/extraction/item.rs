@@ -6,10 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 use super::cache_key::CacheKey;
 use super::extractor::Extractor;
 use super::item_spans::ItemSpans;
+use super::item_spans::SINGLE_FLIGHT;
 use super::prepared_request::PreparedRequest;
 use super::request_class::RequestClass;
 use super::routing::RouteCursor;
-use super::tracer::{SINGLE_FLIGHT, Tracer};
+use super::tracer::Tracer;
 use crate::provider::{AnswerMemory, Trial};
 use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart};
 use crate::types::{

@@ -9,7 +9,10 @@ use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart, strings};
 use crate::types::{ItemOutcome, Outcome, Span, TraceContext};
 
 /// Maximum number of spans of one item.
-const MAX_SPANS: usize = 200;
+pub const MAX_SPANS: usize = 200;
+
+/// Limit of a wait for the result of an equal item. Not a part of an attempt: the item makes none.
+pub const SINGLE_FLIGHT: &str = "single_flight";
 
 /// Spans of an item in progress.
 #[derive(Debug)]
@@ -108,7 +111,7 @@ impl ItemSpans {
     pub fn waited_for_equal_item(&mut self, start: SystemTime, end: SystemTime) {
         self.add_early_waits();
         self.add_wait(Wait {
-            limit: "single_flight".into(),
+            limit: SINGLE_FLIGHT.into(),
             start,
             end,
         });

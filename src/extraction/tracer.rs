@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::call_span::{CallEnd, CallResult, CallStart};
-use super::item_spans::ItemSpans;
+use super::item_spans::{ItemSpans, MAX_SPANS, SINGLE_FLIGHT};
 use super::traced_texts::{Message, joined, truncated};
 use super::validate_answer::Verdict;
 use crate::types::{Outcome, Span, SpanKind, Trace, TraceContext};
@@ -13,11 +13,6 @@ use throttle::Model;
 
 /// Shortest wait that is recorded.
 const MIN_WAIT: Duration = Duration::from_micros(100);
-/// Maximum number of spans of one item.
-const MAX_SPANS: usize = 200;
-
-/// Limit of a wait for the result of an equal item. Not a part of an attempt: the item makes none.
-pub const SINGLE_FLIGHT: &str = "single_flight";
 
 /// Records the phases of one item.
 #[derive(Debug)]
