@@ -29,7 +29,7 @@ pub use lines::lines;
 pub use lowered::lowered;
 pub use reply::reply;
 pub use rules::rules;
-pub use schema::{made_up, schema};
+pub use schema::{schema, skeleton};
 pub use stream::stream;
 
 use serde_json::Value;
@@ -46,10 +46,10 @@ pub const TARGETS: [Target; 10] = [
     ("evidence", evidence),
     ("lines", lines),
     ("lowered", lowered),
-    ("made_up", made_up),
     ("reply", reply),
     ("rules", rules),
     ("schema", schema),
+    ("skeleton", skeleton),
     ("stream", stream),
 ];
 

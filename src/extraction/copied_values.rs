@@ -1,4 +1,4 @@
-//! Values that a model copied from the few-shot examples of its prompt instead of the text.
+//! Values that a model copied from its prompt instead of the text: from few-shot examples, or placeholders of a skeleton.
 //!
 //! A value of an example that stands in the example's text, but not in the text at hand, was not extracted. Values that a schema
 //! lists and booleans are judgements and may repeat.
@@ -86,16 +86,24 @@ impl Search<'_> {
 
     fn leaf(&self, leaf: &Value, at: &str) -> Option<String> {
         let written = written(leaf)?;
-        let is_copied = self.known.contains(&written)
+        let is_known = |known: &String| {
+            *known == written || is_placeholder(known) && written.contains(known.as_str())
+        };
+        let is_copied = self.known.iter().any(is_known)
             && !occurs(&self.text, &written)
             && !self.schema.lists_values_at(at);
         is_copied.then(|| {
             format!(
-                "{} stands in an example, but not in this text; give the value that this text states",
+                "{} comes from the prompt, not from this text; give the value that this text states",
                 crate::types::truncate_for_display(&leaf.to_string())
             )
         })
     }
+}
+
+/// Returns true for a placeholder such as `<name>`, which is no value within another text either.
+fn is_placeholder(known: &str) -> bool {
+    known.starts_with('<') && known.ends_with('>')
 }
 
 /// Returns the strings and numbers in a value, normalised.
@@ -198,6 +206,33 @@ mod tests {
         }];
         let errors = ExampleValues::new(&examples).copied(&schema, data, text);
         errors.into_iter().map(|error| error.pointer).collect()
+    }
+
+    #[test]
+    fn a_placeholder_is_no_value() {
+        let schema = Schema::compile(
+            r#"{"type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}}}"#,
+        )
+        .unwrap();
+        let values = ExampleValues::new(std::slice::from_ref(schema.skeleton()));
+        let pointers = |text: &str, data: &Value| -> Vec<String> {
+            let errors = values.copied(&schema, data, text);
+            errors.into_iter().map(|error| error.pointer).collect()
+        };
+        for name in ["<name>", "<Name>", "Dr <name>", "<age>"] {
+            assert_eq!(
+                pointers("Ada, 36", &json!({"name": name, "age": 36})),
+                ["/name"]
+            );
+        }
+        assert_eq!(
+            pointers("Ada, 36", &json!({"name": "Ada", "age": 36})),
+            [""; 0]
+        );
+        assert_eq!(
+            pointers("Write <name> here", &json!({"name": "<name>"})),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Target {
     pub lowered: BTreeMap<Mode, Arc<Lowered>>,
     /// Lowered schema per mode, to send.
     pub forms: LoweredByMode,
-    /// Few-shot examples of the prompt: the request's, or generated ones if it has none and the provider needs some.
+    /// Few-shot examples of the prompt: the request's, or a skeleton of placeholders if it has none and the provider needs one.
     pub examples: Arc<[Example]>,
     /// Values of `examples` that must not be taken for a text's.
     pub example_values: Arc<ExampleValues>,
@@ -31,8 +31,8 @@ pub struct Target {
 
 impl Target {
     fn new(endpoint: ModelEndpoint, mode: Mode, schema: &Schema, given: &Arc<[Example]>) -> Self {
-        let examples = if given.is_empty() && endpoint.provider.needs_examples() {
-            schema.examples().into()
+        let examples = if given.is_empty() && endpoint.provider.needs_skeleton() {
+            Arc::from([schema.skeleton().clone()])
         } else {
             Arc::clone(given)
         };

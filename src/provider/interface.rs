@@ -97,8 +97,8 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
         })
     }
 
-    /// Returns true if prompts have the schema's generated examples when the caller gives none.
-    fn needs_examples(&self) -> bool {
+    /// Returns true if prompts have the schema's skeleton of placeholders when the caller gives no examples.
+    fn needs_skeleton(&self) -> bool {
         false
     }
 

@@ -12,6 +12,7 @@
 
 mod chat;
 mod copy_bias;
+mod copy_tracker;
 mod grammar;
 mod grammar_cost;
 mod loader;
@@ -94,7 +95,7 @@ impl Engine {
         let slots = options.parallel.clamp(1, MAX_SLOTS).div_ceil(workers);
         let layout = ThreadLayout { workers, slots };
         let chat = Chat::new(Arc::clone(&model), max_token_bytes);
-        let copy_bias = CopyBias::new(Arc::clone(&model), &vocabulary);
+        let copy_bias = Arc::new(CopyBias::new(Arc::clone(&model), &vocabulary));
         let preparer = Preparer {
             chat,
             grammars,

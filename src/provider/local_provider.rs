@@ -172,7 +172,7 @@ fn load(options: &LocalOptions) -> Result<Engine, String> {
 
 fn model_request(request: &Request<'_>) -> llama::Request {
     let prompt = prompt(
-        request.schema.tree.json(),
+        request.schema.tree,
         request.instructions,
         request.examples,
         request.input,
@@ -281,7 +281,7 @@ impl Provider for LocalProvider {
         &[Mode::JsonSchema, Mode::Text]
     }
 
-    fn needs_examples(&self) -> bool {
+    fn needs_skeleton(&self) -> bool {
         true
     }
 

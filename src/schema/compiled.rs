@@ -14,7 +14,7 @@ use super::error_messages::{self, MAX_FAULTS, invalid};
 use super::patterns::{self, Patterns};
 use super::validation_cost::Trial;
 use super::validation_cost::weight::Weight;
-use super::{example_generator, formats, locations, schema_limits};
+use super::{formats, locations, schema_limits, skeleton};
 use crate::types::{
     Error, Example, FieldError, StrictJson, Unrepresentable, count_values, pointer_to,
     truncate_pointer,
@@ -28,7 +28,7 @@ pub struct Schema {
     /// Caller's document as compact JSON, for a provider's request.
     pub(super) raw: Box<RawValue>,
     validator: Validator,
-    examples: [Example; 2],
+    skeleton: Example,
     /// Description of the formats that models often get wrong, for prompts.
     format_notes: String,
     /// True if the schema may give a value another kind of evidence than the default.
@@ -82,14 +82,14 @@ impl Schema {
             .build(tree.document())
             .map_err(|error| error_messages::schema_error(&error))?;
         weight.patterns = patterns;
-        let examples = example_generator::example_pair(tree.json());
+        let skeleton = skeleton::skeleton(&tree);
         let format_notes = formats::notes(&tree);
         Ok(Self {
             has_evidence_hints: Self::has_evidence_hints(&tree),
             tree: Box::new(tree),
             raw,
             validator,
-            examples,
+            skeleton,
             format_notes,
             weight,
             lowered: Mutex::default(),
@@ -153,10 +153,10 @@ impl Schema {
         &self.format_notes
     }
 
-    /// Returns two few-shot examples, generated from the names and types of the properties.
+    /// Returns a text of placeholders and the object that copies them, made from the names and types of the properties.
     #[must_use]
-    pub const fn examples(&self) -> &[Example] {
-        &self.examples
+    pub const fn skeleton(&self) -> &Example {
+        &self.skeleton
     }
 
     /// Returns true if a valid value may be an array.

@@ -219,5 +219,5 @@ macro_rules! drive {
 }
 
 drive!(
-    answer, body, evidence, lines, lowered, made_up, reply, rules, schema, stream
+    answer, body, evidence, lines, lowered, reply, rules, schema, skeleton, stream
 );

@@ -58,9 +58,9 @@ const SCHEMA_KEYWORDS: [&str; 15] = [
     "$defs",
 ];
 
-/// Modules that read JSON with these keywords: the description of the API, the grammar that llguidance is given, and the examples
-/// in the built-in model's prompt. The list may only shrink.
-const READERS: [&str; 3] = ["http/openapi", "provider/llama", "schema/example_generator"];
+/// Modules that read JSON with these keywords: the description of the API, and the grammar that llguidance is given. The list may
+/// only shrink.
+const READERS: [&str; 2] = ["http/openapi", "provider/llama"];
 
 /// A source file: its module path (`["jobs", "store"]`; empty for the crate root) and its text without comments and tests.
 struct Source {

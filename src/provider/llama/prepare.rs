@@ -4,10 +4,11 @@
 //! Both costs grow with what a caller sends, so they must not delay the decoding threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use super::chat::Chat;
-use super::copy_bias::CopyBias;
+use super::copy_bias::{AnswerBias, CopyBias};
 use super::grammar::Grammars;
 use super::queue::{Abandoned, Queue};
 use super::sampler::Sampler;
@@ -33,7 +34,7 @@ impl Abandoned for PrepareJob {
 pub struct Preparer {
     pub chat: Chat,
     pub grammars: Grammars,
-    pub copy_bias: CopyBias,
+    pub copy_bias: Arc<CopyBias>,
     /// Context size: tokens of prompt and answer together.
     pub context_tokens: usize,
 }
@@ -80,15 +81,16 @@ impl Preparer {
             .as_deref()
             .and_then(|schema| self.grammars.get(schema));
         let seed = request.seed.map_or_else(random_seed, u64::from);
-        let penalised = request
+        let bias = request
             .copy_source
             .as_deref()
-            .map(|text| self.copy_bias.tokens_not_in(text));
+            .map(|text| self.copy_bias.toward(text));
         Ok(Parts {
             prompt,
             grammar,
             max_tokens,
-            sampler: Sampler::new(request.temperature, seed).penalising(penalised),
+            sampler: Sampler::new(request.temperature, seed),
+            bias,
         })
     }
 
@@ -107,6 +109,7 @@ struct Parts {
     prompt: Vec<llama_cpp_2::token::LlamaToken>,
     grammar: Option<llguidance::Matcher>,
     sampler: Sampler,
+    bias: Option<AnswerBias>,
     max_tokens: usize,
 }
 
@@ -116,12 +119,14 @@ impl Parts {
             prompt,
             grammar,
             sampler,
+            bias,
             max_tokens,
         } = self;
         Prepared {
             prompt,
             grammar,
             sampler,
+            bias,
             max_tokens,
             reply,
         }

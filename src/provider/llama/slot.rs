@@ -7,6 +7,7 @@ use llguidance::Matcher;
 use tokio::sync::{mpsc, oneshot};
 use toktrie::{SimpleVob, TokEnv};
 
+use super::copy_bias::AnswerBias;
 use super::repetition::next_of_loop;
 use super::sampler::Sampler;
 use super::types::{Completion, Finish, GenerateError};
@@ -52,6 +53,8 @@ pub struct Prepared {
     /// Grammar that constrains the answer; `None`: free text.
     pub grammar: Option<Matcher>,
     pub sampler: Sampler,
+    /// Bias toward copying the input text; `None`: no bias.
+    pub bias: Option<AnswerBias>,
     /// Maximum number of tokens of the answer, at least 1.
     pub max_tokens: usize,
     pub reply: ReplySender,
@@ -67,6 +70,9 @@ pub struct SlotAnswer {
     /// True as long as the grammar was enforced.
     constrained: bool,
     sampler: Sampler,
+    bias: Option<AnswerBias>,
+    /// Number of tokens that the bias has observed.
+    observed_tokens: usize,
     reply: ReplySender,
     /// Number of tokens whose text was emitted.
     emitted_tokens: usize,
@@ -89,6 +95,7 @@ impl SlotAnswer {
             prompt,
             grammar,
             sampler,
+            bias,
             max_tokens,
             reply,
         } = prepared;
@@ -100,6 +107,8 @@ impl SlotAnswer {
             grammar,
             constrained,
             sampler,
+            bias,
+            observed_tokens: prompt_tokens,
             reply,
             emitted_tokens: prompt_tokens,
             incomplete_utf8: Vec::new(),
@@ -123,6 +132,8 @@ impl SlotAnswer {
     /// Samples the next token from the logits, and adds the tokens that it forces.
     pub fn advance(&mut self, logits: &[f32], vocabulary: &TokEnv) -> SlotProgress {
         let mask = self.mask();
+        let biased = self.biased(logits);
+        let logits = biased.as_deref().unwrap_or(logits);
         let Some(token) = self.sampler.sample(logits, mask.as_ref()) else {
             return SlotProgress::Done(Finish::Stop);
         };
@@ -141,6 +152,15 @@ impl SlotAnswer {
         let progress = self.push_forced_tokens();
         self.emit(vocabulary);
         progress
+    }
+
+    /// Returns the logits biased toward copying; `None`: the request has no bias.
+    fn biased(&mut self, logits: &[f32]) -> Option<Vec<f32>> {
+        let bias = self.bias.as_mut()?;
+        let new = self.tokens.get(self.observed_tokens..).unwrap_or_default();
+        bias.observe(new.iter().copied().filter_map(vocabulary::id));
+        self.observed_tokens = self.tokens.len();
+        Some(bias.apply(logits))
     }
 
     /// Emits the text since the last call, in complete characters.

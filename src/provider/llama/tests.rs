@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::prompt::prompt;
 use super::{Engine, Finish, GenerateError, LoadError, Options, Request};
+use crate::provider::test_fixture::tree;
 use crate::types::{Content, Example};
 
 const PEOPLE: [(&str, &str, i64, &str); 7] = [
@@ -95,7 +96,8 @@ fn request(schema: &Value, text: &str) -> Request {
             json!({"name": "Ken Tanaka", "age": 47, "occupation": "taxi driver"}),
         ),
     ];
-    let prompt = prompt(schema, None, &examples, text);
+    let tree = tree(schema);
+    let prompt = prompt(&tree, None, &examples, text);
     Request {
         system: prompt.system,
         turns: prompt.turns,

@@ -1,5 +1,0 @@
-//! See `extractd_fuzz`.
-
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| extractd_fuzz::made_up(data));
