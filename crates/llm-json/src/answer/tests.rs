@@ -104,9 +104,16 @@ fn repairs_and_errors_have_readable_messages() {
         message("x: {\n \"a\": [1,"),
         "the answer stops before its JSON is complete: the object opened at line 1, column 4 is not closed when the text ends at line 2, column 10"
     );
+    for text in ["I can't.", "I am {really} sorry [sic]"] {
+        assert_eq!(
+            message(text),
+            "the answer holds no JSON object or array",
+            "a bracket in prose is no broken JSON"
+        );
+    }
     assert_eq!(
-        message("I can't."),
-        "the answer holds no JSON object or array"
+        message("[sic] sorry"),
+        "the JSON in the answer is broken at line 1, column 2: expected a JSON value"
     );
 }
 

@@ -6,6 +6,10 @@ use super::*;
 fn syntax_errors_are_repaired() {
     check_repairs(&[
         (r#"{"a":1,}"#, json!({"a": 1})),
+        (
+            r#"{"x": ["a": 1}], "b": 2}, "c": 3}"#,
+            json!({"x": [{"a": 1}], "b": 2, "c": 3}),
+        ),
         (r#"{"a":[1,2,],}"#, json!({"a": [1, 2]})),
         (
             r#"{"t":"a,}b // not # comment","n":1,}"#,

@@ -112,3 +112,28 @@ fn the_missing_end_of_a_text_is_reported() {
         assert_eq!(ended(text), None, "{text}");
     }
 }
+
+#[test]
+fn a_string_before_the_last_braces_is_closed_if_it_is_plain() {
+    let unclosed = |text: &str| {
+        let unclosed = read(text).unwrap_err().unclosed?;
+        Some(unclosed.answer.value)
+    };
+    for (text, value) in [
+        ("{\"a\": \"one line }", json!({"a": "one line"})),
+        ("{\"a\": {\"b\": \"x! }}", json!({"a": {"b": "x!"}})),
+    ] {
+        assert_eq!(unclosed(text), Some(value), "{text}");
+    }
+    for text in [
+        "{\"a\": \"one\tline }",
+        "{\"a\": \"one\nline }",
+        "{\"a\": \"one line, }",
+        "{\"a\": \"one [line }",
+        "{\"a\": \"one line}",
+        "{\"a\": \"one line }}",
+        "{\"a\": [\"one line }",
+    ] {
+        assert_eq!(unclosed(text), None, "{text}");
+    }
+}
