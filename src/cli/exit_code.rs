@@ -13,7 +13,7 @@ pub const FAILED: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 /// Returns the exit code of a command, and reports its error on standard error.
-pub fn of(result: anyhow::Result<u8>) -> ExitCode {
+pub fn from_result(result: anyhow::Result<u8>) -> ExitCode {
     let code = match result {
         Ok(code) => code,
         Err(error) if error.is::<Interrupted>() => INTERRUPTED,

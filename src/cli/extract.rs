@@ -50,7 +50,7 @@ pub async fn run(
             extracted = extract(&args, server, model.as_deref()) => extracted,
         }
     };
-    exit_code::of(extracted.await)
+    exit_code::from_result(extracted.await)
 }
 
 async fn extract(

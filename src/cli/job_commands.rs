@@ -91,7 +91,7 @@ pub async fn run(args: JobsArgs, key: Option<String>, stop: CancellationToken) -
         server.field_names = FieldNames::Pointers;
         run_command(args.command, &server, &stop).await
     };
-    exit_code::of(ran.await)
+    exit_code::from_result(ran.await)
 }
 
 async fn run_command(

@@ -25,7 +25,7 @@ pub struct McpArgs {
 
 /// Runs `extractd mcp` until standard input ends, and returns the exit code.
 pub async fn run(server: TargetServer, stop: CancellationToken) -> ExitCode {
-    exit_code::of(serve(server, stop).await.map(|()| 0))
+    exit_code::from_result(serve(server, stop).await.map(|()| 0))
 }
 
 async fn serve(target: TargetServer, stop: CancellationToken) -> anyhow::Result<()> {

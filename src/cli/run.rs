@@ -38,7 +38,7 @@ pub async fn run(
     model: Option<String>,
     stop: CancellationToken,
 ) -> ExitCode {
-    exit_code::of(Run::run(args, server, model, stop).await)
+    exit_code::from_result(Run::run(args, server, model, stop).await)
 }
 
 /// Settings of one run.

@@ -56,7 +56,7 @@ pub async fn run(args: SchemasArgs, key: Option<String>) -> ExitCode {
         server.field_names = FieldNames::Pointers;
         run_command(args.command, &server).await
     };
-    exit_code::of(ran.await)
+    exit_code::from_result(ran.await)
 }
 
 async fn run_command(command: SchemasCommand, server: &ServerHandle) -> anyhow::Result<u8> {

@@ -19,7 +19,7 @@ impl Permissions {
     /// Returns the rights of a caller. A caller that is not configured, such as the owner of jobs from the time before there were
     /// callers, may use all models and is no operator.
     #[must_use]
-    pub fn of(&self, caller: CallerId) -> Arc<CallerAccess> {
+    pub fn access_of(&self, caller: CallerId) -> Arc<CallerAccess> {
         let callers = self.0.read().unwrap_or_else(PoisonError::into_inner);
         callers.get(&caller).cloned().unwrap_or_else(|| {
             let role = if callers.is_empty() {
@@ -34,6 +34,6 @@ impl Permissions {
     /// Returns true if a caller may see what belongs to other callers.
     #[must_use]
     pub fn is_operator(&self, caller: CallerId) -> bool {
-        self.of(caller).role == Role::Operator
+        self.access_of(caller).role == Role::Operator
     }
 }

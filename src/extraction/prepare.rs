@@ -34,7 +34,7 @@ impl Extractor {
         trace_context: Option<TraceContext>,
     ) -> Result<PreparedRequest, Error> {
         let schema = self.schema(caller, spec.schema.as_ref()).await?;
-        let access = self.permissions.of(caller);
+        let access = self.permissions.access_of(caller);
         let route = self
             .models
             .find(spec.model.as_deref(), &access, &self.limits)?;

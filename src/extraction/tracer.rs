@@ -61,7 +61,7 @@ impl Tracer {
         self.trace.is_some() || self.spans.as_ref().is_some_and(ItemSpans::captures_content)
     }
 
-    fn at(&self, time: Duration) -> SystemTime {
+    fn system_time(&self, time: Duration) -> SystemTime {
         self.started_at + time
     }
 
@@ -107,7 +107,7 @@ impl Tracer {
     }
 
     fn push_wait(&mut self, span: Span) {
-        let (start, end) = (self.at(span.start), self.at(span.end));
+        let (start, end) = (self.system_time(span.start), self.system_time(span.end));
         if let Some(spans) = &mut self.spans {
             let attempt = span.attempt;
             match span.limit.as_deref() {
@@ -120,7 +120,7 @@ impl Tracer {
 
     /// Starts the span of a call. Returns its context, for the provider; `None`: it has none.
     pub fn call_began(&mut self, attempt: u32, call: &CallStart<'_>) -> Option<TraceContext> {
-        let now = self.at(self.started.elapsed());
+        let now = self.system_time(self.started.elapsed());
         self.spans.as_mut()?.call_began(attempt, call, now)
     }
 
@@ -133,7 +133,7 @@ impl Tracer {
         prompt: &[Message],
     ) {
         let mut span = self.span(SpanKind::Call, started, attempt);
-        let at = self.at(span.end);
+        let at = self.system_time(span.end);
         if let Some(spans) = &mut self.spans {
             spans.call_ended(end, prompt, at);
         }
@@ -173,7 +173,7 @@ impl Tracer {
                 "refused"
             }
         });
-        let (start, end) = (self.at(span.start), self.at(span.end));
+        let (start, end) = (self.system_time(span.start), self.system_time(span.end));
         if let Some(spans) = &mut self.spans {
             spans.validated(&span, start, end);
         }

@@ -9,7 +9,7 @@ use crate::draft;
 use crate::keyword::{self, Holds};
 use crate::mistaken;
 use crate::pointer::Location;
-use crate::tree::{Held, Keyword, NamedNodes, NodeId, Origin};
+use crate::tree::{Keyword, KeywordValue, NamedNodes, NodeId, Origin};
 use crate::{SchemaError, Warning};
 
 impl<'r> Builder<'r> {
@@ -94,7 +94,7 @@ impl<'r> Reader<'_, 'r> {
     ) -> Result<(), SchemaError> {
         let target = self.resolver.lookup(text);
         let target = self.builder.refer(text, &at.name("$ref"), target)?;
-        self.set(id, Keyword::Reference, Held::Reference(target));
+        self.set(id, Keyword::Reference, KeywordValue::Reference(target));
         let mut ignored = None;
         for (name, value) in members {
             if matches!(name.as_str(), "$ref" | "$dynamicRef" | "$recursiveRef") {
@@ -110,7 +110,7 @@ impl<'r> Reader<'_, 'r> {
         if let Some(ignored) =
             ignored.filter(|ignored| !self.builder.node(*ignored).keywords.is_empty())
         {
-            self.set(id, Keyword::IgnoredSiblings, Held::Node(ignored));
+            self.set(id, Keyword::IgnoredSiblings, KeywordValue::Node(ignored));
         }
         Ok(())
     }
@@ -152,7 +152,7 @@ impl<'r> Reader<'_, 'r> {
             }
             (Holds::OneOrMany, _) if value.is_array() && self.draft < Draft::Draft202012 => {
                 let parts = self.many(&member)?;
-                self.set(id, Keyword::PrefixItems, Held::Nodes(parts));
+                self.set(id, Keyword::PrefixItems, KeywordValue::Nodes(parts));
             }
             (Holds::OneOrMany, _) => self.one(&member, Keyword::Items)?,
             (Holds::Many, Some(keyword)) => {
@@ -162,7 +162,7 @@ impl<'r> Reader<'_, 'r> {
             (Holds::Named, Some(keyword)) => {
                 let schemas = value.as_object().into_iter().flatten();
                 let named = self.named(&member, keyword, schemas)?;
-                self.set(id, keyword, Held::Named(named.into()));
+                self.set(id, keyword, KeywordValue::Named(named.into()));
             }
             (Holds::Dependencies, _) => self.dependencies(&member)?,
             // Definitions are there if something refers to them; other annotations say nothing about values.
@@ -171,13 +171,13 @@ impl<'r> Reader<'_, 'r> {
         Ok(())
     }
 
-    fn set(&mut self, id: NodeId, keyword: Keyword, held: Held) {
+    fn set(&mut self, id: NodeId, keyword: Keyword, held: KeywordValue) {
         self.builder.node(id).set(keyword, held);
     }
 
     fn copy(&mut self, id: NodeId, keyword: Keyword, value: &Value) -> Result<(), SchemaError> {
         self.builder.count(size(value))?;
-        self.set(id, keyword, Held::read(keyword, value));
+        self.set(id, keyword, KeywordValue::from_json(keyword, value));
         Ok(())
     }
 
@@ -241,15 +241,15 @@ impl<'r> Reader<'_, 'r> {
             id = self.builder.add(origin);
             self.extend(member.id, Keyword::AllOf, vec![id]);
         }
-        self.set(id, Keyword::Reference, Held::Reference(target));
+        self.set(id, Keyword::Reference, KeywordValue::Reference(target));
     }
 
     /// Appends nodes to a keyword's list.
     fn extend(&mut self, id: NodeId, keyword: Keyword, parts: Vec<NodeId>) {
         let node = self.builder.node(id);
         match node.get_mut(keyword) {
-            Some(Held::Nodes(known)) => known.extend(parts),
-            _ => node.set(keyword, Held::Nodes(parts)),
+            Some(KeywordValue::Nodes(known)) => known.extend(parts),
+            _ => node.set(keyword, KeywordValue::Nodes(parts)),
         }
     }
 
@@ -272,7 +272,7 @@ impl<'r> Reader<'_, 'r> {
     fn one(&mut self, member: &Member<'_, 'r>, keyword: Keyword) -> Result<(), SchemaError> {
         let origin = Origin::Keyword(member.id, member.written);
         let part = self.part(origin, member.value, &member.at)?;
-        self.set(member.id, keyword, Held::Node(part));
+        self.set(member.id, keyword, KeywordValue::Node(part));
         Ok(())
     }
 
@@ -322,11 +322,11 @@ impl<'r> Reader<'_, 'r> {
         }
         let schemas = self.named(member, Keyword::DependentSchemas, schemas.into_iter())?;
         if !required.is_empty() {
-            let required = Held::Dependent(required);
+            let required = KeywordValue::Dependent(required);
             self.set(member.id, Keyword::DependentRequired, required);
         }
         if !schemas.is_empty() {
-            let schemas = Held::Named(schemas.into());
+            let schemas = KeywordValue::Named(schemas.into());
             self.set(member.id, Keyword::DependentSchemas, schemas);
         }
         Ok(())
@@ -336,7 +336,7 @@ impl<'r> Reader<'_, 'r> {
     fn unknown_member(&mut self, id: NodeId, name: &str, value: &Value, at: &Location<'_>) {
         let warning = if name.starts_with("x-extractd-") {
             if let Some(keyword) = Keyword::from_name(name) {
-                self.set(id, keyword, Held::read(keyword, value));
+                self.set(id, keyword, KeywordValue::from_json(keyword, value));
             }
             mistaken::own_keyword(&at.name(name).render(), name, value)
         } else {

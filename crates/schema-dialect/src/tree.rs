@@ -21,4 +21,4 @@ pub use nodes::Tree;
 pub use parts::Applies;
 
 pub(crate) use implied_type::is_type_implied;
-pub(crate) use node::{Held, NamedNodes, Node, Origin};
+pub(crate) use node::{KeywordValue, NamedNodes, Node, Origin};

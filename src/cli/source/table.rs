@@ -102,7 +102,7 @@ pub fn read_csv(
         let id = layout.id.and_then(|id| row.get(id));
         let passed = on_input(&serde_json::to_string(&Row {
             id: id.filter(|id| !id.is_empty()),
-            input: &layout.text.of(&row),
+            input: &layout.text.of_row(&row),
             metadata: Cells {
                 kept: &layout.kept,
                 row: &row,

@@ -73,7 +73,7 @@ pub struct TypeList {
 
 impl TypeList {
     /// Reads the value of `type`. `None`: it is malformed.
-    pub(crate) fn read(value: &Value) -> Option<Self> {
+    pub(crate) fn from_json(value: &Value) -> Option<Self> {
         let (names, is_list) = match value {
             Value::Array(names) => (names.as_slice(), true),
             one => (std::slice::from_ref(one), false),

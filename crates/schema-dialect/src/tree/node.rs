@@ -29,7 +29,7 @@ pub type NamedNodes = IndexMap<Box<str>, NodeId>;
 
 /// Value of a keyword.
 #[derive(Debug, Clone)]
-pub enum Held {
+pub enum KeywordValue {
     Types(TypeList),
     /// Target of a reference.
     Reference(NodeId),
@@ -47,11 +47,11 @@ pub enum Held {
     Value(Box<Value>),
 }
 
-impl Held {
+impl KeywordValue {
     /// Reads the value of a keyword that holds no schema.
-    pub fn read(keyword: Keyword, value: &Value) -> Self {
+    pub fn from_json(keyword: Keyword, value: &Value) -> Self {
         let read = match (keyword.form(), value) {
-            (Form::Types, value) => TypeList::read(value).map(Self::Types),
+            (Form::Types, value) => TypeList::from_json(value).map(Self::Types),
             (Form::Number, Value::Number(number)) => Some(Self::Number(number.clone())),
             (Form::Text, Value::String(text)) => Some(Self::Text(text.as_str().into())),
             (Form::Flag, Value::Bool(flag)) => Some(Self::Flag(*flag)),
@@ -94,7 +94,7 @@ pub struct Node {
     /// Value of a boolean schema.
     pub boolean: Option<bool>,
     /// Keywords with their values, in the order of the document, each once.
-    pub keywords: Vec<(Keyword, Held)>,
+    pub keywords: Vec<(Keyword, KeywordValue)>,
     pub origin: Origin,
 }
 
@@ -109,7 +109,7 @@ impl Node {
     }
 
     /// Returns the value of a keyword.
-    pub fn get(&self, keyword: Keyword) -> Option<&Held> {
+    pub fn get(&self, keyword: Keyword) -> Option<&KeywordValue> {
         let mut keywords = self.keywords.iter();
         keywords
             .find(|(known, _)| *known == keyword)
@@ -117,7 +117,7 @@ impl Node {
     }
 
     /// Returns the value of a keyword, to be changed.
-    pub fn get_mut(&mut self, keyword: Keyword) -> Option<&mut Held> {
+    pub fn get_mut(&mut self, keyword: Keyword) -> Option<&mut KeywordValue> {
         let mut keywords = self.keywords.iter_mut();
         keywords
             .find(|(known, _)| *known == keyword)
@@ -125,7 +125,7 @@ impl Node {
     }
 
     /// Sets the value of a keyword. A value that was there is replaced.
-    pub fn set(&mut self, keyword: Keyword, held: Held) {
+    pub fn set(&mut self, keyword: Keyword, held: KeywordValue) {
         match self.get_mut(keyword) {
             Some(known) => *known = held,
             None => self.keywords.push((keyword, held)),

@@ -2,7 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use super::node::{Held, Node, NodeId};
+use super::node::{KeywordValue, Node, NodeId};
 use super::nodes::Tree;
 
 /// Node of a tree. Two are equal if they are the same node.
@@ -53,7 +53,8 @@ impl<'t> NodeRef<'t> {
         self.tree.node(self.id)
     }
 
-    pub(super) const fn at(self, id: NodeId) -> Self {
+    /// Returns another node of the same tree.
+    pub(super) const fn with_id(self, id: NodeId) -> Self {
         Self::new(self.tree, id)
     }
 }
@@ -82,11 +83,11 @@ impl Tree {
 #[derive(Debug, Clone, Copy)]
 pub struct HeldRef<'t> {
     pub(super) tree: &'t Tree,
-    pub(super) held: &'t Held,
+    pub(super) held: &'t KeywordValue,
 }
 
 impl<'t> HeldRef<'t> {
-    pub(super) const fn new(tree: &'t Tree, held: &'t Held) -> Self {
+    pub(super) const fn new(tree: &'t Tree, held: &'t KeywordValue) -> Self {
         Self { tree, held }
     }
 
@@ -94,7 +95,7 @@ impl<'t> HeldRef<'t> {
     #[must_use]
     pub fn as_text(self) -> Option<&'t str> {
         match self.held {
-            Held::Text(text) => Some(text),
+            KeywordValue::Text(text) => Some(text),
             _ => None,
         }
     }
@@ -103,7 +104,7 @@ impl<'t> HeldRef<'t> {
     #[must_use]
     pub fn as_u64(self) -> Option<u64> {
         match self.held {
-            Held::Number(number) => number.as_u64(),
+            KeywordValue::Number(number) => number.as_u64(),
             _ => None,
         }
     }
@@ -111,6 +112,6 @@ impl<'t> HeldRef<'t> {
     /// Returns true if the value is `true`.
     #[must_use]
     pub const fn is_true(self) -> bool {
-        matches!(self.held, Held::Flag(true))
+        matches!(self.held, KeywordValue::Flag(true))
     }
 }

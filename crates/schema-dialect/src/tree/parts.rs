@@ -1,7 +1,7 @@
 //! Ways from a node to the nodes below it.
 
 use super::keyword::Keyword;
-use super::node::Held;
+use super::node::KeywordValue;
 use super::node_ref::NodeRef;
 use super::nodes::Tree;
 
@@ -57,12 +57,14 @@ impl<'t> NodeRef<'t> {
             }
             let applies = Applies::of_keyword(*keyword);
             match held {
-                Held::Node(id) => parts.push((applies, at(*id))),
-                Held::Nodes(ids) => parts.extend(ids.iter().map(|id| (applies, at(*id)))),
-                Held::Named(named) => parts.extend(named.iter().map(|(name, id)| match applies {
-                    Applies::Member(_) => (Applies::Member(name), at(*id)),
-                    other => (other, at(*id)),
-                })),
+                KeywordValue::Node(id) => parts.push((applies, at(*id))),
+                KeywordValue::Nodes(ids) => parts.extend(ids.iter().map(|id| (applies, at(*id)))),
+                KeywordValue::Named(named) => {
+                    parts.extend(named.iter().map(|(name, id)| match applies {
+                        Applies::Member(_) => (Applies::Member(name), at(*id)),
+                        other => (other, at(*id)),
+                    }));
+                }
                 _ => {}
             }
         }

@@ -1,6 +1,6 @@
 //! Places of nodes in the caller's document.
 
-use super::node::{Held, Origin};
+use super::node::{KeywordValue, Origin};
 use super::node_ref::NodeRef;
 use crate::pointer;
 
@@ -28,7 +28,7 @@ impl NodeRef<'_> {
                 Origin::Member(parent, written, keyword, index) => {
                     let parent = NodeRef::new(self.tree(), *parent);
                     let name = match parent.node().get(*keyword) {
-                        Some(Held::Named(named)) => named.get_index(*index as usize),
+                        Some(KeywordValue::Named(named)) => named.get_index(*index as usize),
                         _ => None,
                     };
                     tokens.extend(name.map(|(name, _)| name.to_string()));

@@ -4,7 +4,7 @@ use serde_json::{Number, Value};
 
 use super::json_type::{JsonType, TypeList};
 use super::keyword::Keyword;
-use super::node::Held;
+use super::node::KeywordValue;
 use super::node_lists::{Named, Nodes};
 use super::node_ref::{HeldRef, NodeRef};
 use crate::keyword::GROUNDING_OFF;
@@ -65,7 +65,7 @@ impl<'t> NodeRef<'t> {
     #[must_use]
     pub fn child(self, keyword: Keyword) -> Option<Self> {
         match self.node().get(keyword)? {
-            Held::Node(id) => Some(self.at(*id)),
+            KeywordValue::Node(id) => Some(self.with_id(*id)),
             _ => None,
         }
     }
@@ -74,7 +74,7 @@ impl<'t> NodeRef<'t> {
     #[must_use]
     pub fn children(self, keyword: Keyword) -> Option<Nodes<'t>> {
         match self.node().get(keyword)? {
-            Held::Nodes(ids) => Some(Nodes {
+            KeywordValue::Nodes(ids) => Some(Nodes {
                 tree: self.tree(),
                 ids,
             }),
@@ -86,7 +86,7 @@ impl<'t> NodeRef<'t> {
     #[must_use]
     pub fn named(self, keyword: Keyword) -> Option<Named<'t>> {
         match self.node().get(keyword)? {
-            Held::Named(nodes) => Some(Named {
+            KeywordValue::Named(nodes) => Some(Named {
                 tree: self.tree(),
                 nodes,
             }),
@@ -98,7 +98,7 @@ impl<'t> NodeRef<'t> {
     #[must_use]
     pub fn reference(self) -> Option<Self> {
         match self.node().get(Keyword::Reference)? {
-            Held::Reference(id) => Some(self.at(*id)),
+            KeywordValue::Reference(id) => Some(self.with_id(*id)),
             _ => None,
         }
     }
@@ -131,7 +131,7 @@ impl<'t> NodeRef<'t> {
     #[must_use]
     pub fn type_list(self) -> Option<&'t TypeList> {
         match self.node().get(Keyword::Type)? {
-            Held::Types(types) => Some(types),
+            KeywordValue::Types(types) => Some(types),
             _ => None,
         }
     }
@@ -165,7 +165,7 @@ impl<'t> NodeRef<'t> {
     #[must_use]
     pub fn required(self) -> &'t [Box<str>] {
         match self.node().get(Keyword::Required) {
-            Some(Held::Names(names)) => names,
+            Some(KeywordValue::Names(names)) => names,
             _ => &[],
         }
     }
@@ -174,7 +174,7 @@ impl<'t> NodeRef<'t> {
     #[must_use]
     pub fn dependent_required(self) -> &'t [(Box<str>, Vec<Box<str>>)] {
         match self.node().get(Keyword::DependentRequired) {
-            Some(Held::Dependent(names)) => names,
+            Some(KeywordValue::Dependent(names)) => names,
             _ => &[],
         }
     }
@@ -229,7 +229,7 @@ impl<'t> NodeRef<'t> {
     #[must_use]
     pub fn values(self, keyword: Keyword) -> Option<&'t [Value]> {
         match self.node().get(keyword)? {
-            Held::Values(values) => Some(values),
+            KeywordValue::Values(values) => Some(values),
             _ => None,
         }
     }
@@ -238,7 +238,7 @@ impl<'t> NodeRef<'t> {
     #[must_use]
     pub fn value(self, keyword: Keyword) -> Option<&'t Value> {
         match self.node().get(keyword)? {
-            Held::Value(value) => Some(value),
+            KeywordValue::Value(value) => Some(value),
             _ => None,
         }
     }
@@ -247,7 +247,7 @@ impl<'t> NodeRef<'t> {
     #[must_use]
     pub fn number(self, keyword: Keyword) -> Option<&'t Number> {
         match self.node().get(keyword)? {
-            Held::Number(number) => Some(number),
+            KeywordValue::Number(number) => Some(number),
             _ => None,
         }
     }
@@ -256,7 +256,7 @@ impl<'t> NodeRef<'t> {
     #[must_use]
     pub fn text(self, keyword: Keyword) -> Option<&'t str> {
         match self.node().get(keyword)? {
-            Held::Text(text) => Some(text),
+            KeywordValue::Text(text) => Some(text),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
-use super::node::{Held, NodeId};
+use super::node::{KeywordValue, NodeId};
 use super::node_ref::{HeldRef, NodeRef};
 use super::nodes::Tree;
 
@@ -52,29 +52,29 @@ impl Serialize for WrittenHeld<'_, '_> {
             root: self.root,
         };
         match self.held.held {
-            Held::Types(types) => match types.single() {
+            KeywordValue::Types(types) => match types.single() {
                 Some(only) => serializer.serialize_str(only.name()),
                 None => serializer.collect_seq(types.as_slice().iter().map(|kind| kind.name())),
             },
-            Held::Reference(NodeId::ROOT) => serializer.serialize_str(self.root),
-            Held::Reference(id) => {
+            KeywordValue::Reference(NodeId::ROOT) => serializer.serialize_str(self.root),
+            KeywordValue::Reference(id) => {
                 let name = node(id).node.definition_name();
                 serializer.collect_str(&format_args!("#/$defs/{name}"))
             }
-            Held::Node(id) => node(id).serialize(serializer),
-            Held::Nodes(ids) => serializer.collect_seq(ids.iter().map(node)),
-            Held::Named(named) => {
+            KeywordValue::Node(id) => node(id).serialize(serializer),
+            KeywordValue::Nodes(ids) => serializer.collect_seq(ids.iter().map(node)),
+            KeywordValue::Named(named) => {
                 serializer.collect_map(named.iter().map(|(name, id)| (name, node(id))))
             }
-            Held::Names(names) => serializer.collect_seq(names),
-            Held::Dependent(names) => {
+            KeywordValue::Names(names) => serializer.collect_seq(names),
+            KeywordValue::Dependent(names) => {
                 serializer.collect_map(names.iter().map(|(name, names)| (name, names)))
             }
-            Held::Number(number) => number.serialize(serializer),
-            Held::Text(text) => serializer.serialize_str(text),
-            Held::Flag(flag) => serializer.serialize_bool(*flag),
-            Held::Values(values) => values.serialize(serializer),
-            Held::Value(value) => value.serialize(serializer),
+            KeywordValue::Number(number) => number.serialize(serializer),
+            KeywordValue::Text(text) => serializer.serialize_str(text),
+            KeywordValue::Flag(flag) => serializer.serialize_bool(*flag),
+            KeywordValue::Values(values) => values.serialize(serializer),
+            KeywordValue::Value(value) => value.serialize(serializer),
         }
     }
 }

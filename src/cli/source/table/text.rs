@@ -53,7 +53,7 @@ impl RowText {
     }
 
     /// Returns the text of a row.
-    pub fn of(&self, row: &StringRecord) -> String {
+    pub fn of_row(&self, row: &StringRecord) -> String {
         let parts = self.0.iter().map(|part| match part {
             Part::Literal(text) => text,
             Part::Cell(position) => row.get(*position).unwrap_or_default(),
@@ -148,7 +148,7 @@ mod tests {
         let header = StringRecord::from(vec!["subject", "body", "from"]);
         let row = StringRecord::from(vec!["Hello {body}", "a\nb", "Ada"]);
         let text = RowText::new(choice, &header).map_err(|error| format!("{error:#}"))?;
-        Ok(text.of(&row))
+        Ok(text.of_row(&row))
     }
 
     fn template(text: &str) -> TextChoice {

@@ -170,7 +170,7 @@ fn all(state: &AppState, caller: CallerId) -> Vec<Model> {
         let endpoint = &models.default.first;
         data.insert(0, Model::new(default.clone(), endpoint, &default, created));
     }
-    let access = state.extractor.permissions().of(caller);
+    let access = state.extractor.permissions().access_of(caller);
     data.retain(|model| models.is_allowed(Some(&model.id), &access));
     data
 }
