@@ -8,8 +8,8 @@
 
 mod adaptation;
 mod answer;
-mod answer_memory;
 mod anthropic;
+mod call_memory;
 mod capability_cache;
 mod chat;
 mod content;
@@ -53,8 +53,8 @@ pub use throttle::RemainingQuota;
 
 pub use adaptation::{Adaptation, Trial};
 pub use answer::{Answer, Finish};
-pub use answer_memory::AnswerMemory;
 pub use anthropic::Anthropic;
+pub use call_memory::CallMemory;
 pub use capability_cache::ActiveAdaptation;
 pub use chat::ChatRequest;
 pub use error_body::UpstreamErrorBody;

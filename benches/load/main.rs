@@ -14,7 +14,7 @@
 //! - `options`: what to run; `report`: the table; `statistics`: medians
 //! - `process`: a child, its CPU time and memory; `service`, `simulated`, `bare`: the three children
 //! - `client`: HTTP as cheap as can be; `bodies`: what is sent; `recorder`: what the service sends on
-//! - `throughput`, `all_limits`, `singles`, `latency`, `memory`, `makespan`, `first_event`, `jobs`, `storm`: the parts
+//! - `throughput` with `ledger`, `all_limits`, `singles`, `latency`, `memory`, `makespan`, `first_event`, `jobs`, `storm`: the parts
 
 #![allow(
     clippy::disallowed_methods,
@@ -33,6 +33,7 @@ mod client;
 mod first_event;
 mod jobs;
 mod latency;
+mod ledger;
 mod makespan;
 mod memory;
 mod options;

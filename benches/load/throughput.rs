@@ -7,12 +7,14 @@ use anyhow::Result;
 use super::bare::Bare;
 use super::bodies;
 use super::client::Connection;
+use super::ledger;
 use super::options::Options;
 use super::process::Process;
 use super::recorder;
 use super::report::{Aim, Report};
 use super::service::Service;
 use super::simulated::Simulated;
+use super::statistics::median;
 
 const ITEMS: usize = 20_000;
 
@@ -58,7 +60,8 @@ pub fn measure(options: &Options, report: &mut Report) -> Result<()> {
         rounds.bare_cpu.push(micros_each(bare_cpu, items));
         rounds.upstream_cpu.push(micros_each(upstream_cpu, items));
     }
-    rounds.tell(report);
+    rounds.report(report);
+    ledger::measure(median(&rounds.cpu), report);
     Ok(())
 }
 
@@ -75,7 +78,7 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn tell(&self, report: &mut Report) {
+    fn report(&self, report: &mut Report) {
         report.rounds(
             "batch: throughput, of the bare loop's",
             &self.ratios,

@@ -11,7 +11,7 @@ use super::prepared_request::PreparedRequest;
 use super::request_class::RequestClass;
 use super::routing::RouteCursor;
 use super::tracer::Tracer;
-use crate::provider::{AnswerMemory, Trial};
+use crate::provider::{CallMemory, Trial};
 use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart};
 use crate::types::{
     AttemptInfo, CacheUse, Code, Error, Input, Invalid, ItemOutcome, ModelUsage, OnFailure,
@@ -175,7 +175,7 @@ pub(super) struct ItemRun<'a> {
     pub usage_by_model: Vec<ModelUsage>,
     pub timing: Timing,
     /// Memory of the provider's answer.
-    pub memory: Arc<AnswerMemory>,
+    pub memory: Arc<CallMemory>,
     /// Adaptations to the provider that the item tries.
     pub trial: Arc<Trial>,
     /// Recorder of the phases; `None` unless the request asked for a trace, or traces are exported.
@@ -201,7 +201,7 @@ impl<'a> ItemRun<'a> {
             usage: Usage::default(),
             usage_by_model: Vec::new(),
             timing: Timing::default(),
-            memory: Arc::new(AnswerMemory::new(memory)),
+            memory: Arc::new(CallMemory::new(memory)),
             trial: Arc::default(),
             tracer: None,
         }

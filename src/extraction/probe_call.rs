@@ -12,7 +12,7 @@ use super::failed_call::failure_report;
 use super::prepared_request::PreparedRequest;
 use super::retry_policy::{consequence, health_of_timeout, patience};
 use crate::provider::{
-    Answer, AnswerMemory, Failure, FailureKind, Request, Trial, ValidationFeedback,
+    Answer, CallMemory, Failure, FailureKind, Request, Trial, ValidationFeedback,
 };
 use crate::types::TraceContext;
 use throttle::{CallReport, Health, Permit, UsageReport};
@@ -29,7 +29,7 @@ pub struct ProbeCall {
     pub text: String,
     pub feedback: Option<ValidationFeedback>,
     pub trial: Arc<Trial>,
-    pub memory: Arc<AnswerMemory>,
+    pub memory: Arc<CallMemory>,
     pub output_limit: Option<u32>,
     /// Context of the call's span; `None`: that of the request.
     pub trace_context: Option<TraceContext>,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::answer_memory::AnswerMemory;
+use super::call_memory::CallMemory;
 use crate::types::TraceContext;
 
 /// Receiver of the provider's messages: the whole completion, or the chunks of a stream one by one.
@@ -28,7 +28,7 @@ pub struct ChatRequest<'a> {
     /// Receiver of the provider's messages. Those of a failed call must be discarded.
     pub on_message: MessageSink<'a>,
     /// Memory of the completion; `None`: not counted.
-    pub memory: Option<&'a AnswerMemory>,
+    pub memory: Option<&'a CallMemory>,
 }
 
 impl ChatRequest<'_> {

@@ -5,6 +5,7 @@
 
 mod chat;
 mod errors;
+mod memory;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,7 +18,6 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
-use super::answer_memory::AnswerMemory;
 use super::capability_cache::{ActiveAdaptation, CapabilityCache};
 use super::chat::ChatRequest;
 use super::extra_body;
@@ -33,7 +33,6 @@ use super::usage_check::UsageCheck;
 use super::wire_format::WireFormat;
 use crate::net::{self, Client, Incoming, Url};
 use crate::types::{Dialect, FieldError, Mode, TraceContext};
-use throttle::NoMemory;
 
 /// Maximum length of a provider's message in a failure, in bytes.
 const MAX_MESSAGE_BYTES: usize = 500;
@@ -134,9 +133,14 @@ impl HttpProvider {
     async fn call_once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let shape = self.shape(request);
         let url = self.url(request, shape)?;
+        memory::for_request(request.memory, |memory| {
+            memory.encoding(request.input.len())
+        })?;
+        let body = self.body(request, shape);
+        memory::for_request(request.memory, |memory| memory.sending(body.len()))?;
         let mut incoming = self
             .client
-            .post(&url, self.headers(request), self.body(request, shape))
+            .post(&url, self.headers(request), body)
             .await
             .map_err(|error| self.transport_failure(&error))?;
         let call = HttpCall {
@@ -160,7 +164,7 @@ impl HttpProvider {
                 self.confirm_adaptations(request);
                 let quota = quota_from_headers(&call.response_headers);
                 let answer = self.without_keys(partial.into_answer(shape.mode, quota));
-                check_memory(request.memory, |memory| memory.decoded(&answer.text))?;
+                memory::for_answer(request.memory, |memory| memory.decoded(&answer.text))?;
                 deltas.emit_rest(&answer.text);
                 Ok(answer)
             }
@@ -233,7 +237,7 @@ impl HttpProvider {
                 .await
                 .map_err(|error| self.transport_failure(&error))?;
             received += bytes.as_ref().map_or(0, Bytes::len);
-            check_memory(request.memory, |memory| memory.received(received))?;
+            memory::for_answer(request.memory, |memory| memory.received(received))?;
             match decoder.push(bytes.as_deref(), deltas) {
                 Err(error) => return Ok(Err(error)),
                 Ok(_) if bytes.is_none() => break,
@@ -332,20 +336,6 @@ impl HttpProvider {
         redacted.truncate(redacted.floor_char_boundary(MAX_MESSAGE_BYTES));
         redacted
     }
-}
-
-/// Returns the failure of a call for whose answer there is no memory.
-fn check_memory(
-    memory: Option<&AnswerMemory>,
-    reserve: impl FnOnce(&AnswerMemory) -> Result<(), NoMemory>,
-) -> Result<(), Failure> {
-    let reserved = memory.map_or(Ok(()), reserve);
-    reserved.map_err(|refused| {
-        let detail = format!(
-            "the provider's answer is too large for now: {refused} (`limits.max_memory_bytes`)"
-        );
-        Failure::new(FailureKind::NoMemory, detail)
-    })
 }
 
 /// Returns the headers of a call with this key.

@@ -20,6 +20,7 @@ mod prepare;
 pub mod prompt;
 mod queue;
 mod repetition;
+pub mod retry_schema;
 mod sampler;
 mod scheduler;
 mod slot;

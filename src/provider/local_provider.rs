@@ -13,6 +13,7 @@ use super::failure::{Failure, FailureKind};
 use super::genai_names::GenAiNames;
 use super::interface::{BoxFuture, Provider, RequestPreview};
 use super::llama::prompt::prompt;
+use super::llama::retry_schema::without_rejected;
 use super::llama::{self, ChatTurn, Completion, Engine, GenerateError, Role};
 use super::prompt::{feedback_message, truncated_answer};
 use super::request::{Request, TextSink};
@@ -188,6 +189,9 @@ fn model_request(request: &Request<'_>) -> llama::Request {
             text: feedback_message(feedback).into(),
         });
     }
+    let errors = request
+        .feedback
+        .map_or(&[][..], |feedback| &feedback.errors);
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a temperature from 0 to 2 needs no more precision"
@@ -196,7 +200,8 @@ fn model_request(request: &Request<'_>) -> llama::Request {
     llama::Request {
         system: prompt.system,
         turns,
-        schema: (request.mode != Mode::Text).then(|| Arc::clone(request.schema.tree.json())),
+        schema: (request.mode != Mode::Text)
+            .then(|| without_rejected(request.schema.tree.json(), errors)),
         copy_source: Some(request.input.into()),
         temperature,
         seed: request

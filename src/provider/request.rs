@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::adaptation::Trial;
-use super::answer_memory::AnswerMemory;
+use super::call_memory::CallMemory;
 use super::request_template::RequestTemplate;
 use crate::types::{Example, FieldError, LoweredByMode, Mode, TraceContext};
 
@@ -50,7 +50,7 @@ pub struct Request<'a> {
     /// up to the answer's text; those of a failed call must be discarded.
     pub on_text: Option<TextSink<'a>>,
     /// Memory of the answer; `None`: not counted.
-    pub memory: Option<&'a AnswerMemory>,
+    pub memory: Option<&'a CallMemory>,
 }
 
 /// JSON Schema of the answer, in the forms that providers need.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
-use super::{HttpProvider, call_headers, check_memory, extra_body};
+use super::{HttpProvider, call_headers, extra_body, memory};
 use crate::net::{self, Frames, Framing, Incoming, Url};
 use crate::provider::answer::Answer;
 use crate::provider::chat::ChatRequest;
@@ -23,11 +23,13 @@ impl HttpProvider {
     /// Makes one call. The answer has the text and the usage of the completion.
     pub(super) async fn pass_through(&self, chat: &ChatRequest<'_>) -> Result<Answer, Failure> {
         let url = self.chat_url(chat.model)?;
+        memory::for_request(chat.memory, |memory| memory.encoding(chat.text.len()))?;
         let body = serde_json::to_vec(&chat.to_body()).unwrap_or_default();
         let body = match chat.extra_body {
             Some(fields) => extra_body::merge(body, fields),
             None => body,
         };
+        memory::for_request(chat.memory, |memory| memory.sending(body.len()))?;
         let mut incoming = self
             .client
             .post(
@@ -47,7 +49,7 @@ impl HttpProvider {
             self.hand_on_stream(chat, incoming).await?
         } else {
             let body = self.read_body(incoming).await?;
-            check_memory(chat.memory, |memory| memory.received(body.len()))?;
+            memory::for_answer(chat.memory, |memory| memory.received(body.len()))?;
             let decoded = wire().decode(&body);
             if decoded.is_ok() {
                 (chat.on_message)(&self.message_without_keys(&body));
@@ -89,7 +91,7 @@ impl HttpProvider {
             if let Err(error) = self.hand_on(&mut frames, chat, &mut partial) {
                 return Ok(Err(error));
             }
-            check_memory(chat.memory, |memory| memory.received(partial.size()))?;
+            memory::for_answer(chat.memory, |memory| memory.received(partial.size()))?;
             if partial.size() > net::MAX_ANSWER_BYTES {
                 let error = net::Error::TooLarge(net::MAX_ANSWER_BYTES);
                 return Err(self.transport_failure(&error));

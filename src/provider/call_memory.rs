@@ -1,0 +1,107 @@
+//! Memory of a call, against the share of the item's caller: of its request while it is sent, then of the provider's answer while it
+//! is read, parsed and validated.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::types::parsed_size;
+use throttle::{MemoryReservation, NoMemory};
+
+/// Size up to which a request or an answer is not counted: their share of the work in progress is bounded by the number of calls.
+const UNCOUNTED_BYTES: usize = 64 * 1024;
+
+/// Memory reserved for one item's current call.
+#[derive(Debug)]
+pub struct CallMemory(Mutex<MemoryReservation>);
+
+impl CallMemory {
+    /// Wraps an empty reservation.
+    #[must_use]
+    pub const fn new(reservation: MemoryReservation) -> Self {
+        Self(Mutex::new(reservation))
+    }
+
+    /// Reserves memory to encode a request with an input text of this length: a copy in its fence, and the body.
+    ///
+    /// # Errors
+    /// [`NoMemory`] if there is no room.
+    pub fn encoding(&self, input_bytes: usize) -> Result<(), NoMemory> {
+        self.resize(input_bytes, input_bytes * 2)
+    }
+
+    /// Reserves memory for a request body of this size while it is sent.
+    ///
+    /// # Errors
+    /// [`NoMemory`] if there is no room.
+    pub fn sending(&self, bytes: usize) -> Result<(), NoMemory> {
+        self.resize(bytes, bytes)
+    }
+
+    /// Reserves memory for an answer of which this many bytes have been received: as they came, and as text. The request has been
+    /// sent.
+    ///
+    /// # Errors
+    /// [`NoMemory`] if there is no room.
+    pub fn received(&self, bytes: usize) -> Result<(), NoMemory> {
+        self.resize(bytes, bytes * 2)
+    }
+
+    /// Reserves memory for a whole answer: its text, and the values that are parsed from it and converted.
+    ///
+    /// # Errors
+    /// [`NoMemory`] if there is no room.
+    pub fn decoded(&self, text: &str) -> Result<(), NoMemory> {
+        if text.len() <= UNCOUNTED_BYTES {
+            return self.resize(0, 0);
+        }
+        self.resize(text.len(), text.len() + parsed_size(text.as_bytes()) * 2)
+    }
+
+    /// Changes the reservation to `needed` bytes, or to none for data of `size` bytes that is not counted.
+    fn resize(&self, size: usize, needed: usize) -> Result<(), NoMemory> {
+        let mut reservation = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = if size <= UNCOUNTED_BYTES { 0 } else { needed };
+        if bytes == reservation.bytes() {
+            return Ok(());
+        }
+        reservation.resize(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use throttle::{CallerId, MemoryLedger, MemoryUse};
+
+    use super::*;
+
+    #[test]
+    fn a_large_request_is_counted_until_it_is_answered() {
+        let ledger = MemoryLedger::new(10 << 20, 10 << 20);
+        let memory = CallMemory::new(ledger.empty(CallerId(1), MemoryUse::Responses));
+        let held = || ledger.snapshot().held;
+        memory.encoding(UNCOUNTED_BYTES).unwrap();
+        assert_eq!(held(), 0);
+        memory.encoding(3 << 20).unwrap();
+        assert_eq!(held(), 6 << 20);
+        memory.sending(4 << 20).unwrap();
+        assert_eq!(held(), 4 << 20);
+        assert!(memory.encoding(6 << 20).is_err());
+        memory.received(1).unwrap();
+        assert_eq!(held(), 0);
+    }
+
+    #[test]
+    fn large_answers_are_counted_until_they_are_dropped() {
+        let ledger = MemoryLedger::new(10 << 20, 10 << 20);
+        let memory = CallMemory::new(ledger.empty(CallerId(1), MemoryUse::Responses));
+        memory.received(UNCOUNTED_BYTES).unwrap();
+        assert_eq!(ledger.snapshot().held, 0);
+        memory.received(1 << 20).unwrap();
+        assert_eq!(ledger.snapshot().held, 2 << 20);
+        // 300,000 values take more than their text by far.
+        let values = format!("[{}0]", "0,".repeat(300_000));
+        assert!(memory.decoded(&values).is_err());
+        assert!(memory.received(6 << 20).is_err());
+        memory.decoded("{}").unwrap();
+        assert_eq!(ledger.snapshot().held, 0);
+    }
+}
