@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
-use bytes::{Buf, BytesMut};
+use bytes::Buf;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use super::json_body;
 use super::request_memory::no_memory;
 use super::state::AppState;
 use crate::types::{Code, Error, parsed_size};
-use throttle::{CallerId, MemoryReservation, MemoryUse};
+use throttle::{CallerId, MemoryReservation, MemoryUse, NoMemory};
 
 /// UTF-8's byte order mark, which some programs write first.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -139,8 +139,7 @@ pub async fn read_body(
         text: ledger.empty(caller, MemoryUse::RequestBodies),
         values: ledger.empty(caller, MemoryUse::Inputs),
     };
-    let mut received =
-        BytesMut::with_capacity(announced.unwrap_or_default().min(max_bytes).min(64 * 1024));
+    let mut received = Vec::new();
     let mut is_too_large = announced.is_some_and(|announced| announced > max_bytes);
     let started = Instant::now();
     while !is_too_large {
@@ -151,13 +150,11 @@ pub async fn read_body(
             {
                 Ok(Some(Ok(chunk))) => chunk,
                 Ok(None) => {
-                    if received.starts_with(BYTE_ORDER_MARK) {
-                        received.advance(BYTE_ORDER_MARK.len());
+                    let mut bytes = Bytes::from(received);
+                    if bytes.starts_with(BYTE_ORDER_MARK) {
+                        bytes.advance(BYTE_ORDER_MARK.len());
                     }
-                    return Ok(CompleteBody {
-                        bytes: received.freeze(),
-                        memory,
-                    });
+                    return Ok(CompleteBody { bytes, memory });
                 }
                 Ok(Some(Err(error))) => {
                     return Err(interrupted(received.len(), &innermost_message(&error)));
@@ -166,14 +163,34 @@ pub async fn read_body(
             };
         is_too_large = received.len() + chunk.len() > max_bytes;
         if !is_too_large {
-            memory
-                .text
-                .resize(received.len() + chunk.len())
+            let most = announced.unwrap_or(max_bytes);
+            grow(&mut received, chunk.len(), most, &mut memory.text)
                 .map_err(|refused| no_memory(&refused))?;
         }
         received.extend_from_slice(&chunk);
     }
     Err(too_large(max_bytes))
+}
+
+/// Makes room for `more` bytes in a body that will have `most` bytes, and reserves the whole buffer. The buffer doubles, or has no spare
+/// room if there is no memory for that.
+fn grow(
+    received: &mut Vec<u8>,
+    more: usize,
+    most: usize,
+    memory: &mut MemoryReservation,
+) -> Result<(), NoMemory> {
+    let needed = received.len() + more;
+    if needed <= received.capacity() {
+        return Ok(());
+    }
+    let mut capacity = needed.saturating_mul(2).min(most).max(needed);
+    if memory.resize(capacity).is_err() {
+        memory.resize(needed)?;
+        capacity = needed;
+    }
+    received.reserve_exact(capacity - received.len());
+    Ok(())
 }
 
 /// Returns the time that this many bytes take at the minimum rate.

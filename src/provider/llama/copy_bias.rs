@@ -141,7 +141,7 @@ fn has_negative_number(text: &str) -> bool {
     })
 }
 
-/// Returns true if a token ends an object and begins what follows it: all of it or its comma, which makes it certain.
+/// Returns true if a token ends an object and begins the next one, at least its comma: after a comma, another object is certain.
 fn begins_next_object(bytes: &[u8]) -> bool {
     contains(bytes, b",{") || contains(bytes, b"},")
 }

@@ -83,7 +83,7 @@ impl Simulation {
         }
     }
 
-    /// Ends the process without a farewell, and opens the store again.
+    /// Ends the process without closing the store, and opens the store again.
     fn crash(&mut self) {
         drop(self.store.take());
         self.store = Some(self.folder.open());
