@@ -55,7 +55,7 @@ use report::Report;
 
 // As the service has it, so that the bare loop is compared on equal terms.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
 
 fn main() -> Result<()> {
     match std::env::args().next().as_deref() {
