@@ -66,6 +66,12 @@ async fn create(store: &Sqlite, id: &str, items: u32) -> JobKey {
 
 const DIGEST: Digest = [7; 32];
 
+/// Returns the positions of the first ten items without a result.
+async fn pending_indices(store: &Sqlite, job: JobKey) -> Vec<u32> {
+    let pending = store.pending(job, 0, 10).await.unwrap();
+    pending.iter().map(|item| item.index).collect()
+}
+
 /// Returns the new job, or the ID of the existing one.
 async fn create_uploading(store: &Sqlite, job: NewJob) -> Result<JobKey, String> {
     match store.create_uploading(job).await.unwrap() {
@@ -159,11 +165,7 @@ async fn results_and_end_of_a_job_are_events_without_gaps() {
         .await,
         3
     );
-    let pending = store.pending(job, 0, 10).await.unwrap();
-    assert_eq!(
-        pending.iter().map(|item| item.index).collect::<Vec<_>>(),
-        [1]
-    );
+    assert_eq!(pending_indices(&store, job).await, [1]);
     let results = async |order, only, after| {
         numbers(&store.results(job, order, only, after, 10).await.unwrap())
     };

@@ -15,8 +15,11 @@ pub fn for_request(
 ) -> Result<(), Failure> {
     let reserved = memory.map_or(Ok(()), reserve);
     reserved.map_err(|refused| {
-        let detail = format!("the request to the provider is too large for now: {refused} (`limits.max_memory_bytes`)");
-        Failure::new(FailureKind::OwnResources, detail)
+        failure(
+            FailureKind::OwnResources,
+            "the request to the provider",
+            refused,
+        )
     })
 }
 
@@ -29,10 +32,10 @@ pub fn for_answer(
     reserve: impl FnOnce(&CallMemory) -> Result<(), NoMemory>,
 ) -> Result<(), Failure> {
     let reserved = memory.map_or(Ok(()), reserve);
-    reserved.map_err(|refused| {
-        let detail = format!(
-            "the provider's answer is too large for now: {refused} (`limits.max_memory_bytes`)"
-        );
-        Failure::new(FailureKind::NoMemory, detail)
-    })
+    reserved.map_err(|refused| failure(FailureKind::NoMemory, "the provider's answer", refused))
+}
+
+fn failure(kind: FailureKind, what: &str, refused: NoMemory) -> Failure {
+    let detail = format!("{what} is too large for now: {refused} (`limits.max_memory_bytes`)");
+    Failure::new(kind, detail)
 }

@@ -5,6 +5,9 @@
 
 use toktrie::{TokTrie, TokenId};
 
+/// Longest property name that is looked for in the text, in bytes: bounds the search, which is repeated for each value.
+const MAX_LABEL_BYTES: usize = 60;
+
 /// Place of the next byte in the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -58,7 +61,7 @@ pub struct CopyTracker {
     length: usize,
     /// Latest property name.
     name: Vec<u8>,
-    /// Positions in the text that follow the name of the value in progress, as in "Total: 83.00".
+    /// Positions in the text that follow the name of the value in progress, as in "Total: 83.00"; ascending.
     labelled: Vec<usize>,
 }
 
@@ -155,7 +158,7 @@ impl CopyTracker {
             }
             let mut node = trie.root();
             let mut is_used = self.is_used(*start, self.length)
-                || !self.labelled.is_empty() && !self.labelled.contains(start);
+                || !self.labelled.is_empty() && self.labelled.binary_search(start).is_err();
             for (offset, byte) in rest.iter().enumerate() {
                 if is_number && !is_numeric(*byte) {
                     break;
@@ -288,16 +291,16 @@ impl CopyTracker {
             other => *other,
         });
         let label: Vec<u8> = label.collect();
-        if label.is_empty() {
+        if label.is_empty() || label.len() > MAX_LABEL_BYTES {
             return;
         }
         let is_part_of_word = |at: Option<&u8>| at.is_some_and(|byte| is_word(*byte));
         for (start, part) in self.text.windows(label.len()).enumerate() {
             let end = start + label.len();
             let before = start.checked_sub(1).and_then(|at| self.text.get(at));
-            let is_label = part.eq_ignore_ascii_case(&label)
-                && !is_part_of_word(before)
-                && !is_part_of_word(self.text.get(end));
+            let is_label = !is_part_of_word(before)
+                && !is_part_of_word(self.text.get(end))
+                && part.eq_ignore_ascii_case(&label);
             if is_label && let Some(skipped) = self.text.get(end..).and_then(before_value) {
                 self.labelled.push(end + skipped);
             }

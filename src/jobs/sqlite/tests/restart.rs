@@ -46,16 +46,7 @@ async fn jobs_survive_the_process_and_interrupted_uploads_are_removed() {
         store.unfinished().await.unwrap(),
         [(job, "ann".to_owned(), Status::Running)]
     );
-    assert_eq!(
-        store
-            .pending(job, 0, 10)
-            .await
-            .unwrap()
-            .iter()
-            .map(|item| item.index)
-            .collect::<Vec<_>>(),
-        [1, 2]
-    );
+    assert_eq!(pending_indices(&store, job).await, [1, 2]);
     assert_eq!(hidden(&store).await, [interrupted]);
     store.remove(interrupted).await.unwrap();
     assert!(store.pending(interrupted, 0, 10).await.unwrap().is_empty());

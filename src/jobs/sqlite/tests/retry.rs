@@ -44,16 +44,7 @@ async fn retried_items_replace_their_results() {
         ),
         (Status::Queued, 1, 4)
     );
-    assert_eq!(
-        store
-            .pending(job, 0, 10)
-            .await
-            .unwrap()
-            .iter()
-            .map(|item| item.index)
-            .collect::<Vec<_>>(),
-        [1, 2]
-    );
+    assert_eq!(pending_indices(&store, job).await, [1, 2]);
     store
         .record_results(
             job,
@@ -112,8 +103,7 @@ async fn only_items_of_the_given_status_are_requeued() {
     let counts = requeued.unwrap().unwrap().counts;
     assert_eq!((counts.failed, counts.invalid, counts.cancelled), (1, 1, 0));
     assert!(!has_failed().await, "the failure was before the job's end");
-    let pending = store.pending(job, 0, 10).await.unwrap();
-    let indices: Vec<_> = pending.iter().map(|item| item.index).collect();
+    let indices = pending_indices(&store, job).await;
     assert_eq!(indices, [1, 2], "an item without a result runs in any case");
     let result = finished(2, ItemStatus::Failed);
     store.record_results(job, vec![result]).await.unwrap();
