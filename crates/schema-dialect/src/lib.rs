@@ -43,7 +43,7 @@ pub use mapping::{Extra, Member, NullPolicy, TypeSet, ValueMapping, ValueMapping
 pub use pointer::{pointer, tokens as pointer_tokens};
 pub use short_text::{ShortText, shortened};
 pub use tree::{
-    Applies, HeldRef, JsonType, Keyword, Named, NodeId, NodeRef, Nodes, Tree, TypeList,
+    Applies, Edit, HeldRef, JsonType, Keyword, Named, NodeId, NodeRef, Nodes, Tree, TypeList,
 };
 
 /// Reason for which a document is refused as a schema.

@@ -55,7 +55,7 @@ fn unchanged(tree: &Tree, document: &RawValue, dialect: &Dialect) -> Option<Lowe
     let raw = if wrapped {
         to_raw_value(&wrap_root::wrapped(tree)).ok()?
     } else if tree.draft() == Draft::Draft4 {
-        to_raw_value(tree.json()).ok()?
+        to_raw_value(tree.json().as_ref()).ok()?
     } else {
         document.to_owned()
     };

@@ -1,5 +1,7 @@
 //! Normalised tree of a schema.
 
+mod depth;
+mod edit;
 mod implied_type;
 mod json_type;
 mod keyword;
@@ -12,6 +14,7 @@ mod place;
 mod read;
 mod write;
 
+pub use edit::Edit;
 pub use json_type::{JsonType, TypeList};
 pub use keyword::Keyword;
 pub use node::NodeId;

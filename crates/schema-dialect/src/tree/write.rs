@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
+use super::edit::{Edit, Unedited};
+use super::keyword::Keyword;
 use super::node::{KeywordValue, NodeId};
 use super::node_ref::{HeldRef, NodeRef};
 use super::nodes::Tree;
@@ -14,49 +16,119 @@ use super::nodes::Tree;
 /// Reference to the whole schema.
 const WHOLE: &str = "#";
 
-/// Node to be written, with the text of references to the whole.
+/// Manner of writing: the text of references to the whole, and the changes.
 #[derive(Clone, Copy)]
-struct Written<'t, 'r> {
+struct Style<'s> {
+    root: &'s str,
+    edit: &'s dyn Edit,
+}
+
+impl<'s> Style<'s> {
+    /// Creates the manner without changes.
+    const fn unedited(root: &'s str) -> Self {
+        Self {
+            root,
+            edit: &Unedited,
+        }
+    }
+}
+
+/// Node to be written.
+#[derive(Clone, Copy)]
+struct Written<'t, 's> {
     node: NodeRef<'t>,
-    root: &'r str,
+    style: Style<'s>,
+    /// True if definitions are written with the node.
+    is_whole: bool,
+}
+
+impl<'t, 's> Written<'t, 's> {
+    /// Creates the writing of a node without definitions.
+    const fn part(node: NodeRef<'t>, style: Style<'s>) -> Self {
+        Self {
+            node,
+            style,
+            is_whole: false,
+        }
+    }
 }
 
 impl Serialize for Written<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let node = self.node.node();
-        if let Some(boolean) = node.boolean {
+        let Self { node, style, .. } = *self;
+        if let Some(boolean) = node.as_bool() {
             return serializer.serialize_bool(boolean);
         }
-        let mut members = serializer.serialize_map(Some(node.keywords.len()))?;
-        for (keyword, held) in &node.keywords {
+        let tree = node.tree();
+        let is_closed = !node.has(Keyword::AdditionalProperties) && style.edit.closes(node);
+        let has_definitions = self.is_whole && !tree.definitions.is_empty();
+        let count = node.keyword_count() + usize::from(is_closed) + usize::from(has_definitions);
+        let mut members = serializer.serialize_map(Some(count))?;
+        for (keyword, held) in &node.node().keywords {
             let held = WrittenHeld {
-                held: HeldRef::new(self.node.tree(), held),
-                root: self.root,
+                held: HeldRef::new(tree, held),
+                style,
+                properties_of: (*keyword == Keyword::Properties).then_some(node),
             };
             members.serialize_entry(keyword.name(), &held)?;
+        }
+        if is_closed {
+            members.serialize_entry(Keyword::AdditionalProperties.name(), &false)?;
+        }
+        if has_definitions {
+            members.serialize_entry("$defs", &Definitions { tree, style })?;
         }
         members.end()
     }
 }
 
-/// Value of a keyword to be written, with the text of references to the whole.
-struct WrittenHeld<'t, 'r> {
+/// Targets of references to be written, by name.
+struct Definitions<'t, 's> {
+    tree: &'t Tree,
+    style: Style<'s>,
+}
+
+impl Serialize for Definitions<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let definitions = self.tree.definitions();
+        serializer
+            .collect_map(definitions.map(|(name, node)| (name, Written::part(node, self.style))))
+    }
+}
+
+/// Value of a keyword to be written.
+struct WrittenHeld<'t, 's> {
     held: HeldRef<'t>,
-    root: &'r str,
+    style: Style<'s>,
+    /// Schema of which the value is `properties`.
+    properties_of: Option<NodeRef<'t>>,
+}
+
+impl<'t, 's> WrittenHeld<'t, 's> {
+    /// Creates the writing of a value by itself, without changes.
+    const fn alone(held: HeldRef<'t>) -> WrittenHeld<'t, 's> {
+        WrittenHeld {
+            held,
+            style: Style::unedited(WHOLE),
+            properties_of: None,
+        }
+    }
+
+    fn is_left_out(&self, name: &str) -> bool {
+        self.properties_of
+            .is_some_and(|schema| self.style.edit.leaves_out(schema, name))
+    }
 }
 
 impl Serialize for WrittenHeld<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let node = |id: &NodeId| Written {
-            node: NodeRef::new(self.held.tree, *id),
-            root: self.root,
-        };
+        let node = |id: &NodeId| Written::part(NodeRef::new(self.held.tree, *id), self.style);
         match self.held.held {
             KeywordValue::Types(types) => match types.single() {
                 Some(only) => serializer.serialize_str(only.name()),
                 None => serializer.collect_seq(types.as_slice().iter().map(|kind| kind.name())),
             },
-            KeywordValue::Reference(NodeId::ROOT) => serializer.serialize_str(self.root),
+            KeywordValue::Reference(NodeId::ROOT) => serializer.serialize_str(self.style.root),
             KeywordValue::Reference(id) => {
                 let name = node(id).node.definition_name();
                 serializer.collect_str(&format_args!("#/$defs/{name}"))
@@ -64,7 +136,8 @@ impl Serialize for WrittenHeld<'_, '_> {
             KeywordValue::Node(id) => node(id).serialize(serializer),
             KeywordValue::Nodes(ids) => serializer.collect_seq(ids.iter().map(node)),
             KeywordValue::Named(named) => {
-                serializer.collect_map(named.iter().map(|(name, id)| (name, node(id))))
+                let kept = named.iter().filter(|(name, _)| !self.is_left_out(name));
+                serializer.collect_map(kept.map(|(name, id)| (name, node(id))))
             }
             KeywordValue::Names(names) => serializer.collect_seq(names),
             KeywordValue::Dependent(names) => {
@@ -83,10 +156,7 @@ impl HeldRef<'_> {
     /// Returns the value as JSON.
     #[must_use]
     pub fn to_json(self) -> Value {
-        to_json(&WrittenHeld {
-            held: self,
-            root: WHOLE,
-        })
+        to_json(&WrittenHeld::alone(self))
     }
 }
 
@@ -94,7 +164,7 @@ impl NodeRef<'_> {
     /// Returns the schema as JSON without definitions. References to the whole are written as `root`.
     #[must_use]
     pub fn to_json(self, root: &str) -> Value {
-        to_json(&Written { node: self, root })
+        to_json(&Written::part(self, Style::unedited(root)))
     }
 }
 
@@ -102,16 +172,18 @@ impl Tree {
     /// Returns the whole schema as JSON, with the targets of its references under `$defs`. It is written once.
     #[must_use]
     pub fn json(&self) -> &Arc<Value> {
-        self.json.get_or_init(|| Arc::new(self.to_json()))
+        self.json
+            .get_or_init(|| Arc::new(to_json(&self.edited(&Unedited))))
     }
 
-    fn to_json(&self) -> Value {
-        let mut root = self.root().to_json(WHOLE);
-        let definitions = self.definitions_json(WHOLE);
-        if let Some(members) = root.as_object_mut().filter(|_| !definitions.is_empty()) {
-            members.insert("$defs".to_owned(), definitions.into());
+    /// Returns the whole schema to be serialised as by [`Self::json`], with the changes of `edit`. Serialising recurses: check
+    /// [`Self::json_depth`] first if nothing else bounds it.
+    pub fn edited<'w>(&'w self, edit: &'w dyn Edit) -> impl Serialize + use<'w> {
+        Written {
+            node: self.root(),
+            style: Style { root: WHOLE, edit },
+            is_whole: true,
         }
-        root
     }
 
     /// Returns the targets of references as JSON, by name. References to the whole are written as `root`.
@@ -137,15 +209,13 @@ fn to_json(value: &impl Serialize) -> Value {
 
 impl Display for HeldRef<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (held, root) = (*self, WHOLE);
-        write_json(&WrittenHeld { held, root }, f)
+        write_json(&WrittenHeld::alone(*self), f)
     }
 }
 
 impl Display for NodeRef<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (node, root) = (*self, WHOLE);
-        write_json(&Written { node, root }, f)
+        write_json(&Written::part(*self, Style::unedited(WHOLE)), f)
     }
 }
 
