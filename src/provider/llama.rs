@@ -10,7 +10,9 @@
 //! at once, and its slot in the model within one step. This module must not know HTTP or limits;
 //! only [`prompt`] knows the wording of prompts.
 
+pub mod answer_schema;
 mod chat;
+mod closed_objects;
 mod copy_bias;
 mod copy_tracker;
 mod grammar;

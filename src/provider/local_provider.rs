@@ -200,8 +200,7 @@ fn model_request(request: &Request<'_>) -> llama::Request {
     llama::Request {
         system: prompt.system,
         turns,
-        schema: (request.mode != Mode::Text)
-            .then(|| without_rejected(request.schema.tree.json(), errors)),
+        schema: (request.mode != Mode::Text).then(|| without_rejected(request.schema.tree, errors)),
         copy_source: Some(request.input.into()),
         temperature,
         seed: request
@@ -276,7 +275,7 @@ impl Provider for LocalProvider {
             target: "local".to_owned(),
             body: json!({
                 "messages": std::iter::once(system).chain(turns).collect::<Vec<_>>(),
-                "schema": schema.as_deref(),
+                "schema": schema.map(|schema| schema.to_json()),
                 "temperature": temperature, "seed": seed, "max_tokens": max_tokens,
             }),
         })

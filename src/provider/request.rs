@@ -1,5 +1,7 @@
 //! Request for one call to a model, before it is encoded in a wire format.
 
+use std::sync::Arc;
+
 use schema_dialect::Tree;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -57,7 +59,7 @@ pub struct Request<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Schema<'a> {
     /// Normalised form.
-    pub tree: &'a Tree,
+    pub tree: &'a Arc<Tree>,
     /// Caller's document as compact JSON.
     pub raw: &'a RawValue,
     /// Schema lowered to the dialect of each mode.

@@ -37,9 +37,9 @@ pub fn shape_without(mode: Mode, feature: Unsupported) -> RequestShape {
 }
 
 /// Reads a schema into its normalised form.
-pub fn tree(schema: &Value) -> Tree {
+pub fn tree(schema: &Value) -> Arc<Tree> {
     let document = SchemaDocument::parse(schema.clone()).unwrap();
-    Tree::build(document).unwrap()
+    Arc::new(Tree::build(document).unwrap())
 }
 
 pub fn lowered_by_mode(schema: &Value, wrapped: bool) -> LoweredByMode {

@@ -24,7 +24,7 @@ use crate::types::{
 #[derive(Debug)]
 pub struct Schema {
     /// Normalised form, which every pass over the schema reads.
-    pub(super) tree: Box<Tree>,
+    pub(super) tree: Arc<Tree>,
     /// Caller's document as compact JSON, for a provider's request.
     pub(super) raw: Box<RawValue>,
     validator: Validator,
@@ -86,7 +86,7 @@ impl Schema {
         let format_notes = formats::notes(&tree);
         Ok(Self {
             has_evidence_hints: Self::has_evidence_hints(&tree),
-            tree: Box::new(tree),
+            tree: Arc::new(tree),
             raw,
             validator,
             skeleton,
@@ -117,7 +117,7 @@ impl Schema {
 
     /// Returns the normalised schema.
     #[must_use]
-    pub fn tree(&self) -> &Tree {
+    pub const fn tree(&self) -> &Arc<Tree> {
         &self.tree
     }
 

@@ -5,24 +5,28 @@
 //! on is decoded without a grammar, since the answer is validated later in any case. This module
 //! must not know sequences or requests.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use llguidance::api::{ParserLimits, TopLevelGrammar};
 use llguidance::{JsonCompileOptions, Matcher, ParserFactory};
+use schema_dialect::{Edit, NodeId, NodeRef};
 use serde_json::{Map, Value};
 use toktrie::{InferenceCapabilities, TokEnv};
 
+use super::answer_schema::{AnswerSchema, SchemaIdentity};
+use super::closed_objects::closed_objects;
 use super::grammar_cost;
 
-/// Maximum size of a schema that is compiled. Real ones have some kilobytes; compiling 256 kB takes
+/// Maximum size of a schema that is compiled, as it is written for the library. Real ones have some kilobytes; compiling 256 kB takes
 /// about a second.
 const MAX_SCHEMA_BYTES: usize = 256 * 1024;
 
-/// Maximum nesting of a schema that is compiled. `serde_json` parses at most 128 levels, and the
-/// library recurses over them.
+/// Maximum nesting of a schema that is compiled. `serde_json` parses at most 128 levels, and writing and the library recurse over
+/// them.
 const MAX_SCHEMA_DEPTH: usize = 128;
 
 /// Stack size of the compiling thread: the library recurses over the schema.
@@ -44,16 +48,25 @@ const MAX_COMPILE_TIME: Duration = Duration::from_secs(1);
 /// long, other schemas that are not cached are decoded without a grammar.
 pub struct Grammars {
     cache: VecDeque<CachedGrammar>,
-    schemas: SyncSender<(String, Value)>,
+    schemas: SyncSender<(Key, Value)>,
     results: Receiver<CachedGrammar>,
     /// True if the thread still compiles a schema that was not waited for.
     is_overdue: bool,
 }
 
+/// Grammar of a schema, as it is cached.
 struct CachedGrammar {
-    schema: String,
+    key: Key,
     /// `None`: the schema cannot be compiled.
     grammar: Option<Matcher>,
+}
+
+/// Key of a cached grammar. Most schemas are found by their identity, without being written; an equal schema of another request is
+/// found by its text.
+struct Key {
+    identity: SchemaIdentity,
+    /// Text of the schema. `None`: too deep or too large to be written.
+    text: Option<Vec<u8>>,
 }
 
 impl Grammars {
@@ -63,16 +76,12 @@ impl Grammars {
     /// If the library cannot use the model's vocabulary; with the library's message.
     pub fn new(vocabulary: &TokEnv) -> Result<Self, String> {
         let compiler = Compiler::new(vocabulary)?;
-        let (schemas, to_compile) = sync_channel::<(String, Value)>(1);
+        let (schemas, to_compile) = sync_channel::<(Key, Value)>(1);
         let (done, results) = sync_channel(1);
         let run = move || {
             while let Ok((key, schema)) = to_compile.recv() {
-                let grammar = compiler.compile(&schema);
-                let result = CachedGrammar {
-                    schema: key,
-                    grammar,
-                };
-                if done.send(result).is_err() {
+                let grammar = compiler.compile(schema);
+                if done.send(CachedGrammar { key, grammar }).is_err() {
                     return;
                 }
             }
@@ -92,32 +101,49 @@ impl Grammars {
 
     /// Returns a fresh grammar for one answer, compiled once for each schema. `None`: the schema
     /// cannot be compiled, or costs too much.
-    pub fn get(&mut self, schema: &Value) -> Option<Matcher> {
-        if !is_shallow(schema) {
-            return None;
-        }
-        let key = schema.to_string();
-        if key.len() > MAX_SCHEMA_BYTES {
-            return None;
-        }
+    pub fn get(&mut self, schema: &AnswerSchema) -> Option<Matcher> {
         self.take_overdue();
-        let position = self.cache.iter().position(|cached| cached.schema == key);
-        let cached = match position.and_then(|index| self.cache.remove(index)) {
+        let known = self.take(|key| key.identity.is_of(schema));
+        let cached = match known {
             Some(cached) => cached,
-            None if grammar_cost::states(schema) > grammar_cost::MAX_STATES => {
-                tracing::debug!(
-                    "the grammar of a schema would have too many states; its answers are decoded without a grammar and only validated"
-                );
-                CachedGrammar {
-                    schema: key,
-                    grammar: None,
-                }
-            }
-            None => self.compile(key, schema)?,
+            None => self.find_or_compile(schema)?,
         };
         let grammar = cached.grammar.as_ref().map(Matcher::deep_clone);
         self.keep(cached);
         grammar
+    }
+
+    /// Returns the grammar of a schema that is not cached by its identity. `None`: it is not known yet whether there is one.
+    fn find_or_compile(&mut self, schema: &AnswerSchema) -> Option<CachedGrammar> {
+        let key = |text| Key {
+            identity: schema.identity(),
+            text,
+        };
+        let without_grammar = |key| CachedGrammar { key, grammar: None };
+        if schema.tree().json_depth() > MAX_SCHEMA_DEPTH {
+            return Some(without_grammar(key(None)));
+        }
+        let form = GrammarForm::new(schema);
+        let Some(text) = form.text() else {
+            return Some(without_grammar(key(None)));
+        };
+        if let Some(cached) = self.take(|key| key.text.as_ref() == Some(&text)) {
+            let (key, grammar) = (key(Some(text)), cached.grammar);
+            return Some(CachedGrammar { key, grammar });
+        }
+        if grammar_cost::states(schema.tree()) > grammar_cost::MAX_STATES {
+            tracing::debug!(
+                "the grammar of a schema would have too many states; its answers are decoded without a grammar and only validated"
+            );
+            return Some(without_grammar(key(Some(text))));
+        }
+        self.compile(key(Some(text)), form.to_json())
+    }
+
+    /// Takes a grammar out of the cache.
+    fn take(&mut self, is_wanted: impl Fn(&Key) -> bool) -> Option<CachedGrammar> {
+        let position = self.cache.iter().position(|cached| is_wanted(&cached.key));
+        position.and_then(|index| self.cache.remove(index))
     }
 
     fn keep(&mut self, cached: CachedGrammar) {
@@ -136,8 +162,8 @@ impl Grammars {
     }
 
     /// Has a schema compiled. `None`: that takes too long, or the thread is busy with one that does.
-    fn compile(&mut self, key: String, schema: &Value) -> Option<CachedGrammar> {
-        if self.is_overdue || self.schemas.try_send((key, schema.clone())).is_err() {
+    fn compile(&mut self, key: Key, schema: Value) -> Option<CachedGrammar> {
+        if self.is_overdue || self.schemas.try_send((key, schema)).is_err() {
             return None;
         }
         let compiled = self.results.recv_timeout(MAX_COMPILE_TIME);
@@ -168,8 +194,8 @@ impl Compiler {
         Ok(Self(factory))
     }
 
-    fn compile(&self, schema: &Value) -> Option<Matcher> {
-        let grammar = TopLevelGrammar::from_json_schema(with_options(close_objects(schema))?);
+    fn compile(&self, schema: Value) -> Option<Matcher> {
+        let grammar = TopLevelGrammar::from_json_schema(with_options(schema)?);
         let compiled = catch_unwind(AssertUnwindSafe(|| {
             Matcher::new(self.0.create_parser(grammar))
         }));
@@ -224,97 +250,134 @@ fn with_options(schema: Value) -> Option<Value> {
     Some(Value::Object(schema))
 }
 
-/// Returns true if a value is at most [`MAX_SCHEMA_DEPTH`] levels deep. Does not recurse.
-fn is_shallow(value: &Value) -> bool {
-    let mut open = vec![(value, 1)];
-    while let Some((value, depth)) = open.pop() {
-        if depth > MAX_SCHEMA_DEPTH {
-            return false;
-        }
-        match value {
-            Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
-            Value::Object(members) => {
-                open.extend(members.values().map(|member| (member, depth + 1)));
-            }
-            _ => {}
-        }
-    }
-    true
+/// Schema as the library gets it: plain objects are closed, and the properties that the answer's schema lacks are left out.
+struct GrammarForm<'s> {
+    schema: &'s AnswerSchema,
+    closed: HashSet<NodeId>,
 }
 
-/// Returns the schema with `additionalProperties: false` in each plain object.
-///
-/// Objects are open by default in JSON Schema, and a small model then keeps inventing properties.
-/// An answer without additional properties is valid against the open schema too. Composed objects
-/// (`allOf`, `$ref`, …) are unchanged, since closing a part could contradict another.
-fn close_objects(schema: &Value) -> Value {
-    const COMPOSED: [&str; 7] = [
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "not",
-        "if",
-        "$ref",
-        "$dynamicRef",
-    ];
-    const OPENED: [&str; 4] = [
-        "additionalProperties",
-        "patternProperties",
-        "unevaluatedProperties",
-        "minProperties",
-    ];
-    let Value::Object(members) = schema else {
-        return schema.clone();
-    };
-    if COMPOSED
-        .iter()
-        .any(|keyword| members.contains_key(*keyword))
-    {
-        return schema.clone();
+impl<'s> GrammarForm<'s> {
+    fn new(schema: &'s AnswerSchema) -> Self {
+        let closed = closed_objects(schema.tree());
+        Self { schema, closed }
     }
-    let mut members = members.clone();
-    for keyword in ["properties", "$defs", "definitions"] {
-        if let Some(Value::Object(schemas)) = members.get_mut(keyword) {
-            schemas
-                .values_mut()
-                .for_each(|schema| *schema = close_objects(schema));
+
+    /// Returns the compact text. `None`: it is longer than [`MAX_SCHEMA_BYTES`].
+    fn text(&self) -> Option<Vec<u8>> {
+        let mut text = BoundedText(Vec::new());
+        serde_json::to_writer(&mut text, &self.schema.tree().edited(self)).ok()?;
+        Some(text.0)
+    }
+
+    fn to_json(&self) -> Value {
+        serde_json::to_value(self.schema.tree().edited(self)).unwrap_or_default()
+    }
+}
+
+impl Edit for GrammarForm<'_> {
+    fn closes(&self, schema: NodeRef<'_>) -> bool {
+        self.closed.contains(&schema.id())
+    }
+
+    fn leaves_out(&self, schema: NodeRef<'_>, property: &str) -> bool {
+        self.schema.leaves_out(schema, property)
+    }
+}
+
+/// Writer that fails beyond [`MAX_SCHEMA_BYTES`].
+struct BoundedText(Vec<u8>);
+
+impl io::Write for BoundedText {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_SCHEMA_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
     }
-    if let Some(items) = members.get_mut("items") {
-        *items = close_objects(items);
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
-    if members.contains_key("properties")
-        && !OPENED.iter().any(|keyword| members.contains_key(*keyword))
-    {
-        members.insert("additionalProperties".to_owned(), Value::Bool(false));
-    }
-    Value::Object(members)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+
     use serde_json::json;
 
-    #[test]
-    fn plain_objects_are_closed_and_composed_ones_are_not() {
-        let open = json!({"properties": {"a": {"items": {"properties": {"b": true}}}, "c": {"allOf": [{"properties": {}}]}}});
-        let closed = close_objects(&open);
-        assert_eq!(closed["additionalProperties"], json!(false));
-        assert_eq!(
-            closed["properties"]["a"]["items"]["additionalProperties"],
-            json!(false)
-        );
-        assert_eq!(closed["properties"]["c"], open["properties"]["c"]);
+    use super::*;
+    use crate::provider::test_fixture::tree;
+
+    /// Returns a vocabulary of single bytes.
+    fn bytes() -> TokEnv {
+        toktrie::ApproximateTokEnv::single_byte_env()
+    }
+
+    /// Returns the schema without the named properties of its root.
+    fn schema(schema: &Value, left_out: &[&str]) -> AnswerSchema {
+        let tree = tree(schema);
+        let root = tree.root().id();
+        let left_out = left_out.iter().map(|name| (root, (*name).into()));
+        AnswerSchema::new(Arc::clone(&tree), left_out.collect())
     }
 
     #[test]
-    fn depth_is_measured_without_recursion() {
-        let mut deep = json!({});
-        for _ in 0..MAX_SCHEMA_DEPTH {
-            deep = json!({"items": deep});
-        }
-        assert!(!is_shallow(&deep));
-        assert!(is_shallow(&json!({"items": {}})));
+    fn the_library_gets_closed_objects_without_what_is_left_out() {
+        let open = json!({"properties": {"a": {"items": {"properties": {"b": true}}}, "c": {"allOf": [{"properties": {}}]}, "d": true},
+            "patternProperties": {"d": true}});
+        let schema = schema(&open, &["d"]);
+        let form = GrammarForm::new(&schema);
+        let written = form.to_json();
+        assert_eq!(
+            written,
+            json!({"properties": {"a": {"items": {"properties": {"b": true}, "additionalProperties": false}},
+                "c": {"allOf": [{"properties": {}}]}}, "patternProperties": {"d": true}})
+        );
+        let text = form.text().unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&text).unwrap(), written);
+    }
+
+    #[test]
+    fn a_schema_that_is_too_large_has_no_text() {
+        let of = |bytes: usize| schema(&json!({"description": "a".repeat(bytes)}), &[]);
+        let frame = r#"{"description":""}"#.len();
+        let largest = of(MAX_SCHEMA_BYTES - frame);
+        assert_eq!(
+            GrammarForm::new(&largest).text().map(|text| text.len()),
+            Some(MAX_SCHEMA_BYTES)
+        );
+        let too_large = of(MAX_SCHEMA_BYTES - frame + 1);
+        assert!(GrammarForm::new(&too_large).text().is_none());
+    }
+
+    #[test]
+    fn a_schema_that_is_too_deep_is_not_written() {
+        let of = |levels: usize| {
+            let deep = (1..levels).fold(json!({}), |deep, _| json!({"items": deep}));
+            schema(&deep, &[])
+        };
+        assert_eq!(of(MAX_SCHEMA_DEPTH).tree().json_depth(), MAX_SCHEMA_DEPTH);
+        let mut grammars = Grammars::new(&bytes()).unwrap();
+        assert!(grammars.get(&of(MAX_SCHEMA_DEPTH / 2)).is_some());
+        assert!(grammars.get(&of(MAX_SCHEMA_DEPTH + 1)).is_none());
+        assert!(grammars.cache[0].key.text.is_none());
+    }
+
+    #[test]
+    fn an_equal_schema_is_compiled_once_and_found_by_identity() {
+        let mut grammars = Grammars::new(&bytes()).unwrap();
+        let object = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "null"}}});
+        let (first, second) = (schema(&object, &[]), schema(&object, &[]));
+        assert!(grammars.get(&first).is_some());
+        assert!(grammars.cache[0].key.identity.is_of(&first));
+        assert!(!grammars.cache[0].key.identity.is_of(&second));
+        assert!(grammars.get(&second).is_some());
+        assert_eq!(grammars.cache.len(), 1);
+        assert!(grammars.cache[0].key.identity.is_of(&second.clone()));
+        let narrowed = schema(&object, &["b"]);
+        assert!(grammars.get(&narrowed).is_some() && grammars.get(&first).is_some());
+        assert_eq!(grammars.cache.len(), 2);
     }
 }

@@ -4,7 +4,8 @@
 //! A schema of 100 bytes can ask for any number of states: `multipleOf` needs one for each remainder.
 
 use regex_syntax::hir::{Hir, HirKind};
-use serde_json::{Map, Value};
+use schema_dialect::{Keyword, Named, NodeRef, Tree};
+use serde_json::Number;
 
 /// Maximum number of states of a grammar that is built: about 20 MB and a quarter of a second.
 pub const MAX_STATES: u64 = 20_000;
@@ -13,27 +14,35 @@ pub const MAX_STATES: u64 = 20_000;
 /// goes.
 const CHARACTERS_PER_STATE: u64 = 100;
 
+/// Keywords of a number's bounds.
+const BOUNDS: [Keyword; 4] = [
+    Keyword::Minimum,
+    Keyword::Maximum,
+    Keyword::ExclusiveMinimum,
+    Keyword::ExclusiveMaximum,
+];
+
+/// Keywords of counts.
+const COUNTS: [Keyword; 4] = [
+    Keyword::MinItems,
+    Keyword::MaxItems,
+    Keyword::MinProperties,
+    Keyword::MaxProperties,
+];
+
 /// Returns the estimated number of states of a schema's grammar. Does not recurse over the schema.
-pub fn states(schema: &Value) -> u64 {
+pub fn states(tree: &Tree) -> u64 {
     let mut sum = 0_u64;
     let mut divisors = Vec::new();
     let mut is_composed = false;
-    let mut open = vec![schema];
-    while let Some(value) = open.pop() {
-        match value {
-            Value::Array(items) => open.extend(items),
-            Value::Object(members) => {
-                is_composed |= members.contains_key("allOf") || members.contains_key("$ref");
-                let digits = bound_digits(members);
-                sum = sum.saturating_add(digits.saturating_mul(digits));
-                if let Some(divisor) = members.get("multipleOf").and_then(divisor) {
-                    divisors.push(divisor.saturating_mul(digits.max(1)));
-                }
-                sum = sum.saturating_add(count_states(members));
-                open.extend(members.values());
-            }
-            _ => {}
+    for schema in tree.nodes() {
+        is_composed |= schema.has(Keyword::AllOf) || schema.has(Keyword::Reference);
+        let digits = bound_digits(schema);
+        sum = sum.saturating_add(digits.saturating_mul(digits));
+        if let Some(divisor) = schema.number(Keyword::MultipleOf).and_then(divisor) {
+            divisors.push(divisor.saturating_mul(digits.max(1)));
         }
+        sum = sum.saturating_add(count_states(schema));
     }
     divisors.sort_unstable();
     divisors.dedup();
@@ -46,9 +55,9 @@ pub fn states(schema: &Value) -> u64 {
     sum.saturating_add(remainders)
 }
 
-/// Returns the number of remainders that `multipleOf` tells apart: the divisor without its decimal point. `None`: no number.
-fn divisor(value: &Value) -> Option<u64> {
-    let mut divisor = value.as_f64()?.abs();
+/// Returns the number of remainders that `multipleOf` tells apart: the divisor without its decimal point. `None`: it has no value as a float.
+fn divisor(number: &Number) -> Option<u64> {
+    let mut divisor = number.as_f64()?.abs();
     let mut digits = 0;
     while divisor.fract() != 0.0 && digits < 20 {
         divisor *= 10.0;
@@ -63,10 +72,10 @@ fn divisor(value: &Value) -> Option<u64> {
 }
 
 /// Returns the number of digits of a number's bounds: the library writes each range as a pattern over digits.
-fn bound_digits(members: &Map<String, Value>) -> u64 {
-    ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"]
-        .iter()
-        .filter_map(|keyword| members.get(*keyword)?.as_f64())
+fn bound_digits(schema: NodeRef<'_>) -> u64 {
+    BOUNDS
+        .into_iter()
+        .filter_map(|keyword| schema.number(keyword)?.as_f64())
         .map(|bound| {
             // Both large and small numbers are written without an exponent.
             let magnitude = if bound == 0.0 {
@@ -86,21 +95,19 @@ fn bound_digits(members: &Map<String, Value>) -> u64 {
 }
 
 /// Returns the states of counts, lengths and patterns.
-fn count_states(members: &Map<String, Value>) -> u64 {
-    let number = |keyword: &str| members.get(keyword).and_then(Value::as_u64).unwrap_or(0);
-    let counts = ["minItems", "maxItems", "minProperties", "maxProperties"]
-        .iter()
+fn count_states(schema: NodeRef<'_>) -> u64 {
+    let number = |keyword| schema.number(keyword).and_then(Number::as_u64).unwrap_or(0);
+    let counts = COUNTS
+        .into_iter()
         .fold(0_u64, |sum, keyword| sum.saturating_add(number(keyword)));
-    let length = number("minLength").max(number("maxLength")) / CHARACTERS_PER_STATE;
-    let mut patterns = members
-        .get("pattern")
-        .and_then(Value::as_str)
-        .map_or(0, pattern_states);
-    if let Some(Value::Object(by_pattern)) = members.get("patternProperties") {
-        patterns = by_pattern
-            .keys()
-            .fold(patterns, |sum, key| sum.saturating_add(pattern_states(key)));
-    }
+    let length = number(Keyword::MinLength).max(number(Keyword::MaxLength)) / CHARACTERS_PER_STATE;
+    let by_pattern = schema.named(Keyword::PatternProperties).into_iter();
+    let patterns = schema.pattern().into_iter();
+    let patterns = patterns
+        .chain(by_pattern.flat_map(Named::names))
+        .fold(0_u64, |sum, pattern| {
+            sum.saturating_add(pattern_states(pattern))
+        });
     counts.saturating_add(length).saturating_add(patterns)
 }
 
@@ -134,6 +141,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::provider::test_fixture::tree;
+
+    fn states_of(schema: &serde_json::Value) -> u64 {
+        states(&tree(schema))
+    }
 
     #[test]
     fn usual_schemas_are_cheap() {
@@ -145,9 +157,9 @@ mod tests {
             json!({"allOf": [{"properties": {"a": {"multipleOf": 0.5}}}, {"properties": {"b": {"multipleOf": 100}}}]}),
         ] {
             assert!(
-                states(&schema) <= MAX_STATES,
+                states_of(&schema) <= MAX_STATES,
                 "{schema}: {}",
-                states(&schema)
+                states_of(&schema)
             );
         }
     }
@@ -170,12 +182,63 @@ mod tests {
             json!({"type": "string", "minLength": 1_000_000_000}),
         ] {
             assert!(
-                states(&schema) > MAX_STATES,
+                states_of(&schema) > MAX_STATES,
                 "{schema}: {}",
-                states(&schema)
+                states_of(&schema)
             );
         }
         let many: Vec<_> = (10_000..10_010).map(|n| json!({"multipleOf": n})).collect();
-        assert!(states(&json!({"anyOf": many})) > MAX_STATES);
+        assert!(states_of(&json!({"anyOf": many})) > MAX_STATES);
+    }
+
+    #[test]
+    fn estimates_are_sums_over_all_parts() {
+        for (expected, schema) in [
+            (
+                72,
+                json!({"properties": {"price": {"type": "number", "multipleOf": 0.01, "minimum": 0, "maximum": 1_000_000}}}),
+            ),
+            (
+                6000,
+                json!({"properties": {"text": {"type": "string", "maxLength": 100_000, "pattern": "^.{1,5000}$"}}}),
+            ),
+            (
+                1006,
+                json!({"properties": {"list": {"type": "array", "minItems": 1, "maxItems": 1000, "items": {"multipleOf": 5}}}}),
+            ),
+            (
+                39,
+                json!({"properties": {"code": {"pattern": "^[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}$"}}}),
+            ),
+            (
+                500,
+                json!({"allOf": [{"properties": {"a": {"multipleOf": 0.5}}}, {"properties": {"b": {"multipleOf": 100}}}]}),
+            ),
+            (
+                988_027,
+                json!({"allOf": [{"multipleOf": 997}, {"multipleOf": 991}]}),
+            ),
+            (
+                340_238,
+                json!({"multipleOf": 19_997, "minimum": 1, "maximum": 1e15}),
+            ),
+            (90_601, json!({"minimum": 1e-300})),
+            (
+                1_000_000,
+                json!({"patternProperties": {"^(x{1000}){1000}$": {}}}),
+            ),
+            (u64::MAX, json!({"type": "array", "maxItems": u64::MAX})),
+            // Names and values that look like keywords are none.
+            (
+                0,
+                json!({"properties": {"allOf": {"const": {"maxItems": 1_000_000}}, "multipleOf": {"default": {"multipleOf": 997}}}}),
+            ),
+            (
+                1,
+                json!({"properties": {"a": {"$ref": "#/$defs/unused"}}, "$defs": {"unused": {}, "other": {"multipleOf": 997}}}),
+            ),
+        ] {
+            assert_eq!(states_of(&schema), expected, "{schema}");
+        }
     }
 }

@@ -78,7 +78,7 @@ impl Preparer {
         let max_tokens = request.max_tokens.unwrap_or(room).clamp(1, room.max(1));
         let grammar = request
             .schema
-            .as_deref()
+            .as_ref()
             .and_then(|schema| self.grammars.get(schema));
         let seed = request.seed.map_or_else(random_seed, u64::from);
         let bias = request

@@ -5,77 +5,164 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use schema_dialect::{NodeRef, Tree, pointer_tokens};
 
+use super::answer_schema::{AnswerSchema, LeftOut};
 use crate::types::FieldError;
 
-/// Returns the schema without the optional properties that errors point to. Follows properties only, no references or lists.
-pub fn without_rejected(schema: &Arc<Value>, errors: &[FieldError]) -> Arc<Value> {
-    let mut narrowed = Arc::clone(schema);
-    for error in errors {
-        let Some((parent, name)) = error.pointer.rsplit_once('/') else {
-            continue;
-        };
-        // "/home/city" is described at "/properties/home/properties/city".
-        let object = parent.replace('/', "/properties/");
-        let name = name.replace("~1", "/").replace("~0", "~");
-        if has_optional(schema.pointer(&object), &name)
-            && let Some(object) = Arc::make_mut(&mut narrowed).pointer_mut(&object)
-            && let Some(properties) = object.get_mut("properties").and_then(Value::as_object_mut)
-        {
-            properties.shift_remove(&name);
-        }
-    }
-    narrowed
+/// Maximum number of references that are followed one after another.
+const MAX_REFERENCES: usize = 8;
+
+/// Returns the schema without the optional properties that errors point to. Follows properties, list items and references.
+///
+/// A property of a definition, or of list items, is left out wherever the definition or the list is used: each of them may lack it.
+pub fn without_rejected(tree: &Arc<Tree>, errors: &[FieldError]) -> AnswerSchema {
+    let rejected = errors
+        .iter()
+        .flat_map(|error| optional_properties(tree, &error.pointer));
+    AnswerSchema::new(Arc::clone(tree), rejected.collect())
 }
 
-fn has_optional(object: Option<&Value>, name: &str) -> bool {
-    let required = object.and_then(|object| object.get("required")?.as_array());
-    let is_required = required.is_some_and(|names| names.iter().any(|required| required == name));
-    let properties = object.and_then(|object| object.get("properties")?.as_object());
-    !is_required && properties.is_some_and(|properties| properties.contains_key(name))
+/// Returns the optional properties that describe the value at a JSON Pointer of an answer: none if it is required, or not described
+/// by a property; several if a schema describes it beside its reference.
+fn optional_properties(tree: &Tree, pointer: &str) -> Vec<LeftOut> {
+    let mut tokens: Vec<_> = pointer_tokens(pointer).collect();
+    let Some(name) = tokens.pop() else {
+        return Vec::new();
+    };
+    let mut parents = tokens.iter();
+    let Some(object) = parents.try_fold(tree.root(), |schema, token| part(schema, token)) else {
+        return Vec::new();
+    };
+    let is_required =
+        |schema: NodeRef<'_>| schema.required().iter().any(|required| **required == *name);
+    if followed(object).any(is_required) {
+        return Vec::new();
+    }
+    followed(object)
+        .filter(|schema| property(*schema, &name).is_some())
+        .map(|schema| (schema.id(), Box::from(&*name)))
+        .collect()
+}
+
+/// Returns the schema of a member or an element of a schema's values.
+fn part<'t>(schema: NodeRef<'t>, token: &str) -> Option<NodeRef<'t>> {
+    followed(schema).find_map(|schema| property(schema, token).or_else(|| element(schema, token)))
+}
+
+fn property<'t>(schema: NodeRef<'t>, name: &str) -> Option<NodeRef<'t>> {
+    schema.properties()?.get(name)
+}
+
+fn element<'t>(schema: NodeRef<'t>, token: &str) -> Option<NodeRef<'t>> {
+    let index = token.parse().ok()?;
+    let first = schema.prefix_items().and_then(|items| items.get(index));
+    first.or_else(|| schema.items())
+}
+
+/// Returns a schema and the targets of its references.
+fn followed(schema: NodeRef<'_>) -> impl Iterator<Item = NodeRef<'_>> {
+    std::iter::successors(Some(schema), |schema| schema.reference()).take(1 + MAX_REFERENCES)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::provider::test_fixture::tree;
+
+    fn narrowed(schema: &Value, pointers: &[&str]) -> Value {
+        let errors: Vec<_> = pointers
+            .iter()
+            .map(|pointer| FieldError {
+                pointer: (*pointer).to_owned(),
+                message: String::new(),
+            })
+            .collect();
+        without_rejected(&tree(schema), &errors).to_json()
+    }
+
+    fn names<'v>(schema: &'v Value, place: &str) -> Vec<&'v str> {
+        let properties = schema.pointer(place).and_then(Value::as_object);
+        properties.unwrap().keys().map(String::as_str).collect()
+    }
 
     #[test]
     fn optional_properties_that_were_rejected_are_left_out() {
-        let schema = Arc::new(
-            json!({"type": "object", "required": ["name"], "properties": {
+        let schema = json!({"type": "object", "required": ["name"], "properties": {
             "name": {"type": "string"}, "a/b": {"type": "string"},
             "home": {"type": "object", "properties": {"city": {"type": "string"}, "zip": {"type": "string"}}},
-            "lines": {"type": "array", "items": {"type": "object", "properties": {"note": {"type": "string"}}}}}}),
+            "lines": {"type": "array", "items": {"type": "object", "properties": {"note": {"type": "string"}}}}}});
+        let changed = narrowed(&schema, &["/a~1b", "/home/city"]);
+        assert_eq!(names(&changed, "/properties"), ["name", "home", "lines"]);
+        assert_eq!(names(&changed, "/properties/home/properties"), ["zip"]);
+        let unchanged = narrowed(
+            &schema,
+            &["/name", "", "/lines/0", "/unknown", "/home/zip/x"],
         );
-        let names = |pointers: &[&str]| {
-            let errors: Vec<_> = pointers
-                .iter()
-                .map(|pointer| FieldError {
-                    pointer: (*pointer).to_owned(),
-                    message: String::new(),
-                })
-                .collect();
-            let narrowed = without_rejected(&schema, &errors);
-            let listed = |path: &str| -> Vec<String> {
-                let properties = narrowed.pointer(path).and_then(Value::as_object);
-                properties.unwrap().keys().cloned().collect()
-            };
-            (listed("/properties"), listed("/properties/home/properties"))
-        };
-        let all = ["name", "a/b", "home", "lines"];
-        let (root, home) = names(&["/a~1b", "/home/city"]);
+        assert_eq!(unchanged, schema);
+    }
+
+    #[test]
+    fn properties_of_list_items_are_left_out_of_each() {
+        let schema = json!({"properties": {
+            "lines": {"items": {"required": ["sku"], "properties": {"sku": {}, "note": {}, "tags": {"items": {"properties": {"x": {}}}}}}},
+            "pair": {"prefixItems": [{"properties": {"a": {}}}, {"properties": {"a": {}}}], "items": {"properties": {"a": {}}}}}});
+        let changed = narrowed(
+            &schema,
+            &["/lines/3/note", "/lines/0/sku", "/lines/0/tags/12/x"],
+        );
+        let lines = "/properties/lines/items/properties";
+        assert_eq!(names(&changed, lines), ["sku", "tags"]);
+        assert!(names(&changed, &format!("{lines}/tags/items/properties")).is_empty());
+        let changed = narrowed(&schema, &["/pair/1/a", "/pair/7/a", "/pair/-/a"]);
+        let pair = &changed["properties"]["pair"];
         assert_eq!(
-            (root, home),
-            (
-                vec!["name".into(), "home".into(), "lines".into()],
-                vec!["zip".into()]
-            )
+            pair["prefixItems"][0],
+            schema["properties"]["pair"]["prefixItems"][0]
         );
-        let (root, home) = names(&["/name", "", "/lines/0/note", "/unknown", "/home/zip/x"]);
-        assert_eq!(root, all);
-        assert_eq!(home, ["city", "zip"]);
+        assert!(names(pair, "/prefixItems/1/properties").is_empty());
+        assert!(names(pair, "/items/properties").is_empty());
+    }
+
+    #[test]
+    fn properties_of_a_definition_are_left_out_wherever_it_is_used() {
+        let schema = json!({"$ref": "#/$defs/order", "$defs": {
+            "order": {"properties": {"billing": {"$ref": "#/$defs/address"}, "shipping": {"$ref": "#/$defs/other"},
+                "parent": {"$ref": "#"}, "sure": {"$ref": "#/$defs/address", "required": ["city"], "properties": {"own": {}}}}},
+            "other": {"$ref": "#/$defs/address"},
+            "address": {"required": ["street"], "properties": {"street": {}, "city": {}}}}});
+        let address = "/$defs/address/properties";
+        for pointer in [
+            "/billing/city",
+            "/shipping/city",
+            "/parent/parent/billing/city",
+        ] {
+            let changed = narrowed(&schema, &[pointer]);
+            assert_eq!(names(&changed, address), ["street"], "{pointer}");
+            assert_eq!(changed["$defs"]["order"], schema["$defs"]["order"]);
+        }
+        // Beside the reference, the city is required; the other property is not.
+        let changed = narrowed(&schema, &["/sure/city", "/shipping/street", "/sure/own"]);
+        assert_eq!(names(&changed, address), ["street", "city"]);
+        assert!(names(&changed, "/$defs/order/properties/sure/properties").is_empty());
+    }
+
+    #[test]
+    fn every_token_of_a_pointer_is_unescaped() {
+        let schema = json!({"properties": {
+            "a/b": {"properties": {"c~d": {"properties": {"~1": {}, "properties": {}}}}}}});
+        let inner = "/properties/a~1b/properties/c~0d/properties";
+        let changed = narrowed(&schema, &["/a~1b/c~0d/~01"]);
+        assert_eq!(names(&changed, inner), ["properties"]);
+        let changed = narrowed(&schema, &["/a~1b/c~0d/properties"]);
+        assert_eq!(names(&changed, inner), ["~1"]);
+    }
+
+    #[test]
+    fn references_that_lead_to_each_other_end() {
+        let schema = json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}});
+        assert_eq!(narrowed(&schema, &["/x/y"]), schema);
     }
 }

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use schema_dialect::Tree;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::answer_schema::AnswerSchema;
 use super::prompt::prompt;
 use super::{Engine, Finish, GenerateError, LoadError, Options, Request};
 use crate::provider::test_fixture::tree;
@@ -82,6 +84,10 @@ fn person() -> Value {
 }
 
 fn request(schema: &Value, text: &str) -> Request {
+    request_of(&tree(schema), text)
+}
+
+fn request_of(schema: &Arc<Tree>, text: &str) -> Request {
     let example = |text: &str, output| Example {
         input: Content(text.to_owned()),
         output,
@@ -96,13 +102,11 @@ fn request(schema: &Value, text: &str) -> Request {
             json!({"name": "Ken Tanaka", "age": 47, "occupation": "taxi driver"}),
         ),
     ];
-    // The schemas have no descriptions, which alone the prompt shows; hostile ones are no valid schemas.
-    let tree = tree(&json!(true));
-    let prompt = prompt(&tree, None, &examples, text);
+    let prompt = prompt(schema, None, &examples, text);
     Request {
         system: prompt.system,
         turns: prompt.turns,
-        schema: Some(Arc::new(schema.clone())),
+        schema: Some(AnswerSchema::new(Arc::clone(schema), Vec::new())),
         copy_source: Some(text.into()),
         temperature: 0.0,
         seed: None,

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
+use super::answer_schema::AnswerSchema;
 use super::chat::ChatTurn;
 
 /// Settings of the engine.
@@ -33,8 +32,8 @@ pub struct Request {
     pub system: Arc<str>,
     /// Chat turns: worked examples, and the question at the end.
     pub turns: Vec<ChatTurn>,
-    /// JSON Schema that constrains the answer; `None`: free text.
-    pub schema: Option<Arc<Value>>,
+    /// Schema that constrains the answer; `None`: free text.
+    pub schema: Option<AnswerSchema>,
     /// Text that values are copied from: words that are not in it become less likely. `None`: no
     /// such bias.
     pub copy_source: Option<Arc<str>>,

@@ -1,6 +1,6 @@
 //! The same answers while they are written: the provider's own side, over TCP.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use extractd::net;
 use extractd::provider::{
@@ -49,12 +49,12 @@ async fn ask_in(
 ) -> (Result<Answer, Failure>, Vec<String>) {
     let value = json!({"type": "object"});
     let raw = to_raw_value(&value).unwrap();
-    let tree = Tree::build(SchemaDocument::parse(value).unwrap()).unwrap();
+    let tree = Arc::new(Tree::build(SchemaDocument::parse(value).unwrap()).unwrap());
     let mut forms = LoweredByMode::default();
     for mode in [Mode::JsonSchema, Mode::Tools, Mode::JsonObject] {
         forms.set(
             mode,
-            std::sync::Arc::new(LoweredSchema {
+            Arc::new(LoweredSchema {
                 raw: raw.clone(),
                 strict: false,
                 wrapped: false,

@@ -1,5 +1,7 @@
 //! Schemas and texts that could stop the model or take it for long.
 
+use schema_dialect::SchemaDocument;
+
 use super::*;
 
 #[tokio::test]
@@ -100,11 +102,16 @@ async fn hostile_schemas_neither_fail_nor_take_long() {
         ("empty", json!({})),
         ("no schema", json!("text")),
     ];
+    let mut refused = Vec::new();
     for (name, schema) in schemas {
+        let Ok(tree) = SchemaDocument::parse(schema).and_then(Tree::build) else {
+            refused.push(name);
+            continue;
+        };
         let started = Instant::now();
         let request = Request {
             max_tokens: Some(12),
-            ..request(&schema, "a b c")
+            ..request_of(&Arc::new(tree), "a b c")
         };
         let done = engine.generate(request, None).await;
         println!(
@@ -122,6 +129,7 @@ async fn hostile_schemas_neither_fail_nor_take_long() {
         );
         assert!(done.is_ok(), "{name}: {done:?}");
     }
+    assert_eq!(refused, ["remote", "no schema"]);
     let done = engine
         .generate(request(&person(), PEOPLE[0].0), None)
         .await
