@@ -78,7 +78,7 @@ fn combined_parts(tree: &Tree) -> HashSet<NodeId> {
 /// Returns true if more than one part of a schema describes the members of the same object: its own keywords, the target of its
 /// reference, each schema of `allOf`, and each list of alternatives.
 ///
-/// An `allOf` of a single reference, beside a description, is such a generator's way to write the reference.
+/// A single schema in `allOf` combines nothing: some generators write a reference with a description so.
 fn combines(schema: NodeRef<'_>) -> bool {
     let own = usize::from(has_any(schema, &MEMBERS));
     let choices = Keyword::CHOICES.into_iter();

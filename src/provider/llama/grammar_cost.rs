@@ -55,7 +55,7 @@ pub fn states(tree: &Tree) -> u64 {
     sum.saturating_add(remainders)
 }
 
-/// Returns the number of remainders that `multipleOf` tells apart: the divisor without its decimal point. `None`: it has no value as a float.
+/// Returns the number of remainders that `multipleOf` tells apart: the divisor without its decimal point. `None`: it is no float.
 fn divisor(number: &Number) -> Option<u64> {
     let mut divisor = number.as_f64()?.abs();
     let mut digits = 0;
