@@ -1,6 +1,6 @@
 //! The reference names exactly the keys that are accepted, with their defaults.
 
-use super::super::reference::{SECTIONS, reference};
+use super::super::reference::{reference, sections};
 use super::*;
 
 /// Returns a configuration with one entry in each kind of table, and `extra` in the table with this header.
@@ -42,13 +42,13 @@ fn with_extra(header: &str, extra: &str) -> Start {
 
 #[test]
 fn the_reference_lists_exactly_the_accepted_keys() {
-    for section in &SECTIONS {
+    for section in sections() {
         let error = with_extra(section.header, "zzzzzz = 1\n").error();
         let (_, allowed) = error.split_once("allowed: ").expect(&error);
         let mut allowed: Vec<_> = allowed.split(", ").collect();
         allowed.retain(|name| {
             let is_table = |header: &str| header.split('.').next() == Some(*name);
-            !section.header.is_empty() || !SECTIONS.iter().any(|other| is_table(other.header))
+            !section.header.is_empty() || !sections().any(|other| is_table(other.header))
         });
         let mut listed: Vec<_> = section.keys.iter().map(|key| key.name).collect();
         allowed.sort_unstable();
@@ -69,7 +69,7 @@ fn the_reference_has_the_defaults_in_force() {
             Some((table, _)) => format!("{table}.NAME"),
             None => in_force.section.clone(),
         };
-        let section = SECTIONS.iter().find(|section| section.header == header);
+        let section = sections().find(|section| section.header == header);
         let keys = section.expect(&header).keys;
         let key = keys.iter().find(|key| key.name == in_force.key);
         let default = in_force
