@@ -52,11 +52,7 @@ pub(super) async fn extract_in_place(
     let pending = run_long(is_long(&input), || {
         extractor.enter(request, admission, &input)
     });
-    // On the heap: the callers move their futures, and this one takes kilobytes.
-    Box::pin(run_item_catching_panics(
-        extractor, request, admission, pending, input,
-    ))
-    .await
+    run_item_catching_panics(extractor, request, admission, pending, input).await
 }
 
 /// Returns true if the work on an input may take long.
@@ -77,9 +73,10 @@ async fn run_item_catching_panics(
 ) -> Outcome {
     let (index, id, metadata) = (input.index, input.id.clone(), input.metadata.clone());
     let is_long = is_long(&input);
-    let extraction =
-        AssertUnwindSafe(extractor.extract_item(request, admission, pending, input)).catch_unwind();
-    poll_long(is_long, extraction)
+    let extraction = extractor.extract_item(request, admission, pending, input);
+    // On the heap: a future is moved with its whole size, and this one takes kilobytes.
+    let mut extraction = Box::pin(AssertUnwindSafe(extraction).catch_unwind());
+    poll_long(is_long, extraction.as_mut())
         .await
         .unwrap_or_else(|_| panicked(index, id, metadata))
 }

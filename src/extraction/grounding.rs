@@ -6,9 +6,9 @@ mod tests;
 
 use ::evidence::{Examples, Index, LeafKind, Options};
 use serde_json::Value;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 use self::removal::{Conditions, Remover};
+use super::long_polls::run_long;
 use crate::schema::{Rules, Schema};
 use crate::types::{
     EvidenceStatus, Example, FieldError, Grounding, ItemOutcome, LeafEvidence, OffsetUnit, Success,
@@ -69,19 +69,6 @@ fn count_leaves(value: &Value, most: usize) -> usize {
     count
 }
 
-/// Does the work on this thread. If it is slow, another thread takes over the other tasks of the worker.
-pub fn off_worker<T>(is_slow: bool, work: impl FnOnce() -> T) -> T {
-    let has_others = || {
-        Handle::try_current()
-            .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
-    };
-    if is_slow && has_others() {
-        tokio::task::block_in_place(work)
-    } else {
-        work()
-    }
-}
-
 /// Text with the schema of its value, to ground values in.
 #[derive(Debug, Clone, Copy)]
 pub struct Grounder<'a> {
@@ -100,7 +87,7 @@ impl Grounder<'_> {
             ItemOutcome::Failed(_) | ItemOutcome::Cancelled => return None,
         };
         let is_slow = is_slow_for(self.text, value);
-        off_worker(is_slow, || match ending {
+        run_long(is_slow, || match ending {
             ItemOutcome::Succeeded(success) => Some(self.succeeded(success)),
             ItemOutcome::Invalid(invalid) => Some(self.evidence(&invalid.candidate)),
             ItemOutcome::Failed(_) | ItemOutcome::Cancelled => None,

@@ -1,6 +1,6 @@
 //! Work on a worker of the runtime that may take long: parsing, hashing and encoding of large texts.
 
-use std::pin::pin;
+use std::pin::Pin;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -21,8 +21,9 @@ pub fn run_long<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Awaits a future. If its polls are long, the other tasks of the worker move to another thread.
-pub async fn poll_long<F: Future>(is_long: bool, future: F) -> F::Output {
-    let mut future = pin!(future);
+/// Awaits a pinned future. If its polls are long, the other tasks of the worker move to another thread.
+///
+/// The future comes by reference: an async function that takes one by value holds it twice, and each caller moves both.
+pub async fn poll_long<F: Future>(is_long: bool, mut future: Pin<&mut F>) -> F::Output {
     std::future::poll_fn(|cx| run_long(is_long, || future.as_mut().poll(cx))).await
 }

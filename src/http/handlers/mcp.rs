@@ -1,5 +1,6 @@
 //! `/mcp`: the Model Context Protocol over streamable HTTP.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -64,7 +65,7 @@ async fn respond(
     let bytes = complete.as_ref().map(|body| body.bytes.clone());
     let body = Body::from(bytes.unwrap_or_default());
     let is_large = complete.as_ref().is_some_and(CompleteBody::is_large);
-    let handling = transport.handle(Request::from_parts(head, body));
+    let handling = pin!(transport.handle(Request::from_parts(head, body)));
     let response = poll_long(is_large, handling).await;
     drop((complete, replies));
     Ok(response.map(Body::new))
