@@ -10,14 +10,13 @@ use extractd::{app, cli, telemetry};
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
-static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Stack size of a worker thread in bytes: a valid answer may be nested 128 deep, and validation
 /// recurses.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 fn main() -> ExitCode {
-    allocator::return_memory_quickly();
     match run(CommandLine::parse()) {
         Ok(code) => code,
         Err(error) => {

@@ -55,7 +55,7 @@ use report::Report;
 
 // As the service has it, so that the bare loop is compared on equal terms.
 #[global_allocator]
-static ALLOCATOR: allocator::MiMalloc = allocator::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> Result<()> {
     match std::env::args().next().as_deref() {
