@@ -19,7 +19,7 @@ use crate::provider::{
 use crate::schema::Registry;
 use crate::telemetry::{LimitObserver, Traces};
 use crate::types::{FallbackOn, Mode};
-use throttle::{KeyQuota, Limits, ModelLimits, Pool, PoolId, Rate};
+use throttle::{KeyQuota, Limits, MemoryUse, ModelLimits, Pool, PoolId, Rate};
 
 /// Maximum number of calls for one attempt, the first included, if calls fail for transport
 /// reasons.
@@ -64,17 +64,7 @@ pub fn build_extractor(
         pools.push(pool.clone());
         providers.insert(config::LOCAL.to_owned(), entry.clone());
     }
-    let limits = throttle::Config {
-        max_concurrency: config.limits.max_concurrency.get() as usize,
-        max_queue: config.limits.max_queue.get() as usize,
-        max_memory_bytes: config
-            .limits
-            .max_memory_bytes
-            .unwrap_or_else(memory_size::default_budget),
-        max_body_memory_bytes: config.limits.max_queue_bytes,
-    };
-    let limits = Limits::new(limits, pools, Arc::new(LimitObserver))
-        .context("the limits' thread cannot be started")?;
+    let limits = limits(config, pools)?;
     let models = models(config, providers, &limits)?;
     let extraction = extraction::Config {
         max_tries: MAX_CALLS,
@@ -90,6 +80,30 @@ pub fn build_extractor(
     };
     let extractor = Extractor::new(extraction, models, limits, registry, traces);
     Ok((extractor, provider_keys))
+}
+
+/// Starts the limits, with the memory of the result cache set aside.
+fn limits(config: &Config, pools: Vec<Pool>) -> anyhow::Result<Limits> {
+    let max_memory_bytes = config
+        .limits
+        .max_memory_bytes
+        .unwrap_or_else(memory_size::default_budget);
+    let cache_bytes = config.cache.map_or(0, |cache| cache.max_bytes);
+    anyhow::ensure!(
+        cache_bytes <= max_memory_bytes / 2,
+        "the result cache (`cache.max_bytes`: {cache_bytes}) would take more than half of the memory for requests \
+         (`limits.max_memory_bytes`: {max_memory_bytes}, by default half of the machine's); lower the one or raise the other"
+    );
+    let limits = throttle::Config {
+        max_concurrency: config.limits.max_concurrency.get() as usize,
+        max_queue: config.limits.max_queue.get() as usize,
+        max_memory_bytes,
+        max_body_memory_bytes: config.limits.max_queue_bytes,
+    };
+    let limits = Limits::new(limits, pools, Arc::new(LimitObserver))
+        .context("the limits' thread cannot be started")?;
+    limits.memory().set_aside(MemoryUse::Cache, cache_bytes);
+    Ok(limits)
 }
 
 /// Returns the limits of a provider: one quota per API key, or one for calls without a key.

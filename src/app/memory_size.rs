@@ -6,8 +6,8 @@ use std::path::Path;
 /// Budget if the machine's memory cannot be read, in bytes: 1 GiB.
 const FALLBACK_BYTES: usize = 1 << 30;
 
-/// Returns the default of `limits.max_memory_bytes`: half of the memory. The other half is for the program itself, compiled
-/// schemas, the cache, the built-in model and the system.
+/// Returns the default of `limits.max_memory_bytes`: half of the memory. The other half is for the program itself, the built-in
+/// model, the allocator's spare pages and the system.
 pub fn default_budget() -> usize {
     let machine = fs::read_to_string("/proc/meminfo")
         .ok()

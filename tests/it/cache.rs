@@ -89,6 +89,16 @@ async fn the_cache_is_off_by_default() {
 }
 
 #[tokio::test]
+async fn the_memory_of_the_cache_is_set_aside() {
+    let upstream = numbering();
+    let server = caching(&upstream, "max_bytes = 1000000").await;
+    let held = server.limit_of("memory_bytes", "cache").await.unwrap();
+    assert_eq!(held["in_use"], 1_000_000);
+    let all = server.limit_of("memory_bytes", "all").await.unwrap();
+    assert!(all["in_use"].as_u64().unwrap() >= 1_000_000, "{all}");
+}
+
+#[tokio::test]
 async fn a_later_equal_item_is_answered_without_a_call() {
     let upstream = numbering();
     let server = caching(&upstream, "max_bytes = 1000000").await;

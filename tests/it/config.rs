@@ -250,3 +250,45 @@ async fn an_unknown_command_or_flag_stops_the_start() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_cache_that_would_leave_requests_without_memory_stops_the_start() {
+    let folder = Server::bare();
+    let path = file(
+        folder.folder(),
+        "model = \"openai/m\"\n[limits]\nmax_memory_bytes = 100000000\n[cache]\nmax_bytes = 60000000\n[providers.openai]\napi_key = \"k\"\n",
+    );
+    let output = run(
+        &folder,
+        &["--config", path.to_str().unwrap()],
+        &[("EXTRACTD_ALLOW_ANONYMOUS", "true")],
+    )
+    .await;
+    assert!(!output.status.success());
+    let text = output_text(&output);
+    for part in [
+        "cache.max_bytes",
+        "60000000",
+        "limits.max_memory_bytes",
+        "100000000",
+        "lower",
+    ] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+}
+
+/// The allocator's options are compiled in (`.cargo/config.toml`), so that a build which misses that file is noticed here.
+#[tokio::test]
+async fn freed_memory_goes_back_to_the_system_quickly() {
+    let folder = Server::bare();
+    let environment = [("_RJEM_MALLOC_CONF", "confirm_conf:true")];
+    let output = run(&folder, &["--version"], &environment).await;
+    let text = output_text(&output);
+    for option in [
+        "background_thread:true",
+        "dirty_decay_ms:10",
+        "muzzy_decay_ms:0",
+    ] {
+        assert!(text.contains(option), "{option}:\n{text}");
+    }
+}

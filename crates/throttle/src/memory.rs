@@ -38,15 +38,18 @@ pub enum MemoryUse {
     Responses,
     /// Compiled schemas in use or cached.
     Schemas,
+    /// The result cache, at its full size.
+    Cache,
 }
 
 impl MemoryUse {
     /// All uses, in the order of their numbers.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::RequestBodies,
         Self::Inputs,
         Self::Responses,
         Self::Schemas,
+        Self::Cache,
     ];
 
     /// Returns the name of the use, as in JSON and in metrics.
@@ -57,6 +60,7 @@ impl MemoryUse {
             Self::Inputs => "inputs",
             Self::Responses => "responses",
             Self::Schemas => "schemas",
+            Self::Cache => "cache",
         }
     }
 }
@@ -128,6 +132,14 @@ impl MemoryLedger {
         let mut reservation = self.empty(caller, held_as);
         reservation.resize(bytes)?;
         Ok(reservation)
+    }
+
+    /// Sets `bytes` aside for as long as the ledger exists, on behalf of no caller: callers share what is left. To be called once
+    /// for a use, at the start.
+    pub fn set_aside(&self, held_as: MemoryUse, bytes: usize) {
+        let mut held = self.0.lock();
+        held.total += bytes;
+        *held.by_use.entry(held_as).or_default() += bytes;
     }
 
     /// Sets whether several callers share the budget, so that one may not hold all of it.
@@ -320,6 +332,25 @@ mod tests {
             ledger.reserve(ALICE, MemoryUse::RequestBodies, 601),
             Err(NoMemory::TooLarge { max_bytes: 600, .. })
         ));
+    }
+
+    #[test]
+    fn what_is_set_aside_belongs_to_no_caller_and_is_lacking_to_all() {
+        let ledger = MemoryLedger::new(1000, 1000);
+        ledger.set_aside(MemoryUse::Cache, 400);
+        assert_eq!(
+            ledger.reserve(ALICE, MemoryUse::Inputs, 601).unwrap_err(),
+            NoMemory::Full
+        );
+        let alice = ledger.reserve(ALICE, MemoryUse::Inputs, 600).unwrap();
+        let snapshot = ledger.snapshot();
+        assert_eq!(
+            (snapshot.held, snapshot.by_caller),
+            (1000, vec![(ALICE, 600)])
+        );
+        assert!(snapshot.by_use.contains(&(MemoryUse::Cache, 400)));
+        drop(alice);
+        assert_eq!(ledger.snapshot().held, 400);
     }
 
     #[test]

@@ -20,6 +20,7 @@ const MEMORY_USES: Record<string, string> = {
   inputs: "Memory of inputs",
   responses: "Memory of responses",
   schemas: "Memory of schemas",
+  cache: "Memory of the result cache",
 };
 
 /** Returns the panel of a limit: the parts of the memory stand with the server's own limits. */
