@@ -18,6 +18,7 @@
 //! | 1 | [`mcp`] | the Model Context Protocol: tools and resources over the HTTP API |
 //! | 1 | [`telemetry`] | logging, metrics and traces, and every name in them |
 //! | 1 | [`contract`] | JSON bodies of the API: results, problems, job endings |
+//! | 0 | [`long_work`] | CPU-bound work that takes long, off the workers and bounded in number |
 //! | 0 | [`types`] | the types of the contract: spec, input, outcome, usage, errors |
 //!
 //! The crates `throttle` (limits, fair queue, circuit breaker), `llm-json` (answer parsing), `bounded-cel` (rules) and
@@ -45,6 +46,7 @@ pub mod contract;
 pub mod extraction;
 pub mod http;
 pub mod jobs;
+pub mod long_work;
 pub mod mcp;
 pub mod net;
 pub mod provider;

@@ -13,9 +13,9 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::task::JoinSet;
 
 use super::extractor::Extractor;
-use super::long_polls::{LONG_TEXT_BYTES, poll_long, run_long};
 use super::outages::Outage;
 use super::prepared_request::PreparedRequest;
+use crate::long_work::{LONG_TEXT_BYTES, poll_long, run_long};
 use crate::types::{Code, Error, Input, ItemOutcome, Metadata, OnError, Outcome, Timing, Usage};
 use throttle::{Admission, PendingPermit};
 

@@ -8,7 +8,7 @@ use ::evidence::{Examples, Index, LeafKind, Options};
 use serde_json::Value;
 
 use self::removal::{Conditions, Remover};
-use super::long_polls::run_long;
+use crate::long_work::run_off_worker;
 use crate::schema::{Rules, Schema};
 use crate::types::{
     EvidenceStatus, Example, FieldError, Grounding, ItemOutcome, LeafEvidence, OffsetUnit, Success,
@@ -87,7 +87,7 @@ impl Grounder<'_> {
             ItemOutcome::Failed(_) | ItemOutcome::Cancelled => return None,
         };
         let is_slow = is_slow_for(self.text, value);
-        run_long(is_slow, || match ending {
+        run_off_worker(is_slow, || match ending {
             ItemOutcome::Succeeded(success) => Some(self.succeeded(success)),
             ItemOutcome::Invalid(invalid) => Some(self.evidence(&invalid.candidate)),
             ItemOutcome::Failed(_) | ItemOutcome::Cancelled => None,

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::time::Sleep;
 
 use super::grounding::{self, Grounder, GroundingSettings};
-use super::long_polls::run_long;
+use crate::long_work::run_off_worker;
 use crate::schema::{Lowered, Rules, Schema, StreamedList, Whole};
 use crate::types::{LeafEvidence, Mode, NullPolicy};
 use llm_json::partial::Partial;
@@ -165,7 +165,7 @@ impl PartialPublisher {
             text,
         };
         let is_slow = grounding::is_slow_for(text, data);
-        let evidence = run_long(is_slow, || {
+        let evidence = run_off_worker(is_slow, || {
             let index = self.index.get_or_init(|| Index::new(text.clone()));
             grounder.element(index, data)
         });

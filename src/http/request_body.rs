@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::json_body;
 use super::request_memory::no_memory;
 use super::state::AppState;
+use crate::long_work::spawn_long;
 use crate::types::{Code, Error, parsed_size};
 use throttle::{CallerId, MemoryReservation, MemoryUse, NoMemory};
 
@@ -106,11 +107,11 @@ impl CompleteBody {
     }
 }
 
-/// Runs `work` on a thread that may block.
+/// Does long work on a body.
 pub async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
+    spawn_long(work).await.map_err(|error| {
         tracing::error!(%error, "a request's body could not be parsed; this is a bug");
         let detail =
             "a bug in the server prevented reading the body; search its log for the request ID";

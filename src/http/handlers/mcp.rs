@@ -16,7 +16,7 @@ use super::super::problem::ApiError;
 use super::super::request_body::{self, CompleteBody};
 use super::super::request_memory::no_memory;
 use super::super::state::AppState;
-use crate::extraction::{poll_long, run_long};
+use crate::long_work::{poll_long, run_long};
 use crate::mcp::{Api, ApiReply, ApiRequest, HttpTransport, McpServer};
 use crate::types::parsed_size;
 use throttle::{CallerId, MemoryReservation, MemoryUse};

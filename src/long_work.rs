@@ -1,0 +1,156 @@
+//! CPU-bound work that takes long: parsing, hashing and encoding of large texts.
+//!
+//! It is done off the workers of the runtime, and at most as many pieces at a time as there are cores: short work, such as an
+//! answer to a probe, would wait for a core behind all of them otherwise. Pieces wait in the order in which they come.
+
+use std::cell::Cell;
+use std::num::NonZero;
+use std::pin::Pin;
+use std::sync::LazyLock;
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+
+/// Size of a text from which the work on it is long, in bytes.
+pub const LONG_TEXT_BYTES: usize = 256 * 1024;
+
+/// Permits for long work, one for each core.
+static PERMITS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Semaphore::new(cores)
+});
+
+thread_local! {
+    /// True while this thread does work with a permit, which may contain further long work.
+    static HAS_PERMIT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does long work on a thread for it.
+///
+/// # Errors
+/// If the work panics.
+pub async fn spawn_long<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    tokio::task::spawn_blocking(move || with_permit(&Handle::current(), work)).await
+}
+
+/// Does work within the current task. If it is long, the other tasks of this worker move to another thread.
+pub fn run_long<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
+    match other_threads(is_long) {
+        Some(runtime) => tokio::task::block_in_place(|| with_permit(&runtime, work)),
+        None => work(),
+    }
+}
+
+/// Does work within the current task as [`run_long`] does, but without a permit: for milliseconds, which need not wait behind large
+/// texts.
+pub fn run_off_worker<T>(is_slow: bool, work: impl FnOnce() -> T) -> T {
+    match other_threads(is_slow) {
+        Some(_) => tokio::task::block_in_place(work),
+        None => work(),
+    }
+}
+
+/// Awaits a pinned future. If its polls are long, each is done as by [`run_long`].
+///
+/// The future comes by reference: an async function that takes one by value holds it twice, and each caller moves both.
+pub async fn poll_long<F: Future>(is_long: bool, mut future: Pin<&mut F>) -> F::Output {
+    std::future::poll_fn(|cx| run_long(is_long, || future.as_mut().poll(cx))).await
+}
+
+/// Returns the runtime if the other tasks of this worker are to move to another thread. A runtime of one thread has no other.
+fn other_threads(is_wanted: bool) -> Option<Handle> {
+    let runtime = is_wanted.then(Handle::try_current)?.ok()?;
+    (runtime.runtime_flavor() == RuntimeFlavor::MultiThread).then_some(runtime)
+}
+
+/// Does work on this thread, which may block, once there is a permit.
+fn with_permit<T>(runtime: &Handle, work: impl FnOnce() -> T) -> T {
+    if HAS_PERMIT.get() {
+        return work();
+    }
+    // The semaphore is never closed.
+    let _permit = runtime.block_on(PERMITS.acquire());
+    let _mark = PermitMark::new();
+    work()
+}
+
+/// Mark that this thread has a permit; removed when dropped, also by a panic.
+struct PermitMark;
+
+impl PermitMark {
+    fn new() -> Self {
+        HAS_PERMIT.set(true);
+        Self
+    }
+}
+
+impl Drop for PermitMark {
+    fn drop(&mut self) {
+        HAS_PERMIT.set(false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Counter of work in progress, and its maximum.
+    #[derive(Default)]
+    struct InProgress(AtomicUsize, AtomicUsize);
+
+    impl InProgress {
+        fn work(&self) {
+            let now = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+            self.1.fetch_max(now, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(5));
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_more_pieces_are_done_at_a_time_than_there_are_cores() {
+        let cores = std::thread::available_parallelism().unwrap().get();
+        let in_progress = Arc::new(InProgress::default());
+        let pieces = (0..8 * cores).map(|number| {
+            let in_progress = Arc::clone(&in_progress);
+            tokio::spawn(async move {
+                if number % 2 == 0 {
+                    spawn_long(move || in_progress.work()).await.unwrap();
+                } else {
+                    // Long work within long work needs no second permit.
+                    run_long(true, || run_long(true, || in_progress.work()));
+                }
+            })
+        });
+        for piece in pieces.collect::<Vec<_>>() {
+            piece.await.unwrap();
+        }
+        assert!(in_progress.1.load(Ordering::SeqCst) <= cores);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_panic_returns_the_permit() {
+        let before = PERMITS.available_permits();
+        for _ in 0..100 {
+            assert!(spawn_long(|| panic!("on purpose")).await.is_err());
+        }
+        spawn_long(|| assert!(HAS_PERMIT.get())).await.unwrap();
+        assert!(before <= std::thread::available_parallelism().unwrap().get());
+        // Other tests may hold permits; those of the panics would be lacking for ever.
+        let all = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
+        let permits = tokio::time::timeout(Duration::from_secs(30), PERMITS.acquire_many(all));
+        assert!(permits.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_runtime_of_one_thread_does_the_work_itself() {
+        assert_eq!(run_long(true, || 1) + run_off_worker(true, || 2), 3);
+    }
+}
