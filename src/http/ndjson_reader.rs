@@ -20,6 +20,9 @@ use crate::types::{Code, Error, Input, Item};
 /// Maximum wait of [`NdjsonReader::read_first_chunk`].
 const FIRST_CHUNK_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Maximum capacity of an empty buffer that is kept for the next lines, in bytes.
+const MAX_SPARE_BYTES: usize = 64 * 1024;
+
 /// Stream of the inputs of an NDJSON body. An invalid line becomes an input that fails; blank lines are skipped and not counted.
 #[derive(Debug)]
 pub struct NdjsonReader {
@@ -92,6 +95,13 @@ impl NdjsonReader {
                 self.upload.end();
                 self.ended = true;
             }
+        }
+    }
+
+    /// Drops the room of a long line once its buffer is empty.
+    fn drop_spare_room(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > MAX_SPARE_BYTES {
+            self.buffer = BytesMut::new();
         }
     }
 
@@ -250,7 +260,9 @@ impl Stream for NdjsonReader {
             if this.ended {
                 return Poll::Ready(None);
             }
-            let reserved = this.memory.poll_reserve(cx, this.buffer.len());
+            this.drop_spare_room();
+            // As it is allocated: a buffer that grows doubles.
+            let reserved = this.memory.poll_reserve(cx, this.buffer.capacity());
             if std::task::ready!(reserved).is_err() {
                 this.interrupt(Interruption::NoMemory);
                 continue;
@@ -279,6 +291,37 @@ mod tests {
             .into_iter()
             .map(|input| (input.index, input.content.map_err(|error| error.code)))
             .collect()
+    }
+
+    #[tokio::test]
+    async fn the_buffer_counts_as_it_is_allocated() {
+        use throttle::{CallerId, MemoryLedger, MemoryUse};
+        let line = [&[b'"'], &[b'x'; 500_000][..], b"\"\n\"y"].concat();
+        let chunks: Vec<_> = line
+            .chunks(70_000)
+            .map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()))
+            .collect();
+        let chunks = futures_util::stream::iter(chunks).chain(futures_util::stream::pending());
+        let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
+        let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
+        let mut reader = NdjsonReader::new(
+            axum::body::Body::from_stream(chunks).into_data_stream(),
+            1 << 20,
+            Arc::new(UploadMonitor::new(Duration::MAX)),
+            InputMemory::new(memory, Duration::MAX),
+        );
+        let mut held = 0;
+        let input = std::future::poll_fn(|cx| {
+            let polled = reader.poll_next_unpin(cx);
+            held = ledger.snapshot().held;
+            polled
+        });
+        let input = input.await.unwrap();
+        assert!(held >= 500_000, "{held}");
+        // The next line is not complete, and the room of the first is given back.
+        assert!(futures_util::FutureExt::now_or_never(reader.next()).is_none());
+        drop(input);
+        assert_eq!(ledger.snapshot().held, reader.buffer.capacity());
     }
 
     #[test]
