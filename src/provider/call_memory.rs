@@ -20,20 +20,24 @@ impl CallMemory {
         Self(Mutex::new(reservation))
     }
 
-    /// Reserves memory to encode a request with an input text of this length: a copy in its fence, and the body.
+    /// Reserves memory to encode a request with an input text and a prompt around it of these lengths: of the input a copy in its
+    /// fence, and the body; of the prompt its text, the template, and the body.
     ///
     /// # Errors
     /// [`NoMemory`] if there is no room.
-    pub fn encoding(&self, input_bytes: usize) -> Result<(), NoMemory> {
-        self.resize(input_bytes, input_bytes * 2)
+    pub fn encoding(&self, input_bytes: usize, prompt_bytes: usize) -> Result<(), NoMemory> {
+        self.resize(
+            input_bytes + prompt_bytes,
+            input_bytes * 2 + prompt_bytes * 3,
+        )
     }
 
-    /// Reserves memory for a request body of this size while it is sent.
+    /// Reserves memory for a request body while it is sent, and for the template with the prompt, which is kept for further calls.
     ///
     /// # Errors
     /// [`NoMemory`] if there is no room.
-    pub fn sending(&self, bytes: usize) -> Result<(), NoMemory> {
-        self.resize(bytes, bytes)
+    pub fn sending(&self, body_bytes: usize, prompt_bytes: usize) -> Result<(), NoMemory> {
+        self.resize(body_bytes, body_bytes + prompt_bytes)
     }
 
     /// Reserves memory for an answer of which this many bytes have been received: as they came, and as text. The request has been
@@ -78,13 +82,15 @@ mod tests {
         let ledger = MemoryLedger::new(10 << 20, 10 << 20);
         let memory = CallMemory::new(ledger.empty(CallerId(1), MemoryUse::Responses));
         let held = || ledger.snapshot().held;
-        memory.encoding(UNCOUNTED_BYTES).unwrap();
+        memory.encoding(UNCOUNTED_BYTES - 100, 100).unwrap();
         assert_eq!(held(), 0);
-        memory.encoding(3 << 20).unwrap();
+        memory.encoding(3 << 20, 0).unwrap();
         assert_eq!(held(), 6 << 20);
-        memory.sending(4 << 20).unwrap();
-        assert_eq!(held(), 4 << 20);
-        assert!(memory.encoding(6 << 20).is_err());
+        memory.encoding(1 << 20, 2 << 20).unwrap();
+        assert_eq!(held(), 8 << 20);
+        memory.sending(4 << 20, 2 << 20).unwrap();
+        assert_eq!(held(), 6 << 20);
+        assert!(memory.encoding(6 << 20, 0).is_err());
         memory.received(1).unwrap();
         assert_eq!(held(), 0);
     }

@@ -133,11 +133,14 @@ impl HttpProvider {
     async fn call_once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let shape = self.shape(request);
         let url = self.url(request, shape)?;
+        let prompt_bytes = request.prompt_bytes();
         memory::for_request(request.memory, |memory| {
-            memory.encoding(request.input.len())
+            memory.encoding(request.input.len(), prompt_bytes)
         })?;
         let body = self.body(request, shape);
-        memory::for_request(request.memory, |memory| memory.sending(body.len()))?;
+        memory::for_request(request.memory, |memory| {
+            memory.sending(body.len(), prompt_bytes)
+        })?;
         let mut incoming = self
             .client
             .post(&url, self.headers(request), body)

@@ -1,5 +1,6 @@
 //! Request for one call to a model, before it is encoded in a wire format.
 
+use std::io;
 use std::sync::Arc;
 
 use schema_dialect::Tree;
@@ -53,6 +54,39 @@ pub struct Request<'a> {
     pub on_text: Option<TextSink<'a>>,
     /// Memory of the answer; `None`: not counted.
     pub memory: Option<&'a CallMemory>,
+}
+
+impl Request<'_> {
+    /// Returns the length of the caller's texts around the input, which are the same for each item: instructions and examples.
+    pub(super) fn prompt_bytes(&self) -> usize {
+        let text_of = |example: &Example| example.input.0.len() + json_bytes(&example.output);
+        self.template.prompt_bytes(|| {
+            let instructions = self.instructions.map_or(0, str::len);
+            instructions + self.examples.iter().map(text_of).sum::<usize>()
+        })
+    }
+}
+
+/// Returns the length of a value as compact JSON, without writing it.
+fn json_bytes(value: &Value) -> usize {
+    let mut count = ByteCount(0);
+    // Neither a value nor the counter can fail.
+    drop(serde_json::to_writer(&mut count, value));
+    count.0
+}
+
+/// Writer that only counts.
+struct ByteCount(usize);
+
+impl io::Write for ByteCount {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// JSON Schema of the answer, in the forms that providers need.

@@ -8,7 +8,10 @@ use super::request_shape::RequestShape;
 /// Encoded request body without the input text, which is all that differs between the items of a
 /// batch.
 #[derive(Debug, Default)]
-pub struct RequestTemplate(OnceLock<Option<SplitBody>>);
+pub struct RequestTemplate {
+    split: OnceLock<Option<SplitBody>>,
+    prompt_bytes: OnceLock<usize>,
+}
 
 /// Shape and output token limit of the requests that share a template.
 type TemplateKey = (RequestShape, Option<u32>);
@@ -36,10 +39,15 @@ impl RequestTemplate {
         encode: impl FnOnce(&str) -> Vec<u8>,
     ) -> Option<Vec<u8>> {
         let split = self
-            .0
+            .split
             .get_or_init(|| SplitBody::new(key, encode))
             .as_ref()?;
         (split.key == key).then(|| split.join(input))
+    }
+
+    /// Returns the length of the prompt that the requests have in common. `measure` is called once.
+    pub(super) fn prompt_bytes(&self, measure: impl FnOnce() -> usize) -> usize {
+        *self.prompt_bytes.get_or_init(measure)
     }
 }
 

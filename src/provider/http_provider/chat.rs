@@ -23,13 +23,13 @@ impl HttpProvider {
     /// Makes one call. The answer has the text and the usage of the completion.
     pub(super) async fn pass_through(&self, chat: &ChatRequest<'_>) -> Result<Answer, Failure> {
         let url = self.chat_url(chat.model)?;
-        memory::for_request(chat.memory, |memory| memory.encoding(chat.text.len()))?;
+        memory::for_request(chat.memory, |memory| memory.encoding(chat.text.len(), 0))?;
         let body = serde_json::to_vec(&chat.to_body()).unwrap_or_default();
         let body = match chat.extra_body {
             Some(fields) => extra_body::merge(body, fields),
             None => body,
         };
-        memory::for_request(chat.memory, |memory| memory.sending(body.len()))?;
+        memory::for_request(chat.memory, |memory| memory.sending(body.len(), 0))?;
         let mut incoming = self
             .client
             .post(
