@@ -296,8 +296,9 @@ mod tests {
     #[tokio::test]
     async fn the_buffer_counts_as_it_is_allocated() {
         use throttle::{CallerId, MemoryLedger, MemoryUse};
-        let line = [&[b'"'], &[b'x'; 500_000][..], b"\"\n\"y"].concat();
+        let line = format!("\"{}\"\n\"y", "x".repeat(500_000));
         let chunks: Vec<_> = line
+            .as_bytes()
             .chunks(70_000)
             .map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()))
             .collect();
