@@ -4,6 +4,7 @@
 mod build_extractor;
 mod caller_reload;
 mod key_reload;
+mod local_model;
 mod memory_size;
 mod reload;
 mod traces;

@@ -137,12 +137,10 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_panic_returns_the_permit() {
-        let before = PERMITS.available_permits();
         for _ in 0..100 {
             assert!(spawn_long(|| panic!("on purpose")).await.is_err());
         }
         spawn_long(|| assert!(HAS_PERMIT.get())).await.unwrap();
-        assert!(before <= std::thread::available_parallelism().unwrap().get());
         // Other tests may hold permits; those of the panics would be lacking for ever.
         let all = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
         let permits = tokio::time::timeout(Duration::from_secs(30), PERMITS.acquire_many(all));

@@ -62,14 +62,18 @@ impl CompleteBody {
         &mut self,
         parse: fn(&[u8]) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let bytes = self.bytes.clone();
-        if bytes.len() <= MAX_INLINE_BYTES {
-            self.reserve(parsed_size(&bytes))?;
-            return parse(&bytes);
-        }
-        let (size, bytes) = run_blocking(move || (parsed_size(&bytes), bytes)).await?;
-        self.reserve(size)?;
-        run_blocking(move || parse(&bytes)).await?
+        // Moved into the work, which goes on if the client leaves.
+        let mut values = self.memory.values.split(usize::MAX);
+        let (values, parsed) = work_on(self.bytes.clone(), move |bytes| {
+            let parsed = values
+                .resize(parsed_size(bytes))
+                .map_err(|refused| no_memory(&refused))
+                .and_then(|()| parse(bytes));
+            (values, parsed)
+        })
+        .await?;
+        self.memory.values = values;
+        parsed
     }
 
     /// Reserves the memory of the body's JSON values, for a parser that is not this crate's.
@@ -77,25 +81,12 @@ impl CompleteBody {
     /// # Errors
     /// `payload_too_large` or `overloaded` if there is no memory for the values.
     pub async fn reserve_values(&mut self) -> Result<(), Error> {
-        let bytes = self.bytes.clone();
-        let size = if self.is_large() {
-            run_blocking(move || parsed_size(&bytes)).await?
-        } else {
-            parsed_size(&bytes)
-        };
-        self.reserve(size)
+        self.parse_with(|_| Ok(())).await
     }
 
     /// Returns true if the body takes too long to parse on a worker of the runtime.
     pub const fn is_large(&self) -> bool {
         self.bytes.len() > MAX_INLINE_BYTES
-    }
-
-    fn reserve(&mut self, parsed_bytes: usize) -> Result<(), Error> {
-        self.memory
-            .values
-            .resize(parsed_bytes)
-            .map_err(|refused| no_memory(&refused))
     }
 
     /// Drops the body's bytes. Returns its memory, reduced to the length of the text and `kept_bytes` of values.
@@ -107,11 +98,19 @@ impl CompleteBody {
     }
 }
 
-/// Does long work on a body.
-pub async fn run_blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
+/// Does work on a body: on this thread if it is short, else as long work.
+///
+/// # Errors
+/// `internal` if long work panics.
+pub async fn work_on<T: Send + 'static>(
+    bytes: Bytes,
+    work: impl FnOnce(&[u8]) -> T + Send + 'static,
 ) -> Result<T, Error> {
-    spawn_long(work).await.map_err(|error| {
+    if bytes.len() <= MAX_INLINE_BYTES {
+        return Ok(work(&bytes));
+    }
+    let done = spawn_long(move || work(&bytes)).await;
+    done.map_err(|error| {
         tracing::error!(%error, "a request's body could not be parsed; this is a bug");
         let detail =
             "a bug in the server prevented reading the body; search its log for the request ID";

@@ -3,6 +3,7 @@
 pub mod contact;
 pub mod date;
 pub mod fuzzy;
+pub mod ideographs;
 mod months;
 pub mod near;
 pub mod number;

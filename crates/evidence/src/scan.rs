@@ -9,7 +9,7 @@ use crate::find::date::{Date, Words};
 use crate::find::number::{self, Reading};
 use crate::find::time::Time;
 use crate::find::units::percent_sign;
-use crate::find::{date, number_words, time};
+use crate::find::{date, ideographs, number_words, time};
 use crate::fold::decimal_digit;
 use crate::mention::{Mention, Status};
 use crate::query::{Forms, Query};
@@ -241,7 +241,7 @@ fn words(source: Words, token: usize) -> Option<(Reading, usize)> {
         if let Some((value, next)) = number_words::number_at(source.text, source.tokens, token) {
             (value, source.tokens.end(next - 1), next)
         } else {
-            let (value, end) = number_words::read_ideographs(source.text, start)?;
+            let (value, end) = ideographs::read_ideographs(source.text, start)?;
             (value, end, source.tokens.at_or_after(end))
         };
     let value = Decimal::from_integer(value);

@@ -1,2 +1,3 @@
 //! Tests of documents and trees.
 mod tree;
+mod written_tree;

@@ -52,8 +52,6 @@ async fn respond(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (mut head, body) = request.into_parts();
-    let replies = ReplyMemory::new(&state, caller);
-    head.extensions.insert(replies.clone());
     let _work = state.lifecycle.work.token();
     let mut complete = None;
     if head.method == Method::POST {
@@ -65,26 +63,36 @@ async fn respond(
     let bytes = complete.as_ref().map(|body| body.bytes.clone());
     let body = Body::from(bytes.unwrap_or_default());
     let is_large = complete.as_ref().is_some_and(CompleteBody::is_large);
+    let calls = ToolCalls::new(&state, caller, is_large);
+    head.extensions.insert(calls.clone());
     let handling = pin!(transport.handle(Request::from_parts(head, body)));
     let response = poll_long(is_large, handling).await;
-    drop((complete, replies));
+    drop((complete, calls));
     Ok(response.map(Body::new))
 }
 
-/// Memory of the JSON values of the replies that an MCP request reads, until it has ended.
+/// State that an MCP request shares with the calls of its tools.
 #[derive(Debug, Clone)]
-struct ReplyMemory(Arc<Mutex<MemoryReservation>>);
+struct ToolCalls {
+    /// Memory of the JSON values of the replies, until the request has ended.
+    replies: Arc<Mutex<MemoryReservation>>,
+    /// True if writing a tool's arguments may take long.
+    is_large: bool,
+}
 
-impl ReplyMemory {
-    fn new(state: &AppState, caller: CallerId) -> Self {
+impl ToolCalls {
+    fn new(state: &AppState, caller: CallerId, is_large: bool) -> Self {
         let ledger = state.extractor.limits().memory();
         let memory = ledger.empty(caller, MemoryUse::Responses);
-        Self(Arc::new(Mutex::new(memory)))
+        Self {
+            replies: Arc::new(Mutex::new(memory)),
+            is_large,
+        }
     }
 
     /// Reserves the memory of one more reply. Without room, returns the message of an overloaded server.
-    fn add(&self, bytes: usize) -> Result<(), String> {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn add_reply(&self, bytes: usize) -> Result<(), String> {
+        let mut memory = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
         let all = memory.bytes().saturating_add(bytes);
         memory
             .resize(all)
@@ -94,8 +102,10 @@ impl ReplyMemory {
 
 impl Api for OwnApi {
     async fn send(&self, request: ApiRequest) -> Result<ApiReply, String> {
+        let calls = request.extensions.get::<ToolCalls>().cloned();
+        let is_large = calls.as_ref().is_some_and(|calls| calls.is_large);
         let body = request.body.map_or_else(Body::empty, |body| {
-            Body::from(run_long(true, || body.to_string()))
+            Body::from(run_long(is_large, || body.to_string()))
         });
         let mut inner = Request::new(body);
         *inner.method_mut() = request.method;
@@ -112,13 +122,14 @@ impl Api for OwnApi {
         let bytes = axum::body::to_bytes(response.into_body(), self.max_reply_bytes)
             .await
             .map_err(|error| format!("the reply could not be read: {error}"))?;
-        if let Some(memory) = request.extensions.get::<ReplyMemory>() {
-            memory.add(parsed_size(&bytes))?;
-        }
-        let body = request_body::run_blocking(move || serde_json::from_slice(&bytes)).await;
-        let body = body
-            .map_err(|error| error.detail)?
-            .map_err(|error| format!("the reply of {} is no JSON: {error}", request.path))?;
+        let parsed = request_body::work_on(bytes, move |bytes| {
+            if let Some(calls) = calls {
+                calls.add_reply(parsed_size(bytes))?;
+            }
+            serde_json::from_slice(bytes)
+                .map_err(|error| format!("the reply of {} is no JSON: {error}", request.path))
+        });
+        let body = parsed.await.map_err(|error| error.detail)??;
         Ok(ApiReply { status, body })
     }
 }

@@ -3,8 +3,9 @@
 mod digits;
 mod named_month;
 
+use super::ideographs::read_ideographs;
 use super::months::month;
-use super::number_words::{self, read_ideographs};
+use super::number_words;
 use crate::fold::decimal_digit;
 use crate::tokens::Tokens;
 

@@ -1,6 +1,6 @@
 //! Times of day in the forms that people write.
 
-use super::number_words::read_ideographs;
+use super::ideographs::read_ideographs;
 use crate::clusters::{Class, class};
 use crate::fold::decimal_digit;
 
