@@ -81,7 +81,7 @@ pub fn build_extractor(
     Ok((extractor, provider_keys))
 }
 
-/// Starts the limits, with the memory of the result cache set aside.
+/// Starts the limits, with the memory of the process itself and of the result cache set aside.
 fn limits(config: &Config, pools: Vec<Pool>) -> anyhow::Result<Limits> {
     let max_memory_bytes = config
         .limits
@@ -90,7 +90,7 @@ fn limits(config: &Config, pools: Vec<Pool>) -> anyhow::Result<Limits> {
     let cache_bytes = config.cache.map_or(0, |cache| cache.max_bytes);
     anyhow::ensure!(
         cache_bytes <= max_memory_bytes / 2,
-        "the result cache (`cache.max_bytes`: {cache_bytes}) would take more than half of the memory for requests \
+        "the result cache (`cache.max_bytes`: {cache_bytes}) would take more than half of the memory \
          (`limits.max_memory_bytes`: {max_memory_bytes}, by default half of the machine's); lower the one or raise the other"
     );
     let limits = throttle::Config {
@@ -101,6 +101,8 @@ fn limits(config: &Config, pools: Vec<Pool>) -> anyhow::Result<Limits> {
     };
     let limits = Limits::new(limits, pools, Arc::new(LimitObserver))
         .context("the limits' thread cannot be started")?;
+    let process_bytes = memory_size::process_share(max_memory_bytes);
+    limits.memory().set_aside(MemoryUse::Process, process_bytes);
     limits.memory().set_aside(MemoryUse::Cache, cache_bytes);
     Ok(limits)
 }

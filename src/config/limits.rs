@@ -21,9 +21,9 @@ pub struct Limits {
     /// `max_queue_bytes`: maximum memory for request bodies, over all requests. 1 KiB to 1 TiB,
     /// default 1 GiB; at least `server.max_body_bytes`.
     pub max_queue_bytes: usize,
-    /// `max_memory_bytes`: memory that all requests together may hold: bodies with the values parsed
-    /// from them, inputs in progress, ordered results that wait to be sent, compiled schemas, and the result cache. 16 MiB to 1 TiB.
-    /// `None`: half of the memory of the machine or its control group.
+    /// `max_memory_bytes`: memory of the process without the built-in model: what requests hold (bodies with the values parsed from
+    /// them, inputs in progress, ordered results that wait to be sent, compiled schemas), the result cache, and a quarter for the
+    /// program itself and the allocator's spare pages. 16 MiB to 1 TiB. `None`: half of the memory of the machine or its control group.
     pub max_memory_bytes: Option<usize>,
     /// `max_ordered_bytes`: maximum memory for one ordered batch response until it is complete. 1
     /// KiB to 1 TiB, default 256 MiB.

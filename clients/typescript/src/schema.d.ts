@@ -1229,7 +1229,7 @@ export interface components {
             kind: string;
             /**
              * @description Owner of the limit: `all`, a provider, one of its keys (`provider#1`), a model (`provider/model`), or a caller
-             *     (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `responses`, `schemas` or `cache`.
+             *     (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `responses`, `schemas`, `cache` or `process`.
              */
             scope: string;
             /**

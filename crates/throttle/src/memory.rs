@@ -22,6 +22,8 @@ struct Ledger {
 #[derive(Debug, Default)]
 struct Held {
     total: usize,
+    /// Part of the total that was set aside.
+    set_aside: usize,
     by_use: BTreeMap<MemoryUse, usize>,
     by_caller: BTreeMap<CallerId, usize>,
     has_several_callers: bool,
@@ -40,16 +42,19 @@ pub enum MemoryUse {
     Schemas,
     /// The result cache, at its full size.
     Cache,
+    /// The process itself: the program, its threads, buffers of connections, and the allocator's spare pages.
+    Process,
 }
 
 impl MemoryUse {
     /// All uses, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::RequestBodies,
         Self::Inputs,
         Self::Responses,
         Self::Schemas,
         Self::Cache,
+        Self::Process,
     ];
 
     /// Returns the name of the use, as in JSON and in metrics.
@@ -61,6 +66,7 @@ impl MemoryUse {
             Self::Responses => "responses",
             Self::Schemas => "schemas",
             Self::Cache => "cache",
+            Self::Process => "process",
         }
     }
 }
@@ -139,6 +145,7 @@ impl MemoryLedger {
     pub fn set_aside(&self, held_as: MemoryUse, bytes: usize) {
         let mut held = self.0.lock();
         held.total += bytes;
+        held.set_aside += bytes;
         *held.by_use.entry(held_as).or_default() += bytes;
     }
 
@@ -181,10 +188,11 @@ impl Ledger {
             .get(&reservation.caller)
             .copied()
             .unwrap_or_default();
+        let shared = self.max_bytes.saturating_sub(held.set_aside);
         let max_bytes = if held.has_several_callers {
-            self.max_bytes / 2
+            shared / 2
         } else {
-            self.max_bytes
+            shared
         };
         let is_body = reservation.held_as == MemoryUse::RequestBodies;
         let all_bytes = reservation.bytes.saturating_add(bytes);
@@ -340,7 +348,10 @@ mod tests {
         ledger.set_aside(MemoryUse::Cache, 400);
         assert_eq!(
             ledger.reserve(ALICE, MemoryUse::Inputs, 601).unwrap_err(),
-            NoMemory::Full
+            NoMemory::TooLarge {
+                bytes: 601,
+                max_bytes: 600
+            }
         );
         let alice = ledger.reserve(ALICE, MemoryUse::Inputs, 600).unwrap();
         let snapshot = ledger.snapshot();
@@ -349,8 +360,17 @@ mod tests {
             (1000, vec![(ALICE, 600)])
         );
         assert!(snapshot.by_use.contains(&(MemoryUse::Cache, 400)));
+        assert_eq!(
+            ledger.reserve(BOB, MemoryUse::Inputs, 1).unwrap_err(),
+            NoMemory::Full
+        );
         drop(alice);
         assert_eq!(ledger.snapshot().held, 400);
+        ledger.set_has_several_callers(true);
+        assert!(matches!(
+            ledger.reserve(BOB, MemoryUse::Inputs, 301),
+            Err(NoMemory::TooLarge { max_bytes: 300, .. })
+        ));
     }
 
     #[test]

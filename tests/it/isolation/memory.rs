@@ -26,6 +26,16 @@ fn dense_body(bytes: usize) -> String {
     )
 }
 
+/// The budget bounds the process, which takes more than what requests hold.
+#[tokio::test]
+async fn a_quarter_of_the_budget_is_set_aside_for_the_process() {
+    let upstream = Upstream::playing();
+    let (_server, _, victim) =
+        with_attacker(&upstream, "[limits]\nmax_memory_bytes = 134217728").await;
+    let process = victim.limit_of("memory_bytes", "process").await.unwrap();
+    assert_eq!(process["in_use"], 32 * MIB, "{process}");
+}
+
 #[tokio::test]
 async fn dense_bodies_are_refused_within_the_budget_and_the_server_goes_on_answering() {
     let upstream = Upstream::playing();

@@ -11,7 +11,7 @@ const KINDS: Record<Limit["kind"], string> = {
   requests_per_minute: "Requests per minute",
   tokens_per_minute: "Tokens per minute",
   queue: "Waiting room",
-  memory_bytes: "Memory of requests",
+  memory_bytes: "Memory",
 };
 
 /** Parts of the memory, by the scope that the server gives them. */
@@ -21,6 +21,7 @@ const MEMORY_USES: Record<string, string> = {
   responses: "Memory of responses",
   schemas: "Memory of schemas",
   cache: "Memory of the result cache",
+  process: "Memory of the process itself",
 };
 
 /** Returns the panel of a limit: the parts of the memory stand with the server's own limits. */

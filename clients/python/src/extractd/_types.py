@@ -506,7 +506,7 @@ class LimitState(BaseModel):
     scope: str
     """
     Owner of the limit: `all`, a provider, one of its keys (`provider#1`), a model (`provider/model`), or a caller
-    (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `responses`, `schemas` or `cache`.
+    (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `responses`, `schemas`, `cache` or `process`.
     """
     limit: int | None = Field(None, ge=0)
     """

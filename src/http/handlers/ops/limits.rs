@@ -27,7 +27,7 @@ pub struct Limit {
     #[schema(example = "concurrency")]
     kind: &'static str,
     /// Owner of the limit: `all`, a provider, one of its keys (`provider#1`), a model (`provider/model`), or a caller
-    /// (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `responses`, `schemas` or `cache`.
+    /// (`caller:name`). Of the memory also its use: `request_bodies`, `inputs`, `responses`, `schemas`, `cache` or `process`.
     scope: String,
     /// Maximum. `null` if unlimited.
     limit: Option<u64>,
