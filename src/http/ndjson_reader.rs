@@ -12,9 +12,10 @@ use serde::de::IgnoredAny;
 use tokio::time::Sleep;
 
 use super::json_body;
-use super::request_body::BYTE_ORDER_MARK;
+use super::request_body::{BYTE_ORDER_MARK, MAX_INLINE_BYTES};
 use super::upload_monitor::{Interruption, UploadMonitor};
 use crate::extraction::InputMemory;
+use crate::long_work::run_long;
 use crate::types::{Code, Error, Input, Item};
 
 /// Maximum wait of [`NdjsonReader::read_first_chunk`].
@@ -250,7 +251,8 @@ impl Stream for NdjsonReader {
         let this = &mut *self;
         loop {
             while let Some(line) = this.next_line() {
-                if let Some(input) = this.parse_line(&line) {
+                let is_large = line.len() > MAX_INLINE_BYTES;
+                if let Some(input) = run_long(is_large, || this.parse_line(&line)) {
                     return Poll::Ready(Some(input));
                 }
             }

@@ -41,8 +41,9 @@ pub struct BodyMemory {
     values: MemoryReservation,
 }
 
-/// Maximum size of a body that is parsed on a worker of the runtime, in bytes. A larger one would delay other requests.
-const MAX_INLINE_BYTES: usize = 64 * 1024;
+/// Maximum size of a body, or of a line of one, that is parsed on a worker of the runtime, in bytes. A larger one would delay other
+/// requests.
+pub const MAX_INLINE_BYTES: usize = 64 * 1024;
 
 impl CompleteBody {
     /// Parses the body. Reserves the memory of its values first, and keeps it until the body is dropped or
