@@ -1,5 +1,7 @@
 //! Content of an answer in the forms of all wire formats: text, a list of parts, or the answer itself as a JSON value.
 
+use std::borrow::Cow;
+
 use super::lenient_json::{Members, Node};
 use super::partial_answer::PartialAnswer;
 
@@ -27,7 +29,7 @@ const OTHER_TYPES: [&str; 6] = [
 /// Adds the content of a message or of a delta to the answer.
 pub fn push_content(content: Node<'_>, partial: &mut PartialAnswer) {
     if let Some(text) = content.string() {
-        partial.content.push_str(&text);
+        append(&mut partial.content, text);
     } else if content.is_array() {
         push_list(content, partial);
     } else if content.is_object() {
@@ -39,6 +41,14 @@ pub fn push_content(content: Node<'_>, partial: &mut PartialAnswer) {
         }
     } else if !content.is_null() && content.count().is_some() {
         push_value(content, partial);
+    }
+}
+
+/// Appends a text, without a copy of one that is owned and the first.
+fn append(whole: &mut String, text: Cow<'_, str>) {
+    match text {
+        Cow::Owned(text) if whole.is_empty() => *whole = text,
+        text => whole.push_str(&text),
     }
 }
 
@@ -77,7 +87,7 @@ fn is_part(members: &Members<'_>) -> bool {
 }
 
 /// Returns the type of a part, or `None` if the object is no part.
-fn part_type<'a>(members: &Members<'a>) -> Option<std::borrow::Cow<'a, str>> {
+fn part_type<'a>(members: &Members<'a>) -> Option<Cow<'a, str>> {
     let kinds = [&TEXT_TYPES[..], &THINKING_TYPES, &OTHER_TYPES].concat();
     let kind = members.get("type").string()?;
     kinds.contains(&&*kind).then_some(kind)
@@ -114,7 +124,7 @@ pub fn push_refusal(refusal: Node<'_>, partial: &mut PartialAnswer) {
 /// Adds tool arguments: JSON text, or a JSON value.
 pub fn push_arguments(arguments: Node<'_>, partial: &mut PartialAnswer) {
     match arguments.string() {
-        Some(text) => partial.arguments.push_str(&text),
+        Some(text) => append(&mut partial.arguments, text),
         None if arguments.is_null() => {}
         None => partial.arguments.push_str(arguments.json()),
     }

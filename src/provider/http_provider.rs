@@ -45,6 +45,8 @@ pub struct HttpProvider {
     wire: Box<dyn WireFormat>,
     client: Client,
     base_url: Url,
+    /// Scheme, host and port of the base URL for messages. Path, query and user info may hold secrets.
+    address: String,
     key_header: HeaderName,
     keys: RwLock<Arc<Keys>>,
     /// Values of configured headers, to redact from the provider's messages.
@@ -97,6 +99,7 @@ impl HttpProvider {
         let provider = Self {
             client,
             base_url: base_url.clone(),
+            address: base_url.origin().ascii_serialization(),
             key_header: HeaderName::from_static(name),
             keys: RwLock::default(),
             header_secrets: headers,
@@ -132,7 +135,9 @@ impl HttpProvider {
 
     async fn call_once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let shape = self.shape(request);
-        let url = self.url(request, shape)?;
+        let url = request
+            .template
+            .url(shape.stream, || self.url(request, shape))?;
         let prompt_bytes = request.prompt_bytes();
         memory::for_request(request.memory, |memory| {
             memory.encoding(request.input.len(), prompt_bytes)
@@ -143,7 +148,7 @@ impl HttpProvider {
         })?;
         let mut incoming = self
             .client
-            .post(&url, self.headers(request), body)
+            .post(url, self.headers(request), body)
             .await
             .map_err(|error| self.transport_failure(&error))?;
         let call = HttpCall {
@@ -173,7 +178,7 @@ impl HttpProvider {
             }
             Err(DecodeError::Malformed(reason)) => Err(Failure::new(
                 FailureKind::Broken,
-                format!("response of {}: {}", self.address(), self.redact(&reason)),
+                format!("response of {}: {}", self.address, self.redact(&reason)),
             )),
             Err(DecodeError::ErrorBody(error)) => self.error_response(&call, error.status, &error),
         }
@@ -258,7 +263,7 @@ impl HttpProvider {
         let path = self.wire.path(request.model, shape.stream).ok_or_else(|| {
             let detail = format!(
                 "{} takes the model's name in the URL path, and this name cannot be a path segment; check `model`",
-                self.address()
+                self.address
             );
             Failure::new(FailureKind::Unusable, detail)
         })?;
@@ -285,19 +290,13 @@ impl HttpProvider {
         )
     }
 
-    /// Returns scheme, host and port of the base URL for messages. Path, query and user info may
-    /// hold secrets.
-    fn address(&self) -> String {
-        self.base_url.origin().ascii_serialization()
-    }
-
     fn transport_failure(&self, error: &net::Error) -> Failure {
         let kind = match error {
             net::Error::Connect(_) => FailureKind::Connect,
             net::Error::Resources(_) => FailureKind::OwnResources,
             net::Error::Broken(_) | net::Error::TooLarge(_) => FailureKind::Broken,
         };
-        Failure::new(kind, format!("calling {}: {error}", self.address()))
+        Failure::new(kind, format!("calling {}: {error}", self.address))
     }
 
     /// Replaces secrets in a text.
@@ -370,7 +369,7 @@ impl Provider for HttpProvider {
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
         Box::pin(async move {
             let mut answer = self.call_once(request).await?;
-            answer.usage = self.usage_check.check(answer.usage, &self.address());
+            answer.usage = self.usage_check.check(answer.usage, &self.address);
             Ok(answer)
         })
     }
@@ -426,6 +425,6 @@ impl Provider for HttpProvider {
     }
 
     fn address(&self) -> Option<String> {
-        Some(self.address())
+        Some(self.address.clone())
     }
 }

@@ -15,7 +15,11 @@ use super::json_repair::repaired;
 
 /// JSON text of a response, an event of a stream, or an error body.
 #[derive(Debug)]
-pub struct JsonText<'a>(Cow<'a, str>);
+pub struct JsonText<'a> {
+    text: Cow<'a, str>,
+    /// Members of the root, from the check of the text: of an object whose text is borrowed.
+    members: Option<Members<'a>>,
+}
 
 impl<'a> JsonText<'a> {
     /// Checks that a body is one JSON value, after a byte order mark. Invalid UTF-8 and half surrogate pairs become U+FFFD;
@@ -26,23 +30,51 @@ impl<'a> JsonText<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let text = match replace_half_surrogates(body) {
-            Cow::Borrowed(body) => String::from_utf8_lossy(body),
+            Cow::Borrowed(body) => match std::str::from_utf8(body) {
+                Ok(text) => Cow::Borrowed(text),
+                Err(_) => String::from_utf8_lossy(body),
+            },
             Cow::Owned(body) => String::from_utf8_lossy(&body).into_owned().into(),
         };
-        let Err(error) = serde_json::from_str::<&RawValue>(&text) else {
-            return Ok(Self(text));
+        if let Cow::Borrowed(text) = text
+            && let Ok(members) = serde_json::from_str(text)
+        {
+            return Ok(Self {
+                text: text.into(),
+                members: Some(members),
+            });
+        }
+        let Err(error) = check(&text) else {
+            return Ok(Self {
+                text,
+                members: None,
+            });
         };
         let text = repaired(&text);
-        match serde_json::from_str::<&RawValue>(&text) {
-            Ok(_) => Ok(Self(text.into())),
-            Err(_) => Err(error),
-        }
+        check(&text).map_err(|_| error)?;
+        Ok(Self {
+            text: text.into(),
+            members: None,
+        })
     }
 
     /// Returns the value.
     pub fn root(&self) -> Node<'_> {
-        Node(self.0.trim())
+        Node(self.text.trim())
     }
+
+    /// Returns the members of the value if it is an object; none for any other value.
+    pub fn members(&self) -> Cow<'_, Members<'_>> {
+        match &self.members {
+            Some(members) => Cow::Borrowed(members),
+            None => Cow::Owned(self.root().members()),
+        }
+    }
+}
+
+/// Checks that a text is one JSON value.
+fn check(text: &str) -> Result<(), serde_json::Error> {
+    serde_json::from_str::<&RawValue>(text).map(|_| ())
 }
 
 /// Returns the reason why a body could not be read as `what`, with its beginning.
@@ -64,7 +96,7 @@ const MAX_SHOWN_BYTES: usize = 200;
 pub struct Node<'a>(&'a str);
 
 /// Members of a JSON object.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Members<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
 
 impl<'a> Node<'a> {

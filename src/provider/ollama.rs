@@ -181,7 +181,7 @@ impl WireFormat for Ollama {
         let text = JsonText::parse(message).map_err(|error| {
             DecodeError::Malformed(not_read("an Ollama response", error, message))
         })?;
-        let chunk = text.root().members();
+        let chunk = text.members();
         let is_error = chunk.get("error").is_meaningful()
             || chunk.get("message").is_null() && has_error_words(&chunk);
         if is_error {

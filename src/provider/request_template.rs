@@ -1,14 +1,17 @@
-//! Request template: the body that the calls of a batch have in common, encoded once.
+//! Request template: the URL and the body that the calls of a batch have in common, made once.
 
 use std::sync::OnceLock;
 
 use super::input_fence::fenced;
 use super::request_shape::RequestShape;
+use crate::net::Url;
 
-/// Encoded request body without the input text, which is all that differs between the items of a
-/// batch.
+/// URL, and encoded request body without the input text, which is all that differs between the items of a batch for one target.
 #[derive(Debug, Default)]
 pub struct RequestTemplate {
+    url: OnceLock<Url>,
+    /// URL for streamed answers.
+    stream_url: OnceLock<Url>,
     split: OnceLock<Option<SplitBody>>,
     prompt_bytes: OnceLock<usize>,
 }
@@ -28,6 +31,26 @@ struct SplitBody {
 const PLACEHOLDER: &str = "the text of 7f1d4e0a5b9c4c7e";
 
 impl RequestTemplate {
+    /// Returns the URL for a streamed or a whole answer. `make` is called once for each.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(super) fn url<E>(
+        &self,
+        is_streamed: bool,
+        make: impl FnOnce() -> Result<Url, E>,
+    ) -> Result<&Url, E> {
+        let kept = if is_streamed {
+            &self.stream_url
+        } else {
+            &self.url
+        };
+        match kept.get() {
+            Some(url) => Ok(url),
+            None => make().map(|url| kept.get_or_init(|| url)),
+        }
+    }
+
     /// Returns the body for an input text, or `None` if shape or output limit differ from the
     /// template's.
     ///

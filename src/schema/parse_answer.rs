@@ -1,5 +1,7 @@
 //! Parsing of an answer by a schema: parsed, lifted to the caller's form, validated, and coerced if invalid.
 
+use std::cell::Cell;
+
 use schema_dialect::{Keyword, NodeRef};
 use serde_json::{Value, json};
 
@@ -61,8 +63,16 @@ impl Schema {
         if coerce && self.is_list_of_kinds(&candidates) {
             return uncoerced(candidates.take_all(), &|value| value);
         }
-        if let Some(valid) = candidates.accepted(|value| self.is_valid(&lift(value.clone()))) {
-            return uncoerced(candidates.take(valid), lift);
+        let lifted = Cell::new(Value::Null);
+        let is_valid = |value: &Value| {
+            let value = lift(value.clone());
+            let is_valid = self.is_valid(&value);
+            lifted.set(value);
+            is_valid
+        };
+        // The value that was checked last is the accepted one.
+        if let Some(valid) = candidates.accepted(is_valid) {
+            return uncoerced(candidates.take(valid), &|_| lifted.take());
         }
         if coerce && let Some(read) = self.coerce_candidates(&candidates, lift) {
             return match read {

@@ -79,15 +79,24 @@ impl<K: Copy + Ord> FairOrder<K> {
 
     /// Charges `key` for an item of this cost.
     pub fn charge(&mut self, key: K, cost: u64) {
-        let Some(Position { start, .. }) = self.remove(key) else {
+        let Some(position) = self.positions.get_mut(&key) else {
             return;
         };
-        self.last_was_fresh = start.is_none();
-        let start = start.unwrap_or(self.virtual_now);
+        let old = *position;
+        let start = old.start.unwrap_or(self.virtual_now);
+        self.arrivals += 1;
+        *position = Position {
+            start: Some(start.saturating_add(cost)),
+            arrival: self.arrivals,
+            is_parked: false,
+        };
+        let new = *position;
+        self.unlist(key, old);
+        self.list(key, new);
+        self.last_was_fresh = old.start.is_none();
         self.virtual_now = self.virtual_now.max(start);
         self.typical_cost = (self.typical_cost.saturating_mul(15).saturating_add(cost) / 16).max(1);
         self.forget_paid_debts();
-        self.append(key, Some(start.saturating_add(cost)));
     }
 
     /// Removes `key`, which has no more items. Usage beyond its turn is remembered as a debt until the other keys have caught
@@ -162,22 +171,32 @@ impl<K: Copy + Ord> FairOrder<K> {
     }
 
     fn insert(&mut self, key: K, position: Position) {
-        match (position.is_parked, position.start) {
-            (true, _) => {}
-            (false, None) => drop(self.fresh.insert(position.arrival, key)),
-            (false, Some(start)) => drop(self.backlog.insert((start, position.arrival, key))),
-        }
+        self.list(key, position);
         self.positions.insert(key, position);
     }
 
     fn remove(&mut self, key: K) -> Option<Position> {
         let position = self.positions.remove(&key)?;
+        self.unlist(key, position);
+        Some(position)
+    }
+
+    /// Adds a key to those that have a turn, unless it is parked.
+    fn list(&mut self, key: K, position: Position) {
+        match (position.is_parked, position.start) {
+            (true, _) => {}
+            (false, None) => drop(self.fresh.insert(position.arrival, key)),
+            (false, Some(start)) => drop(self.backlog.insert((start, position.arrival, key))),
+        }
+    }
+
+    /// Removes a key from those that have a turn.
+    fn unlist(&mut self, key: K, position: Position) {
         match (position.is_parked, position.start) {
             (true, _) => {}
             (false, None) => drop(self.fresh.remove(&position.arrival)),
             (false, Some(start)) => drop(self.backlog.remove(&(start, position.arrival, key))),
         }
-        Some(position)
     }
 
     fn forget_paid_debts(&mut self) {

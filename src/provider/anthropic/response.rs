@@ -12,7 +12,7 @@ use crate::types::Usage;
 /// Decodes a whole message.
 pub fn decode(body: &[u8]) -> Result<PartialAnswer, DecodeError> {
     let text = parse(body)?;
-    let message = text.root().members();
+    let message = text.members();
     let has_content = message.has("content") && !message.get("content").is_null();
     if message.get("error").is_meaningful() || !has_content && has_error_words(&message) {
         return Err(DecodeError::ErrorBody(decode_error_node(text.root())));
@@ -33,7 +33,7 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
         return Ok(());
     }
     let text = parse(message)?;
-    let event = text.root().members();
+    let event = text.members();
     let delta = event.get("delta").members();
     match event.get("type").string().unwrap_or_default().as_ref() {
         "message_start" => apply_usage(event.get("message").get("usage"), partial),

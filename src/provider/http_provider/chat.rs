@@ -141,7 +141,7 @@ impl HttpProvider {
     }
 
     fn broken(&self, reason: &str) -> Failure {
-        let detail = format!("response of {}: {}", self.address(), self.redact(reason));
+        let detail = format!("response of {}: {}", self.address, self.redact(reason));
         Failure::new(FailureKind::Broken, detail)
     }
 
@@ -149,7 +149,7 @@ impl HttpProvider {
         let path = self.wire.chat_path(model).ok_or_else(|| {
             let detail = format!(
                 "{} has no Chat Completions API for this model; check `model`",
-                self.address()
+                self.address
             );
             Failure::new(FailureKind::Unusable, detail)
         })?;

@@ -85,7 +85,7 @@ impl HttpProvider {
             kind: failure_kind(status, class),
             class,
             http_status: status,
-            detail: format!("{} answered {code}: {message}", self.address()),
+            detail: format!("{} answered {code}: {message}", self.address),
             retry_after: retry_after(
                 headers,
                 error.retry_after,
@@ -212,7 +212,7 @@ impl HttpProvider {
             let scope = adaptation.scope();
             telemetry::count_adaptation(adaptation.feature.as_str(), scope);
             tracing::info!(
-                address = self.address(),
+                address = self.address,
                 model = request.model,
                 feature = adaptation.feature.as_str(),
                 mode = adaptation.mode.as_str(),

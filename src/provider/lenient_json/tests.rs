@@ -108,3 +108,22 @@ fn one_value_counts_as_a_list_of_itself() {
     assert_eq!(texts("{\"a\":1}"), ["{\"a\":1}"]);
     assert!(texts("null").is_empty() && texts("[]").is_empty());
 }
+
+#[test]
+fn members_of_the_root_are_those_of_the_text_as_repaired() {
+    for body in [
+        &b"{\"a\": 1}"[..],
+        b"\xef\xbb\xbf {\"a\": 0, \"a\": 1}\n",
+        b"{\"a\": 1, \"b\": NaN}",
+        b"{\"a\": 1, \"b\": \"\\ud800\"}",
+        b"{\"a\": 1, \"b\": \"\xff\"}",
+    ] {
+        let text = JsonText::parse(body).unwrap();
+        assert_eq!(text.members().get("a").count(), Some(1), "{body:?}");
+        assert_eq!(text.root().get("a").count(), Some(1), "{body:?}");
+    }
+    for body in [&b"[{\"a\": 1}]"[..], b"\"a\"", b"null"] {
+        assert!(JsonText::parse(body).unwrap().members().is_empty());
+    }
+    assert!(JsonText::parse(b"{\"a\": 1").is_err());
+}

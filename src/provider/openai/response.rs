@@ -14,7 +14,7 @@ const REASONING_FIELDS: [&str; 2] = ["reasoning_content", "reasoning"];
 /// Decodes a whole completion.
 pub fn decode(body: &[u8]) -> Result<PartialAnswer, DecodeError> {
     let text = parse(body)?;
-    let completion = text.root().members();
+    let completion = text.members();
     check_error(&completion, text.root())?;
     let choices = completion.get("choices").items();
     let Some(choice) = choices.first() else {
@@ -33,7 +33,7 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
         return Ok(());
     }
     let text = parse(message)?;
-    let chunk = text.root().members();
+    let chunk = text.members();
     check_error(&chunk, text.root())?;
     if !chunk.has("choices") && has_error_words(&chunk) {
         return Err(no_choices(&chunk, text.root()));

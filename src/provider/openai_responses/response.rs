@@ -21,7 +21,7 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
         return Ok(());
     }
     let text = parse(message)?;
-    let event = text.root().members();
+    let event = text.members();
     let delta = event.get("delta");
     match event.get("type").string().unwrap_or_default().as_ref() {
         "response.output_text.delta" => push_content(delta, partial),

@@ -67,3 +67,21 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
         );
     }
 }
+
+#[test]
+fn a_url_is_made_once_for_streamed_and_once_for_whole_answers() {
+    let template = RequestTemplate::default();
+    let made = std::cell::Cell::new(0);
+    let url = |is_streamed: bool| {
+        let url = template.url(is_streamed, || {
+            made.set(made.get() + 1);
+            Url::parse(&format!("http://host/{is_streamed}")).map_err(|_| "no URL")
+        });
+        url.unwrap().path().to_owned()
+    };
+    assert_eq!(template.url(false, || Err("no URL")), Err("no URL"));
+    for _ in 0..2 {
+        assert_eq!([url(false), url(true)], ["/false", "/true"]);
+    }
+    assert_eq!(made.get(), 2);
+}
