@@ -20,8 +20,8 @@ const MEMORY_USES: Record<string, string> = {
   inputs: "Memory of inputs",
   responses: "Memory of responses",
   schemas: "Memory of schemas",
-  cache: "Memory of the result cache",
-  process: "Memory of the process itself",
+  cache: "Set aside for the result cache",
+  process: "Set aside for the process",
 };
 
 /** Returns the panel of a limit: the parts of the memory stand with the server's own limits. */
