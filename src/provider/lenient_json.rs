@@ -30,6 +30,7 @@ impl<'a> JsonText<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let text = match replace_half_surrogates(body) {
+            // Much faster than the lossy conversion, which goes through the text in pieces.
             Cow::Borrowed(body) => match std::str::from_utf8(body) {
                 Ok(text) => Cow::Borrowed(text),
                 Err(_) => String::from_utf8_lossy(body),

@@ -79,20 +79,12 @@ impl<K: Copy + Ord> FairOrder<K> {
 
     /// Charges `key` for an item of this cost.
     pub fn charge(&mut self, key: K, cost: u64) {
-        let Some(position) = self.positions.get_mut(&key) else {
+        let Some(old) = self.positions.get(&key).copied() else {
             return;
         };
-        let old = *position;
         let start = old.start.unwrap_or(self.virtual_now);
-        self.arrivals += 1;
-        *position = Position {
-            start: Some(start.saturating_add(cost)),
-            arrival: self.arrivals,
-            is_parked: false,
-        };
-        let new = *position;
         self.unlist(key, old);
-        self.list(key, new);
+        self.append(key, Some(start.saturating_add(cost)));
         self.last_was_fresh = old.start.is_none();
         self.virtual_now = self.virtual_now.max(start);
         self.typical_cost = (self.typical_cost.saturating_mul(15).saturating_add(cost) / 16).max(1);
