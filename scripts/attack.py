@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Mixed load: callers with ordinary requests, and callers that attack the service, on one server.
 
-Runs the ordinary callers alone for a third of the time, then together with the attackers. Reports the others' latency in both
-parts, the time that /healthz takes, and the server's memory. Fails if /healthz is slow, the process takes more than the budget
+Runs the ordinary callers alone for a third of the time, at most two minutes, then together with the attackers. Reports the others'
+latency in both parts, the time that /healthz takes, and the server's memory, also in each tenth of the time. Fails if /healthz is slow, the process takes more than the budget
 (--memory), or an ordinary request fails. Attackers and server share the machine's cores, which they do not in the field: so the
 attackers run at the lowest priority (nice 19), and the process that times /healthz at a higher one where that is permitted. Needs
 the binaries `extractd` and `upstream-sim`; uses loopback addresses only.
@@ -352,6 +352,10 @@ async def mcp_streams(target):
         await target.send("POST", "/mcp", start, accept)
 
 
+# Longest time without attackers, in seconds.
+MAX_ALONE = 120
+
+
 class Measured:
     """Latencies and failures of one part of the run."""
 
@@ -361,6 +365,12 @@ class Measured:
     def percentile(self, values, share):
         values = sorted(values) or [0.0]
         return values[min(len(values) - 1, int(len(values) * share))] * 1000
+
+    def memory_over_time(self):
+        """Returns the largest memory in each tenth of the part, in MiB."""
+        size = max(1, -(-len(self.memory) // 10))
+        tenths = (self.memory[start : start + size] for start in range(0, len(self.memory), size))
+        return ", ".join(str(max(tenth) >> 20) for tenth in tenths)
 
     def report(self, name):
         return (
@@ -508,12 +518,14 @@ def main():
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(options.attackers + 2, max_tasks_per_child=1) as processes:
         upstream, server, port = start(options, folder)
         try:
-            calm = asyncio.run(run_ordinary(options, port, server.pid, options.seconds / 3, processes))
+            alone = min(options.seconds / 3, MAX_ALONE)
+            calm = asyncio.run(run_ordinary(options, port, server.pid, alone, processes))
             print(calm.report("alone"), flush=True)
-            seconds = options.seconds * 2 / 3
+            seconds = options.seconds - alone
             futures = [processes.submit(attack_process, options, port, seconds, options.seed, index) for index in range(options.attackers)]
             attacked = asyncio.run(run_ordinary(options, port, server.pid, seconds, processes))
             print(attacked.report("attacked"), flush=True)
+            print(f"memory in each tenth of the time, in MiB: {attacked.memory_over_time()}", flush=True)
             done = [entry for future in futures for entry in future.result()]
             print("attacks: " + ", ".join(f"{name} {sum(entry[0] == name for entry in done)}" for name in sorted({entry[0] for entry in done})))
             faults = [f"a request failed: {failure}" for failure in (calm.failures + attacked.failures)[:5]]

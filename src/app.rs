@@ -397,7 +397,13 @@ fn check_health(listen: SocketAddr) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+    use crate::config::Args;
 
     #[test]
     fn a_stop_takes_no_longer_than_its_grace() {
@@ -407,5 +413,64 @@ mod tests {
             assert!(work_time(grace) + CLOSE_TIMEOUT * 2 <= grace);
         }
         assert_eq!(work_time(Duration::from_secs(1)), Duration::from_secs(1));
+    }
+
+    /// Sends requests on one connection. Returns how many turns another task of this thread had until `end` was received `count`
+    /// times.
+    async fn turns_during(address: SocketAddr, requests: &str, end: &[u8], count: usize) -> usize {
+        let turns = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&turns);
+        // Unlike `yield_now`, it goes behind the ready tasks only, and does not wait until sockets are polled.
+        let other = tokio::spawn(std::future::poll_fn(move |cx| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            cx.waker().wake_by_ref();
+            std::task::Poll::<()>::Pending
+        }));
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        client.write_all(requests.as_bytes()).await.unwrap();
+        let (mut received, mut found) = (Vec::new(), 0);
+        while found < count {
+            let searched = received.len().saturating_sub(end.len() - 1);
+            assert!(client.read_buf(&mut received).await.unwrap() > 0);
+            let new = received.get(searched..).unwrap_or_default();
+            found += new.windows(end.len()).filter(|part| part == &end).count();
+        }
+        other.abort();
+        turns.load(Ordering::Relaxed)
+    }
+
+    /// Requests that need no waiting, and items that need none, would otherwise be answered in few turns, during which nobody else
+    /// is served.
+    #[tokio::test]
+    async fn a_connection_whose_work_is_always_ready_lets_others_have_their_turns() {
+        let args = Args {
+            listen: Some("127.0.0.1:0".to_owned()),
+            model: Some("openai/m".to_owned()),
+            ..Args::default()
+        };
+        let key = ("OPENAI_API_KEY".to_owned(), "sk-test".to_owned());
+        let loaded =
+            Config::load(&args, [key], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+        let server = Server::bind(loaded.config, Persistence::Temporary)
+            .await
+            .unwrap();
+        let (address, stop) = (server.address(), CancellationToken::new());
+        let running = tokio::spawn(server.run(stop.clone()));
+
+        let pipelined = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(400);
+        let turns = turns_during(address, &pipelined, b"ok\n", 400).await;
+        assert!(turns >= 400, "{turns} turns during 400 requests");
+
+        let body = json!({"inputs": vec![" "; 2_000], "schema": {"type": "object"}}).to_string();
+        let batch = format!(
+            "POST /v1/extract/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let turns = turns_during(address, &batch, b"\"summary\":", 1).await;
+        assert!(turns >= 2_000 / 16, "{turns} turns during 2,000 items");
+
+        stop.cancel();
+        running.await.unwrap();
     }
 }

@@ -18,7 +18,8 @@
 //! | 1 | [`mcp`] | the Model Context Protocol: tools and resources over the HTTP API |
 //! | 1 | [`telemetry`] | logging, metrics and traces, and every name in them |
 //! | 1 | [`contract`] | JSON bodies of the API: results, problems, job endings |
-//! | 0 | [`long_work`] | CPU-bound work that takes long, off the workers and bounded in number |
+//! | 0 | [`long_work`] | CPU-bound work that takes long, off the workers, bounded in number and shared fairly |
+//! | 0 | [`turn`] | how much a task does before the other tasks run |
 //! | 0 | [`types`] | the types of the contract: spec, input, outcome, usage, errors |
 //!
 //! The crates `throttle` (limits, fair queue, circuit breaker), `llm-json` (answer parsing), `bounded-cel` (rules) and
@@ -52,4 +53,5 @@ pub mod net;
 pub mod provider;
 pub mod schema;
 pub mod telemetry;
+pub mod turn;
 pub mod types;

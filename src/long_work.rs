@@ -1,7 +1,8 @@
 //! CPU-bound work that takes long: parsing, hashing and encoding of large texts.
 //!
 //! It is done off the workers of the runtime, and at most as many pieces at a time as there are cores: short work, such as an
-//! answer to a probe, would wait for a core behind all of them otherwise. Pieces wait in the order in which they come.
+//! answer to a probe, would wait for a core behind all of them otherwise. The callers take turns, by the bytes that they have worked
+//! on, so that one caller's large texts do not keep another one waiting.
 
 use std::cell::Cell;
 use std::num::NonZero;
@@ -9,16 +10,17 @@ use std::pin::Pin;
 use std::sync::LazyLock;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::Semaphore;
 use tokio::task::JoinError;
+
+use throttle::{CallerId, FairPermit, FairSemaphore};
 
 /// Size of a text from which the work on it is long, in bytes.
 pub const LONG_TEXT_BYTES: usize = 256 * 1024;
 
 /// Permits for long work, one for each core.
-static PERMITS: LazyLock<Semaphore> = LazyLock::new(|| {
+static PERMITS: LazyLock<FairSemaphore> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    Semaphore::new(cores)
+    FairSemaphore::new(cores)
 });
 
 thread_local! {
@@ -26,22 +28,42 @@ thread_local! {
     static HAS_PERMIT: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Piece of long work.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece {
+    /// Caller on whose behalf it is done.
+    pub caller: CallerId,
+    /// Size of the text that is worked on.
+    pub bytes: usize,
+}
+
+impl Piece {
+    async fn permit(self) -> FairPermit {
+        PERMITS.acquire(self.caller, self.bytes as u64).await
+    }
+}
+
 /// Does long work on a thread for it.
 ///
 /// # Errors
 /// If the work panics.
 pub async fn spawn_long<T: Send + 'static>(
+    piece: Piece,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
-    tokio::task::spawn_blocking(move || with_permit(&Handle::current(), work)).await
+    let permit = piece.permit().await;
+    tokio::task::spawn_blocking(move || with_permit(permit, work)).await
 }
 
-/// Does work within the current task. If it is long, the other tasks of this worker move to another thread.
-pub fn run_long<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
-    match other_threads(is_long) {
-        Some(runtime) => tokio::task::block_in_place(|| with_permit(&runtime, work)),
-        None => work(),
+/// Does work within the current task. If it is long, a `piece`, the other tasks of this worker move to another thread.
+pub fn run_long<T>(piece: Option<Piece>, work: impl FnOnce() -> T) -> T {
+    let Some((piece, runtime)) = piece.zip(other_threads(piece.is_some())) else {
+        return work();
+    };
+    if HAS_PERMIT.get() {
+        return work();
     }
+    tokio::task::block_in_place(|| with_permit(runtime.block_on(piece.permit()), work))
 }
 
 /// Does work within the current task as [`run_long`] does, but without a permit: for milliseconds, which need not wait behind large
@@ -56,8 +78,8 @@ pub fn run_off_worker<T>(is_slow: bool, work: impl FnOnce() -> T) -> T {
 /// Awaits a pinned future. If its polls are long, each is done as by [`run_long`].
 ///
 /// The future comes by reference: an async function that takes one by value holds it twice, and each caller moves both.
-pub async fn poll_long<F: Future>(is_long: bool, mut future: Pin<&mut F>) -> F::Output {
-    std::future::poll_fn(|cx| run_long(is_long, || future.as_mut().poll(cx))).await
+pub async fn poll_long<F: Future>(piece: Option<Piece>, mut future: Pin<&mut F>) -> F::Output {
+    std::future::poll_fn(|cx| run_long(piece, || future.as_mut().poll(cx))).await
 }
 
 /// Returns the runtime if the other tasks of this worker are to move to another thread. A runtime of one thread has no other.
@@ -66,13 +88,8 @@ fn other_threads(is_wanted: bool) -> Option<Handle> {
     (runtime.runtime_flavor() == RuntimeFlavor::MultiThread).then_some(runtime)
 }
 
-/// Does work on this thread, which may block, once there is a permit.
-fn with_permit<T>(runtime: &Handle, work: impl FnOnce() -> T) -> T {
-    if HAS_PERMIT.get() {
-        return work();
-    }
-    // The semaphore is never closed.
-    let _permit = runtime.block_on(PERMITS.acquire());
+/// Does work on this thread, which may block.
+fn with_permit<T>(_permit: FairPermit, work: impl FnOnce() -> T) -> T {
     let _mark = PermitMark::new();
     work()
 }
@@ -101,6 +118,13 @@ mod tests {
 
     use super::*;
 
+    fn piece(caller: usize) -> Piece {
+        Piece {
+            caller: CallerId(caller as u64 % 3),
+            bytes: LONG_TEXT_BYTES,
+        }
+    }
+
     /// Counter of work in progress, and its maximum.
     #[derive(Default)]
     struct InProgress(AtomicUsize, AtomicUsize);
@@ -122,10 +146,13 @@ mod tests {
             let in_progress = Arc::clone(&in_progress);
             tokio::spawn(async move {
                 if number % 2 == 0 {
-                    spawn_long(move || in_progress.work()).await.unwrap();
+                    spawn_long(piece(number), move || in_progress.work())
+                        .await
+                        .unwrap();
                 } else {
                     // Long work within long work needs no second permit.
-                    run_long(true, || run_long(true, || in_progress.work()));
+                    let piece = Some(piece(number));
+                    run_long(piece, || run_long(piece, || in_progress.work()));
                 }
             })
         });
@@ -138,17 +165,21 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_panic_returns_the_permit() {
         for _ in 0..100 {
-            assert!(spawn_long(|| panic!("on purpose")).await.is_err());
+            assert!(spawn_long(piece(0), || panic!("on purpose")).await.is_err());
         }
-        spawn_long(|| assert!(HAS_PERMIT.get())).await.unwrap();
         // Other tests may hold permits; those of the panics would be lacking for ever.
-        let all = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
-        let permits = tokio::time::timeout(Duration::from_secs(30), PERMITS.acquire_many(all));
-        assert!(permits.await.is_ok());
+        let work = spawn_long(piece(1), || assert!(HAS_PERMIT.get()));
+        tokio::time::timeout(Duration::from_secs(30), work)
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     #[tokio::test]
     async fn a_runtime_of_one_thread_does_the_work_itself() {
-        assert_eq!(run_long(true, || 1) + run_off_worker(true, || 2), 3);
+        assert_eq!(
+            run_long(Some(piece(0)), || 1) + run_off_worker(true, || 2),
+            3
+        );
     }
 }

@@ -15,9 +15,13 @@ use tokio::task::JoinSet;
 use super::extractor::Extractor;
 use super::outages::Outage;
 use super::prepared_request::PreparedRequest;
-use crate::long_work::{LONG_TEXT_BYTES, poll_long, run_long};
+use crate::long_work::{LONG_TEXT_BYTES, Piece, poll_long, run_long};
+use crate::turn;
 use crate::types::{Code, Error, Input, ItemOutcome, Metadata, OnError, Outcome, Timing, Usage};
 use throttle::{Admission, PendingPermit};
+
+/// Units of a task's turn that one outcome takes: at most sixteen follow each other, for about a tenth of a millisecond.
+const OUTCOME_UNITS: u32 = 8;
 
 /// Stream of a request's inputs, in order.
 pub trait Inputs: Stream<Item = Input> + Send + Unpin {}
@@ -49,18 +53,17 @@ pub(super) async fn extract_in_place(
     admission: &Admission,
     input: Input,
 ) -> Outcome {
-    let pending = run_long(is_long(&input), || {
+    let pending = run_long(long_piece(&input, admission), || {
         extractor.enter(request, admission, &input)
     });
     run_item_catching_panics(extractor, request, admission, pending, input).await
 }
 
-/// Returns true if the work on an input may take long.
-fn is_long(input: &Input) -> bool {
-    input
-        .content
-        .as_ref()
-        .is_ok_and(|text| text.len() >= LONG_TEXT_BYTES)
+/// Returns the piece of long work that an input is; `None` if it is short.
+fn long_piece(input: &Input, admission: &Admission) -> Option<Piece> {
+    let bytes = input.content.as_ref().map_or(0, |text| text.len());
+    let caller = admission.caller();
+    (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes })
 }
 
 /// Extracts from one input. A panic becomes the outcome `internal`.
@@ -72,11 +75,11 @@ async fn run_item_catching_panics(
     input: Input,
 ) -> Outcome {
     let (index, id, metadata) = (input.index, input.id.clone(), input.metadata.clone());
-    let is_long = is_long(&input);
+    let piece = long_piece(&input, admission);
     let extraction = extractor.extract_item(request, admission, pending, input);
     // On the heap: a future is moved with its whole size, and this one takes kilobytes.
     let mut extraction = Box::pin(AssertUnwindSafe(extraction).catch_unwind());
-    poll_long(is_long, extraction.as_mut())
+    poll_long(piece, extraction.as_mut())
         .await
         .unwrap_or_else(|_| panicked(index, id, metadata))
 }
@@ -216,7 +219,7 @@ impl<S: Inputs> Outcomes<S> {
                 Arc::clone(&self.admission),
             );
             // Here and not in the task, so that items enter the queue in input order.
-            let pending = run_long(is_long(&input), || {
+            let pending = run_long(long_piece(&input, &admission), || {
                 extractor.enter(&request, &admission, &input)
             });
             self.tasks.spawn(async move {
@@ -240,6 +243,7 @@ impl<S: Inputs> Stream for Outcomes<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Outcome>> {
         let this = &mut *self;
+        ready!(turn::poll_take(cx, OUTCOME_UNITS));
         if this.stopped {
             if let Some(outcome) = this.cancelled.pop_front() {
                 return Poll::Ready(Some(outcome));

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use throttle::MemoryReservation;
+use throttle::{CallerId, MemoryReservation};
 use tokio::time::{Instant, Sleep};
 
 /// Interval of the tries to reserve memory.
@@ -33,6 +33,12 @@ impl InputMemory {
             max_wait,
             wait: None,
         }
+    }
+
+    /// Returns the caller on whose behalf the memory is reserved.
+    #[must_use]
+    pub const fn caller(&self) -> CallerId {
+        self.reservation.caller()
     }
 
     /// Waits until the memory of `bytes` is reserved.

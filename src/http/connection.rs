@@ -1,5 +1,6 @@
 //! Connections: accept loop, HTTP/1.1 serving, graceful close, and a handle for handlers to check or close their connection.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use futures_util::FutureExt;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
@@ -17,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::state::Lifecycle;
+use crate::turn;
 
 /// Delay after a failed `accept` (too many open files), so that other connections can close.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -28,6 +31,15 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_secs(10);
 /// Maximum pause between two reads while lingering.
 const LINGER_IDLE: Duration = Duration::from_millis(500);
+
+/// Units of a task's turn that one request takes. The next of several pipelined requests waits for the tasks that are ready.
+const REQUEST_UNITS: u32 = 64;
+
+/// Maximum number of bytes of a response that wait in the kernel to be sent, where it can be limited (Linux). A client that does not
+/// read would otherwise take megabytes of the kernel's memory for each connection, and its connection's turn as long as it takes to
+/// copy them.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT_BYTES: u32 = 64 * 1024;
 
 /// Maximum pauses of a client.
 #[derive(Debug, Clone, Copy)]
@@ -108,20 +120,23 @@ async fn serve_connection(
     router: Router,
     stop: CancellationToken,
 ) {
-    // Responses are small and latency-sensitive; an error here costs only latency.
-    drop(socket.set_nodelay(true));
+    set_options(&socket);
     let socket = Arc::new(socket);
     let connection = Connection {
         socket: Arc::clone(&socket),
         closing: CancellationToken::new(),
     };
     let closing = connection.closing.clone();
-    let service = router.map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(connection.clone());
-        request
+        let router = router.clone();
+        async move {
+            poll_fn(|cx| turn::poll_take(cx, REQUEST_UNITS)).await;
+            router.oneshot(request).await
+        }
     });
     let io = TokioIo::new(Socket::new(Arc::clone(&socket), idle_timeout));
-    let serving = server.serve_connection(io, TowerToHyperService::new(service));
+    let serving = server.serve_connection(io, service);
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
@@ -141,6 +156,14 @@ async fn serve_connection(
             }
         }
     }
+}
+
+/// Sets the options of a connection. An error is ignored: it costs only latency or memory.
+fn set_options(socket: &TcpStream) {
+    // Responses are small and latency-sensitive.
+    drop(socket.set_nodelay(true));
+    #[cfg(target_os = "linux")]
+    drop(socket2::SockRef::from(socket).set_tcp_notsent_lowat(MAX_UNSENT_BYTES));
 }
 
 /// Reads and discards bytes after the last response (lingering close). A rejected client may still be sending; closing at once would
@@ -265,5 +288,34 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(socket2::SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn little_waits_in_the_kernel_for_a_client_that_does_not_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        set_options(&socket);
+        let chunk = vec![0; 1 << 20];
+        let mut sent = 0;
+        // Until the client's own buffer is full too.
+        while let Ok(Ok(())) =
+            tokio::time::timeout(Duration::from_millis(200), socket.writable()).await
+        {
+            sent += socket.try_write(&chunk).unwrap_or_default();
+        }
+        let received = socket2::SockRef::from(&client).recv_buffer_size().unwrap();
+        let unsent = sent.saturating_sub(received);
+        assert!(
+            unsent <= 4 * MAX_UNSENT_BYTES as usize,
+            "{sent} of {received}"
+        );
     }
 }

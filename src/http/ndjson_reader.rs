@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use tokio::time::Sleep;
 
 use super::json_body;
-use super::request_body::{BYTE_ORDER_MARK, MAX_INLINE_BYTES};
+use super::request_body::{BYTE_ORDER_MARK, parsing_piece};
 use super::upload_monitor::{Interruption, UploadMonitor};
 use crate::extraction::InputMemory;
 use crate::long_work::run_long;
@@ -251,8 +251,8 @@ impl Stream for NdjsonReader {
         let this = &mut *self;
         loop {
             while let Some(line) = this.next_line() {
-                let is_large = line.len() > MAX_INLINE_BYTES;
-                if let Some(input) = run_long(is_large, || this.parse_line(&line)) {
+                let piece = parsing_piece(&line, this.memory.caller());
+                if let Some(input) = run_long(piece, || this.parse_line(&line)) {
                     return Poll::Ready(Some(input));
                 }
             }

@@ -9,6 +9,9 @@ pub mod request_schemas;
 mod responses;
 
 use axum::Router;
+use axum::body::Bytes;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
 use serde_json::Value;
 use utoipa::OpenApi as _;
 use utoipa::openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, tag::TagBuilder};
@@ -23,6 +26,9 @@ use crate::contract::{
 pub use chat_schemas::{ChatCompletion, ChatCompletionRequest, JsonObject};
 pub use complete::complete;
 pub use request_schemas::{BatchRequest, ExtractRequest, JsonSchema};
+
+/// Path of the document.
+const DOCUMENT_PATH: &str = "/openapi.json";
 
 /// Schemas that no JSON response refers to: the events of streams, the last line of NDJSON, and problems.
 #[derive(utoipa::OpenApi)]
@@ -76,13 +82,13 @@ pub fn skeleton() -> OpenApi {
 }
 
 /// Returns the routes `/openapi.json` and `/docs`; the page loads nothing from other servers.
-pub fn docs_routes<S: Clone + Send + Sync + 'static>(document: Value) -> Router<S> {
-    let config = Config::default()
+pub fn docs_routes<S: Clone + Send + Sync + 'static>(document: &Value) -> Router<S> {
+    let config = Config::new([DOCUMENT_PATH])
         .try_it_out_enabled(true)
         .persist_authorization(true)
         .validator_url("none");
-    SwaggerUi::new("/docs")
-        .external_url_unchecked("/openapi.json", document)
-        .config(config)
-        .into()
+    // Written once: the page's own route for a document would copy and write it for each request, for a millisecond.
+    let json = Bytes::from(document.to_string());
+    let document = async move || ([(CONTENT_TYPE, "application/json")], json.clone());
+    Router::from(SwaggerUi::new("/docs").config(config)).route(DOCUMENT_PATH, get(document))
 }

@@ -92,9 +92,6 @@ const READ_INPUTS_TIMEOUT: Duration = Duration::from_secs(1);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Approximate size of a chunk, in bytes. Outcomes that are ready are sent together up to this size.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// Maximum number of outcomes that are encoded at a time, so that other tasks run between: an ordered response sends nothing
-/// meanwhile.
-const MAX_OUTCOMES_AT_ONCE: usize = 64;
 
 /// HTTP body that runs a batch (a single extraction is a batch of one) and streams its results.
 pub struct ResponseBody<S, K> {
@@ -207,10 +204,7 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
 
     /// Encodes the outcomes that are ready, each after its partial results.
     fn encode_outcomes(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
-        for _ in 0..MAX_OUTCOMES_AT_ONCE {
-            if out.len() >= CHUNK_BYTES {
-                return;
-            }
+        while out.len() < CHUNK_BYTES {
             match self.outcomes.poll_next_unpin(cx) {
                 Poll::Ready(Some(outcome)) => {
                     while let Some(partial) = self
@@ -229,7 +223,6 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
                 Poll::Pending => return self.encode_partials(cx, out),
             }
         }
-        cx.waker().wake_by_ref();
     }
 
     fn encode_partials(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {

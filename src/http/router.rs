@@ -54,7 +54,7 @@ pub fn router(parts: Parts) -> Router {
     let state = Arc::new(AppState::new(parts));
     let (router, document) = routes().split_for_parts();
     let router = router
-        .merge(openapi::docs_routes(openapi::complete(document)))
+        .merge(openapi::docs_routes(&openapi::complete(document)))
         .route("/", axum::routing::get(ui::page))
         .route("/ui/{file}", axum::routing::get(ui::file))
         // The slash of a model's name, as OpenAI's clients send it.

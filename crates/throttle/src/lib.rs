@@ -14,6 +14,7 @@
 //! | `permit_request`, `grant`, `permit` | [`PermitRequest`], what it is granted or denied, and the [`Permit`] |
 //! | `scheduler` | the state: admission, queueing, dispatch, denials, settlement |
 //! | `fair_queue`, `fair_order` | start-time fair queueing over classes, callers and requests |
+//! | `fair_semaphore` | [`FairSemaphore`]: permits that go to the callers in turn |
 //! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
@@ -44,6 +45,7 @@ mod breaker;
 mod caller_quota;
 mod fair_order;
 mod fair_queue;
+mod fair_semaphore;
 mod grant;
 mod hold;
 mod limits;
@@ -76,6 +78,7 @@ pub use api_key_limits::KeySet;
 pub use breaker::Health;
 pub use caller_quota::{Quota, QuotaStatus, Window};
 pub use fair_queue::Class;
+pub use fair_semaphore::{FairPermit, FairSemaphore};
 pub use hold::{Hold, HoldReason, HoldSnapshot};
 pub use limits::Limits;
 pub use memory::{MemoryLedger, MemoryReservation, MemorySnapshot, MemoryUse, NoMemory};

@@ -125,12 +125,13 @@ impl Limits {
         self.0.config.max_concurrency
     }
 
-    /// Returns every limit as it stands now.
+    /// Returns every limit as it stands now. With `viewer`, leaves out the limits of other callers.
     #[must_use]
-    pub fn snapshots(&self) -> Vec<LimitSnapshot> {
+    pub fn snapshots(&self, viewer: Option<CallerId>) -> Vec<LimitSnapshot> {
+        let memory = self.0.memory.snapshot();
         let state = self.0.lock();
-        let mut snapshots = state.limits(Instant::now());
-        state.append_memory(&self.0.memory.snapshot(), &mut snapshots);
+        let mut snapshots = state.limits(viewer, Instant::now());
+        state.append_memory(&memory, viewer, &mut snapshots);
         snapshots
     }
 
@@ -169,10 +170,10 @@ impl Limits {
         self.0.lock().retry_budgets(Instant::now())
     }
 
-    /// Returns the budget of each caller that has one.
+    /// Returns the budget of each caller that has one. With `viewer`, leaves out those of other callers.
     #[must_use]
-    pub fn caller_budgets(&self) -> Vec<BudgetSnapshot> {
-        self.0.lock().caller_budgets(Instant::now())
+    pub fn caller_budgets(&self, viewer: Option<CallerId>) -> Vec<BudgetSnapshot> {
+        self.0.lock().caller_budgets(viewer, Instant::now())
     }
 
     /// Returns a caller's quota and how much of it is left, or `None` if it has no quota.

@@ -100,7 +100,7 @@ pub struct MemorySnapshot {
     /// Bytes held by each use.
     pub by_use: [(MemoryUse, usize); MemoryUse::ALL.len()],
     /// Bytes held by each caller that holds any.
-    pub by_caller: Vec<(CallerId, usize)>,
+    pub by_caller: BTreeMap<CallerId, usize>,
 }
 
 impl MemoryLedger {
@@ -162,11 +162,7 @@ impl MemoryLedger {
             max_bytes: self.0.max_bytes,
             held: held.total,
             by_use: MemoryUse::ALL.map(|held_as| (held_as, held.bytes_of(held_as))),
-            by_caller: held
-                .by_caller
-                .iter()
-                .map(|(id, bytes)| (*id, *bytes))
-                .collect(),
+            by_caller: held.by_caller.clone(),
         }
     }
 }
@@ -257,6 +253,12 @@ pub struct MemoryReservation {
 }
 
 impl MemoryReservation {
+    /// Returns the caller on whose behalf it is reserved.
+    #[must_use]
+    pub const fn caller(&self) -> CallerId {
+        self.caller
+    }
+
     /// Returns the number of bytes reserved.
     #[must_use]
     pub const fn bytes(&self) -> usize {
@@ -331,7 +333,7 @@ mod tests {
         let snapshot = ledger.snapshot();
         assert_eq!(
             (snapshot.held, snapshot.by_caller),
-            (750, vec![(ALICE, 750)])
+            (750, BTreeMap::from([(ALICE, 750)]))
         );
         assert_eq!(snapshot.by_use[1], (MemoryUse::Inputs, 150));
         drop((second, body));
@@ -357,7 +359,7 @@ mod tests {
         let snapshot = ledger.snapshot();
         assert_eq!(
             (snapshot.held, snapshot.by_caller),
-            (1000, vec![(ALICE, 600)])
+            (1000, BTreeMap::from([(ALICE, 600)]))
         );
         assert!(snapshot.by_use.contains(&(MemoryUse::Cache, 400)));
         assert_eq!(

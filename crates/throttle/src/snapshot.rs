@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::money::Usd;
 use crate::outage::OutageReport;
-use crate::types::CallerId;
 
 /// One limit as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +14,6 @@ pub struct LimitSnapshot {
     pub kind: LimitKind,
     /// Provider, key, model or caller that it belongs to; `None`: the whole process.
     pub scope: Option<String>,
-    /// Caller that it belongs to, if it is one's.
-    pub caller: Option<CallerId>,
     /// The limit; `None`: unlimited.
     pub limit: Option<u64>,
     /// Amount in use.
@@ -88,8 +85,6 @@ pub struct OutageSnapshot {
 /// Budget of a caller for the current day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetSnapshot {
-    /// Caller that the budget belongs to.
-    pub caller: CallerId,
     /// Name of the caller.
     pub name: String,
     /// Maximum of a day.

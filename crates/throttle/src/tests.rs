@@ -98,7 +98,7 @@ fn permit_request(model: &Arc<Model>) -> PermitRequest<'_> {
 }
 
 fn in_use(limits: &Limits) -> (u64, u64, u64) {
-    let readings = limits.snapshots();
+    let readings = limits.snapshots(None);
     (readings[0].in_use, readings[0].waiting, readings[1].in_use)
 }
 

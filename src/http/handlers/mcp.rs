@@ -16,7 +16,7 @@ use super::super::problem::ApiError;
 use super::super::request_body::{self, CompleteBody};
 use super::super::request_memory::no_memory;
 use super::super::state::AppState;
-use crate::long_work::{poll_long, run_long};
+use crate::long_work::{Piece, poll_long, run_long};
 use crate::mcp::{Api, ApiReply, ApiRequest, HttpTransport, McpServer};
 use crate::types::parsed_size;
 use throttle::{CallerId, MemoryReservation, MemoryUse};
@@ -62,11 +62,11 @@ async fn respond(
     // The body's memory stays reserved until the tool has ended.
     let bytes = complete.as_ref().map(|body| body.bytes.clone());
     let body = Body::from(bytes.unwrap_or_default());
-    let is_large = complete.as_ref().is_some_and(CompleteBody::is_large);
-    let calls = ToolCalls::new(&state, caller, is_large);
+    let piece = complete.as_ref().and_then(CompleteBody::parsing_piece);
+    let calls = ToolCalls::new(&state, caller, piece);
     head.extensions.insert(calls.clone());
     let handling = pin!(transport.handle(Request::from_parts(head, body)));
-    let response = poll_long(is_large, handling).await;
+    let response = poll_long(piece, handling).await;
     drop((complete, calls));
     Ok(response.map(Body::new))
 }
@@ -76,17 +76,19 @@ async fn respond(
 struct ToolCalls {
     /// Memory of the JSON values of the replies, until the request has ended.
     replies: Arc<Mutex<MemoryReservation>>,
-    /// True if writing a tool's arguments may take long.
-    is_large: bool,
+    caller: CallerId,
+    /// Long work that writing a tool's arguments may be.
+    piece: Option<Piece>,
 }
 
 impl ToolCalls {
-    fn new(state: &AppState, caller: CallerId, is_large: bool) -> Self {
+    fn new(state: &AppState, caller: CallerId, piece: Option<Piece>) -> Self {
         let ledger = state.extractor.limits().memory();
         let memory = ledger.empty(caller, MemoryUse::Responses);
         Self {
             replies: Arc::new(Mutex::new(memory)),
-            is_large,
+            caller,
+            piece,
         }
     }
 
@@ -103,9 +105,9 @@ impl ToolCalls {
 impl Api for OwnApi {
     async fn send(&self, request: ApiRequest) -> Result<ApiReply, String> {
         let calls = request.extensions.get::<ToolCalls>().cloned();
-        let is_large = calls.as_ref().is_some_and(|calls| calls.is_large);
+        let piece = calls.as_ref().and_then(|calls| calls.piece);
         let body = request.body.map_or_else(Body::empty, |body| {
-            Body::from(run_long(is_large, || body.to_string()))
+            Body::from(run_long(piece, || body.to_string()))
         });
         let mut inner = Request::new(body);
         *inner.method_mut() = request.method;
@@ -122,7 +124,10 @@ impl Api for OwnApi {
         let bytes = axum::body::to_bytes(response.into_body(), self.max_reply_bytes)
             .await
             .map_err(|error| format!("the reply could not be read: {error}"))?;
-        let parsed = request_body::work_on(bytes, move |bytes| {
+        let caller = calls
+            .as_ref()
+            .map_or_else(CallerId::default, |calls| calls.caller);
+        let parsed = request_body::work_on(bytes, caller, move |bytes| {
             if let Some(calls) = calls {
                 calls.add_reply(parsed_size(bytes))?;
             }

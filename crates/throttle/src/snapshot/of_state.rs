@@ -53,16 +53,14 @@ impl State {
         holds.collect()
     }
 
-    /// Returns the budget of each caller that has one.
-    pub fn caller_budgets(&self, now: Instant) -> Vec<BudgetSnapshot> {
+    /// Returns the budget of each caller that `viewer` sees and that has one.
+    pub fn caller_budgets(&self, viewer: Option<CallerId>, now: Instant) -> Vec<BudgetSnapshot> {
         let budgets = self
-            .callers
-            .iter()
+            .seen_callers(viewer)
             .filter(|(_, caller)| !caller.is_gone())
-            .filter_map(|(id, caller)| {
+            .filter_map(|(_, caller)| {
                 let (limit, spent) = caller.quota_status(now).budget?;
                 Some(BudgetSnapshot {
-                    caller: *id,
                     name: caller.quota.name.clone(),
                     limit,
                     spent,
@@ -150,8 +148,16 @@ impl State {
         Some(pool.outage_snapshot(index, name, outage, now))
     }
 
-    /// Returns every limit as it stands.
-    pub fn limits(&self, now: Instant) -> Vec<LimitSnapshot> {
+    /// Returns the callers that `viewer` sees: itself. `None` sees all.
+    fn seen_callers(&self, viewer: Option<CallerId>) -> impl Iterator<Item = (&CallerId, &Caller)> {
+        match viewer {
+            Some(viewer) => self.callers.range(viewer..=viewer),
+            None => self.callers.range(..),
+        }
+    }
+
+    /// Returns every limit as it stands, but for those of callers that `viewer` does not see.
+    pub fn limits(&self, viewer: Option<CallerId>, now: Instant) -> Vec<LimitSnapshot> {
         let waiting: usize = self.pools.iter().map(PoolState::waiting).sum();
         let mut snapshots = vec![
             snapshot(
@@ -188,10 +194,9 @@ impl State {
                 ));
             }
         }
-        for (id, caller) in &self.callers {
+        for (_, caller) in self.seen_callers(viewer) {
             if !caller.is_gone() {
-                let own = caller.snapshots(now).into_iter();
-                snapshots.extend(own.map(|snapshot| snapshot.of_caller(*id)));
+                snapshots.extend(caller.snapshots(now));
             }
         }
         snapshots
@@ -199,20 +204,24 @@ impl State {
 }
 
 impl State {
-    /// Appends the memory held: in total, by use, and by caller.
-    pub fn append_memory(&self, memory: &MemorySnapshot, snapshots: &mut Vec<LimitSnapshot>) {
+    /// Appends the memory held: in total, by use, and by each caller that `viewer` sees.
+    pub fn append_memory(
+        &self,
+        memory: &MemorySnapshot,
+        viewer: Option<CallerId>,
+        snapshots: &mut Vec<LimitSnapshot>,
+    ) {
         let kind = LimitKind::MemoryBytes;
         snapshots.push(snapshot(kind, None, Some(memory.max_bytes), memory.held, 0));
         for (held_as, bytes) in memory.by_use {
             let scope = Some(held_as.as_str().to_owned());
             snapshots.push(snapshot(kind, scope, None, bytes, 0));
         }
-        for (id, caller) in &self.callers {
-            let held = memory.by_caller.iter().find(|(holder, _)| holder == id);
-            let bytes = held.map_or(0, |(_, bytes)| *bytes);
+        for (id, caller) in self.seen_callers(viewer) {
+            let bytes = memory.by_caller.get(id).copied().unwrap_or_default();
             if bytes > 0 || !caller.is_gone() {
                 let scope = Some(format!("caller:{}", caller.quota.name));
-                snapshots.push(snapshot(kind, scope, None, bytes, 0).of_caller(*id));
+                snapshots.push(snapshot(kind, scope, None, bytes, 0));
             }
         }
     }
@@ -250,16 +259,6 @@ impl Caller {
             ));
         }
         snapshots
-    }
-}
-
-impl LimitSnapshot {
-    /// Returns the snapshot as one of a caller's own limit.
-    fn of_caller(self, caller: CallerId) -> Self {
-        Self {
-            caller: Some(caller),
-            ..self
-        }
     }
 }
 
@@ -362,7 +361,6 @@ fn window_snapshot(
     LimitSnapshot {
         kind,
         scope,
-        caller: None,
         limit: window.map(|window| window.limit),
         in_use: window.map_or(0, |window| window.debt),
         available: window.map(|window| window.left),
@@ -380,7 +378,6 @@ fn snapshot(
     LimitSnapshot {
         kind,
         scope,
-        caller: None,
         limit: limit.map(|n| n as u64),
         in_use: in_use as u64,
         available: limit.map(|n| n.saturating_sub(in_use) as u64),

@@ -46,7 +46,7 @@ async fn tokens_are_reserved_before_a_call_and_settled_after_it() {
     drop(second);
     let tokens = |limits: &Limits| {
         limits
-            .snapshots()
+            .snapshots(None)
             .into_iter()
             .find(|row| row.kind == LimitKind::TokensPerMinute)
             .unwrap()
@@ -153,7 +153,7 @@ async fn a_caller_has_its_own_concurrency_rate_waiting_room_and_budget() {
     )]);
     assert!(limits.admit(caller, &admission_request(1)).is_ok());
     limits.set_callers(vec![]);
-    assert!(limits.caller_budgets().is_empty());
+    assert!(limits.caller_budgets(None).is_empty());
 }
 
 #[tokio::test]

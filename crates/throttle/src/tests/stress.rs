@@ -118,7 +118,7 @@ async fn no_wake_up_is_lost() {
         .expect("every task ends");
     assert_eq!(in_use(&limits), (0, 0, 0));
     for row in limits
-        .snapshots()
+        .snapshots(None)
         .iter()
         .filter(|row| row.kind == LimitKind::Concurrency)
     {

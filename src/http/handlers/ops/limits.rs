@@ -226,20 +226,17 @@ pub async fn limits(
     no_query(&uri)?;
     let limits = state.extractor.limits();
     let is_operator = state.extractor.permissions().is_operator(caller);
-    let sees = |owner: Option<CallerId>| is_operator || owner.is_none_or(|owner| owner == caller);
+    let viewer = (!is_operator).then_some(caller);
     // Names that other callers have made up, and what providers say of them, are those callers' matter.
     let sees_model = |is_configured: bool| is_operator || is_configured;
-    let snapshots = limits.snapshots().into_iter();
+    let snapshots = limits.snapshots(viewer).into_iter();
     let breakers = limits.breakers().into_iter();
     let outages = state.extractor.outages().into_iter();
     let holds = limits.holds().into_iter();
     let retries = limits.retry_budgets().into_iter();
-    let budgets = limits.caller_budgets().into_iter();
+    let budgets = limits.caller_budgets(viewer).into_iter();
     Ok(Json(LimitList {
-        limits: snapshots
-            .filter(|limit| sees(limit.caller))
-            .map(Limit::from)
-            .collect(),
+        limits: snapshots.map(Limit::from).collect(),
         breakers: breakers
             .filter(|breaker| sees_model(breaker.is_configured))
             .map(BreakerView::from)
@@ -253,10 +250,7 @@ pub async fn limits(
             .map(HoldView::from)
             .collect(),
         retries: retries.map(RetryView::from).collect(),
-        budgets: budgets
-            .filter(|budget| sees(Some(budget.caller)))
-            .map(BudgetView::from)
-            .collect(),
+        budgets: budgets.map(BudgetView::from).collect(),
         cache: state.extractor.cache().map(|cache| CacheView {
             entries: cache.entries,
             size_bytes: cache.size_bytes,

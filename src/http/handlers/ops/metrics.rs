@@ -48,7 +48,7 @@ pub async fn metrics(
 }
 
 fn set_limit_gauges(state: &AppState) {
-    for limit in state.extractor.limits().snapshots() {
+    for limit in state.extractor.limits().snapshots(None) {
         let scope = limit.scope.as_deref().unwrap_or("all");
         let [in_use, available, waiting] = telemetry::limit_gauges(kind_name(limit.kind), scope);
         in_use.set(as_gauge(limit.in_use));

@@ -1,0 +1,37 @@
+//! Turns of tasks: how much a task does before the other ready tasks run.
+//!
+//! Tokio gives a task a budget of 128 units each time it is polled, which operations such as a read from a socket use up. Work that
+//! is always ready, such as items without text or pipelined requests, uses none and would keep a worker for as long as it lasts.
+
+use std::task::{Context, Poll, ready};
+
+use tokio::task::coop::poll_proceed;
+
+/// Takes units from the budget of the current task. If they are used up, returns pending, and the task is polled again after the
+/// tasks that are ready now.
+pub fn poll_take(cx: &mut Context<'_>, units: u32) -> Poll<()> {
+    for _ in 0..units {
+        ready!(poll_proceed(cx)).made_progress();
+    }
+    Poll::Ready(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn other_tasks_run_between_the_turns() {
+        let other = tokio::spawn(async {});
+        let mut takes = 0;
+        while !other.is_finished() {
+            poll_fn(|cx| poll_take(cx, 40)).await;
+            takes += 1;
+            assert!(takes < 10, "the other task never ran");
+        }
+        // Three times 40 are less than 128.
+        assert!(takes >= 3);
+    }
+}
