@@ -61,7 +61,7 @@ pub(super) async fn extract_in_place(
 
 /// Returns the piece of long work that an input is; `None` if it is short.
 fn long_piece(input: &Input, admission: &Admission) -> Option<Piece> {
-    let bytes = input.content.as_ref().map_or(0, |text| text.len());
+    let bytes = input.content.as_ref().map_or(0, String::len);
     let caller = admission.caller();
     (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes })
 }
