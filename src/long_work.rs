@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinError;
 
-use throttle::{CallerId, FairPermit, FairSemaphore};
+use throttle::{CallerId, FairSemaphore};
 
 /// Size of a text from which the work on it is long, in bytes.
 pub const LONG_TEXT_BYTES: usize = 256 * 1024;
@@ -37,12 +37,6 @@ pub struct Piece {
     pub bytes: usize,
 }
 
-impl Piece {
-    async fn permit(self) -> FairPermit {
-        PERMITS.acquire(self.caller, self.bytes as u64).await
-    }
-}
-
 /// Does long work on a thread for it.
 ///
 /// # Errors
@@ -51,8 +45,8 @@ pub async fn spawn_long<T: Send + 'static>(
     piece: Piece,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
-    let permit = piece.permit().await;
-    tokio::task::spawn_blocking(move || with_permit(permit, work)).await
+    // A permit is taken on the thread: whoever waited for a thread with one could wait for threads that wait for permits.
+    tokio::task::spawn_blocking(move || with_permit(&Handle::current(), piece, work)).await
 }
 
 /// Does work within the current task. If it is long, a `piece`, the other tasks of this worker move to another thread.
@@ -63,7 +57,7 @@ pub fn run_long<T>(piece: Option<Piece>, work: impl FnOnce() -> T) -> T {
     if HAS_PERMIT.get() {
         return work();
     }
-    tokio::task::block_in_place(|| with_permit(runtime.block_on(piece.permit()), work))
+    tokio::task::block_in_place(|| with_permit(&runtime, piece, work))
 }
 
 /// Does work within the current task as [`run_long`] does, but without a permit: for milliseconds, which need not wait behind large
@@ -88,8 +82,9 @@ fn other_threads(is_wanted: bool) -> Option<Handle> {
     (runtime.runtime_flavor() == RuntimeFlavor::MultiThread).then_some(runtime)
 }
 
-/// Does work on this thread, which may block.
-fn with_permit<T>(_permit: FairPermit, work: impl FnOnce() -> T) -> T {
+/// Does work on this thread, which may block, once there is a permit.
+fn with_permit<T>(runtime: &Handle, piece: Piece, work: impl FnOnce() -> T) -> T {
+    let _permit = runtime.block_on(PERMITS.acquire(piece.caller, piece.bytes as u64));
     let _mark = PermitMark::new();
     work()
 }
