@@ -113,6 +113,8 @@ mod tests {
 
     use super::*;
 
+    const LIMIT: Duration = Duration::from_secs(30);
+
     fn piece(caller: usize) -> Piece {
         Piece {
             caller: CallerId(caller as u64 % 3),
@@ -164,10 +166,33 @@ mod tests {
         }
         // Other tests may hold permits; those of the panics would be lacking for ever.
         let work = spawn_long(piece(1), || assert!(HAS_PERMIT.get()));
-        tokio::time::timeout(Duration::from_secs(30), work)
-            .await
-            .unwrap()
+        tokio::time::timeout(LIMIT, work).await.unwrap().unwrap();
+    }
+
+    #[test]
+    fn pieces_are_done_even_if_all_threads_wait_for_permits() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(2)
+            .enable_time()
+            .build()
             .unwrap();
+        let in_progress = Arc::new(InProgress::default());
+        let pieces = (0..200).map(|number| {
+            let in_progress = Arc::clone(&in_progress);
+            runtime.spawn(async move {
+                if number % 2 == 0 {
+                    spawn_long(piece(number), move || in_progress.work())
+                        .await
+                        .unwrap();
+                } else {
+                    run_long(Some(piece(number)), || in_progress.work());
+                }
+            })
+        });
+        let all = futures_util::future::join_all(pieces.collect::<Vec<_>>());
+        let done = runtime.block_on(async { tokio::time::timeout(LIMIT, all).await });
+        assert!(done.is_ok());
     }
 
     #[tokio::test]
