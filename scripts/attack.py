@@ -2,8 +2,9 @@
 """Mixed load: callers with ordinary requests, and callers that attack the service, on one server.
 
 Runs the ordinary callers alone for a third of the time, at most two minutes, then together with the attackers. Reports the others'
-latency in both parts, the time that /healthz takes, and the server's memory, also in each tenth of the time. Fails if /healthz is slow, the process takes more than the budget
-(--memory), or an ordinary request fails. Attackers and server share the machine's cores, which they do not in the field: so the
+latency in both parts, the time that /healthz takes, and the server's memory, also in each tenth of the time. Fails if /healthz is
+slow, the process takes more than the budget (--memory), or an ordinary request fails. Attackers and server share the machine's
+cores, which they do not in the field: so the
 attackers run at the lowest priority (nice 19), and the process that times /healthz at a higher one where that is permitted. Needs
 the binaries `extractd` and `upstream-sim`; uses loopback addresses only.
 """

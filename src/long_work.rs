@@ -45,7 +45,8 @@ pub async fn spawn_long<T: Send + 'static>(
     piece: Piece,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
-    // A permit is taken on the thread: whoever waited for a thread with one could wait for threads that wait for permits.
+    // The permit is acquired on the blocking thread, not before: if all blocking threads waited for permits, a task that held one would
+    // never get a thread.
     tokio::task::spawn_blocking(move || with_permit(&Handle::current(), piece, work)).await
 }
 
