@@ -46,7 +46,7 @@ use crate::net::Client;
 use crate::types::{Code, Error};
 use context::{JobCommand, JobContext};
 use errors::{invalid_cursor, job_not_found, store_problem};
-use store::{Event, ItemStatus, Job, JobFilter, JobKey, ResultOrder, Store};
+use store::{Event, ItemStatus, Job, JobFilter, JobKey, PageSize, ResultOrder, Store};
 use throttle::CallerId;
 
 /// Jobs of the whole process. Clones share them.
@@ -257,9 +257,9 @@ impl Jobs {
         order: ResultOrder,
         only: Option<ItemStatus>,
         after: Option<u32>,
-        limit: u32,
+        page: PageSize,
     ) -> Result<Vec<Event>, Error> {
-        let results = self.0.store.results(job.key, order, only, after, limit);
+        let results = self.0.store.results(job.key, order, only, after, page);
         results.await.map_err(|error| store_problem(&error))
     }
 

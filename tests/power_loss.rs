@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use extractd::jobs::Sqlite;
 use extractd::jobs::store::{
-    CreateOutcome, FinishedItem, Idempotency, ItemStatus, JobEnd, JobKey, NewJob, ResultOrder,
-    Status, Store,
+    CreateOutcome, FinishedItem, Idempotency, ItemStatus, JobEnd, JobKey, NewJob, PageSize,
+    ResultOrder, Status, Store,
 };
 use extractd::types::Usage;
 use fastrand::Rng;
@@ -193,7 +193,13 @@ async fn check(folder: &Path, promises: &Promises, cut: usize, label: &str) {
     }
     let mut results: BTreeMap<(JobKey, u32), Vec<u8>> = BTreeMap::new();
     for (_, job) in &promises.created {
-        let found = store.results(job.key, ResultOrder::Completion, None, None, 1_000);
+        let found = store.results(
+            job.key,
+            ResultOrder::Completion,
+            None,
+            None,
+            PageSize::of_rows(1_000),
+        );
         for event in found.await.unwrap() {
             let (index, _) = event.item.unwrap();
             let before = results.insert((job.key, index), event.body);
@@ -225,7 +231,10 @@ async fn check(folder: &Path, promises: &Promises, cut: usize, label: &str) {
 async fn check_job(store: &Sqlite, job: &Created, found: &extractd::jobs::store::Job, label: &str) {
     let total = u32::try_from(job.inputs.len()).unwrap();
     assert_eq!(found.counts.total, total, "{label}: {}", job.id);
-    let events = store.events(job.key, 0, 10_000).await.unwrap();
+    let events = store
+        .events(job.key, 0, PageSize::of_rows(10_000))
+        .await
+        .unwrap();
     let numbers: Vec<u32> = events.iter().map(|event| event.number).collect();
     let expected: Vec<u32> = (1..=found.last_event).collect();
     assert_eq!(numbers, expected, "{label}: events of {}", job.id);

@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::response_memory::MAX_CONNECTION_BUFFER;
 use super::state::Lifecycle;
 use crate::turn;
 
@@ -84,6 +85,7 @@ pub async fn serve(
     let mut server = hyper::server::conn::http1::Builder::new();
     server
         .timer(TokioTimer::new())
+        .max_buf_size(MAX_CONNECTION_BUFFER)
         .header_read_timeout(timeouts.header);
     let mut last_warning = None;
     loop {

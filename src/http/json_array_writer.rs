@@ -9,7 +9,7 @@ use crate::types::{Error, Outcome};
 use throttle::{MemoryReservation, NoMemory};
 
 /// Approximate size of a part of the response, in bytes.
-const PART_BYTES: usize = 64 * 1024;
+const PART_BYTES: usize = 32 * 1024;
 
 /// Encoder of one JSON object in input order. Sends white space before it to keep an idle connection open.
 #[derive(Debug)]

@@ -23,6 +23,7 @@ pub use request_id::RequestId;
 
 use super::chat::error::ErrorShape;
 use super::problem::ApiError;
+use super::response_memory;
 use super::state::AppState;
 use crate::contract::millis;
 use crate::telemetry;
@@ -61,6 +62,9 @@ pub async fn handle(
         && let Some(quota) = state.extractor.limits().quota_status(caller)
     {
         rate_limit_headers::add(response.headers_mut(), &quota);
+    }
+    if let Some(caller) = caller {
+        response = response_memory::count(state.extractor.limits().memory(), caller, response);
     }
     let path = route.unwrap_or("none");
     let status = response.status().as_u16();

@@ -23,6 +23,7 @@ use super::upload_monitor::{Interruption, UNREAD_FOR_LACK_OF_MEMORY, UploadMonit
 use crate::contract::{BatchStatus, ItemResult, Progress, Summary, millis};
 use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream, shutting_down};
 use crate::types::{Code, Counts, Error, EvidenceCounts, FieldError, Metadata, Outcome};
+use throttle::MemoryReservation;
 
 /// Response format. Each call appends the bytes to send.
 pub trait Encoder: Send + Unpin {
@@ -113,14 +114,16 @@ pub struct ResponseBody<S, K> {
     is_cut: bool,
     /// True if inputs of an upload were not read because of that.
     was_upload_cut: bool,
-    _memory: Option<BodyMemory>,
+    _memory: (Option<BodyMemory>, MemoryReservation),
     _work: TaskTrackerToken,
 }
 
 /// Resources that a response holds until it is sent.
 pub struct StreamResources {
     /// Memory of the request's body. `None` if the body is streamed.
-    pub memory: Option<BodyMemory>,
+    pub request: Option<BodyMemory>,
+    /// Memory of the response.
+    pub response: MemoryReservation,
     pub work: TaskTrackerToken,
     pub server_ends: WaitForCancellationFutureOwned,
     /// Upload of the inputs. `None` if all are in memory.
@@ -161,7 +164,7 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
             server_ends: Box::pin(resources.server_ends),
             is_cut: false,
             was_upload_cut: false,
-            _memory: resources.memory,
+            _memory: (resources.request, resources.response),
             _work: resources.work,
         }
     }

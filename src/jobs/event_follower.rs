@@ -9,10 +9,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::context::JobContext;
 use super::progress::{JobProgress, JobRate};
-use super::store::{Event, ItemCounts, Job, JobKey, StoreError};
+use super::store::{Event, ItemCounts, Job, JobKey, PageSize, StoreError};
 
-/// Maximum number of events in a page.
-const PAGE_SIZE: u32 = 500;
 /// Minimum interval of progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -161,8 +159,12 @@ impl Follower {
 
     /// Reads the next page. A follower near the end of the events reads for all others at the same position.
     async fn read_page(&self, last_event: u32) -> Result<Option<EventPage>, StoreError> {
-        let read = || self.context.store.events(self.job, self.after, PAGE_SIZE);
-        if last_event - self.after > PAGE_SIZE {
+        let read = || {
+            self.context
+                .store
+                .events(self.job, self.after, PageSize::STREAM)
+        };
+        if last_event - self.after > PageSize::STREAM.rows {
             let events = read().await?.into();
             return Ok(EventPage::after(&events, self.after, last_event));
         }

@@ -17,13 +17,43 @@ pub use records::{
     PendingDelivery, PendingItem, ResultOrder, Status, UnixMillis,
 };
 
+/// Size at which a page of inputs, jobs or results ends, in bytes: 1 MiB.
+pub const MAX_PAGE_BYTES: usize = 1 << 20;
+
+/// Bounds of a page of rows. The page ends at the first of them that is reached, but has at least one row.
+#[derive(Debug, Clone, Copy)]
+pub struct PageSize {
+    /// Maximum number of rows.
+    pub rows: u32,
+    /// Size at which the page ends, in bytes.
+    pub bytes: usize,
+}
+
+impl PageSize {
+    /// Page of which a stream holds one at a time: 100 rows, or 64 KiB.
+    pub const STREAM: Self = Self {
+        rows: 100,
+        bytes: 64 * 1024,
+    };
+
+    /// Returns the bounds of a page of up to this many rows, or [`MAX_PAGE_BYTES`].
+    #[must_use]
+    pub const fn of_rows(rows: u32) -> Self {
+        Self {
+            rows,
+            bytes: MAX_PAGE_BYTES,
+        }
+    }
+}
+
 /// Future of a store operation.
 pub type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// Durable storage of jobs.
 ///
 /// A write is on disk when its future resolves. While the disk is full, writes that running jobs depend on wait, those that end
-/// or remove something use space that is reserved for them, and the others fail at once. Inputs and events are read in pages of about one megabyte.
+/// or remove something use space that is reserved for them, and the others fail at once. Inputs and events are read in pages whose
+/// bytes are bounded.
 ///
 /// # Cancel safety
 /// A write whose future is dropped may or may not be executed, but never in part.
@@ -129,7 +159,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn has_failed_since_queued(&self, job: JobKey) -> Stored<'_, bool>;
 
     /// Returns the events with a number above `after`, by number.
-    fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>>;
+    fn events(&self, job: JobKey, after: u32, page: PageSize) -> Stored<'_, Vec<Event>>;
 
     /// Returns results, those of the status `only` if it is given. `after` is the index or the event number, depending on the
     /// order, of the last result of the previous page.
@@ -139,7 +169,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         order: ResultOrder,
         only: Option<ItemStatus>,
         after: Option<u32>,
-        limit: u32,
+        page: PageSize,
     ) -> Stored<'_, Vec<Event>>;
 
     /// Returns jobs whose retention has passed.

@@ -140,6 +140,16 @@ impl MemoryLedger {
         Ok(reservation)
     }
 
+    /// Records memory that is taken already, until the reservation is dropped. It may exceed the budget: then there is no room for
+    /// anything else.
+    #[must_use]
+    pub fn record(&self, caller: CallerId, held_as: MemoryUse, bytes: usize) -> MemoryReservation {
+        let mut recorded = self.empty(caller, held_as);
+        self.0.lock().add(&recorded, bytes);
+        recorded.bytes = bytes;
+        recorded
+    }
+
     /// Sets `bytes` aside for as long as the ledger exists, on behalf of no caller: callers share what is left. To be called once
     /// for a use, at the start.
     pub fn set_aside(&self, held_as: MemoryUse, bytes: usize) {
@@ -311,6 +321,19 @@ mod tests {
 
     const ALICE: CallerId = CallerId(1);
     const BOB: CallerId = CallerId(2);
+
+    #[test]
+    fn what_is_recorded_leaves_no_room_for_more() {
+        let ledger = MemoryLedger::new(1000, 1000);
+        ledger.set_has_several_callers(true);
+        let recorded = ledger.record(ALICE, MemoryUse::Responses, 1200);
+        assert_eq!(ledger.snapshot().held, 1200);
+        let refused = ledger.reserve(BOB, MemoryUse::Inputs, 1).unwrap_err();
+        assert_eq!(refused, NoMemory::Full);
+        drop(recorded);
+        assert_eq!(ledger.snapshot().held, 0);
+        let _room = ledger.reserve(BOB, MemoryUse::Inputs, 1).unwrap();
+    }
 
     #[test]
     fn everything_is_returned_and_nothing_exceeds_the_budget() {

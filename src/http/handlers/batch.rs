@@ -20,6 +20,7 @@ use super::super::problem::ApiError;
 use super::super::query::offset_unit_only;
 use super::super::request_body::BodyMemory;
 use super::super::request_memory::no_memory;
+use super::super::response_memory;
 use super::super::response_stream::{
     ResponseBody, ResponseContext, StreamResources, streaming_response, too_large_to_buffer,
 };
@@ -114,7 +115,7 @@ impl BatchHandler {
             return Err(too_large_to_buffer().into());
         }
         let memory = complete.into_memory(total * size_of::<Item>());
-        let resources = self.resources(Some(memory), None);
+        let resources = self.resources(Some(memory), None)?;
         self.respond(batch, format, inputs, Some(total), resources)
             .await
     }
@@ -141,7 +142,7 @@ impl BatchHandler {
         if self.headers.contains_key(EXPECT) {
             lines.read_first_chunk().await;
         }
-        let resources = self.resources(None, Some(upload));
+        let resources = self.resources(None, Some(upload))?;
         self.respond(batch, format, lines, None, resources).await
     }
 
@@ -149,15 +150,16 @@ impl BatchHandler {
         &self,
         memory: Option<BodyMemory>,
         upload: Option<Arc<UploadMonitor>>,
-    ) -> StreamResources {
+    ) -> Result<StreamResources, Error> {
         let lifecycle = &self.state.lifecycle;
-        StreamResources {
-            memory,
+        Ok(StreamResources {
+            request: memory,
+            response: response_memory::reserve_stream(&self.state, self.caller)?,
             work: lifecycle.work.token(),
             server_ends: lifecycle.ended.clone().cancelled_owned(),
             upload,
             partials: None,
-        }
+        })
     }
 
     async fn respond<S: Inputs + 'static>(

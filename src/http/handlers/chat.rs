@@ -21,6 +21,7 @@ use super::super::middleware::RequestId;
 use super::super::problem::{ApiError, FailureUsage};
 use super::super::query::offset_unit_only;
 use super::super::request_body::{self, BodyMemory};
+use super::super::response_memory;
 use super::super::state::{AppState, State};
 use super::super::trace_context::trace_context;
 use crate::extraction::{ChatMessages, PreparedRequest, RequestClass, Submission, shutting_down};
@@ -207,7 +208,8 @@ impl ChatRun {
                 form: self.form,
                 responses: self.echo.map(ResponseEvents::new),
                 resources: Resources {
-                    memory,
+                    request: memory,
+                    response: response_memory::reserve_stream(state, caller)?,
                     work,
                     server_ends: state.lifecycle.ended.clone().cancelled_owned(),
                 },

@@ -15,6 +15,7 @@ use super::super::openapi;
 use super::super::problem::{ApiError, FailureUsage};
 use super::super::query::offset_unit_only;
 use super::super::request_body::{self, BodyMemory};
+use super::super::response_memory;
 use super::super::response_stream::{
     ResponseBody, ResponseContext, StreamResources, streaming_response,
 };
@@ -99,7 +100,8 @@ pub async fn extract(
     let input = Input::new(0, Item::from(text));
     if format == ResponseFormat::Sse {
         let resources = StreamResources {
-            memory: Some(memory),
+            request: Some(memory),
+            response: response_memory::reserve_stream(state, caller)?,
             work,
             server_ends: state.lifecycle.ended.clone().cancelled_owned(),
             upload: None,

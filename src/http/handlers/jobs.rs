@@ -6,7 +6,7 @@ pub mod results;
 pub mod view;
 
 use axum::extract::{Path, Request};
-use axum::http::header::LOCATION;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -16,9 +16,9 @@ use view::{JobList, JobView};
 use super::super::event_links;
 use super::super::middleware::RequestId;
 use super::super::openapi::request_schemas;
-use super::super::page_body::json_page;
 use super::super::problem::ApiError;
 use super::super::query::{PageQuery, no_query, parse_query};
+use super::super::response_memory;
 use super::super::state::{AppState, State};
 use crate::contract::{JobStatus, to_json};
 use crate::jobs::store::{ItemStatus, Job, JobFilter, Status};
@@ -102,6 +102,7 @@ pub async fn list_jobs(
         Ok(true)
     })?;
     let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
+    let _memory = response_memory::reserve_page(&state, caller)?;
     let (jobs, next) = state
         .jobs
         .list(caller, filter, page.after.as_deref(), limit)
@@ -112,7 +113,9 @@ pub async fn list_jobs(
         has_more: next.is_some(),
         next,
     };
-    Ok(json_page(&state, caller, to_json(&page).into())?)
+    let mut page = to_json(&page);
+    page.shrink_to_fit();
+    Ok(([(CONTENT_TYPE, "application/json")], page).into_response())
 }
 
 /// Parses the statuses of a filter.

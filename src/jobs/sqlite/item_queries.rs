@@ -5,7 +5,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::page::first_page;
 use super::queries::job_by_key;
 use super::rowid::{job_of, job_rowids, number_of, to_rowid};
-use crate::jobs::store::{CrashCount, Event, ItemStatus, JobKey, PendingItem, ResultOrder};
+use crate::jobs::store::{
+    CrashCount, Event, ItemStatus, JobKey, MAX_PAGE_BYTES, PageSize, PendingItem, ResultOrder,
+};
 
 /// Maximum number of crash suspects.
 const MAX_SUSPECTS: u32 = 10_000;
@@ -23,7 +25,7 @@ pub fn pending(
     let [_, last] = job_rowids(job);
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![to_rowid(job, from), last, limit], pending_from_row)?;
-    first_page(rows, |pending| pending.input.len())
+    first_page(rows, MAX_PAGE_BYTES, |pending| pending.input.len())
 }
 
 /// Returns the input of an item.
@@ -70,13 +72,16 @@ pub fn events(
     connection: &Connection,
     job: JobKey,
     after: u32,
-    limit: u32,
+    page: PageSize,
 ) -> rusqlite::Result<Vec<Event>> {
     let sql = "SELECT place, item, status, body FROM events WHERE place > ?1 AND place <= ?2 ORDER BY place LIMIT ?3";
     let [_, last] = job_rowids(job);
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![to_rowid(job, after), last, limit], event_from_row)?;
-    first_page(rows, |event| event.body.len())
+    let rows = statement.query_map(
+        params![to_rowid(job, after), last, page.rows],
+        event_from_row,
+    )?;
+    first_page(rows, page.bytes, |event| event.body.len())
 }
 
 /// Page of a job's results.
@@ -87,8 +92,7 @@ pub struct ResultQuery {
     pub only: Option<ItemStatus>,
     /// Index or event number, depending on the order, of the last result of the previous page.
     pub after: Option<u32>,
-    /// Maximum number of results.
-    pub limit: u32,
+    pub page: PageSize,
 }
 
 /// Returns a page of results. A result that a retry replaced is not included.
@@ -101,15 +105,15 @@ pub fn results(
     let from = query.after.map_or(first, |after| to_rowid(job, after) + 1);
     let until = match query.order {
         ResultOrder::Input => {
-            let within = query.only.is_none().then_some(query.limit);
+            let within = query.only.is_none().then_some(query.page.rows);
             let gap = first_without_result(connection, job, from, within)?;
             gap.map_or(last, |rowid| rowid - 1)
         }
         ResultOrder::Completion => last,
     };
     let mut statement = connection.prepare_cached(&results_sql(query))?;
-    let rows = statement.query_map(params![from, until, query.limit], event_from_row)?;
-    first_page(rows, |event| event.body.len())
+    let rows = statement.query_map(params![from, until, query.page.rows], event_from_row)?;
+    first_page(rows, query.page.bytes, |event| event.body.len())
 }
 
 fn results_sql(query: &ResultQuery) -> String {

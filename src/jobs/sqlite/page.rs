@@ -1,11 +1,9 @@
 //! Pages of rows, bounded in bytes.
 
-/// Size at which a page of inputs, events or jobs ends.
-const MAX_PAGE_BYTES: usize = 1 << 20;
-
-/// Returns the first rows, at least one, up to about a megabyte.
+/// Returns the first rows, at least one, until they have `max_bytes`.
 pub fn first_page<T>(
     rows: impl Iterator<Item = rusqlite::Result<T>>,
+    max_bytes: usize,
     size_bytes: impl Fn(&T) -> usize,
 ) -> rusqlite::Result<Vec<T>> {
     let (mut page, mut bytes) = (Vec::new(), 0);
@@ -13,7 +11,7 @@ pub fn first_page<T>(
         let row = row?;
         bytes += size_bytes(&row);
         page.push(row);
-        if bytes >= MAX_PAGE_BYTES {
+        if bytes >= max_bytes {
             break;
         }
     }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::page::first_page;
 use crate::jobs::store::{
-    Delivery, DeliveryState, ItemCounts, Job, JobFilter, JobKey, Status, UnixMillis,
+    Delivery, DeliveryState, ItemCounts, Job, JobFilter, JobKey, MAX_PAGE_BYTES, Status, UnixMillis,
 };
 use crate::types::{Usage, Usd};
 
@@ -163,7 +163,7 @@ pub fn jobs_of_caller(
         let bytes = metadata.map_or(0, str::len) + error.map_or(0, str::len);
         Ok((bytes, job_from_row(row)?))
     })?;
-    let page = first_page(rows, |(bytes, _)| *bytes)?;
+    let page = first_page(rows, MAX_PAGE_BYTES, |(bytes, _)| *bytes)?;
     Ok(page.into_iter().map(|(_, job)| job).collect())
 }
 

@@ -11,7 +11,7 @@ use super::write_class::WriteClass;
 use super::{Sqlite, commands, item_queries, queries, recovery, removal, webhook_queries};
 use crate::jobs::store::{
     CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, ItemStatus, Job, JobEnd,
-    JobFilter, JobKey, NewJob, PendingDelivery, PendingItem, ResultOrder, Status, Store,
+    JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem, ResultOrder, Status, Store,
     StoreError, Stored, UnixMillis,
 };
 
@@ -188,8 +188,8 @@ impl Store for Sqlite {
         self.query(move |connection| item_queries::has_failed_since_queued(connection, job))
     }
 
-    fn events(&self, job: JobKey, after: u32, limit: u32) -> Stored<'_, Vec<Event>> {
-        self.query(move |connection| item_queries::events(connection, job, after, limit))
+    fn events(&self, job: JobKey, after: u32, page: PageSize) -> Stored<'_, Vec<Event>> {
+        self.query(move |connection| item_queries::events(connection, job, after, page))
     }
 
     fn results(
@@ -198,13 +198,13 @@ impl Store for Sqlite {
         order: ResultOrder,
         only: Option<ItemStatus>,
         after: Option<u32>,
-        limit: u32,
+        page: PageSize,
     ) -> Stored<'_, Vec<Event>> {
         let query = item_queries::ResultQuery {
             order,
             only,
             after,
-            limit,
+            page,
         };
         self.query(move |connection| item_queries::results(connection, job, &query))
     }

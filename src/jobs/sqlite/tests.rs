@@ -1,8 +1,8 @@
 use super::*;
 use crate::jobs::store::{
     CrashCount, CreateOutcome, DeliveryAttempt, DeliveryState, Digest, Event, FinishedItem,
-    Idempotency, ItemCounts, ItemStatus, JobEnd, JobFilter, JobKey, NewJob, PendingDelivery,
-    ResultOrder, Status, Store,
+    Idempotency, ItemCounts, ItemStatus, JobEnd, JobFilter, JobKey, NewJob, PageSize,
+    PendingDelivery, ResultOrder, Status, Store,
 };
 use crate::types::Usage;
 
@@ -167,7 +167,12 @@ async fn results_and_end_of_a_job_are_events_without_gaps() {
     );
     assert_eq!(pending_indices(&store, job).await, [1]);
     let results = async |order, only, after| {
-        numbers(&store.results(job, order, only, after, 10).await.unwrap())
+        numbers(
+            &store
+                .results(job, order, only, after, PageSize::of_rows(10))
+                .await
+                .unwrap(),
+        )
     };
     assert_eq!(
         results(ResultOrder::Input, None, None).await,
@@ -202,7 +207,7 @@ async fn results_and_end_of_a_job_are_events_without_gaps() {
             .is_some()
     );
     assert_eq!(
-        numbers(&store.events(job, 1, 10).await.unwrap()),
+        numbers(&store.events(job, 1, PageSize::of_rows(10)).await.unwrap()),
         [(2, Some(0)), (3, Some(3)), (4, Some(1)), (5, None)]
     );
     assert_eq!(
@@ -289,7 +294,10 @@ async fn results_and_end_of_a_job_are_events_without_gaps() {
             .unwrap(),
         []
     );
-    assert_eq!(store.events(job, 0, 10).await.unwrap(), []);
+    assert_eq!(
+        store.events(job, 0, PageSize::of_rows(10)).await.unwrap(),
+        []
+    );
     assert_eq!(due_webhooks(&store, 9_000).await, []);
     assert!(store.vacuum_step().await.unwrap());
     assert_eq!(
@@ -353,7 +361,10 @@ async fn concurrent_results_are_recorded_exactly_once() {
         });
     }
     writes.join_all().await;
-    let events = store.events(job, 0, ITEMS + 1).await.unwrap();
+    let events = store
+        .events(job, 0, PageSize::of_rows(ITEMS + 1))
+        .await
+        .unwrap();
     assert!(
         events
             .iter()

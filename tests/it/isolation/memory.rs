@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{until_nothing_is_held, with_attacker};
-use crate::support::client::{LIMIT, within};
+use crate::support::client::{LIMIT, eventually, within};
 use crate::support::fixture::{person, schema, single};
 use crate::upstream::{Gate, Reply, Upstream};
 
@@ -194,6 +194,63 @@ async fn unread_ordered_responses_stay_within_the_budget() {
     .ok();
     let grown = server.peak_bytes().saturating_sub(before);
     assert!(grown < 128 * MIB + MARGIN, "{grown}");
+    drop(readers);
+    until_nothing_is_held(&attacker).await;
+}
+
+/// Lists, results and events of jobs, as pages and as streams.
+#[tokio::test]
+async fn unread_jobs_stay_within_the_budget() {
+    const JOBS: usize = 20;
+    const READERS: usize = 100;
+    let upstream = Upstream::playing();
+    let (server, attacker, victim) =
+        with_attacker(&upstream, "[limits]\nmax_memory_bytes = 67108864").await;
+    let long = "x".repeat(60_000);
+    let job = json!({"inputs": vec![""; 2_000], "schema": schema(), "metadata": {"a": long}});
+    let mut paths = Vec::new();
+    for _ in 0..JOBS {
+        let created = attacker.post("/v1/jobs", &job).await;
+        let id = created.json()["id"].as_str().unwrap().to_owned();
+        paths = vec![
+            ("/v1/jobs?limit=1000".to_owned(), "application/json"),
+            (
+                format!("/v1/jobs/{id}/results?limit=1000"),
+                "application/json",
+            ),
+            (format!("/v1/jobs/{id}/results"), "application/x-ndjson"),
+            (format!("/v1/jobs/{id}/events"), "text/event-stream"),
+        ];
+    }
+    eventually(LIMIT, "the jobs end", async || {
+        let running = attacker.get("/v1/jobs?status=queued,running").await;
+        running.json()["data"].as_array()?.is_empty().then_some(())
+    })
+    .await;
+    server.forget_peak();
+    let before = server.resident_bytes();
+    let mut readers = Vec::new();
+    for (path, accept) in paths.iter().cycle().take(paths.len() * READERS) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(server.address()).await.unwrap();
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer key-attacker\r\naccept: {accept}\r\n\r\n",
+            server.address(),
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        readers.push(stream);
+    }
+    sleep(Duration::from_secs(2)).await;
+    let answer = within(
+        LIMIT,
+        "others are served",
+        victim.extract(&single(person(1))),
+    )
+    .await;
+    assert_eq!(answer.status, 200);
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 64 * MIB, "{grown}");
     drop(readers);
     until_nothing_is_held(&attacker).await;
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::super::middleware::SignedLink;
 use super::super::super::problem::ApiError;
 use super::super::super::query;
+use super::super::super::response_memory;
 use super::super::super::response_stream::streaming_response;
 use super::super::super::sse::{EventWriter, append_comment};
 use super::super::super::state::State;
@@ -21,12 +22,12 @@ use super::view::JobProgress;
 use crate::jobs::store::JobKey;
 use crate::jobs::{EventPage, FollowEvent, Follower, Jobs};
 use crate::types::{Code, Error, OffsetUnit, pointer, truncate_pointer};
-use throttle::CallerId;
+use throttle::{CallerId, MemoryReservation};
 
 /// Time without an event after which a comment is sent, so that proxies keep the connection.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Approximate size of a chunk of the response, in bytes.
-const CHUNK_BYTES: usize = 64 * 1024;
+const CHUNK_BYTES: usize = 32 * 1024;
 
 /// Stream the events of a job
 ///
@@ -66,6 +67,7 @@ pub async fn job_events(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let stream = JobEventStream {
+        _memory: response_memory::reserve_stream(&state, caller)?,
         follower: state.jobs.follow(&job, after),
         jobs: state.jobs.clone(),
         job: job.key,
@@ -133,6 +135,7 @@ struct JobEventStream {
     page: Option<(EventPage, usize)>,
     events: EventWriter,
     quiet_since: Instant,
+    _memory: MemoryReservation,
 }
 
 impl JobEventStream {

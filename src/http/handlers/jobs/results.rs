@@ -6,22 +6,18 @@ use axum::extract::Path;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
-use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
 
 use super::super::super::content_negotiation::{ResponseFormat, response_format};
-use super::super::super::page_body::json_page;
 use super::super::super::problem::ApiError;
 use super::super::super::query::{OFFSET_UNIT, PageQuery, parse_offset_unit};
+use super::super::super::response_memory;
 use super::super::super::state::State;
 use crate::contract::ItemResult;
 use crate::jobs::Jobs;
-use crate::jobs::store::{Event, ItemStatus, Job, ResultOrder};
+use crate::jobs::store::{Event, ItemStatus, Job, PageSize, ResultOrder};
 use crate::types::{Error, OffsetUnit};
-use throttle::CallerId;
-
-/// Number of results read from the store at a time for NDJSON.
-const NDJSON_PAGE: u32 = 1_000;
+use throttle::{CallerId, MemoryReservation};
 
 // `ResultQuery::page` writes this object piece by piece; the type exists for the OpenAPI document.
 /// A page of a job's results.
@@ -92,15 +88,16 @@ pub async fn job_results(
         unit,
     };
     match response_format(&headers, false) {
-        ResponseFormat::Ndjson => Ok((
-            [(CONTENT_TYPE, "application/x-ndjson")],
-            results.ndjson(after),
-        )
-            .into_response()),
+        ResponseFormat::Ndjson => {
+            let memory = response_memory::reserve_stream(&state, caller)?;
+            let content_type = [(CONTENT_TYPE, "application/x-ndjson")];
+            Ok((content_type, results.ndjson(after, memory)).into_response())
+        }
         ResponseFormat::Json | ResponseFormat::Sse => {
             let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
+            let _memory = response_memory::reserve_page(&state, caller)?;
             let page = results.page(after, limit).await?;
-            Ok(json_page(&state, caller, page)?)
+            Ok(([(CONTENT_TYPE, "application/json")], page).into_response())
         }
     }
 }
@@ -115,9 +112,9 @@ struct ResultQuery {
 }
 
 impl ResultQuery {
-    async fn load(&self, after: Option<u32>, limit: u32) -> Result<Vec<Event>, Error> {
+    async fn load(&self, after: Option<u32>, page: PageSize) -> Result<Vec<Event>, Error> {
         self.jobs
-            .results(&self.job, self.order, self.only, after, limit)
+            .results(&self.job, self.order, self.only, after, page)
             .await
     }
 
@@ -136,46 +133,56 @@ impl ResultQuery {
         }
     }
 
-    async fn page(&self, after: Option<u32>, limit: u32) -> Result<Bytes, Error> {
-        let mut results = self.load(after, limit.saturating_add(1)).await?;
+    async fn page(&self, after: Option<u32>, limit: u32) -> Result<Vec<u8>, Error> {
+        let size = PageSize::of_rows(limit.saturating_add(1));
+        let mut results = self.load(after, size).await?;
         // The store returns fewer results than requested if they are long.
         let mut has_more = results.len() > limit as usize;
         results.truncate(limit as usize);
         if !has_more && let Some(last) = results.last() {
-            has_more = !self.load(Some(self.cursor(last)), 1).await?.is_empty();
+            let next = self.load(Some(self.cursor(last)), PageSize::of_rows(1));
+            has_more = !next.await?.is_empty();
         }
         let last = results.last().map(|last| self.cursor(last)).or(after);
         let next = last.filter(|_| has_more || !self.job.status.is_ended());
         self.convert(&mut results).await?;
-        let mut out = BytesMut::from(&b"{\"data\":["[..]);
-        for (position, event) in results.iter().enumerate() {
-            if position > 0 {
-                out.put_u8(b',');
-            }
-            out.put_slice(&event.body);
-        }
         let next = next.map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""));
-        out.put_slice(format!("],\"has_more\":{has_more},\"next\":{next}}}").as_bytes());
-        Ok(out.freeze())
+        let end = format!("],\"has_more\":{has_more},\"next\":{next}}}");
+        Ok(joined(b"{\"data\":[", &results, b",", end.as_bytes()))
     }
 
-    fn ndjson(self, after: Option<u32>) -> Body {
-        let pages = stream::try_unfold((self, after), |(query, after)| async move {
-            let mut results = query.load(after, NDJSON_PAGE).await?;
-            query.convert(&mut results).await?;
-            let Some(last) = results.last().map(|last| query.cursor(last)) else {
-                return Ok(None);
-            };
-            let mut out = BytesMut::new();
-            for event in &results {
-                out.put_slice(&event.body);
-                out.put_u8(b'\n');
-            }
-            // An error ends the response without its last chunk, so that the client sees it as incomplete.
-            Ok::<_, Error>(Some((out.freeze(), (query, Some(last)))))
-        });
+    /// Returns the body of all results, which holds `memory`.
+    fn ndjson(self, after: Option<u32>, memory: MemoryReservation) -> Body {
+        let pages =
+            stream::try_unfold((self, after, memory), |(query, after, memory)| async move {
+                let mut results = query.load(after, PageSize::STREAM).await?;
+                query.convert(&mut results).await?;
+                let Some(last) = results.last().map(|last| query.cursor(last)) else {
+                    return Ok(None);
+                };
+                let lines = joined(b"", &results, b"\n", b"\n");
+                // An error ends the response without its last chunk, so that the client sees it as incomplete.
+                Ok::<_, Error>(Some((lines, (query, Some(last), memory))))
+            });
         Body::from_stream(pages)
     }
+}
+
+/// Returns the bodies of results, in a buffer without spare room.
+fn joined(start: &[u8], results: &[Event], separator: &[u8], end: &[u8]) -> Vec<u8> {
+    let bodies = results
+        .iter()
+        .map(|event| event.body.len() + separator.len());
+    let mut out = Vec::with_capacity(start.len() + bodies.sum::<usize>() + end.len());
+    out.extend_from_slice(start);
+    for (position, event) in results.iter().enumerate() {
+        if position > 0 {
+            out.extend_from_slice(separator);
+        }
+        out.extend_from_slice(&event.body);
+    }
+    out.extend_from_slice(end);
+    out
 }
 
 fn bad_cursor() -> Error {

@@ -56,7 +56,13 @@ async fn retried_items_replace_their_results() {
         .await
         .unwrap();
     let results = store
-        .results(job, ResultOrder::Completion, None, None, 10)
+        .results(
+            job,
+            ResultOrder::Completion,
+            None,
+            None,
+            PageSize::of_rows(10),
+        )
         .await
         .unwrap();
     assert_eq!(
@@ -69,7 +75,7 @@ async fn retried_items_replace_their_results() {
             ResultOrder::Completion,
             Some(ItemStatus::Failed),
             None,
-            10,
+            PageSize::of_rows(10),
         )
         .await
         .unwrap();

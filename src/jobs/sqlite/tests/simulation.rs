@@ -198,11 +198,16 @@ impl Simulation {
             cancelled: count(ItemStatus::Cancelled),
         };
         assert_eq!(job.counts, counts);
-        let events = store.events(key, 0, u32::MAX).await.unwrap();
+        let events = store
+            .events(key, 0, PageSize::of_rows(u32::MAX))
+            .await
+            .unwrap();
         let numbers: Vec<_> = events.iter().map(|event| event.number).collect();
         assert_eq!(numbers, (1..=expected.events).collect::<Vec<_>>(), "no gap");
         let order = ResultOrder::Completion;
-        let results = store.results(key, order, None, None, u32::MAX).await;
+        let results = store
+            .results(key, order, None, None, PageSize::of_rows(u32::MAX))
+            .await;
         let mut found = vec![None; expected.results.len()];
         for event in results.unwrap() {
             let (index, status) = event.item.expect("a result has an item");
