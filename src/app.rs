@@ -1,6 +1,7 @@
 //! Composition root: builds the parts from the configuration, connects them, runs the server, and
 //! drains it (graceful shutdown). It is the only module that sees the whole configuration.
 
+mod allocator;
 mod build_extractor;
 mod caller_reload;
 mod key_reload;
@@ -8,6 +9,8 @@ mod local_model;
 mod memory_size;
 mod reload;
 mod traces;
+
+pub use allocator::return_memory_when_idle;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

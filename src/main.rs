@@ -109,6 +109,7 @@ fn block_on<T>(work: impl AsyncFnOnce(CancellationToken) -> T) -> anyhow::Result
 
 fn serve(loaded: Loaded) -> anyhow::Result<ExitCode> {
     start_log(&loaded)?;
+    app::return_memory_when_idle();
     block_on(async |stop| app::serve(loaded.config, stop).await)??;
     Ok(ExitCode::SUCCESS)
 }

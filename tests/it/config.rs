@@ -5,6 +5,7 @@ use std::process::Output;
 
 use crate::support::client::{LIMIT, within};
 use crate::support::server::{Builder, Server, binary};
+use crate::upstream::Upstream;
 
 /// Runs the binary to its end in a folder of its own.
 async fn run(folder: &Builder, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -277,6 +278,21 @@ async fn a_cache_that_would_leave_requests_without_memory_stops_the_start() {
     }
 }
 
+/// Large blocks are returned at once only if these threads start after the first of them, so the server starts them.
+#[tokio::test]
+async fn the_server_starts_the_threads_that_return_memory() {
+    let upstream = Upstream::playing();
+    let server = Server::asking(&upstream).start().await;
+    let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let names =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    let names: Vec<_> = names.collect();
+    assert!(
+        names.iter().any(|name| name.starts_with("jemalloc_bg")),
+        "{names:?}"
+    );
+}
+
 /// The allocator's options are compiled in (`.cargo/config.toml`), so that a build which misses that file is noticed here.
 #[tokio::test]
 async fn freed_memory_goes_back_to_the_system_quickly() {
@@ -285,7 +301,8 @@ async fn freed_memory_goes_back_to_the_system_quickly() {
     let output = run(&folder, &["--version"], &environment).await;
     let text = output_text(&output);
     for option in [
-        "background_thread:true",
+        "background_thread:false",
+        "oversize_threshold:65536",
         "dirty_decay_ms:10",
         "muzzy_decay_ms:0",
     ] {
