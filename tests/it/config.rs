@@ -297,12 +297,16 @@ async fn the_server_starts_the_threads_that_return_memory() {
 #[tokio::test]
 async fn freed_memory_goes_back_to_the_system_quickly() {
     let folder = Server::bare();
-    let environment = [("_RJEM_MALLOC_CONF", "confirm_conf:true")];
+    let environment = [("MALLOC_CONF", "confirm_conf:true")];
     let output = run(&folder, &["--version"], &environment).await;
     let text = output_text(&output);
     for option in [
         "background_thread:false",
-        "oversize_threshold:65536",
+        if cfg!(target_arch = "aarch64") {
+            "oversize_threshold:262144"
+        } else {
+            "oversize_threshold:65536"
+        },
         "dirty_decay_ms:10",
         "muzzy_decay_ms:0",
     ] {
