@@ -54,8 +54,8 @@ doc: needs ## build the documentation with warnings as errors
 lean: ## type-check the build without the built-in model
 	cargo check --no-default-features --locked
 
-fuzz-build: ## type-check the fuzz targets
-	cargo check --manifest-path fuzz/Cargo.toml --locked
+fuzz-build: ## type-check the fuzz targets, with what the other checks have compiled
+	cargo check --manifest-path fuzz/Cargo.toml --locked --target-dir $(or $(CARGO_TARGET_DIR),target)
 
 audit: ## check licences, sources and known vulnerabilities of the dependencies (installs cargo-deny)
 	@sh scripts/audit.sh
