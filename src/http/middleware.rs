@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
@@ -23,11 +24,18 @@ pub use request_id::RequestId;
 
 use super::chat::error::ErrorShape;
 use super::problem::ApiError;
+use super::request_memory::no_response_memory;
 use super::response_memory;
 use super::state::AppState;
 use crate::contract::millis;
 use crate::telemetry;
 use throttle::CallerId;
+
+/// Returns true for routes whose responses are made for each request. The web page and the API documents are kept once, and shared by
+/// all responses.
+fn is_made_for_each_request(route: &str) -> bool {
+    route.starts_with("/v1/") || matches!(route, "/mcp" | "/metrics")
+}
 
 /// Authenticates a request, calls the route, and completes the response's body and headers.
 pub async fn handle(
@@ -53,6 +61,18 @@ pub async fn handle(
             .unwrap_or_else(panic::response),
         Err(error) => ApiError::from(error).into_response(),
     };
+    let response = match caller {
+        Some(caller) if route.is_some_and(is_made_for_each_request) => {
+            let ledger = state.extractor.limits().memory();
+            // A GET can be repeated. What shows that there is no memory is answered even so.
+            let may_be_refused =
+                method == Method::GET && !matches!(route, Some("/v1/limits" | "/metrics"));
+            response_memory::count(ledger, caller, may_be_refused, response).unwrap_or_else(
+                |refused| ApiError::from(no_response_memory(&refused)).into_response(),
+            )
+        }
+        _ => response,
+    };
     panic::log(&response, &request_id);
     let mut response = problem_body::add(response, &request_id, shape, &method, uri.path(), route);
     request_id.add_header(&mut response);
@@ -62,9 +82,6 @@ pub async fn handle(
         && let Some(quota) = state.extractor.limits().quota_status(caller)
     {
         rate_limit_headers::add(response.headers_mut(), &quota);
-    }
-    if let Some(caller) = caller {
-        response = response_memory::count(state.extractor.limits().memory(), caller, response);
     }
     let path = route.unwrap_or("none");
     let status = response.status().as_u16();

@@ -1,9 +1,17 @@
-//! Errors of requests for which there is no memory.
+//! Errors of requests and responses for which there is no memory.
 
 use std::time::Duration;
 
 use crate::types::{Code, Error};
 use throttle::NoMemory;
+
+/// Returns the error of a response for which there is no memory.
+pub fn no_response_memory(refused: &NoMemory) -> Error {
+    let detail = format!(
+        "{refused} (`limits.max_memory_bytes`); read or close the responses that are open, and retry in 1 s"
+    );
+    Error::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1))
+}
 
 /// Returns the error of a request for which there is no memory.
 pub fn no_memory(refused: &NoMemory) -> Error {

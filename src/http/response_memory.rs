@@ -1,91 +1,166 @@
 //! Memory of responses until they are sent: a slow reader holds it against its own share.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 
-use super::request_memory::no_memory;
+use super::request_memory::no_response_memory;
 use super::state::AppState;
 use crate::jobs::store::MAX_PAGE_BYTES;
 use crate::types::Error;
-use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse};
+use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse, NoMemory};
 
-/// Maximum size of the request's head, and of a response that a connection keeps to be sent, in bytes: 96 KiB. A URL may have 64 KiB.
+/// Maximum size of a request's head, in bytes: 96 KiB. A URL may have 64 KiB. A connection takes more of a response until this much of it
+/// waits to be sent.
 pub const MAX_CONNECTION_BUFFER: usize = 96 * 1024;
 
-/// Memory of a streamed response, in bytes: what its connection keeps, a part that is being written, and the page of which it is
-/// written.
+/// Size up to which a part of a response, or a page of records of a stream, is usual, in bytes. The memory of a stream has room for one;
+/// of a complete response, it is one of the buffers of the connection.
+const USUAL_BYTES: usize = 64 * 1024;
+
+/// Memory of a streamed response, in bytes: what its connection keeps, a part more, and the page of records from which it is written.
 const STREAM_BYTES: usize = 256 * 1024;
 
 /// Memory to make a page of jobs or results, in bytes: the records, and a buffer of JSON that doubles.
 const PAGE_BYTES: usize = 3 * MAX_PAGE_BYTES;
 
-/// Size of a part of a response up to which it is not counted, in bytes: it is one of the buffers of the connection.
-const MAX_UNCOUNTED_BYTES: usize = 64 * 1024;
+/// Time for which a request for a page waits for memory.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reserves the memory of a streamed response, to be held until the stream ends.
+/// Time between two attempts to reserve memory.
+pub const MEMORY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Memory of a streamed response. Each of its parts holds it until the connection has sent it.
+#[derive(Debug, Clone)]
+pub struct StreamMemory {
+    _held: Arc<MemoryReservation>,
+}
+
+impl StreamMemory {
+    /// Reserves the memory of a stream, before its request is admitted.
+    ///
+    /// # Errors
+    /// `overloaded` if there is no memory for it.
+    pub fn reserve(state: &AppState, caller: CallerId) -> Result<Self, Error> {
+        let ledger = state.extractor.limits().memory();
+        let memory = ledger.reserve(caller, MemoryUse::Responses, STREAM_BYTES);
+        memory
+            .map(|memory| Self {
+                _held: Arc::new(memory),
+            })
+            .map_err(|refused| no_response_memory(&refused))
+    }
+
+    /// Gives the memory to the response.
+    pub fn hold(self, mut response: Response) -> Response {
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Reserves the memory to make a page of jobs or results, to be held until it is made. Waits for it for up to two seconds.
 ///
 /// # Errors
 /// `overloaded` if there is no memory for it.
-pub fn reserve_stream(state: &AppState, caller: CallerId) -> Result<MemoryReservation, Error> {
-    reserve(state, caller, STREAM_BYTES)
-}
-
-/// Reserves the memory to make a page of jobs or results, to be held until it is made.
-///
-/// # Errors
-/// `overloaded` if there is no memory for it.
-pub fn reserve_page(state: &AppState, caller: CallerId) -> Result<MemoryReservation, Error> {
-    reserve(state, caller, PAGE_BYTES)
-}
-
-fn reserve(state: &AppState, caller: CallerId, bytes: usize) -> Result<MemoryReservation, Error> {
+pub async fn reserve_page(state: &AppState, caller: CallerId) -> Result<MemoryReservation, Error> {
     let ledger = state.extractor.limits().memory();
-    ledger
-        .reserve(caller, MemoryUse::Responses, bytes)
-        .map_err(|refused| no_memory(&refused))
+    let deadline = Instant::now() + PAGE_TIMEOUT;
+    loop {
+        match ledger.reserve(caller, MemoryUse::Responses, PAGE_BYTES) {
+            Ok(memory) => return Ok(memory),
+            Err(refused) if Instant::now() >= deadline => return Err(no_response_memory(&refused)),
+            Err(_) => tokio::time::sleep(MEMORY_PAUSE).await,
+        }
+    }
 }
 
-/// Counts each large part of a response on behalf of the caller, until the connection has sent it.
-pub fn count(ledger: &MemoryLedger, caller: CallerId, response: Response) -> Response {
-    let upper = http_body::Body::size_hint(response.body()).upper();
-    if upper.is_some_and(|upper| upper <= MAX_UNCOUNTED_BYTES as u64) {
-        return response;
+/// Changes the memory of a stream's page of records, for which [`StreamMemory`] has room unless a record is large: to hold the records,
+/// and the part of the response that is made of them.
+///
+/// # Errors
+/// [`NoMemory`] if there is no room now. Records that can never have room are not refused, or they could not be read.
+pub fn hold_page(memory: &mut MemoryReservation, page_bytes: usize) -> Result<(), NoMemory> {
+    let more = page_bytes.saturating_sub(USUAL_BYTES).saturating_mul(2);
+    match memory.resize(more) {
+        Err(NoMemory::TooLarge { .. }) => Ok(()),
+        resized => resized,
+    }
+}
+
+/// Counts the parts of a response on behalf of the caller, until the connection has sent them: the large parts, and those of a stream
+/// that holds [`StreamMemory`].
+///
+/// # Errors
+/// [`NoMemory`] if there is no room now for a complete response that may be refused. Others are counted even so: what they are made of
+/// was reserved until now.
+pub fn count(
+    ledger: &MemoryLedger,
+    caller: CallerId,
+    may_be_refused: bool,
+    mut response: Response,
+) -> Result<Response, NoMemory> {
+    let stream = response.extensions_mut().remove::<StreamMemory>();
+    let size = http_body::Body::size_hint(response.body());
+    let is_usual = |upper| upper <= USUAL_BYTES as u64;
+    if stream.is_none() && size.upper().is_some_and(is_usual) {
+        return Ok(response);
+    }
+    let mut reserved = ledger.empty(caller, MemoryUse::Responses);
+    if let Some(length) = size.exact().filter(|_| may_be_refused) {
+        match reserved.resize(usize::try_from(length).unwrap_or(usize::MAX)) {
+            // It would be refused again each time.
+            Ok(()) | Err(NoMemory::TooLarge { .. }) => {}
+            Err(refused) => return Err(refused),
+        }
     }
     let ledger = ledger.clone();
-    response.map(|body| {
+    Ok(response.map(|body| {
         Body::new(CountedBody {
             body,
             ledger,
-            caller,
+            stream,
+            reserved,
         })
-    })
+    }))
 }
 
 /// Body whose large parts are counted.
 struct CountedBody {
     body: Body,
     ledger: MemoryLedger,
-    caller: CallerId,
+    stream: Option<StreamMemory>,
+    /// Memory of the parts that follow, as far as it is reserved.
+    reserved: MemoryReservation,
 }
 
 impl CountedBody {
-    fn counted(&self, part: Bytes) -> Bytes {
-        if part.len() <= MAX_UNCOUNTED_BYTES {
+    fn counted(&mut self, part: Bytes) -> Bytes {
+        let memory = (part.len() > USUAL_BYTES).then(|| self.memory_of(part.len()));
+        if memory.is_none() && self.stream.is_none() {
             return part;
         }
-        // What it was made of was reserved, and is returned now: so it is not refused.
-        let memory = self
-            .ledger
-            .record(self.caller, MemoryUse::Responses, part.len());
         Bytes::from_owner(CountedPart {
             part,
             _memory: memory,
+            _stream: self.stream.clone(),
         })
+    }
+
+    /// Takes the memory of a part of this size.
+    fn memory_of(&mut self, bytes: usize) -> MemoryReservation {
+        let memory = self.reserved.split(bytes);
+        if memory.bytes() == bytes {
+            return memory;
+        }
+        self.ledger
+            .record(memory.caller(), MemoryUse::Responses, bytes)
     }
 }
 
@@ -98,7 +173,8 @@ impl http_body::Body for CountedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|part| self.counted(part)))))
+        let counted = |frame: Frame<Bytes>| frame.map_data(|part| self.counted(part));
+        Poll::Ready(frame.map(|frame| frame.map(counted)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -113,7 +189,8 @@ impl http_body::Body for CountedBody {
 /// Part of a response, with its memory.
 struct CountedPart {
     part: Bytes,
-    _memory: MemoryReservation,
+    _memory: Option<MemoryReservation>,
+    _stream: Option<StreamMemory>,
 }
 
 impl AsRef<[u8]> for CountedPart {
@@ -128,13 +205,27 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::jobs::store::PageSize;
+
+    const CALLER: CallerId = CallerId(1);
+
+    fn large() -> Response {
+        vec![b'x'; 200_000].into_response()
+    }
+
+    fn streamed(parts: impl IntoIterator<Item = usize, IntoIter: Send + 'static>) -> Response {
+        let parts = parts
+            .into_iter()
+            .map(|size| Ok::<_, axum::Error>(vec![b'x'; size]));
+        Body::from_stream(futures_util::stream::iter(parts)).into_response()
+    }
 
     #[tokio::test]
     async fn a_large_part_is_counted_until_it_is_sent() {
         let ledger = MemoryLedger::new(1 << 20, 1 << 20);
-        let large = count(&ledger, CallerId(1), vec![b'x'; 200_000].into_response());
+        let response = count(&ledger, CALLER, false, large()).unwrap();
         assert_eq!(ledger.snapshot().held, 0);
-        let mut body = large.into_body();
+        let mut body = response.into_body();
         let mut part = body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert!(body.frame().await.is_none());
         drop(body);
@@ -147,16 +238,65 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_large_response_that_may_be_refused_is_counted_before_it_is_sent() {
+        let ledger = MemoryLedger::new(500_000, 500_000);
+        let respond = |may_be_refused| count(&ledger, CALLER, may_be_refused, large());
+        let read = [respond(true).unwrap(), respond(true).unwrap()];
+        assert_eq!(respond(true).unwrap_err(), NoMemory::Full);
+        let _anyway = respond(false).unwrap();
+        for response in read {
+            let before = ledger.snapshot().held;
+            let part = response.into_body().frame().await;
+            assert_eq!(ledger.snapshot().held, before);
+            drop(part);
+            assert_eq!(ledger.snapshot().held, before - 200_000);
+        }
+        let never_fits = MemoryLedger::new(100_000, 100_000);
+        let response = count(&never_fits, CALLER, true, large()).unwrap();
+        let _part = response.into_body().frame().await;
+        assert_eq!(never_fits.snapshot().held, 200_000);
+    }
+
+    #[tokio::test]
     async fn parts_of_a_stream_are_counted_if_they_are_large() {
         let ledger = MemoryLedger::new(1 << 20, 1 << 20);
-        let parts = [10, 70_000, 64 * 1024].map(|size| Ok::<_, axum::Error>(vec![b'x'; size]));
-        let body = Body::from_stream(futures_util::stream::iter(parts));
-        let mut body = count(&ledger, CallerId(1), body.into_response()).into_body();
+        let response = streamed([10, 70_000, USUAL_BYTES]);
+        let mut body = count(&ledger, CALLER, true, response).unwrap().into_body();
         let (mut sent, mut held) = (Vec::new(), Vec::new());
         while let Some(frame) = body.frame().await {
             sent.push(frame.unwrap().into_data().unwrap());
             held.push(ledger.snapshot().held);
         }
         assert_eq!(held, [0, 70_000, 70_000]);
+    }
+
+    /// The connection drops the body with its last part, which it may keep for long.
+    #[tokio::test]
+    async fn the_parts_of_a_stream_hold_its_memory() {
+        let ledger = MemoryLedger::new(1 << 20, 1 << 20);
+        let memory = ledger.reserve(CALLER, MemoryUse::Responses, STREAM_BYTES);
+        let _held = Arc::new(memory.unwrap());
+        let response = StreamMemory { _held }.hold(streamed([10, 20]));
+        let mut body = count(&ledger, CALLER, true, response).unwrap().into_body();
+        let first = body.frame().await;
+        let last = body.frame().await;
+        drop((body, first));
+        assert_eq!(ledger.snapshot().held, STREAM_BYTES);
+        drop(last);
+        assert_eq!(ledger.snapshot().held, 0);
+    }
+
+    #[test]
+    fn a_stream_makes_room_for_a_large_record() {
+        let ledger = MemoryLedger::new(1 << 20, 1 << 20);
+        let mut memory = ledger.empty(CALLER, MemoryUse::Responses);
+        let usual = PageSize::STREAM.bytes + 2_000;
+        for (page_bytes, held) in [(10, 0), (usual, 0), (USUAL_BYTES + 100, 200), (0, 0)] {
+            hold_page(&mut memory, page_bytes).unwrap();
+            assert_eq!(ledger.snapshot().held, held, "{page_bytes}");
+        }
+        let _other = ledger.reserve(CALLER, MemoryUse::Inputs, 1_000_000);
+        assert_eq!(hold_page(&mut memory, 100_000), Err(NoMemory::Full));
+        hold_page(&mut memory, 1 << 20).unwrap();
     }
 }

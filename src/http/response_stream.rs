@@ -23,7 +23,6 @@ use super::upload_monitor::{Interruption, UNREAD_FOR_LACK_OF_MEMORY, UploadMonit
 use crate::contract::{BatchStatus, ItemResult, Progress, Summary, millis};
 use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream, shutting_down};
 use crate::types::{Code, Counts, Error, EvidenceCounts, FieldError, Metadata, Outcome};
-use throttle::MemoryReservation;
 
 /// Response format. Each call appends the bytes to send.
 pub trait Encoder: Send + Unpin {
@@ -114,16 +113,14 @@ pub struct ResponseBody<S, K> {
     is_cut: bool,
     /// True if inputs of an upload were not read because of that.
     was_upload_cut: bool,
-    _memory: (Option<BodyMemory>, MemoryReservation),
+    _memory: Option<BodyMemory>,
     _work: TaskTrackerToken,
 }
 
 /// Resources that a response holds until it is sent.
 pub struct StreamResources {
     /// Memory of the request's body. `None` if the body is streamed.
-    pub request: Option<BodyMemory>,
-    /// Memory of the response.
-    pub response: MemoryReservation,
+    pub memory: Option<BodyMemory>,
     pub work: TaskTrackerToken,
     pub server_ends: WaitForCancellationFutureOwned,
     /// Upload of the inputs. `None` if all are in memory.
@@ -164,7 +161,7 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
             server_ends: Box::pin(resources.server_ends),
             is_cut: false,
             was_upload_cut: false,
-            _memory: (resources.request, resources.response),
+            _memory: resources.memory,
             _work: resources.work,
         }
     }

@@ -30,10 +30,10 @@ pub struct PageSize {
 }
 
 impl PageSize {
-    /// Page of which a stream holds one at a time: 100 rows, or 64 KiB.
+    /// Page of which a stream holds one at a time: 100 rows, or 48 KiB.
     pub const STREAM: Self = Self {
         rows: 100,
-        bytes: 64 * 1024,
+        bytes: 48 * 1024,
     };
 
     /// Returns the bounds of a page of up to this many rows, or [`MAX_PAGE_BYTES`].

@@ -36,7 +36,7 @@ pub enum MemoryUse {
     RequestBodies,
     /// Inputs of NDJSON uploads and of jobs, until they have ended.
     Inputs,
-    /// Results that wait to be sent.
+    /// Responses, and what they are made of, until they are sent.
     Responses,
     /// Compiled schemas in use or cached.
     Schemas,

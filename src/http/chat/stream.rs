@@ -29,7 +29,6 @@ use crate::extraction::{
     ChatMessages, Outcomes, PartialEvent, PartialStream, PreparedRequest, shutting_down,
 };
 use crate::types::{Code, Error, Input, ItemOutcome, Outcome};
-use throttle::MemoryReservation;
 
 /// Maximum wait for the first event before the status is sent: an error until then has a status of its own.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -66,8 +65,7 @@ pub enum Feed {
 
 /// Resources that a stream holds until it ends.
 pub struct Resources {
-    pub request: BodyMemory,
-    pub response: MemoryReservation,
+    pub memory: BodyMemory,
     pub work: TaskTrackerToken,
     pub server_ends: WaitForCancellationFutureOwned,
 }
@@ -96,7 +94,7 @@ struct ChatStream {
     ended: Option<Box<Outcome>>,
     server_ends: Pin<Box<WaitForCancellationFutureOwned>>,
     is_done: bool,
-    _memory: (BodyMemory, MemoryReservation),
+    _memory: BodyMemory,
     _work: TaskTrackerToken,
 }
 
@@ -154,7 +152,7 @@ impl ChatStream {
             ended: None,
             server_ends: Box::pin(request.resources.server_ends),
             is_done: false,
-            _memory: (request.resources.request, request.resources.response),
+            _memory: request.resources.memory,
             _work: request.resources.work,
         }
     }

@@ -20,7 +20,7 @@ use super::super::problem::ApiError;
 use super::super::query::offset_unit_only;
 use super::super::request_body::BodyMemory;
 use super::super::request_memory::no_memory;
-use super::super::response_memory;
+use super::super::response_memory::StreamMemory;
 use super::super::response_stream::{
     ResponseBody, ResponseContext, StreamResources, streaming_response, too_large_to_buffer,
 };
@@ -115,7 +115,7 @@ impl BatchHandler {
             return Err(too_large_to_buffer().into());
         }
         let memory = complete.into_memory(total * size_of::<Item>());
-        let resources = self.resources(Some(memory), None)?;
+        let resources = self.resources(Some(memory), None);
         self.respond(batch, format, inputs, Some(total), resources)
             .await
     }
@@ -142,7 +142,7 @@ impl BatchHandler {
         if self.headers.contains_key(EXPECT) {
             lines.read_first_chunk().await;
         }
-        let resources = self.resources(None, Some(upload))?;
+        let resources = self.resources(None, Some(upload));
         self.respond(batch, format, lines, None, resources).await
     }
 
@@ -150,16 +150,15 @@ impl BatchHandler {
         &self,
         memory: Option<BodyMemory>,
         upload: Option<Arc<UploadMonitor>>,
-    ) -> Result<StreamResources, Error> {
+    ) -> StreamResources {
         let lifecycle = &self.state.lifecycle;
-        Ok(StreamResources {
-            request: memory,
-            response: response_memory::reserve_stream(&self.state, self.caller)?,
+        StreamResources {
+            memory,
             work: lifecycle.work.token(),
             server_ends: lifecycle.ended.clone().cancelled_owned(),
             upload,
             partials: None,
-        })
+        }
     }
 
     async fn respond<S: Inputs + 'static>(
@@ -189,6 +188,7 @@ impl BatchHandler {
             concurrency,
             draining: &state.lifecycle.draining,
         };
+        let stream_memory = StreamMemory::reserve(state, self.caller)?;
         let admitted = state.extractor.submit(prepared, &submission)?;
         let outcomes = admitted.run(on_error, inputs);
         let context = ResponseContext {
@@ -197,7 +197,7 @@ impl BatchHandler {
             metadata,
             warnings,
         };
-        Ok(match format {
+        let response = match format {
             ResponseFormat::Json => {
                 let ledger = state.extractor.limits().memory();
                 let size = total.unwrap_or_default() * MIN_RESULT_BYTES;
@@ -218,6 +218,7 @@ impl BatchHandler {
                 let body = ResponseBody::new(outcomes, NdjsonEncoder, context, total, resources);
                 streaming_response("application/x-ndjson", Body::new(body))
             }
-        })
+        };
+        Ok(stream_memory.hold(response))
     }
 }

@@ -21,7 +21,7 @@ use super::super::middleware::RequestId;
 use super::super::problem::{ApiError, FailureUsage};
 use super::super::query::offset_unit_only;
 use super::super::request_body::{self, BodyMemory};
-use super::super::response_memory;
+use super::super::response_memory::StreamMemory;
 use super::super::state::{AppState, State};
 use super::super::trace_context::trace_context;
 use crate::extraction::{ChatMessages, PreparedRequest, RequestClass, Submission, shutting_down};
@@ -189,11 +189,14 @@ impl ChatRun {
             concurrency: None,
             draining: &state.lifecycle.draining,
         };
+        let stream_memory = (self.is_streamed)
+            .then(|| StreamMemory::reserve(state, caller))
+            .transpose()?;
         let admitted = state
             .extractor
             .submit(Arc::clone(&self.prepared), &submission)?;
         let input = Input::new(0, Item::from(Content(self.text)));
-        if self.is_streamed {
+        if let Some(stream_memory) = stream_memory {
             let feed = match self.messages {
                 Some(messages) => Feed::Messages(messages),
                 None if self.is_live => Feed::Partials(admitted.stream_partials().await),
@@ -208,15 +211,15 @@ impl ChatRun {
                 form: self.form,
                 responses: self.echo.map(ResponseEvents::new),
                 resources: Resources {
-                    request: memory,
-                    response: response_memory::reserve_stream(state, caller)?,
+                    memory,
                     work,
                     server_ends: state.lifecycle.ended.clone().cancelled_owned(),
                 },
             };
             let inputs = futures_util::stream::iter([input]);
             let outcomes = admitted.run(OnError::Continue, inputs);
-            return Ok(stream::respond(request, outcomes).await?);
+            let response = stream::respond(request, outcomes).await?;
+            return Ok(stream_memory.hold(response));
         }
         let outcome = tokio::select! {
             outcome = admitted.run_single(input) => outcome,

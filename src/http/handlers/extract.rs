@@ -15,7 +15,7 @@ use super::super::openapi;
 use super::super::problem::{ApiError, FailureUsage};
 use super::super::query::offset_unit_only;
 use super::super::request_body::{self, BodyMemory};
-use super::super::response_memory;
+use super::super::response_memory::StreamMemory;
 use super::super::response_stream::{
     ResponseBody, ResponseContext, StreamResources, streaming_response,
 };
@@ -96,12 +96,14 @@ pub async fn extract(
         concurrency: None,
         draining: &state.lifecycle.draining,
     };
+    let stream_memory = (format == ResponseFormat::Sse)
+        .then(|| StreamMemory::reserve(state, caller))
+        .transpose()?;
     let admitted = state.extractor.submit(prepared, &submission)?;
     let input = Input::new(0, Item::from(text));
-    if format == ResponseFormat::Sse {
+    if let Some(stream_memory) = stream_memory {
         let resources = StreamResources {
-            request: Some(memory),
-            response: response_memory::reserve_stream(state, caller)?,
+            memory: Some(memory),
             work,
             server_ends: state.lifecycle.ended.clone().cancelled_owned(),
             upload: None,
@@ -111,7 +113,8 @@ pub async fn extract(
         let outcomes = admitted.run(OnError::Continue, inputs);
         let encoder = SingleSse::new(items_only);
         let body = ResponseBody::new(outcomes, encoder, context, Some(1), resources);
-        return Ok(streaming_response("text/event-stream", Body::new(body)));
+        let response = streaming_response("text/event-stream", Body::new(body));
+        return Ok(stream_memory.hold(response));
     }
     tokio::select! {
         outcome = admitted.run_single(input) => Ok(respond(outcome, &context)),

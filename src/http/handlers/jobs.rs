@@ -102,7 +102,7 @@ pub async fn list_jobs(
         Ok(true)
     })?;
     let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
-    let _memory = response_memory::reserve_page(&state, caller)?;
+    let _memory = response_memory::reserve_page(&state, caller).await?;
     let (jobs, next) = state
         .jobs
         .list(caller, filter, page.after.as_deref(), limit)

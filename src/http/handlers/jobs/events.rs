@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::super::middleware::SignedLink;
 use super::super::super::problem::ApiError;
 use super::super::super::query;
-use super::super::super::response_memory;
+use super::super::super::response_memory::{StreamMemory, hold_page};
 use super::super::super::response_stream::streaming_response;
 use super::super::super::sse::{EventWriter, append_comment};
 use super::super::super::state::State;
@@ -22,7 +22,7 @@ use super::view::JobProgress;
 use crate::jobs::store::JobKey;
 use crate::jobs::{EventPage, FollowEvent, Follower, Jobs};
 use crate::types::{Code, Error, OffsetUnit, pointer, truncate_pointer};
-use throttle::{CallerId, MemoryReservation};
+use throttle::{CallerId, MemoryReservation, MemoryUse};
 
 /// Time without an event after which a comment is sent, so that proxies keep the connection.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
@@ -66,8 +66,10 @@ pub async fn job_events(
     if after == job.last_event && job.status.is_ended() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
+    let memory = StreamMemory::reserve(&state, caller)?;
+    let pages = state.extractor.limits().memory();
     let stream = JobEventStream {
-        _memory: response_memory::reserve_stream(&state, caller)?,
+        page_memory: pages.empty(caller, MemoryUse::Responses),
         follower: state.jobs.follow(&job, after),
         jobs: state.jobs.clone(),
         job: job.key,
@@ -77,10 +79,10 @@ pub async fn job_events(
         events: EventWriter::default(),
         quiet_since: Instant::now(),
     };
-    Ok(streaming_response(
+    Ok(memory.hold(streaming_response(
         "text/event-stream",
         Body::from_stream(stream::unfold(Some(stream), JobEventStream::next)),
-    ))
+    )))
 }
 
 /// Returns the number of the event after which to resume, 0 for all events; and the unit of offsets.
@@ -135,7 +137,7 @@ struct JobEventStream {
     page: Option<(EventPage, usize)>,
     events: EventWriter,
     quiet_since: Instant,
-    _memory: MemoryReservation,
+    page_memory: MemoryReservation,
 }
 
 impl JobEventStream {
@@ -162,6 +164,12 @@ impl JobEventStream {
             };
             match followed {
                 Ok(FollowEvent::Events(page)) => {
+                    let bytes = page.events().iter().map(|event| event.body.len());
+                    // The stream ends, and the client reconnects, as below.
+                    if let Err(refused) = hold_page(&mut self.page_memory, bytes.sum()) {
+                        tracing::debug!(%refused, "a stream of a job's events ends for lack of memory");
+                        return false;
+                    }
                     match self.jobs.convert_page(self.job, page, self.unit).await {
                         Ok(page) => self.page = Some((page, 0)),
                         // As below: the client reconnects.
@@ -218,6 +226,8 @@ impl JobEventStream {
             }
         }
         self.page = None;
+        // A smaller reservation always succeeds.
+        let _ = hold_page(&mut self.page_memory, 0);
         (!out.is_empty()).then(|| {
             self.quiet_since = Instant::now();
             true

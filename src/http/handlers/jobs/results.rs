@@ -7,17 +7,20 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use tokio::time::Instant;
 
 use super::super::super::content_negotiation::{ResponseFormat, response_format};
 use super::super::super::problem::ApiError;
 use super::super::super::query::{OFFSET_UNIT, PageQuery, parse_offset_unit};
-use super::super::super::response_memory;
+use super::super::super::request_memory::no_response_memory;
+use super::super::super::response_memory::{self, MEMORY_PAUSE, StreamMemory};
 use super::super::super::state::State;
+use super::super::super::upload_monitor::MEMORY_TIMEOUT;
 use crate::contract::ItemResult;
 use crate::jobs::Jobs;
 use crate::jobs::store::{Event, ItemStatus, Job, PageSize, ResultOrder};
 use crate::types::{Error, OffsetUnit};
-use throttle::{CallerId, MemoryReservation};
+use throttle::{CallerId, MemoryReservation, MemoryUse};
 
 // `ResultQuery::page` writes this object piece by piece; the type exists for the OpenAPI document.
 /// A page of a job's results.
@@ -89,13 +92,15 @@ pub async fn job_results(
     };
     match response_format(&headers, false) {
         ResponseFormat::Ndjson => {
-            let memory = response_memory::reserve_stream(&state, caller)?;
+            let memory = StreamMemory::reserve(&state, caller)?;
+            let pages = state.extractor.limits().memory();
+            let pages = pages.empty(caller, MemoryUse::Responses);
             let content_type = [(CONTENT_TYPE, "application/x-ndjson")];
-            Ok((content_type, results.ndjson(after, memory)).into_response())
+            Ok(memory.hold((content_type, results.ndjson(after, pages)).into_response()))
         }
         ResponseFormat::Json | ResponseFormat::Sse => {
             let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
-            let _memory = response_memory::reserve_page(&state, caller)?;
+            let _memory = response_memory::reserve_page(&state, caller).await?;
             let page = results.page(after, limit).await?;
             Ok(([(CONTENT_TYPE, "application/json")], page).into_response())
         }
@@ -151,29 +156,60 @@ impl ResultQuery {
         Ok(joined(b"{\"data\":[", &results, b",", end.as_bytes()))
     }
 
-    /// Returns the body of all results, which holds `memory`.
+    /// Loads a page for a stream, and reserves its memory in that of the stream. Waits if there is no memory.
+    async fn load_within(
+        &self,
+        memory: &mut MemoryReservation,
+        after: Option<u32>,
+    ) -> Result<Vec<Event>, Error> {
+        let deadline = Instant::now() + MEMORY_TIMEOUT;
+        let mut bytes = 0;
+        loop {
+            // Reserved before the page is read again, so that nothing is held meanwhile.
+            match response_memory::hold_page(memory, bytes) {
+                Ok(()) => {
+                    let results = self.load(after, PageSize::STREAM).await?;
+                    bytes = results.iter().map(|event| event.body.len()).sum();
+                    if response_memory::hold_page(memory, bytes).is_ok() {
+                        return Ok(results);
+                    }
+                }
+                Err(refused) if Instant::now() >= deadline => {
+                    return Err(no_response_memory(&refused));
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(MEMORY_PAUSE).await;
+        }
+    }
+
+    /// Returns the body of all results. `memory` is that of its pages.
     fn ndjson(self, after: Option<u32>, memory: MemoryReservation) -> Body {
-        let pages =
-            stream::try_unfold((self, after, memory), |(query, after, memory)| async move {
-                let mut results = query.load(after, PageSize::STREAM).await?;
+        let pages = stream::try_unfold(
+            (self, after, memory),
+            |(query, after, mut memory)| async move {
+                let mut results = query.load_within(&mut memory, after).await?;
                 query.convert(&mut results).await?;
                 let Some(last) = results.last().map(|last| query.cursor(last)) else {
                     return Ok(None);
                 };
                 let lines = joined(b"", &results, b"\n", b"\n");
+                drop(results);
+                // The part is counted from here on.
+                let _smaller = response_memory::hold_page(&mut memory, 0);
                 // An error ends the response without its last chunk, so that the client sees it as incomplete.
                 Ok::<_, Error>(Some((lines, (query, Some(last), memory))))
-            });
+            },
+        );
         Body::from_stream(pages)
     }
 }
 
 /// Returns the bodies of results, in a buffer without spare room.
 fn joined(start: &[u8], results: &[Event], separator: &[u8], end: &[u8]) -> Vec<u8> {
-    let bodies = results
-        .iter()
-        .map(|event| event.body.len() + separator.len());
-    let mut out = Vec::with_capacity(start.len() + bodies.sum::<usize>() + end.len());
+    let bodies: usize = results.iter().map(|event| event.body.len()).sum();
+    let separators = separator.len() * results.len().saturating_sub(1);
+    let mut out = Vec::with_capacity(start.len() + bodies + separators + end.len());
     out.extend_from_slice(start);
     for (position, event) in results.iter().enumerate() {
         if position > 0 {
