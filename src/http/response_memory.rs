@@ -275,8 +275,10 @@ mod tests {
     async fn the_parts_of_a_stream_hold_its_memory() {
         let ledger = MemoryLedger::new(1 << 20, 1 << 20);
         let memory = ledger.reserve(CALLER, MemoryUse::Responses, STREAM_BYTES);
-        let _held = Arc::new(memory.unwrap());
-        let response = StreamMemory { _held }.hold(streamed([10, 20]));
+        let memory = StreamMemory {
+            _held: Arc::new(memory.unwrap()),
+        };
+        let response = memory.hold(streamed([10, 20]));
         let mut body = count(&ledger, CALLER, true, response).unwrap().into_body();
         let first = body.frame().await;
         let last = body.frame().await;
