@@ -7,8 +7,8 @@ use std::path::Path;
 const FALLBACK_BYTES: usize = 1 << 30;
 
 /// Returns the part of `limits.max_memory_bytes` that requests may not hold: a quarter. It is for the program itself (about 40 MiB
-/// without the built-in model), buffers of connections, and the allocator's spare pages. In seven minutes of `make attack` with a budget of
-/// 512 MiB, the process had 91 to 133 MiB beside what requests held, in the medians of two minutes.
+/// without the built-in model), buffers of connections, and the allocator's spare pages. In seven minutes of `scripts/attack.py` with a budget
+/// of 512 MiB, the process had 91 to 133 MiB beside what requests held, in the medians of two minutes.
 pub const fn process_share(max_memory_bytes: usize) -> usize {
     max_memory_bytes / 4
 }

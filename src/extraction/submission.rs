@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Inputs, Outcomes};
 use super::extractor::Extractor;
-use super::input_memory::InputMemory;
 use super::partial_stream::PartialStream;
 use super::prepared_request::PreparedRequest;
 use super::request_class::RequestClass;
 use super::routing::budget_exhausted;
+use super::waiting_memory::WaitingMemory;
 use crate::types::{Code, Error, Input, OnError, Outcome};
 use throttle::{Admission, AdmissionRequest, CallerId, Class, MemoryUse, Refused};
 
@@ -97,10 +97,10 @@ impl AdmittedRequest {
 
     /// Returns the memory of a reader of the request's inputs, which waits up to `max_wait` for room.
     #[must_use]
-    pub fn input_memory(&self, max_wait: Duration) -> InputMemory {
+    pub fn input_memory(&self, max_wait: Duration) -> WaitingMemory {
         let ledger = self.extractor.limits.memory();
         let reservation = ledger.empty(self.admission.caller(), MemoryUse::Inputs);
-        InputMemory::new(reservation, max_wait)
+        WaitingMemory::new(reservation, max_wait)
     }
 
     /// Returns the partial results of the request's only item. Call it before the item starts.

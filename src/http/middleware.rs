@@ -31,12 +31,6 @@ use crate::contract::millis;
 use crate::telemetry;
 use throttle::CallerId;
 
-/// Returns true for routes whose responses are made for each request. The web page and the API documents are kept once, and shared by
-/// all responses.
-fn is_made_for_each_request(route: &str) -> bool {
-    route.starts_with("/v1/") || matches!(route, "/mcp" | "/metrics")
-}
-
 /// Authenticates a request, calls the route, and completes the response's body and headers.
 pub async fn handle(
     State(state): State<Arc<AppState>>,
@@ -61,16 +55,8 @@ pub async fn handle(
             .unwrap_or_else(panic::response),
         Err(error) => ApiError::from(error).into_response(),
     };
-    let response = match caller {
-        Some(caller) if route.is_some_and(is_made_for_each_request) => {
-            let ledger = state.extractor.limits().memory();
-            // A GET can be repeated. What shows that there is no memory is answered even so.
-            let may_be_refused =
-                method == Method::GET && !matches!(route, Some("/v1/limits" | "/metrics"));
-            response_memory::count(ledger, caller, may_be_refused, response).unwrap_or_else(
-                |refused| ApiError::from(no_response_memory(&refused)).into_response(),
-            )
-        }
+    let response = match (caller, route) {
+        (Some(caller), Some(route)) => count_memory(&state, caller, &method, route, response),
         _ => response,
     };
     panic::log(&response, &request_id);
@@ -88,4 +74,24 @@ pub async fn handle(
     telemetry::count_request(path, status);
     tracing::debug!(%method, path, status, request_id = %request_id.0, elapsed_ms = millis(started.elapsed()), "request completed");
     server_span::complete(span, response)
+}
+
+/// Counts the memory of a response until it is sent. The web page and the API documents are kept once, shared by all responses.
+fn count_memory(
+    state: &AppState,
+    caller: CallerId,
+    method: &Method,
+    route: &str,
+    response: Response,
+) -> Response {
+    // What shows that there is no memory is answered even so.
+    let shows_memory = matches!(route, "/v1/limits" | "/metrics");
+    if !shows_memory && !route.starts_with("/v1/") && route != "/mcp" {
+        return response;
+    }
+    // A GET can be repeated.
+    let may_be_refused = method == Method::GET && !shows_memory;
+    let ledger = state.extractor.limits().memory();
+    response_memory::count(ledger, caller, may_be_refused, response)
+        .unwrap_or_else(|refused| ApiError::from(no_response_memory(&refused)).into_response())
 }

@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 use super::json_body;
 use super::request_body::{BYTE_ORDER_MARK, parsing_piece};
 use super::upload_monitor::{Interruption, UploadMonitor};
-use crate::extraction::InputMemory;
+use crate::extraction::WaitingMemory;
 use crate::long_work::run_long;
 use crate::types::{Code, Error, Input, Item};
 
@@ -41,7 +41,7 @@ pub struct NdjsonReader {
     max_line_bytes: usize,
     upload: Arc<UploadMonitor>,
     /// Memory of `buffer`, of which each input takes its part with it.
-    memory: InputMemory,
+    memory: WaitingMemory,
     /// Timer of the current wait for the client; `None` while there is something to read.
     idle_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -52,7 +52,7 @@ impl NdjsonReader {
         body: BodyDataStream,
         max_line_bytes: usize,
         upload: Arc<UploadMonitor>,
-        memory: InputMemory,
+        memory: WaitingMemory,
     ) -> Self {
         Self {
             body,
@@ -311,7 +311,7 @@ mod tests {
             axum::body::Body::from_stream(chunks).into_data_stream(),
             1 << 20,
             Arc::new(UploadMonitor::new(Duration::MAX)),
-            InputMemory::new(memory, Duration::MAX),
+            WaitingMemory::new(memory, Duration::MAX),
         );
         let mut held = 0;
         let input = std::future::poll_fn(|cx| {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::upload_monitor::UploadMonitor;
-use crate::extraction::InputMemory;
+use crate::extraction::WaitingMemory;
 use throttle::{CallerId, MemoryLedger, MemoryUse};
 
 pub use super::json_body::parse;
@@ -22,7 +22,7 @@ pub fn lines(chunks: &[Vec<u8>], max_line_bytes: usize) -> NdjsonReader {
     let body = axum::body::Body::from_stream(futures_util::stream::iter(chunks));
     let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
     let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
-    let memory = InputMemory::new(memory, Duration::MAX);
+    let memory = WaitingMemory::new(memory, Duration::MAX);
     NdjsonReader::new(
         body.into_data_stream(),
         max_line_bytes,

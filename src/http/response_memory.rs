@@ -9,10 +9,10 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::time::Instant;
 
 use super::request_memory::no_response_memory;
 use super::state::AppState;
+use crate::extraction::WaitingMemory;
 use crate::jobs::store::MAX_PAGE_BYTES;
 use crate::types::Error;
 use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse, NoMemory};
@@ -33,9 +33,6 @@ const PAGE_BYTES: usize = 3 * MAX_PAGE_BYTES;
 
 /// Time for which a request for a page waits for memory.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Time between two attempts to reserve memory.
-pub const MEMORY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Memory of a streamed response. Each of its parts holds it until the connection has sent it.
 #[derive(Debug, Clone)]
@@ -71,24 +68,25 @@ impl StreamMemory {
 /// `overloaded` if there is no memory for it.
 pub async fn reserve_page(state: &AppState, caller: CallerId) -> Result<MemoryReservation, Error> {
     let ledger = state.extractor.limits().memory();
-    let deadline = Instant::now() + PAGE_TIMEOUT;
-    loop {
-        match ledger.reserve(caller, MemoryUse::Responses, PAGE_BYTES) {
-            Ok(memory) => return Ok(memory),
-            Err(refused) if Instant::now() >= deadline => return Err(no_response_memory(&refused)),
-            Err(_) => tokio::time::sleep(MEMORY_PAUSE).await,
-        }
+    let mut memory = WaitingMemory::new(ledger.empty(caller, MemoryUse::Responses), PAGE_TIMEOUT);
+    match memory.reserve(PAGE_BYTES).await {
+        Ok(()) => Ok(memory.split(PAGE_BYTES)),
+        Err(refused) => Err(no_response_memory(&refused)),
     }
 }
 
-/// Changes the memory of a stream's page of records, for which [`StreamMemory`] has room unless a record is large: to hold the records,
-/// and the part of the response that is made of them.
+/// Returns the memory that a page of records of a stream needs beside [`StreamMemory`], in bytes: none, unless a record is large; then it
+/// is for the records, and for the part of the response that is made of them.
+pub const fn page_room(page_bytes: usize) -> usize {
+    page_bytes.saturating_sub(USUAL_BYTES).saturating_mul(2)
+}
+
+/// Changes the memory of what is to be sent.
 ///
 /// # Errors
-/// [`NoMemory`] if there is no room now. Records that can never have room are not refused, or they could not be read.
-pub fn hold_page(memory: &mut MemoryReservation, page_bytes: usize) -> Result<(), NoMemory> {
-    let more = page_bytes.saturating_sub(USUAL_BYTES).saturating_mul(2);
-    match memory.resize(more) {
+/// [`NoMemory`] if there is no room now. What can never have room is not refused, or it could not be read at all.
+pub fn resize_if_possible(memory: &mut MemoryReservation, bytes: usize) -> Result<(), NoMemory> {
+    match memory.resize(bytes) {
         Err(NoMemory::TooLarge { .. }) => Ok(()),
         resized => resized,
     }
@@ -114,11 +112,7 @@ pub fn count(
     }
     let mut reserved = ledger.empty(caller, MemoryUse::Responses);
     if let Some(length) = size.exact().filter(|_| may_be_refused) {
-        match reserved.resize(usize::try_from(length).unwrap_or(usize::MAX)) {
-            // It would be refused again each time.
-            Ok(()) | Err(NoMemory::TooLarge { .. }) => {}
-            Err(refused) => return Err(refused),
-        }
+        resize_if_possible(&mut reserved, usize::try_from(length).unwrap_or(usize::MAX))?;
     }
     let ledger = ledger.clone();
     Ok(response.map(|body| {
@@ -294,11 +288,12 @@ mod tests {
         let mut memory = ledger.empty(CALLER, MemoryUse::Responses);
         let usual = PageSize::STREAM.bytes + 2_000;
         for (page_bytes, held) in [(10, 0), (usual, 0), (USUAL_BYTES + 100, 200), (0, 0)] {
-            hold_page(&mut memory, page_bytes).unwrap();
+            resize_if_possible(&mut memory, page_room(page_bytes)).unwrap();
             assert_eq!(ledger.snapshot().held, held, "{page_bytes}");
         }
         let _other = ledger.reserve(CALLER, MemoryUse::Inputs, 1_000_000);
-        assert_eq!(hold_page(&mut memory, 100_000), Err(NoMemory::Full));
-        hold_page(&mut memory, 1 << 20).unwrap();
+        let refused = resize_if_possible(&mut memory, page_room(100_000));
+        assert_eq!(refused, Err(NoMemory::Full));
+        resize_if_possible(&mut memory, page_room(1 << 20)).unwrap();
     }
 }

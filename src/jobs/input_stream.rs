@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::context::JobContext;
 use super::item_codec::decode_input;
 use super::store::{JobKey, PendingItem, StoreError};
-use crate::extraction::InputMemory;
+use crate::extraction::WaitingMemory;
 use crate::types::Input;
 
 /// Bounds of the page size, which is the job's window of items in flight.
@@ -29,7 +29,7 @@ pub struct InputStream {
     /// Read of the next page; `None` after the last page or an error.
     next_page: Option<JoinSet<Page>>,
     error: ReadError,
-    memory: InputMemory,
+    memory: WaitingMemory,
 }
 
 /// Error because of which a stream of inputs ended early, shared with the job's run.
@@ -49,7 +49,12 @@ impl ReadError {
 
 impl InputStream {
     /// Begins to read the first page. `window` is the maximum number of items in flight, and `memory` holds the inputs.
-    pub fn new(context: &Arc<JobContext>, job: JobKey, window: usize, memory: InputMemory) -> Self {
+    pub fn new(
+        context: &Arc<JobContext>,
+        job: JobKey,
+        window: usize,
+        memory: WaitingMemory,
+    ) -> Self {
         let page_size = u32::try_from(window)
             .unwrap_or(u32::MAX)
             .clamp(*PAGE_SIZES.start(), *PAGE_SIZES.end());

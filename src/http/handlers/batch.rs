@@ -30,7 +30,7 @@ use super::super::trace_context::trace_context;
 use super::super::upload_monitor::{self, MEMORY_TIMEOUT, UploadMonitor};
 use super::super::{openapi, query, request_body};
 use crate::contract::BatchResult;
-use crate::extraction::{InputMemory, Inputs, RequestClass, Submission};
+use crate::extraction::{Inputs, RequestClass, Submission, WaitingMemory};
 use crate::types::{Batch, Error, Input, Item};
 use throttle::{CallerId, MemoryUse};
 
@@ -134,7 +134,7 @@ impl BatchHandler {
             body.into_data_stream(),
             self.state.max_line_bytes,
             Arc::clone(&upload),
-            InputMemory::new(ledger.empty(self.caller, MemoryUse::Inputs), MEMORY_TIMEOUT),
+            WaitingMemory::new(ledger.empty(self.caller, MemoryUse::Inputs), MEMORY_TIMEOUT),
         );
         if let Some(connection) = connection {
             upload_monitor::start(&upload, connection, &self.state.lifecycle.tasks);

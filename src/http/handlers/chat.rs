@@ -189,7 +189,8 @@ impl ChatRun {
             concurrency: None,
             draining: &state.lifecycle.draining,
         };
-        let stream_memory = (self.is_streamed)
+        let stream_memory = self
+            .is_streamed
             .then(|| StreamMemory::reserve(state, caller))
             .transpose()?;
         let admitted = state

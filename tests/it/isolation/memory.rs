@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{until_nothing_is_held, with_attacker};
 use crate::support::client::{LIMIT, eventually, within};
 use crate::support::fixture::{person, schema, single};
+use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 const MIB: u64 = 1 << 20;
@@ -24,6 +25,15 @@ fn dense_body(bytes: usize) -> String {
     format!(
         r#"{{"input": "a", "schema": {{"type": "object"}}, "examples": [{{"input": "b", "output": [{zeros}0]}}]}}"#
     )
+}
+
+/// Sends a request on a connection whose response is not read, and of which the kernel takes little.
+async fn unread(server: &Server, request: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(server.address()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
 }
 
 /// The budget bounds the process, which takes more than what requests hold.
@@ -172,17 +182,12 @@ async fn unread_ordered_responses_stay_within_the_budget() {
     let body = json!({"inputs": inputs, "schema": schema()}).to_string();
     let mut readers = Vec::new();
     for _ in 0..6 {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        let mut stream = socket.connect(server.address()).await.unwrap();
         let head = format!(
             "POST /v1/extract/batch HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer key-attacker\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             server.address(),
             body.len()
         );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(body.as_bytes()).await.unwrap();
-        readers.push(stream);
+        readers.push(unread(&server, &format!("{head}{body}")).await);
     }
     sleep(Duration::from_secs(3)).await;
     within(
@@ -231,15 +236,11 @@ async fn unread_jobs_stay_within_the_budget() {
     let before = server.resident_bytes();
     let mut readers = Vec::new();
     for (path, accept) in paths.iter().cycle().take(paths.len() * READERS) {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        let mut stream = socket.connect(server.address()).await.unwrap();
         let head = format!(
             "GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer key-attacker\r\naccept: {accept}\r\n\r\n",
             server.address(),
         );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        readers.push(stream);
+        readers.push(unread(&server, &head).await);
     }
     sleep(Duration::from_secs(2)).await;
     let answer = within(

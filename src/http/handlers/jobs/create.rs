@@ -20,7 +20,7 @@ use super::super::super::upload_monitor::{
     Interruption, MEMORY_TIMEOUT, UNREAD_FOR_LACK_OF_MEMORY, UploadMonitor,
 };
 use super::super::super::{json_body, query, request_body};
-use crate::extraction::{InputMemory, RequestClass};
+use crate::extraction::{RequestClass, WaitingMemory};
 use crate::jobs::{Created, Creation};
 use crate::types::{Code, Error, FieldError, Input, Item, JobRequest};
 use throttle::{CallerId, MemoryUse};
@@ -95,7 +95,8 @@ impl JobCreation<'_> {
         let request: JobRequest = json_body::from_text(&text)?;
         let (creation, warnings) = self.creation(request, &text).await?;
         let ledger = self.state.extractor.limits().memory();
-        let memory = InputMemory::new(ledger.empty(self.caller, MemoryUse::Inputs), MEMORY_TIMEOUT);
+        let memory =
+            WaitingMemory::new(ledger.empty(self.caller, MemoryUse::Inputs), MEMORY_TIMEOUT);
         let upload = Arc::new(UploadMonitor::new(self.state.idle_timeout));
         let mut lines = NdjsonReader::new(
             body.into_data_stream(),

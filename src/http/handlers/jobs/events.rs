@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::super::middleware::SignedLink;
 use super::super::super::problem::ApiError;
 use super::super::super::query;
-use super::super::super::response_memory::{StreamMemory, hold_page};
+use super::super::super::response_memory::{StreamMemory, page_room, resize_if_possible};
 use super::super::super::response_stream::streaming_response;
 use super::super::super::sse::{EventWriter, append_comment};
 use super::super::super::state::State;
@@ -166,7 +166,8 @@ impl JobEventStream {
                 Ok(FollowEvent::Events(page)) => {
                     let bytes = page.events().iter().map(|event| event.body.len());
                     // The stream ends, and the client reconnects, as below.
-                    if let Err(refused) = hold_page(&mut self.page_memory, bytes.sum()) {
+                    let room = page_room(bytes.sum());
+                    if let Err(refused) = resize_if_possible(&mut self.page_memory, room) {
                         tracing::debug!(%refused, "a stream of a job's events ends for lack of memory");
                         return false;
                     }
@@ -227,7 +228,7 @@ impl JobEventStream {
         }
         self.page = None;
         // A smaller reservation always succeeds.
-        let _ = hold_page(&mut self.page_memory, 0);
+        let _ = self.page_memory.resize(0);
         (!out.is_empty()).then(|| {
             self.quiet_since = Instant::now();
             true

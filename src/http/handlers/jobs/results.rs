@@ -7,20 +7,22 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use tokio::time::Instant;
 
 use super::super::super::content_negotiation::{ResponseFormat, response_format};
 use super::super::super::problem::ApiError;
 use super::super::super::query::{OFFSET_UNIT, PageQuery, parse_offset_unit};
 use super::super::super::request_memory::no_response_memory;
-use super::super::super::response_memory::{self, MEMORY_PAUSE, StreamMemory};
+use super::super::super::response_memory::{
+    StreamMemory, page_room, reserve_page, resize_if_possible,
+};
 use super::super::super::state::State;
 use super::super::super::upload_monitor::MEMORY_TIMEOUT;
 use crate::contract::ItemResult;
+use crate::extraction::WaitingMemory;
 use crate::jobs::Jobs;
 use crate::jobs::store::{Event, ItemStatus, Job, PageSize, ResultOrder};
 use crate::types::{Error, OffsetUnit};
-use throttle::{CallerId, MemoryReservation, MemoryUse};
+use throttle::{CallerId, MemoryUse};
 
 // `ResultQuery::page` writes this object piece by piece; the type exists for the OpenAPI document.
 /// A page of a job's results.
@@ -95,12 +97,13 @@ pub async fn job_results(
             let memory = StreamMemory::reserve(&state, caller)?;
             let pages = state.extractor.limits().memory();
             let pages = pages.empty(caller, MemoryUse::Responses);
+            let pages = WaitingMemory::new(pages, MEMORY_TIMEOUT);
             let content_type = [(CONTENT_TYPE, "application/x-ndjson")];
             Ok(memory.hold((content_type, results.ndjson(after, pages)).into_response()))
         }
         ResponseFormat::Json | ResponseFormat::Sse => {
             let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
-            let _memory = response_memory::reserve_page(&state, caller).await?;
+            let _memory = reserve_page(&state, caller).await?;
             let page = results.page(after, limit).await?;
             Ok(([(CONTENT_TYPE, "application/json")], page).into_response())
         }
@@ -156,35 +159,27 @@ impl ResultQuery {
         Ok(joined(b"{\"data\":[", &results, b",", end.as_bytes()))
     }
 
-    /// Loads a page for a stream, and reserves its memory in that of the stream. Waits if there is no memory.
+    /// Loads a page for a stream, and reserves its memory. Waits if there is no memory.
     async fn load_within(
         &self,
-        memory: &mut MemoryReservation,
+        memory: &mut WaitingMemory,
         after: Option<u32>,
     ) -> Result<Vec<Event>, Error> {
-        let deadline = Instant::now() + MEMORY_TIMEOUT;
-        let mut bytes = 0;
         loop {
-            // Reserved before the page is read again, so that nothing is held meanwhile.
-            match response_memory::hold_page(memory, bytes) {
-                Ok(()) => {
-                    let results = self.load(after, PageSize::STREAM).await?;
-                    bytes = results.iter().map(|event| event.body.len()).sum();
-                    if response_memory::hold_page(memory, bytes).is_ok() {
-                        return Ok(results);
-                    }
-                }
-                Err(refused) if Instant::now() >= deadline => {
-                    return Err(no_response_memory(&refused));
-                }
-                Err(_) => {}
+            let results = self.load(after, PageSize::STREAM).await?;
+            let room = page_room(results.iter().map(|event| event.body.len()).sum());
+            if resize_if_possible(memory.reservation_mut(), room).is_ok() {
+                return Ok(results);
             }
-            tokio::time::sleep(MEMORY_PAUSE).await;
+            // Read again later, so that nothing is held meanwhile.
+            drop(results);
+            let reserved = memory.reserve(room).await;
+            reserved.map_err(|refused| no_response_memory(&refused))?;
         }
     }
 
     /// Returns the body of all results. `memory` is that of its pages.
-    fn ndjson(self, after: Option<u32>, memory: MemoryReservation) -> Body {
+    fn ndjson(self, after: Option<u32>, memory: WaitingMemory) -> Body {
         let pages = stream::try_unfold(
             (self, after, memory),
             |(query, after, mut memory)| async move {
@@ -196,7 +191,7 @@ impl ResultQuery {
                 let lines = joined(b"", &results, b"\n", b"\n");
                 drop(results);
                 // The part is counted from here on.
-                let _smaller = response_memory::hold_page(&mut memory, 0);
+                let _smaller = memory.reservation_mut().resize(0);
                 // An error ends the response without its last chunk, so that the client sees it as incomplete.
                 Ok::<_, Error>(Some((lines, (query, Some(last), memory))))
             },

@@ -1,31 +1,28 @@
-//! Memory of inputs that are read and not extracted yet: a reader waits for room before it reads on.
+//! Memory whose holder waits for room before it reads on: a reader of inputs, or the writer of a page of results.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use throttle::{CallerId, MemoryReservation};
+use throttle::{CallerId, MemoryReservation, NoMemory};
 use tokio::time::{Instant, Sleep};
 
 /// Interval of the tries to reserve memory.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Memory that a reader of inputs holds, of which each input takes its part with it.
+/// Memory that can be waited for. Each input that a reader has read takes its part of the reader's with it.
 #[derive(Debug)]
-pub struct InputMemory {
+pub struct WaitingMemory {
     reservation: MemoryReservation,
-    /// Time for which the reader may wait for room.
+    /// Time for which the holder may wait for room.
     max_wait: Duration,
     /// Timer of the next try, and the start of the wait; `None` while there is room.
     wait: Option<(Pin<Box<Sleep>>, Instant)>,
 }
 
-/// The reader has waited for room for as long as it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WaitedTooLong;
-
-impl InputMemory {
-    /// Creates a memory whose reader waits up to `max_wait` for room.
+impl WaitingMemory {
+    /// Creates a memory whose holder waits up to `max_wait` for room.
     #[must_use]
     pub const fn new(reservation: MemoryReservation, max_wait: Duration) -> Self {
         Self {
@@ -44,25 +41,38 @@ impl InputMemory {
     /// Waits until the memory of `bytes` is reserved.
     ///
     /// # Errors
-    /// [`WaitedTooLong`] if there was no room in time.
+    /// [`NoMemory`] if there was no room in time.
+    pub async fn reserve(&mut self, bytes: usize) -> Result<(), NoMemory> {
+        poll_fn(|cx| self.poll_reserve(cx, bytes)).await
+    }
+
+    /// Polls [`reserve`](Self::reserve).
+    ///
+    /// # Errors
+    /// [`NoMemory`] if there was no room in time.
     pub fn poll_reserve(
         &mut self,
         cx: &mut Context<'_>,
         bytes: usize,
-    ) -> Poll<Result<(), WaitedTooLong>> {
-        while self.reservation.resize(bytes).is_err() {
+    ) -> Poll<Result<(), NoMemory>> {
+        while let Err(refused) = self.reservation.resize(bytes) {
             let (timer, since) = self.wait.get_or_insert_with(|| {
                 (Box::pin(tokio::time::sleep(RETRY_INTERVAL)), Instant::now())
             });
             if since.elapsed() >= self.max_wait {
                 self.wait = None;
-                return Poll::Ready(Err(WaitedTooLong));
+                return Poll::Ready(Err(refused));
             }
             ready!(timer.as_mut().poll(cx));
             timer.set(tokio::time::sleep(RETRY_INTERVAL));
         }
         self.wait = None;
         Poll::Ready(Ok(()))
+    }
+
+    /// Returns the reservation.
+    pub const fn reservation_mut(&mut self) -> &mut MemoryReservation {
+        &mut self.reservation
     }
 
     /// Moves up to `bytes` into the reservation of an input.
