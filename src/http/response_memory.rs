@@ -37,11 +37,12 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Memory of a streamed response. Each of its parts holds it until the connection has sent it.
 #[derive(Debug, Clone)]
 pub struct StreamMemory {
-    _held: Arc<MemoryReservation>,
+    held: Arc<MemoryReservation>,
 }
 
 impl StreamMemory {
-    /// Reserves the memory of a stream, before its request is admitted.
+    /// Reserves the memory of a stream against the share of `caller`, before its request is admitted: of the job's caller if the request
+    /// has a signed link.
     ///
     /// # Errors
     /// `overloaded` if there is no memory for it.
@@ -50,7 +51,7 @@ impl StreamMemory {
         let memory = ledger.reserve(caller, MemoryUse::Responses, STREAM_BYTES);
         memory
             .map(|memory| Self {
-                _held: Arc::new(memory),
+                held: Arc::new(memory),
             })
             .map_err(|refused| no_response_memory(&refused))
     }
@@ -92,8 +93,8 @@ pub fn resize_if_possible(memory: &mut MemoryReservation, bytes: usize) -> Resul
     }
 }
 
-/// Counts the parts of a response on behalf of the caller, until the connection has sent them: the large parts, and those of a stream
-/// that holds [`StreamMemory`].
+/// Counts the parts of a response until the connection has sent them: the large parts, and those of a stream that holds
+/// [`StreamMemory`]. They are counted against the share of `caller`; those of a stream against the share that its memory is of.
 ///
 /// # Errors
 /// [`NoMemory`] if there is no room now for a complete response that may be refused. Others are counted even so: what they are made of
@@ -110,6 +111,7 @@ pub fn count(
     if stream.is_none() && size.upper().is_some_and(is_usual) {
         return Ok(response);
     }
+    let caller = stream.as_ref().map_or(caller, |stream| stream.held.caller());
     let mut reserved = ledger.empty(caller, MemoryUse::Responses);
     if let Some(length) = size.exact().filter(|_| may_be_refused) {
         resize_if_possible(&mut reserved, usize::try_from(length).unwrap_or(usize::MAX))?;
@@ -214,6 +216,14 @@ mod tests {
         Body::from_stream(futures_util::stream::iter(parts)).into_response()
     }
 
+    fn with_memory(ledger: &MemoryLedger, caller: CallerId, response: Response) -> Response {
+        let memory = ledger.reserve(caller, MemoryUse::Responses, STREAM_BYTES);
+        let memory = StreamMemory {
+            held: Arc::new(memory.unwrap()),
+        };
+        memory.hold(response)
+    }
+
     #[tokio::test]
     async fn a_large_part_is_counted_until_it_is_sent() {
         let ledger = MemoryLedger::new(1 << 20, 1 << 20);
@@ -268,11 +278,7 @@ mod tests {
     #[tokio::test]
     async fn the_parts_of_a_stream_hold_its_memory() {
         let ledger = MemoryLedger::new(1 << 20, 1 << 20);
-        let memory = ledger.reserve(CALLER, MemoryUse::Responses, STREAM_BYTES);
-        let memory = StreamMemory {
-            _held: Arc::new(memory.unwrap()),
-        };
-        let response = memory.hold(streamed([10, 20]));
+        let response = with_memory(&ledger, CALLER, streamed([10, 20]));
         let mut body = count(&ledger, CALLER, true, response).unwrap().into_body();
         let first = body.frame().await;
         let last = body.frame().await;
@@ -280,6 +286,17 @@ mod tests {
         assert_eq!(ledger.snapshot().held, STREAM_BYTES);
         drop(last);
         assert_eq!(ledger.snapshot().held, 0);
+    }
+
+    /// Whoever has a signed link reads at the expense of the job's caller.
+    #[tokio::test]
+    async fn the_parts_of_a_stream_are_counted_for_the_caller_of_its_memory() {
+        let ledger = MemoryLedger::new(1 << 20, 1 << 20);
+        let response = with_memory(&ledger, CallerId(2), streamed([70_000]));
+        let mut body = count(&ledger, CALLER, true, response).unwrap().into_body();
+        let _part = body.frame().await;
+        let held = ledger.snapshot().by_caller;
+        assert_eq!(held, [(CallerId(2), STREAM_BYTES + 70_000)].into());
     }
 
     #[test]

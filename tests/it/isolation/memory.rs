@@ -256,6 +256,38 @@ async fn unread_jobs_stay_within_the_budget() {
     until_nothing_is_held(&attacker).await;
 }
 
+/// A reader with a signed link has no share of its own.
+#[tokio::test]
+async fn a_signed_link_is_read_at_the_expense_of_the_jobs_caller() {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
+    let (server, attacker, victim) = with_attacker(&upstream, "").await;
+    let job = json!({"inputs": [person(1)], "schema": schema()});
+    let job = attacker.post("/v1/jobs", &job).await.json();
+    let link = job["links"]["events"].as_str().unwrap();
+    let request = format!("GET {link} HTTP/1.1\r\nhost: {}\r\n\r\n", server.address());
+    let responses = async || {
+        let row = victim.limit_of("memory_bytes", "responses").await.unwrap();
+        row["in_use"].as_u64().unwrap()
+    };
+    let of_caller = async || {
+        let row = attacker.limit_of("memory_bytes", "caller:attacker").await;
+        row.unwrap()["in_use"].as_u64().unwrap()
+    };
+    upstream
+        .wait_for("the item is called", LIMIT, |log| log.in_flight == 1)
+        .await;
+    let before = of_caller().await;
+    let _reader = unread(&server, &request).await;
+    let held = eventually(LIMIT, "the stream is open", async || {
+        Some(responses().await).filter(|held| *held > 0)
+    })
+    .await;
+    assert_eq!(of_caller().await, before + held);
+    gate.open();
+}
+
 #[tokio::test]
 async fn windows_of_long_lines_stay_within_the_budget_and_lose_nothing() {
     const LINES: usize = 120;

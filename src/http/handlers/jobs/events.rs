@@ -51,10 +51,14 @@ pub async fn job_events(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (after, unit) = resume_after(&headers, uri.query().unwrap_or_default())?;
-    let job = if signed.is_some() {
-        state.jobs.get_of_any_caller(&id).await?
+    let limits = state.extractor.limits();
+    let (job, owner) = if signed.is_some() {
+        let job = state.jobs.get_of_any_caller(&id).await?;
+        // A caller that is no longer configured has no share of its own.
+        let owner = limits.caller_of(&job.caller).unwrap_or_default();
+        (job, owner)
     } else {
-        state.jobs.get(caller, &id).await?
+        (state.jobs.get(caller, &id).await?, caller)
     };
     if after > job.last_event {
         let detail = format!(
@@ -66,10 +70,9 @@ pub async fn job_events(
     if after == job.last_event && job.status.is_ended() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let memory = StreamMemory::reserve(&state, caller)?;
-    let pages = state.extractor.limits().memory();
+    let memory = StreamMemory::reserve(&state, owner)?;
     let stream = JobEventStream {
-        page_memory: pages.empty(caller, MemoryUse::Responses),
+        page_memory: limits.memory().empty(owner, MemoryUse::Responses),
         follower: state.jobs.follow(&job, after),
         jobs: state.jobs.clone(),
         job: job.key,
