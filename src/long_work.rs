@@ -5,27 +5,30 @@
 //! on, so that one caller's large texts do not keep another one waiting.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::num::NonZero;
 use std::pin::Pin;
 use std::sync::LazyLock;
+use std::task::Poll;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinError;
 
-use throttle::{CallerId, FairSemaphore};
+use throttle::{CallerId, FairPermit, FairSemaphore};
 
 /// Size of a text from which the work on it is long, in bytes.
 pub const LONG_TEXT_BYTES: usize = 256 * 1024;
 
 /// Permits for long work, one for each core.
-static PERMITS: LazyLock<FairSemaphore> = LazyLock::new(|| {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    FairSemaphore::new(cores)
-});
+static PERMITS: LazyLock<FairSemaphore> = LazyLock::new(|| FairSemaphore::new(cores()));
 
 thread_local! {
     /// True while this thread does work with a permit, which may contain further long work.
     static HAS_PERMIT: Cell<bool> = const { Cell::new(false) };
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// Piece of long work.
@@ -45,28 +48,29 @@ pub async fn spawn_long<T: Send + 'static>(
     piece: Piece,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
-    // The permit is acquired on the blocking thread, not before: if all blocking threads waited for permits, a task that held one would
-    // never get a thread.
-    tokio::task::spawn_blocking(move || with_permit(&Handle::current(), piece, work)).await
+    // Acquired before there is a thread: waiting threads would be lacking for all other work that blocks.
+    let permit = acquire(piece).await;
+    tokio::task::spawn_blocking(move || with_permit(permit, work)).await
 }
 
-/// Does work within the current task. If it is long, a `piece`, the other tasks of this worker move to another thread.
-pub fn run_long<T>(piece: Option<Piece>, work: impl FnOnce() -> T) -> T {
-    let Some((piece, runtime)) = piece.zip(other_threads(piece.is_some())) else {
-        return work();
-    };
-    if HAS_PERMIT.get() {
-        return work();
+/// Does work within the current task. If it is long, a `piece`, it waits for a permit, and then the other tasks of this worker move to
+/// another thread.
+///
+/// A task that is polled whenever it is woken must await it: who is given a permit and not polled keeps it from the others.
+pub async fn run_long<T>(piece: Option<Piece>, work: impl FnOnce() -> T) -> T {
+    match acquire_if_needed(piece).await {
+        Some(permit) => tokio::task::block_in_place(|| with_permit(permit, work)),
+        None => work(),
     }
-    tokio::task::block_in_place(|| with_permit(&runtime, piece, work))
 }
 
 /// Does work within the current task as [`run_long`] does, but without a permit: for milliseconds, which need not wait behind large
 /// texts.
 pub fn run_off_worker<T>(is_slow: bool, work: impl FnOnce() -> T) -> T {
-    match other_threads(is_slow) {
-        Some(_) => tokio::task::block_in_place(work),
-        None => work(),
+    if is_slow && has_other_threads() {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
     }
 }
 
@@ -74,18 +78,54 @@ pub fn run_off_worker<T>(is_slow: bool, work: impl FnOnce() -> T) -> T {
 ///
 /// The future comes by reference: an async function that takes one by value holds it twice, and each caller moves both.
 pub async fn poll_long<F: Future>(piece: Option<Piece>, mut future: Pin<&mut F>) -> F::Output {
-    std::future::poll_fn(|cx| run_long(piece, || future.as_mut().poll(cx))).await
+    if piece.is_none() {
+        return future.await;
+    }
+    loop {
+        let mut permit = acquire_if_needed(piece).await;
+        let polled = poll_fn(|cx| {
+            let mut poll = || future.as_mut().poll(cx);
+            Poll::Ready(match permit.take() {
+                Some(permit) => tokio::task::block_in_place(|| with_permit(permit, poll)),
+                None => poll(),
+            })
+        });
+        if let Poll::Ready(output) = polled.await {
+            return output;
+        }
+        wait_for_wake().await;
+    }
 }
 
-/// Returns the runtime if the other tasks of this worker are to move to another thread. A runtime of one thread has no other.
-fn other_threads(is_wanted: bool) -> Option<Handle> {
-    let runtime = is_wanted.then(Handle::try_current)?.ok()?;
-    (runtime.runtime_flavor() == RuntimeFlavor::MultiThread).then_some(runtime)
+/// Waits until the task is woken by what it polled last.
+async fn wait_for_wake() {
+    let mut has_waited = false;
+    poll_fn(|_| match std::mem::replace(&mut has_waited, true) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
-/// Does work on this thread, which may block, once there is a permit.
-fn with_permit<T>(runtime: &Handle, piece: Piece, work: impl FnOnce() -> T) -> T {
-    let _permit = runtime.block_on(PERMITS.acquire(piece.caller, piece.bytes as u64));
+/// Returns true if the other tasks of this worker can move to another thread, which a runtime of one thread does not have.
+fn has_other_threads() -> bool {
+    Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
+/// Waits for a permit for a piece of work within the current task; `None` if it is short, part of work that has one, or nobody else can
+/// be kept waiting.
+async fn acquire_if_needed(piece: Option<Piece>) -> Option<FairPermit> {
+    let piece = piece.filter(|_| !HAS_PERMIT.get() && has_other_threads())?;
+    Some(acquire(piece).await)
+}
+
+async fn acquire(piece: Piece) -> FairPermit {
+    PERMITS.acquire(piece.caller, piece.bytes as u64).await
+}
+
+/// Does work on this thread, which may block, and returns the permit.
+fn with_permit<T>(_permit: FairPermit, work: impl FnOnce() -> T) -> T {
     let _mark = PermitMark::new();
     work()
 }
@@ -108,6 +148,7 @@ impl Drop for PermitMark {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
@@ -138,9 +179,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn no_more_pieces_are_done_at_a_time_than_there_are_cores() {
-        let cores = std::thread::available_parallelism().unwrap().get();
         let in_progress = Arc::new(InProgress::default());
-        let pieces = (0..8 * cores).map(|number| {
+        let pieces = (0..8 * cores()).map(|number| {
             let in_progress = Arc::clone(&in_progress);
             tokio::spawn(async move {
                 if number % 2 == 0 {
@@ -150,14 +190,15 @@ mod tests {
                 } else {
                     // Long work within long work needs no second permit.
                     let piece = Some(piece(number));
-                    run_long(piece, || run_long(piece, || in_progress.work()));
+                    let again = pin!(run_long(piece, || in_progress.work()));
+                    poll_long(piece, again).await;
                 }
             })
         });
         for piece in pieces.collect::<Vec<_>>() {
             piece.await.unwrap();
         }
-        assert!(in_progress.1.load(Ordering::SeqCst) <= cores);
+        assert!(in_progress.1.load(Ordering::SeqCst) <= cores());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,7 +228,7 @@ mod tests {
                         .await
                         .unwrap();
                 } else {
-                    run_long(Some(piece(number)), || in_progress.work());
+                    run_long(Some(piece(number)), || in_progress.work()).await;
                 }
             })
         });
@@ -196,10 +237,39 @@ mod tests {
         assert!(done.is_ok());
     }
 
+    /// Pieces of work that wait take no threads, of which others have need.
+    #[test]
+    fn pieces_that_wait_keep_no_thread_from_others() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(2 * cores() + 8)
+            .enable_time()
+            .build()
+            .unwrap();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let released = Arc::new(std::sync::Mutex::new(released));
+        let hold = |number| {
+            let released = Arc::clone(&released);
+            spawn_long(piece(number), move || {
+                let _ = released.lock().unwrap().recv_timeout(LIMIT);
+            })
+        };
+        let held: Vec<_> = (0..10 * cores() + 40)
+            .map(|number| runtime.spawn(hold(number)))
+            .collect();
+        let other = runtime.spawn_blocking(|| ());
+        let other = runtime.block_on(async { tokio::time::timeout(LIMIT / 2, other).await });
+        drop(release);
+        for piece in held {
+            runtime.block_on(piece).unwrap().unwrap();
+        }
+        assert!(other.is_ok());
+    }
+
     #[tokio::test]
     async fn a_runtime_of_one_thread_does_the_work_itself() {
         assert_eq!(
-            run_long(Some(piece(0)), || 1) + run_off_worker(true, || 2),
+            run_long(Some(piece(0)), || 1).await + run_off_worker(true, || 2),
             3
         );
     }

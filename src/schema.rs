@@ -29,6 +29,7 @@ pub use registry::{NAME_PATTERN, Quota, Registry, RegistryError};
 pub use rules::Rules;
 pub use stored_schema::{Entry, Source};
 pub use streamed_list::StreamedList;
+pub use validation_cost::ValidationWork;
 pub use version_store::Version;
 
 #[cfg(test)]

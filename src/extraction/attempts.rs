@@ -120,6 +120,7 @@ impl ItemRun<'_> {
                 || self.is_last_attempt() && is_reported,
             grounding: self.request.grounding_settings(),
             text,
+            caller: self.route.caller(),
         };
         let (answer, verdict) = validate_answer::validate(input, answer).await;
         if let Some(tracer) = &mut self.tracer {

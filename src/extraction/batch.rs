@@ -53,9 +53,8 @@ pub(super) async fn extract_in_place(
     admission: &Admission,
     input: Input,
 ) -> Outcome {
-    let pending = run_long(long_piece(&input, admission), || {
-        extractor.enter(request, admission, &input)
-    });
+    let piece = long_piece(&input, admission);
+    let pending = run_long(piece, || extractor.enter(request, admission, &input)).await;
     run_item_catching_panics(extractor, request, admission, pending, input).await
 }
 
@@ -218,10 +217,14 @@ impl<S: Inputs> Outcomes<S> {
                 Arc::clone(&self.request),
                 Arc::clone(&self.admission),
             );
-            // Here and not in the task, so that items enter the queue in input order.
-            let pending = run_long(long_piece(&input, &admission), || {
-                extractor.enter(&request, &admission, &input)
-            });
+            if long_piece(&input, &admission).is_some() {
+                self.tasks.spawn(async move {
+                    extract_in_place(&extractor, &request, &admission, input).await
+                });
+                continue;
+            }
+            // Here and not in the task, so that short items enter the queue in input order.
+            let pending = extractor.enter(&request, &admission, &input);
             self.tasks.spawn(async move {
                 run_item_catching_panics(&extractor, &request, &admission, pending, input).await
             });

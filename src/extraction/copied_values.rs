@@ -3,6 +3,9 @@
 //! A value of an example that stands in the example's text, but not in the text at hand, was not extracted. Values that a schema
 //! lists and booleans are judgements and may repeat.
 
+use std::cell::{Cell, OnceCell};
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::schema::Schema;
@@ -13,25 +16,53 @@ const MAX_ERRORS: usize = 20;
 /// Shortest value of an example that is searched for, in characters: shorter ones recur by chance.
 const MIN_CHARS: usize = 2;
 
+/// Maximum number of bytes of a text that are searched for values, the text counted once for each value: 16 MiB, some tens of
+/// milliseconds. Values beyond it are not looked for.
+const MAX_SEARCHED_BYTES: usize = 16 << 20;
+/// Size of a text and number of leaves of an answer, multiplied, from which the search may keep a thread busy.
+const SLOW_SEARCH_BYTES: usize = 1 << 20;
+/// Fewest bytes of an answer that a leaf takes, with its comma.
+const LEAF_BYTES: usize = 2;
+
 /// Values of few-shot examples that stand in the texts of their examples, computed once for a request.
 #[derive(Debug, Default)]
-pub struct ExampleValues(Vec<String>);
+pub struct ExampleValues {
+    values: HashSet<String>,
+    /// Those of `values` that are placeholders.
+    placeholders: Vec<String>,
+}
 
 impl ExampleValues {
     /// Collects the values of examples.
     pub fn new(examples: &[Example]) -> Self {
-        let values = examples.iter().flat_map(|example| {
-            let input = normalised(&example.input.0);
-            let mut values = leaves(&example.output);
-            values.retain(|value| value.chars().count() >= MIN_CHARS && occurs(&input, value));
-            values
-        });
-        Self(values.collect())
+        let mut values = HashSet::new();
+        for example in examples {
+            let text = Text::new(&example.input.0);
+            for value in leaves(&example.output) {
+                if value.chars().nth(MIN_CHARS - 1).is_some()
+                    && !values.contains(&value)
+                    && text.states(&value) == Some(true)
+                {
+                    values.insert(value);
+                }
+            }
+        }
+        let placeholders = values.iter().filter(|value| is_placeholder(value));
+        Self {
+            placeholders: placeholders.cloned().collect(),
+            values,
+        }
     }
 
     /// Returns true if no value can have been copied.
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Returns true if looking for copied values may keep a thread busy, with an answer and a text of these sizes in bytes.
+    pub fn is_slow_for(&self, answer_bytes: usize, text_bytes: usize) -> bool {
+        let searched = text_bytes.saturating_add(self.placeholders.len());
+        !self.is_empty() && (answer_bytes / LEAF_BYTES).saturating_mul(searched) > SLOW_SEARCH_BYTES
     }
 
     /// Returns an error for each value of `data` that comes from an example and not from `text`, at most 20.
@@ -41,8 +72,8 @@ impl ExampleValues {
         }
         let mut search = Search {
             schema,
-            text: normalised(text),
-            known: &self.0,
+            text: Text::new(text),
+            known: self,
             errors: Vec::new(),
         };
         search.value(data, "");
@@ -52,8 +83,8 @@ impl ExampleValues {
 
 struct Search<'a> {
     schema: &'a Schema,
-    text: String,
-    known: &'a [String],
+    text: Text,
+    known: &'a ExampleValues,
     errors: Vec<FieldError>,
 }
 
@@ -86,11 +117,13 @@ impl Search<'_> {
 
     fn leaf(&self, leaf: &Value, at: &str) -> Option<String> {
         let written = written(leaf)?;
-        let is_known = |known: &String| {
-            *known == written || is_placeholder(known) && written.contains(known.as_str())
+        let has_placeholder = || {
+            let mut placeholders = self.known.placeholders.iter();
+            placeholders
+                .any(|known| self.text.take(written.len()) && written.contains(known.as_str()))
         };
-        let is_copied = self.known.iter().any(is_known)
-            && !occurs(&self.text, &written)
+        let is_copied = (self.known.values.contains(&written) || has_placeholder())
+            && self.text.states(&written) == Some(false)
             && !self.schema.lists_values_at(at);
         is_copied.then(|| {
             format!(
@@ -133,43 +166,80 @@ fn normalised(text: &str) -> String {
     words.join(" ").to_lowercase()
 }
 
-/// Returns true if a value stands in a text, both normalised: as it is, or by its groups of digits, as a date or a number may be
-/// written in another form.
-fn occurs(text: &str, value: &str) -> bool {
-    if contains_word(text, value) {
-        return true;
-    }
-    let is_number_like = value.starts_with(|c: char| c.is_ascii_digit() || c == '-')
-        && value
-            .chars()
-            .all(|c| c.is_ascii_digit() || "-.:tz+/ ".contains(c));
-    if !is_number_like {
-        return false;
-    }
-    // 1234.5 may be written 1,234.50; 2026-07-05 may be July 5, 2026.
-    let joined: String = text
-        .chars()
-        .filter(|c| !matches!(c, ',' | '\'' | '\u{a0}'))
-        .collect();
-    if contains_word(&joined, value) {
-        return true;
-    }
-    let groups: Vec<&str> = value
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|group| group.trim_start_matches('0'))
-        .filter(|group| !group.is_empty())
-        .collect();
-    let is_date = groups.len() >= 3;
-    is_date
-        && [groups.first(), groups.get(2)]
-            .into_iter()
-            .flatten()
-            .all(|group| has_number(text, group))
+/// Text that values are searched in, normalised.
+struct Text {
+    text: String,
+    /// The text without the signs that group digits, if it was needed.
+    joined: OnceCell<String>,
+    /// Its groups of digits without leading zeros, if they were needed.
+    numbers: OnceCell<HashSet<String>>,
+    /// Number of bytes that are still searched.
+    left: Cell<usize>,
 }
 
-fn has_number(text: &str, number: &str) -> bool {
+impl Text {
+    fn new(text: &str) -> Self {
+        Self {
+            text: normalised(text),
+            joined: OnceCell::new(),
+            numbers: OnceCell::new(),
+            left: Cell::new(MAX_SEARCHED_BYTES),
+        }
+    }
+
+    /// Takes a search of this many bytes. Returns false if too many were searched before.
+    fn take(&self, bytes: usize) -> bool {
+        let left = self.left.get().checked_sub(bytes);
+        self.left.set(left.unwrap_or(0));
+        left.is_some()
+    }
+
+    /// Returns true if a normalised value stands in the text: as it is, or by its groups of digits, as a date or a number may be written
+    /// in another form. `None` if too much was searched before.
+    fn states(&self, value: &str) -> Option<bool> {
+        let take = || self.take(self.text.len() + value.len()).then_some(());
+        take()?;
+        if contains_word(&self.text, value) {
+            return Some(true);
+        }
+        let is_number_like = value.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+            && value
+                .chars()
+                .all(|c| c.is_ascii_digit() || "-.:tz+/ ".contains(c));
+        if !is_number_like {
+            return Some(false);
+        }
+        take()?;
+        // 1234.5 may be written 1,234.50; 2026-07-05 may be July 5, 2026.
+        let joined = self.joined.get_or_init(|| {
+            let is_sign = |c: &char| matches!(c, ',' | '\'' | '\u{a0}');
+            self.text.chars().filter(|c| !is_sign(c)).collect()
+        });
+        if contains_word(joined, value) {
+            return Some(true);
+        }
+        let groups: Vec<&str> = numbers(value).collect();
+        let is_date = groups.len() >= 3;
+        let known = || {
+            self.numbers
+                .get_or_init(|| numbers(&self.text).map(str::to_owned).collect())
+        };
+        let ends = [groups.first(), groups.get(2)];
+        Some(
+            is_date
+                && ends
+                    .into_iter()
+                    .flatten()
+                    .all(|group| known().contains(*group)),
+        )
+    }
+}
+
+/// Returns the groups of digits in a text that are no zeros, without leading zeros.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_digit())
-        .any(|group| group.trim_start_matches('0') == number)
+        .map(|group| group.trim_start_matches('0'))
+        .filter(|group| !group.is_empty())
 }
 
 /// Returns true if a value stands in a text as whole words.
@@ -233,6 +303,41 @@ mod tests {
             pointers("Write <name> here", &json!({"name": "<name>"})),
             [""; 0]
         );
+    }
+
+    #[test]
+    fn the_search_is_bounded_and_beyond_it_nothing_is_an_error() {
+        let input = "1".repeat(1 << 19);
+        let numbers: Vec<u32> = (10..100_000).collect();
+        let examples = [Example {
+            input: Content(format!("{input} 10")),
+            output: json!(numbers),
+        }];
+        let values = ExampleValues::new(&examples);
+        assert!(values.values.contains("10"));
+        let text = Text::new(&input);
+        let searched = numbers
+            .iter()
+            .map(|number| text.states(&number.to_string()));
+        let searched = searched.take_while(Option::is_some).count();
+        assert!((8..=32).contains(&searched), "{searched}");
+        let schema = Schema::compile("{}").unwrap();
+        let (copied, other) = (json!(["10"]), json!(vec!["11"; 100_000]));
+        assert_eq!(values.copied(&schema, &copied, &input).len(), 1);
+        assert_eq!(
+            values
+                .copied(&schema, &json!([other, copied]), &input)
+                .len(),
+            1
+        );
+        let known = ExampleValues {
+            values: numbers.iter().map(u32::to_string).collect(),
+            placeholders: Vec::new(),
+        };
+        let stated = json!(vec!["1111"; 40]);
+        let text = "1111 ".repeat(1 << 17);
+        assert_eq!(known.copied(&schema, &json!([stated, copied]), &text), []);
+        assert!(known.is_slow_for(4_000, 60_000) && !known.is_slow_for(100, 2_000));
     }
 
     #[test]

@@ -16,8 +16,8 @@ use super::targets::Target;
 use crate::provider::Failure;
 use crate::types::{Code, Error, FallbackCondition};
 use throttle::{
-    Admission, Denied, KeySet, Limits, OutageReason, PendingPermit, Permit, PermitRequest,
-    Priority, WaitBudget,
+    Admission, CallerId, Denied, KeySet, Limits, OutageReason, PendingPermit, Permit,
+    PermitRequest, Priority, WaitBudget,
 };
 
 /// Interval at which an item that waits for the end of an outage checks its other targets.
@@ -78,6 +78,11 @@ impl<'a> RouteCursor<'a> {
             was_paused: false,
             last_failure: None,
         }
+    }
+
+    /// Returns the caller whose item it is.
+    pub fn caller(&self) -> CallerId {
+        self.admission.caller()
     }
 
     /// Returns the index of the current target.

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use super::copied_values::ExampleValues;
 use super::models::{ModelEndpoint, ModelRoute};
+use super::prepare::{CheckedExamples, QUICK_EXAMPLE_BYTES};
+use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
 use crate::provider::RequestTemplate;
 use crate::schema::{Lowered, Schema};
 use crate::types::{Code, Error, Example, ExtraBody, LoweredByMode, Mode};
+use throttle::CallerId;
 
 /// Model, provider and settings to call.
 #[derive(Debug)]
@@ -30,11 +33,14 @@ pub struct Target {
 }
 
 impl Target {
-    fn new(endpoint: ModelEndpoint, mode: Mode, schema: &Schema, given: &Arc<[Example]>) -> Self {
-        let examples = if given.is_empty() && endpoint.provider.needs_skeleton() {
-            Arc::from([schema.skeleton().clone()])
+    fn new(endpoint: ModelEndpoint, mode: Mode, schema: &Schema, given: &GivenExamples) -> Self {
+        let (examples, example_values) = if given.0.is_empty() && endpoint.provider.needs_skeleton()
+        {
+            let skeleton = Arc::from([schema.skeleton().clone()]);
+            let values = Arc::new(ExampleValues::new(&skeleton));
+            (skeleton, values)
         } else {
-            Arc::clone(given)
+            given.clone()
         };
         let preferred = mode.or(endpoint.mode);
         let (mut lowered, mut forms) = (BTreeMap::new(), LoweredByMode::default());
@@ -55,33 +61,44 @@ impl Target {
             template: RequestTemplate::default(),
             lowered,
             forms,
-            example_values: Arc::new(ExampleValues::new(&examples)),
+            example_values,
             examples,
         }
     }
 }
 
-/// Returns the first target of a route and its fallbacks. A large schema is lowered on the blocking pool.
+/// Examples of a request, with their values.
+type GivenExamples = (Arc<[Example]>, Arc<ExampleValues>);
+
+/// Returns the first target of a route and its fallbacks. A large schema is lowered, and large examples are searched, as long work on
+/// behalf of the caller.
 pub async fn prepare_targets(
+    caller: CallerId,
     route: ModelRoute,
     mode: Mode,
     schema: &Arc<Schema>,
-    examples: &Arc<[Example]>,
+    examples: &CheckedExamples,
 ) -> Result<(Target, Vec<Target>), Error> {
-    let is_slow = schema.is_slow_to_lower();
-    let (schema, examples) = (Arc::clone(schema), Arc::clone(examples));
+    let is_slow = schema.is_slow_to_lower() || examples.bytes > QUICK_EXAMPLE_BYTES;
+    let piece = Piece {
+        caller,
+        bytes: examples.bytes.max(LONG_TEXT_BYTES),
+    };
+    let (schema, examples) = (Arc::clone(schema), Arc::clone(&examples.list));
     let prepare = move || {
+        let values = Arc::new(ExampleValues::new(&examples));
+        let given = (examples, values);
         let fallback = route
             .fallback
             .into_iter()
-            .map(|endpoint| Target::new(endpoint, mode, &schema, &examples))
+            .map(|endpoint| Target::new(endpoint, mode, &schema, &given))
             .collect();
-        (Target::new(route.first, mode, &schema, &examples), fallback)
+        (Target::new(route.first, mode, &schema, &given), fallback)
     };
     if !is_slow {
         return Ok(prepare());
     }
-    tokio::task::spawn_blocking(prepare).await.map_err(|_| {
+    spawn_long(piece, prepare).await.map_err(|_| {
         let detail = "a bug in the server: the schema could not be converted for the provider";
         Error::new(Code::Internal, detail)
     })

@@ -7,9 +7,11 @@ use serde_json::Value;
 
 use super::copied_values::ExampleValues;
 use super::grounding::{Grounder, GroundingSettings};
+use crate::long_work::{Piece, spawn_long};
 use crate::provider::{Answer, Finish};
 use crate::schema::{Lowered, ParsedAnswer, Rules, Schema};
 use crate::types::{FieldError, Grounding};
+use throttle::CallerId;
 
 /// Result of validating an answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,9 +31,9 @@ pub enum Verdict {
     Refusal(String),
 }
 
-/// Size from which an answer is coerced on the blocking pool, whatever its schema.
+/// Size from which an answer is coerced as long work, whatever its schema.
 const INLINE_COERCION_BYTES: usize = 4096;
-/// Size of a text and its answer from which evidence is looked for on the blocking pool.
+/// Size of a text and its answer from which evidence is looked for as long work.
 const INLINE_EVIDENCE_BYTES: usize = 8192;
 
 /// Schema, rules and settings to validate an answer with.
@@ -52,6 +54,8 @@ pub struct ValidationInput<'a> {
     pub grounding: &'a Arc<GroundingSettings>,
     /// Text of the input.
     pub text: &'a str,
+    /// Caller on whose behalf it is done.
+    pub caller: CallerId,
 }
 
 impl ValidationInput<'_> {
@@ -63,12 +67,13 @@ impl ValidationInput<'_> {
     fn is_slow_for(&self, bytes: usize) -> bool {
         self.schema.is_slow_for(bytes)
             || self.rules.is_slow_for(bytes, self.text.len())
+            || self.example_values.is_slow_for(bytes, self.text.len())
             || self.coerce && bytes > INLINE_COERCION_BYTES
             || self.requires_evidence() && bytes + self.text.len() > INLINE_EVIDENCE_BYTES
     }
 }
 
-/// Validates an answer; a large one on the blocking pool.
+/// Validates an answer; a large one as long work.
 pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Verdict) {
     if !input.is_slow_for(answer.text.len()) {
         let verdict = verdict(input, &answer);
@@ -90,7 +95,12 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
         String::new()
     };
     let unvalidated = answer.clone();
-    let validated = tokio::task::spawn_blocking(move || {
+    let caller = input.caller;
+    let piece = Piece {
+        caller,
+        bytes: answer.text.len() + text.len(),
+    };
+    let validated = spawn_long(piece, move || {
         let input = ValidationInput {
             schema: &schema,
             rules: &rules,
@@ -101,6 +111,7 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
             allows_copied_values,
             grounding: &grounding,
             text: &text,
+            caller,
         };
         let verdict = verdict(input, &answer);
         (answer, verdict)

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 
 use axum::body::BodyDataStream;
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use serde::de::IgnoredAny;
 use tokio::time::Sleep;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::json_body;
 use super::request_body::{BYTE_ORDER_MARK, parsing_piece};
 use super::upload_monitor::{Interruption, UploadMonitor};
 use crate::extraction::WaitingMemory;
-use crate::long_work::run_long;
+use crate::long_work::spawn_long;
 use crate::types::{Code, Error, Input, Item};
 
 /// Maximum wait of [`NdjsonReader::read_first_chunk`].
@@ -42,6 +43,8 @@ pub struct NdjsonReader {
     upload: Arc<UploadMonitor>,
     /// Memory of `buffer`, of which each input takes its part with it.
     memory: WaitingMemory,
+    /// Long line, and the task that parses it.
+    parsing: Option<(Bytes, AbortOnDropHandle<Result<Item, Error>>)>,
     /// Timer of the current wait for the client; `None` while there is something to read.
     idle_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -65,6 +68,7 @@ impl NdjsonReader {
             max_line_bytes,
             upload,
             memory,
+            parsing: None,
             idle_timer: None,
         }
     }
@@ -149,22 +153,51 @@ impl NdjsonReader {
         }
     }
 
-    /// Returns the input of a line. `None` for a blank line, or the rest of a line that was too long.
-    fn parse_line(&mut self, line: &[u8]) -> Option<Input> {
+    /// Returns the input of a line, or `None`, if it is a blank line or the rest of a line that was too long; pending while a long line is
+    /// parsed, which [`Self::poll_parsed`] ends.
+    fn poll_line(&mut self, mut line: Bytes, cx: &mut Context<'_>) -> Poll<Option<Input>> {
         self.line += 1;
         if std::mem::take(&mut self.skipping) {
-            return None;
+            return Poll::Ready(None);
         }
-        let line = line
-            .get(self.byte_order_mark_len(line)..)
-            .unwrap_or_default();
+        line.advance(self.byte_order_mark_len(&line));
         if line.len() > self.max_line_bytes {
-            return Some(self.too_long());
+            return Poll::Ready(Some(self.too_long()));
         }
         if line.trim_ascii().is_empty() {
-            return None;
+            return Poll::Ready(None);
         }
-        Some(match json_body::parse::<Item>(line) {
+        let Some(piece) = parsing_piece(&line, self.memory.caller()) else {
+            let parsed = json_body::parse(&line);
+            return Poll::Ready(Some(self.input(&line, parsed)));
+        };
+        let text = line.clone();
+        // In a task: the stream may not be polled for long, and would keep a permit from the others.
+        let parsing = tokio::spawn(async move {
+            let parsed = spawn_long(piece, move || json_body::parse(&text)).await;
+            parsed.unwrap_or_else(|_| {
+                let detail = "a bug in the server prevented reading the line";
+                Err(Error::new(Code::Internal, detail))
+            })
+        });
+        self.parsing = Some((line, AbortOnDropHandle::new(parsing)));
+        self.poll_parsed(cx)
+    }
+
+    /// Returns the input of the long line that is parsed; `None` if there is no such line.
+    fn poll_parsed(&mut self, cx: &mut Context<'_>) -> Poll<Option<Input>> {
+        let Some((_, parsing)) = &mut self.parsing else {
+            return Poll::Ready(None);
+        };
+        let parsed = std::task::ready!(parsing.poll_unpin(cx));
+        // The task is not aborted, and does not panic.
+        let taken = self.parsing.take().zip(parsed.ok());
+        Poll::Ready(taken.map(|((line, _), parsed)| self.input(&line, parsed)))
+    }
+
+    /// Returns the input of a parsed line.
+    fn input(&mut self, line: &[u8], parsed: Result<Item, Error>) -> Input {
+        match parsed {
             Ok(item) => Input {
                 memory: Some(self.memory.split(line.len())),
                 ..Input::new(self.next_index(), item)
@@ -196,7 +229,7 @@ impl NdjsonReader {
                     },
                 )
             }
-        })
+        }
     }
 
     /// Returns the length of the byte order mark before the first input; 0 if there is none.
@@ -250,9 +283,11 @@ impl Stream for NdjsonReader {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Input>> {
         let this = &mut *self;
         loop {
+            if let Some(input) = std::task::ready!(this.poll_parsed(cx)) {
+                return Poll::Ready(Some(input));
+            }
             while let Some(line) = this.next_line() {
-                let piece = parsing_piece(&line, this.memory.caller());
-                if let Some(input) = run_long(piece, || this.parse_line(&line)) {
+                if let Some(input) = std::task::ready!(this.poll_line(line, cx)) {
                     return Poll::Ready(Some(input));
                 }
             }

@@ -111,7 +111,9 @@ pub fn count(
     if stream.is_none() && size.upper().is_some_and(is_usual) {
         return Ok(response);
     }
-    let caller = stream.as_ref().map_or(caller, |stream| stream.held.caller());
+    let caller = stream
+        .as_ref()
+        .map_or(caller, |stream| stream.held.caller());
     let mut reserved = ledger.empty(caller, MemoryUse::Responses);
     if let Some(length) = size.exact().filter(|_| may_be_refused) {
         resize_if_possible(&mut reserved, usize::try_from(length).unwrap_or(usize::MAX))?;

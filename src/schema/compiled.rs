@@ -210,7 +210,8 @@ impl Schema {
         bytes > QUICK_BYTES || self.weight.is_open || self.weight.of_bytes(bytes) > QUICK_WORK
     }
 
-    fn trial<'t>(&'t self, instance: &'t Value) -> Trial<'t> {
+    /// Returns the trial of validating an instance.
+    pub(super) fn trial<'t>(&'t self, instance: &'t Value) -> Trial<'t> {
         Trial {
             weight: &self.weight,
             tree: &self.tree,

@@ -10,7 +10,9 @@ use bounded_cel::CompileError;
 use serde_json::Value;
 
 use super::error_messages::MAX_FAULTS;
+use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
 use crate::types::{Error, FieldError, Rule};
+use throttle::CallerId;
 
 /// Compiled rules of a request. The default has none.
 #[derive(Debug, Default)]
@@ -25,16 +27,20 @@ impl Rules {
         Self::compile_sources(to_sources(rules))
     }
 
-    /// Compiles rules, on the blocking pool if that may take longer than about a millisecond.
+    /// Compiles rules, as long work on behalf of the caller if that may take longer than about a millisecond.
     ///
     /// # Errors
     /// As [`Rules::compile`].
-    pub async fn compile_async(rules: Vec<Rule>) -> Result<Arc<Self>, Error> {
+    pub async fn compile_async(caller: CallerId, rules: Vec<Rule>) -> Result<Arc<Self>, Error> {
         let rules = to_sources(rules);
         if !bounded_cel::Rules::is_slow_to_compile(&rules) {
             return Self::compile_sources(rules).map(Arc::new);
         }
-        tokio::task::spawn_blocking(move || Self::compile_sources(rules))
+        let piece = Piece {
+            caller,
+            bytes: LONG_TEXT_BYTES,
+        };
+        spawn_long(piece, move || Self::compile_sources(rules))
             .await
             .unwrap_or_else(|_| Err(Error::invalid("/rules", "could not be compiled")))
             .map(Arc::new)

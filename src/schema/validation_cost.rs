@@ -5,6 +5,7 @@ pub mod weight;
 
 use serde_json::Value;
 
+use super::compiled::Schema;
 use count::Count;
 use schema_dialect::Tree;
 use weight::{Cost, Faults, MAX_LINKS, Size, Weight};
@@ -19,6 +20,24 @@ pub struct Trial<'t> {
     pub weight: &'t Weight,
     pub tree: &'t Tree,
     pub instance: &'t Value,
+}
+
+/// Work of validating several instances, which is bounded as that of one.
+#[derive(Debug, Default)]
+pub struct ValidationWork {
+    /// Evaluations of the instances added.
+    evaluations: u64,
+}
+
+impl ValidationWork {
+    /// Adds the work of validating an instance. Returns false if all instances together are too much.
+    pub fn add(&mut self, schema: &Schema, instance: &Value) -> bool {
+        let trial = schema.trial(instance);
+        let of_instance = trial.counted().map(|cost| cost.evaluations);
+        let all = of_instance.and_then(|of_instance| self.evaluations.checked_add(of_instance));
+        self.evaluations = all.unwrap_or(u64::MAX);
+        self.evaluations <= MAX_EVALUATIONS
+    }
 }
 
 impl Trial<'_> {

@@ -1,5 +1,7 @@
 //! Size of a JSON text in values, counted without parsing it.
 
+use std::io;
+
 /// Bytes that a JSON value takes in memory beside its text: the smallest array that holds a value has room for four, and a long
 /// one takes three times its values while it is moved to twice its room. `tests/memory_estimates.rs` compares this with what is
 /// allocated.
@@ -9,6 +11,29 @@ const VALUE_BYTES: usize = 4 * size_of::<serde_json::Value>();
 #[must_use]
 pub fn parsed_size(json: &[u8]) -> usize {
     json.len() + count_values(json) * VALUE_BYTES
+}
+
+/// Returns the length of a value as JSON, in bytes; `None` if that is more than `max`.
+#[must_use]
+pub fn written_size(value: &serde_json::Value, max: usize) -> Option<usize> {
+    let mut left = Left(max);
+    serde_json::to_writer(&mut left, value).ok()?;
+    Some(max - left.0)
+}
+
+/// Writer that counts down the bytes that may still be written.
+struct Left(usize);
+
+impl io::Write for Left {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.0.checked_sub(bytes.len());
+        self.0 = left.ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Returns the number of values in a JSON text, keys included: one more than its separators outside of strings.
@@ -45,6 +70,13 @@ fn after_string(mut text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_written_as_far_as_it_may_be() {
+        let value = serde_json::json!({"a": [1, "\n"]});
+        assert_eq!(written_size(&value, 14), Some(14));
+        assert_eq!(written_size(&value, 13), None);
+    }
 
     #[test]
     fn values_are_counted_outside_of_strings() {

@@ -62,6 +62,7 @@ fn verdict_at(
             &[],
         )),
         text: "a text",
+        caller: CallerId::default(),
     };
     verdict(input, &answer)
 }
@@ -222,6 +223,7 @@ fn parsed_values_prove_nothing_when_the_answer_was_truncated() {
                 &[],
             )),
             text: "a text",
+            caller: CallerId::default(),
         };
         verdict(input, &answer)
     };

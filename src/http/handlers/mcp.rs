@@ -106,9 +106,10 @@ impl Api for OwnApi {
     async fn send(&self, request: ApiRequest) -> Result<ApiReply, String> {
         let calls = request.extensions.get::<ToolCalls>().cloned();
         let piece = calls.as_ref().and_then(|calls| calls.piece);
-        let body = request.body.map_or_else(Body::empty, |body| {
-            Body::from(run_long(piece, || body.to_string()))
-        });
+        let body = match request.body {
+            Some(body) => Body::from(run_long(piece, || body.to_string()).await),
+            None => Body::empty(),
+        };
         let mut inner = Request::new(body);
         *inner.method_mut() = request.method;
         *inner.uri_mut() = request
