@@ -60,6 +60,7 @@ impl SchemaDocument {
         };
         let root = value.clone();
         let mut adjuster = Adjuster {
+            root: &root,
             base: &root,
             is_openapi: declared.is_none(),
             draft,
@@ -163,7 +164,9 @@ const fn uri_of(draft: Draft) -> &'static str {
 
 /// Changes a document where its meaning is plain but a validator would not see it.
 struct Adjuster<'a> {
-    /// Resource that local references lead into: the innermost part with an `$id`.
+    /// The document before any change, in which references are looked up.
+    root: &'a Value,
+    /// Resource that local references lead into: the innermost part of `root` with an `$id`.
     base: &'a Value,
     is_openapi: bool,
     draft: Draft,
@@ -177,18 +180,12 @@ impl Adjuster<'_> {
             .get(self.draft.id_keyword())
             .and_then(Value::as_str)
             .is_some_and(|id| !id.starts_with('#'));
+        let outer = self.base;
         if is_inner_resource {
-            let base = schema.clone();
-            Adjuster {
-                base: &base,
-                is_openapi: self.is_openapi,
-                draft: self.draft,
-                warnings: self.warnings,
-            }
-            .members(schema, at);
-        } else {
-            self.members(schema, at);
+            self.base = self.root.pointer(&at.render()).unwrap_or(outer);
         }
+        self.members(schema, at);
+        self.base = outer;
     }
 
     fn members(&mut self, schema: &mut Value, at: &Location<'_>) {
@@ -211,11 +208,12 @@ impl Adjuster<'_> {
                 }
                 (Some(Holds::One | Holds::OneOrMany), part) => self.schema(part, &at),
                 (Some(Holds::Named | Holds::Dependencies), Value::Object(named)) => {
-                    if name == "patternProperties" {
-                        self.names_of_patterns(named);
-                    }
                     for (name, part) in named.iter_mut() {
                         self.schema(part, &at.name(name));
+                    }
+                    // Afterwards, because locations are those of the caller's document.
+                    if name == "patternProperties" {
+                        self.names_of_patterns(named);
                     }
                 }
                 // A reference may lead below an unknown keyword.
@@ -360,4 +358,22 @@ fn wrapped(mut inner: Map<String, Value>) -> Map<String, Value> {
     }
     outer.insert("anyOf".to_owned(), json!([inner, {"type": "null"}]));
     outer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_within_inner_resources_leads_into_the_innermost() {
+        let inner = json!({"$id": "b", "$ref": "#/$defs/x y", "$defs": {"x y": {"type": "null"}}});
+        let outer = json!({"$id": "a", "patternProperties": {r"^\<a/~": inner}, "not": {"$ref": "#/$defs/x y"}});
+        let document = SchemaDocument::parse(json!({"items": outer})).unwrap();
+        let outer = &document.value["items"];
+        // The escaped name of a pattern is found before it is rewritten.
+        let inner = &outer["patternProperties"]["^<a/~"];
+        assert_eq!(inner["$ref"], "#/$defs/x%20y");
+        // There is no such definition in the outer one: what leads nowhere is left as it is.
+        assert_eq!(outer["not"]["$ref"], "#/$defs/x y");
+    }
 }

@@ -1,7 +1,10 @@
 //! Parts of a schema that visibly no value satisfies.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt::Display;
+use std::rc::Rc;
 
+use crate::short_text::shortened;
 use crate::tree::{JsonType, Keyword, Named, NodeRef, Nodes};
 use crate::{Tree, Warning};
 
@@ -9,6 +12,13 @@ use crate::{Tree, Warning};
 const MAX_MERGED: usize = 64;
 /// Maximum nesting of schemas that are examined.
 const MAX_DEPTH: usize = 32;
+/// Maximum number of branches, names and values that are looked at, each as often as it is. A schema of 50,000 parts without shared ones
+/// has no more than that; references to the same large definition from everywhere would be searched for minutes.
+const MAX_STEPS: usize = 4_000_000;
+/// Maximum length of a reason, in bytes. Each schema that is empty has one, and it is part of the reason of what is around it.
+const MAX_REASON_BYTES: usize = 400;
+/// Maximum length of a name within a reason, in bytes: the words around it stay readable.
+const MAX_NAME_BYTES: usize = 80;
 
 /// Result of looking for parts that no value satisfies.
 #[derive(Debug, Default)]
@@ -40,7 +50,7 @@ pub fn check(tree: &Tree) -> Emptiness {
             continue;
         }
         for (_, part) in schema.parts() {
-            if !part.is_object() {
+            if !part.is_object() || parts.len() >= crate::MAX_WARNINGS {
                 continue;
             }
             match search.reason(part) {
@@ -58,13 +68,20 @@ pub fn check(tree: &Tree) -> Emptiness {
 }
 
 /// Part that is empty, and the reason.
-type Reason<'t> = (NodeRef<'t>, String);
+type Reason<'t> = (NodeRef<'t>, Rc<str>);
+
+/// Returns the words of a reason, of limited length.
+fn reason(words: impl Display) -> Rc<str> {
+    shortened(&words, MAX_REASON_BYTES).into()
+}
 
 #[derive(Default)]
 struct Search<'t> {
     /// Results by schema. `None` within: being examined; a schema that needs itself is not called empty.
     known: HashMap<NodeRef<'t>, Option<Reason<'t>>>,
     depth: usize,
+    /// Number of branches, names and values that were looked at.
+    steps: usize,
 }
 
 impl<'t> Search<'t> {
@@ -86,28 +103,25 @@ impl<'t> Search<'t> {
     fn search(&mut self, schema: NodeRef<'t>) -> Option<Reason<'t>> {
         let merged = match merged(schema) {
             Ok(merged) => merged,
-            Err(never) => return Some((never, "`false` takes nothing".to_owned())),
+            Err(never) => return Some((never, reason("`false` takes nothing"))),
         };
+        self.steps = self.steps.saturating_add(steps(&merged));
+        if self.steps > MAX_STEPS {
+            return None;
+        }
         for part in &merged {
             if part
                 .child(Keyword::Not)
                 .is_some_and(|not| not.is_true() || not.is_object() && not.keyword_count() == 0)
             {
-                return Some((schema, "`not` of everything takes nothing".to_owned()));
+                return Some((schema, reason("`not` of everything takes nothing")));
             }
             for keyword in Keyword::CHOICES {
-                let Some(branches) = part.children(keyword) else {
-                    continue;
-                };
-                let reasons: Vec<_> = branches.iter().map(|branch| self.reason(branch)).collect();
-                if !reasons.is_empty() && reasons.iter().all(Option::is_some) {
-                    let first = reasons.into_iter().flatten().next().map(|(_, why)| why);
-                    let message = format!(
-                        "no branch of `{}` can be satisfied: {}",
-                        keyword.name(),
-                        first.unwrap_or_default()
-                    );
-                    return Some((schema, message));
+                let branches = part.children(keyword);
+                if let Some(why) = branches.and_then(|branches| self.no_branch(branches)) {
+                    let name = keyword.name();
+                    let words = format_args!("no branch of `{name}` can be satisfied: {why}");
+                    return Some((schema, reason(words)));
                 }
             }
         }
@@ -128,12 +142,22 @@ impl<'t> Search<'t> {
         first.map(|(at, message)| (at.unwrap_or(schema), message))
     }
 
+    /// Returns the reason of the first branch, if no branch can be satisfied.
+    fn no_branch(&mut self, branches: Nodes<'t>) -> Option<Rc<str>> {
+        let mut first = None;
+        for branch in branches.iter() {
+            let (_, why) = self.reason(branch)?;
+            first = first.or(Some(why));
+        }
+        first
+    }
+
     /// Returns the reason for which no value of a type satisfies the schemas.
     fn of_type(
         &mut self,
         kind: JsonType,
         merged: &[NodeRef<'t>],
-    ) -> Option<(Option<NodeRef<'t>>, String)> {
+    ) -> Option<(Option<NodeRef<'t>>, Rc<str>)> {
         use Keyword::{MaxItems, MaxLength, MaxProperties, MinItems, MinLength, MinProperties};
         let bounds = match kind {
             JsonType::String => no_room(merged, MinLength, MaxLength),
@@ -152,7 +176,7 @@ impl<'t> Search<'t> {
         }
     }
 
-    fn object(&mut self, merged: &[NodeRef<'t>]) -> Option<(Option<NodeRef<'t>>, String)> {
+    fn object(&mut self, merged: &[NodeRef<'t>]) -> Option<(Option<NodeRef<'t>>, Rc<str>)> {
         for name in merged.iter().flat_map(|part| part.required()) {
             for part in merged {
                 let property = part.properties().and_then(|named| named.get(name));
@@ -162,17 +186,19 @@ impl<'t> Search<'t> {
                         .is_none_or(Named::is_empty);
                 match property {
                     None if is_closed => {
-                        let message = format!(
+                        let name = shortened(name, MAX_NAME_BYTES);
+                        let words = format_args!(
                             "`{name}` is required, but `additionalProperties: false` forbids it, as `properties` does not name it"
                         );
-                        return Some((None, message));
+                        return Some((None, reason(words)));
                     }
                     None => {}
                     Some(property) => {
                         if let Some((at, message)) = self.reason(property) {
-                            let message =
-                                format!("the required `{name}` takes no value: {message}");
-                            return Some((Some(at), message));
+                            let name = shortened(name, MAX_NAME_BYTES);
+                            let words =
+                                format_args!("the required `{name}` takes no value: {message}");
+                            return Some((Some(at), reason(words)));
                         }
                     }
                 }
@@ -181,7 +207,7 @@ impl<'t> Search<'t> {
         None
     }
 
-    fn array(&mut self, merged: &[NodeRef<'t>]) -> Option<(Option<NodeRef<'t>>, String)> {
+    fn array(&mut self, merged: &[NodeRef<'t>]) -> Option<(Option<NodeRef<'t>>, Rc<str>)> {
         let least = merged
             .iter()
             .filter_map(|part| part.number(Keyword::MinItems)?.as_u64())
@@ -193,44 +219,59 @@ impl<'t> Search<'t> {
             let listed = first.into_iter().flat_map(Nodes::iter).zip(1..);
             for (item, position) in listed.filter(|(_, position)| *position <= least) {
                 if let Some((at, message)) = self.reason(item) {
-                    let message =
-                        format!("element {position} is needed and takes no value: {message}");
-                    return Some((Some(at), message));
+                    let words =
+                        format_args!("element {position} is needed and takes no value: {message}");
+                    return Some((Some(at), reason(words)));
                 }
             }
             if let Some(items) = part.items()
                 && least > prefix
                 && let Some((at, message)) = self.reason(items)
             {
-                return Some((
-                    Some(at),
-                    format!("elements are needed and take no value: {message}"),
-                ));
+                let words = format_args!("elements are needed and take no value: {message}");
+                return Some((Some(at), reason(words)));
             }
         }
         None
     }
 }
 
-/// Returns all schema objects that hold together: the schema, what it refers to, and its `allOf`. `Err`: one is `false`.
+/// Returns the number of branches, names and values that are looked at in schemas that hold together.
+fn steps(merged: &[NodeRef<'_>]) -> usize {
+    let of_part = |part: &NodeRef<'_>| {
+        let branches = Keyword::CHOICES.map(|keyword| part.children(keyword).map_or(0, Nodes::len));
+        let values = part.values(Keyword::Enum).map_or(0, <[_]>::len);
+        let prefix = part.prefix_items().map_or(0, Nodes::len);
+        let names = part.required().len() * merged.len();
+        1 + branches.into_iter().sum::<usize>() + values + prefix + names
+    };
+    merged.iter().map(of_part).sum()
+}
+
+/// Returns the schema objects that hold together, up to [`MAX_MERGED`]: the schema, what it refers to, and its `allOf`. `Err`: one is
+/// `false`.
 fn merged(schema: NodeRef<'_>) -> Result<Vec<NodeRef<'_>>, NodeRef<'_>> {
     let (mut todo, mut seen, mut merged) = (vec![schema], HashSet::new(), Vec::new());
     while let Some(schema) = todo.pop() {
         if schema.is_false() {
             return Err(schema);
         }
-        if !schema.is_object() || merged.len() >= MAX_MERGED || !seen.insert(schema) {
+        if merged.len() >= MAX_MERGED {
+            break;
+        }
+        if !schema.is_object() || !seen.insert(schema) {
             continue;
         }
         merged.push(schema);
         todo.extend(schema.reference());
-        todo.extend(schema.all_of().into_iter().flat_map(Nodes::iter));
+        let all_of = schema.all_of().into_iter().flat_map(Nodes::iter);
+        todo.extend(all_of.take(MAX_MERGED));
     }
     Ok(merged)
 }
 
 /// Returns the types that all schemas allow.
-fn types(merged: &[NodeRef<'_>]) -> Result<Vec<JsonType>, String> {
+fn types(merged: &[NodeRef<'_>]) -> Result<Vec<JsonType>, Rc<str>> {
     let mut types = JsonType::ALL.to_vec();
     let mut named: Vec<String> = Vec::new();
     for part in merged {
@@ -240,17 +281,17 @@ fn types(merged: &[NodeRef<'_>]) -> Result<Vec<JsonType>, String> {
         types.retain(|kind| allowed.allows(*kind));
         named.push(written.to_string());
         if types.is_empty() {
-            return Err(format!(
-                "its types exclude each other: {}",
-                named.join(" and ")
-            ));
+            let named = named.join(" and ");
+            return Err(reason(format_args!(
+                "its types exclude each other: {named}"
+            )));
         }
     }
     Ok(types)
 }
 
 /// Returns the reason, if values are listed and none is of the types.
-fn no_listed_value(merged: &[NodeRef<'_>], types: &[JsonType]) -> Option<String> {
+fn no_listed_value(merged: &[NodeRef<'_>], types: &[JsonType]) -> Option<Rc<str>> {
     for part in merged {
         let constant = part.constant().map(std::slice::from_ref);
         let listed = part.values(Keyword::Enum);
@@ -261,17 +302,17 @@ fn no_listed_value(merged: &[NodeRef<'_>], types: &[JsonType]) -> Option<String>
                 .any(|value| types.iter().any(|kind| kind.accepts(value)))
             {
                 let names: Vec<_> = types.iter().map(|kind| kind.name()).collect();
-                return Some(format!(
-                    "no value of `{keyword}` is of the type {}",
-                    names.join(" or ")
-                ));
+                let names = names.join(" or ");
+                return Some(reason(format_args!(
+                    "no value of `{keyword}` is of the type {names}"
+                )));
             }
         }
     }
     None
 }
 
-fn no_room(merged: &[NodeRef<'_>], least: Keyword, most: Keyword) -> Option<String> {
+fn no_room(merged: &[NodeRef<'_>], least: Keyword, most: Keyword) -> Option<Rc<str>> {
     let numbers = |keyword: Keyword| {
         let values = merged
             .iter()
@@ -281,10 +322,10 @@ fn no_room(merged: &[NodeRef<'_>], least: Keyword, most: Keyword) -> Option<Stri
     let low = numbers(least).into_iter().reduce(f64::max)?;
     let high = numbers(most).into_iter().reduce(f64::min)?;
     let (least, most) = (least.name(), most.name());
-    (low > high).then(|| format!("`{least}` {low} is above `{most}` {high}"))
+    (low > high).then(|| reason(format_args!("`{least}` {low} is above `{most}` {high}")))
 }
 
-fn no_number(merged: &[NodeRef<'_>]) -> Option<String> {
+fn no_number(merged: &[NodeRef<'_>]) -> Option<Rc<str>> {
     let bound = |keyword: Keyword| {
         merged
             .iter()
@@ -299,5 +340,56 @@ fn no_number(merged: &[NodeRef<'_>]) -> Option<String> {
         low_keyword == Keyword::ExclusiveMinimum || high_keyword == Keyword::ExclusiveMaximum;
     let is_empty = low > high || low.total_cmp(&high).is_eq() && is_exclusive;
     let (least, most) = (low_keyword.name(), high_keyword.name());
-    is_empty.then(|| format!("`{least}` {low} leaves nothing below `{most}` {high}"))
+    is_empty.then(|| {
+        reason(format_args!(
+            "`{least}` {low} leaves nothing below `{most}` {high}"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::SchemaDocument;
+
+    fn checked(schema: Value) -> Emptiness {
+        let document = SchemaDocument::parse(schema).unwrap();
+        check(&Tree::build(document).unwrap())
+    }
+
+    #[test]
+    fn a_reason_is_short_however_long_the_names_are() {
+        let closed = json!({"type": "object", "additionalProperties": false, "required": ["n".repeat(500_000)]});
+        let branches = vec![json!({"$ref": "#/$defs/x"}); 20];
+        let whole = checked(json!({"anyOf": branches, "$defs": {"x": closed}})).whole;
+        let message = whole.unwrap().message;
+        assert!(message.len() < 2 * MAX_REASON_BYTES, "{}", message.len());
+        assert!(message.contains("nnn…` is required, but"), "{message}");
+
+        let nested = (0..20).fold(closed, |inner, _| {
+            json!({"required": ["m".repeat(100)], "properties": {"m".repeat(100): inner}, "type": "object"})
+        });
+        let message = checked(nested).whole.unwrap().message;
+        assert!(message.len() < 2 * MAX_REASON_BYTES, "{}", message.len());
+    }
+
+    #[test]
+    fn the_search_ends_where_many_refer_to_a_large_definition() {
+        let never = json!({"type": "string", "minLength": 2, "maxLength": 1});
+        let large = json!({"anyOf": vec![never; 3000]});
+        let all: Vec<_> = (0..3000)
+            .map(|n| json!({"$ref": "#/$defs/x", "minLength": n}))
+            .collect();
+        let document = SchemaDocument::parse(json!({"prefixItems": all, "$defs": {"x": large}}));
+        let tree = Tree::build(document.unwrap()).unwrap();
+        let mut search = Search::default();
+        let prefix = tree.root().prefix_items().unwrap();
+        let found = prefix.iter().filter(|part| search.reason(*part).is_some());
+        // What is left is taken for satisfiable.
+        let found = found.count();
+        assert!((100..2999).contains(&found), "{found}");
+        assert_eq!(check(&tree).parts.len(), crate::MAX_WARNINGS);
+    }
 }

@@ -5,7 +5,23 @@ use std::borrow::Cow;
 /// Returns a JSON Pointer with one more reference token, escaped as in RFC 6901, section 3.
 #[must_use]
 pub fn pointer(base: &str, token: &str) -> String {
-    format!("{base}/{}", token.replace('~', "~0").replace('/', "~1"))
+    let mut pointer = base.to_owned();
+    push(&mut pointer, token);
+    pointer
+}
+
+/// Adds a reference token to a JSON Pointer.
+fn push(pointer: &mut String, token: &str) {
+    pointer.push('/');
+    for part in token.split_inclusive(['~', '/']) {
+        match part.strip_suffix(['~', '/']) {
+            Some(before) => {
+                pointer.push_str(before);
+                pointer.push_str(if part.ends_with('~') { "~0" } else { "~1" });
+            }
+            None => pointer.push_str(part),
+        }
+    }
 }
 
 /// Location in a document while it is walked: a linked list, rendered only when an error or a warning needs it.
@@ -48,11 +64,19 @@ impl<'l> Location<'l> {
 
     /// Returns the JSON Pointer.
     pub fn render(&self) -> String {
-        let base = self.parent.map(Self::render).unwrap_or_default();
+        let mut pointer = String::new();
+        self.write(&mut pointer);
+        pointer
+    }
+
+    fn write(&self, pointer: &mut String) {
+        if let Some(parent) = self.parent {
+            parent.write(pointer);
+        }
         match self.token {
-            Token::Base(pointer) => pointer.to_owned(),
-            Token::Name(name) => pointer(&base, name),
-            Token::Index(index) => format!("{base}/{index}"),
+            Token::Base(base) => pointer.push_str(base),
+            Token::Name(name) => push(pointer, name),
+            Token::Index(index) => push(pointer, &index.to_string()),
         }
     }
 }
@@ -72,5 +96,7 @@ mod tests {
     #[test]
     fn a_reference_token_is_escaped() {
         assert_eq!(pointer("/a", "b/c~d"), "/a/b~1c~0d");
+        let (root, name) = (Location::new("/a"), "/~1");
+        assert_eq!(root.index(3).name(name).render(), "/a/3/~1~01");
     }
 }
