@@ -24,13 +24,16 @@ pub struct Description {
 impl Description {
     /// Adds a description of the caller, unless it is there already.
     pub fn add_text(&mut self, words: &str) {
+        // The rest would be cut off at last.
+        let (words, _) = words.split_at(words.floor_char_boundary(MAX_TEXT_BYTES));
         if !words.is_empty() && !self.said.iter().any(|said| said == words) {
             self.said.push(words.to_owned());
         }
     }
 
     /// Adds a constraint, unless it is there already.
-    pub fn add_constraint(&mut self, words: String) {
+    pub fn add_constraint(&mut self, mut words: String) {
+        truncate(&mut words);
         if !self.limits.contains(&words) {
             self.limits.push(words);
         }
@@ -84,8 +87,16 @@ impl Description {
         } else if !limits.is_empty() {
             text = format!("{text} ({limits})");
         }
-        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+        truncate(&mut text);
         Some(text).filter(|text| !text.is_empty())
+    }
+}
+
+/// Cuts a text off at the maximum, and returns the memory of the rest.
+fn truncate(text: &mut String) {
+    if text.len() > MAX_TEXT_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+        text.shrink_to_fit();
     }
 }
 

@@ -22,6 +22,9 @@ use crate::tree::{NodeRef, Tree};
 /// Bytes of the caller's schema for each node of the lowered one, and the number of nodes that any schema may have. Without
 /// them, merging and unrolling could grow without end.
 const MAX_PARTS: (usize, usize) = (20, 500);
+/// Bytes of names, texts and values that the nodes may have for each byte of the caller's schema, and those that any schema may have.
+/// Without them, a long `enum` to which many properties refer would be copied into each.
+const MAX_COPIED: (usize, usize) = (4, 1 << 20);
 /// Maximum nesting of nodes: serde_json parses 128 levels of JSON, and a node takes up to three.
 const MAX_DEPTH: usize = 40;
 /// Maximum number of times that a recursive schema is unrolled for a dialect without recursion.
@@ -43,6 +46,8 @@ pub struct Lowering<'s> {
     pub effort: Effort,
     /// Maximum number of nodes.
     pub most_parts: usize,
+    /// Maximum length of the names, texts and values that are copied, in bytes.
+    pub most_copied: usize,
     /// Size of the nodes so far.
     pub count: SizeCounter,
     /// Nesting of the current node.
@@ -67,8 +72,10 @@ impl<'s> Lowering<'s> {
         effort: Effort,
     ) -> Self {
         let (bytes, least) = MAX_PARTS;
+        let (times, least_copied) = MAX_COPIED;
         Self {
             most_parts: least + document_bytes / bytes,
+            most_copied: least_copied + document_bytes * times,
             tree,
             dialect,
             effort,
@@ -192,9 +199,20 @@ impl<'s> Lowering<'s> {
         part
     }
 
+    /// Counts what the merged schemas hold, before it is copied or compared.
+    pub fn copy(&mut self, gathered: &MergedSchema<'s>) -> Result<(), LoweringError> {
+        let bytes: usize = gathered.parts.iter().map(|part| part.own_bytes()).sum();
+        self.count.copied_bytes = self.count.copied_bytes.saturating_add(bytes);
+        if self.count.copied_bytes > self.most_copied {
+            return Err(LoweringError::Full);
+        }
+        Ok(())
+    }
+
     /// Lowers the conjunction of schemas after merging them with the targets of their references.
     fn merged(&mut self, conjunction: &Conjunction<'s>) -> Result<LoweredNode, LoweringError> {
         let gathered = MergedSchema::new(conjunction)?;
+        self.copy(&gathered)?;
         if let Some(values) = gathered.values() {
             return self.values(&gathered, &values?, conjunction.level);
         }

@@ -152,6 +152,7 @@ impl<'s> Lowering<'s> {
     ) -> Result<Properties, LoweringError> {
         let required: HashSet<&str> = gathered.required().collect();
         let loose = merged_conditional(gathered)?;
+        loose.iter().try_for_each(|loose| self.copy(loose))?;
         let mut properties = Properties::default();
         for name in names(gathered, loose.as_ref()) {
             let mut all: Vec<_> = gathered.property(name).collect();

@@ -6,6 +6,8 @@ use crate::dialect::Limits;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SizeCounter {
     pub parts: usize,
+    /// Names, texts and values of the schemas that were copied or looked through, in bytes.
+    pub copied_bytes: usize,
     pub properties: usize,
     pub enum_values: usize,
     pub characters: usize,

@@ -1,5 +1,8 @@
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::conjunction::Conjunction;
+use super::description::Description;
+use super::lowered_node::LoweringError;
 use super::lowering::MAX_UNROLLED;
 use super::*;
 use crate::SchemaDocument;
@@ -438,4 +441,59 @@ fn a_value_that_looks_like_a_reference_is_left_as_it_is_where_the_schema_is_wrap
         (&value, &value)
     );
     assert_eq!(inner["properties"]["const"]["$ref"], "#/$defs/d");
+}
+
+/// Returns the schema of an object whose properties refer to one definition, each with a constraint of its own.
+fn referring(count: usize, definition: Value) -> Value {
+    let property = json!({"$ref": "#/$defs/x", "minProperties": 0});
+    let properties: Map<_, _> = (0..count)
+        .map(|n| (format!("p{n}"), property.clone()))
+        .collect();
+    json!({"type": "object", "properties": properties, "$defs": {"x": definition}})
+}
+
+#[test]
+fn what_many_refer_to_is_not_copied_without_end() {
+    let long = "n".repeat(50_000);
+    let values: Vec<_> = (0..5000).map(|n| format!("{n}")).collect();
+    for definition in [
+        json!({"enum": values}),
+        json!({"enum": values, "const": "7"}),
+        json!({"properties": {long.clone(): {"type": "string"}}}),
+        json!({"if": true, "then": {"required": [long.clone()]}}),
+        json!({"type": "string", "default": long}),
+    ] {
+        let schema = referring(1000, definition.clone());
+        let text = schema.to_string();
+        let tree = Tree::build(SchemaDocument::parse(schema).unwrap()).unwrap();
+        let mut lowering = Lowering::new(&tree, text.len(), &STRICT, Effort::Full);
+        let root = Conjunction::inline(tree.root(), 0);
+        assert_eq!(
+            lowering.part(&root).err(),
+            Some(LoweringError::Full),
+            "{definition}"
+        );
+        // The last schema counted is the one that does not fit.
+        let most = lowering.most_copied + text.len();
+        assert!(lowering.count.copied_bytes <= 2 * most, "{definition}");
+        let document = RawValue::from_string(text).unwrap();
+        assert!(lower(&tree, &document, &STRICT).is_none());
+    }
+    // A list of countries at each of a hundred properties fits.
+    let codes: Vec<_> = (0..250).map(|n| format!("{n:02X}")).collect();
+    let (json, _) = lowered(&referring(100, json!({"enum": codes})), &STRICT);
+    assert_eq!(json["properties"]["p99"]["enum"][249], "F9");
+}
+
+#[test]
+fn a_description_keeps_no_more_memory_than_its_text() {
+    let mut words = Description::default();
+    words.add_text(&"é".repeat(100_000));
+    words.add_constraint("x".repeat(100_000));
+    let text = words.into_text(None).unwrap();
+    assert!(
+        text.len() <= 4000 && text.capacity() < 8192,
+        "{}",
+        text.capacity()
+    );
 }

@@ -68,6 +68,47 @@ impl KeywordValue {
     }
 }
 
+/// Bytes that a value counts beside its text: a number or an empty text is not free.
+const BYTES_PER_VALUE: usize = 16;
+
+impl KeywordValue {
+    /// Returns the length of the texts, names and numbers, and of the values around them, without those of subschemas.
+    pub fn own_bytes(&self) -> usize {
+        let of_name = |name: &str| BYTES_PER_VALUE + name.len();
+        let of_names = |names: &[Box<str>]| names.iter().map(|name| of_name(name)).sum::<usize>();
+        match self {
+            Self::Types(_) | Self::Reference(_) | Self::Node(_) | Self::Flag(_) => BYTES_PER_VALUE,
+            Self::Nodes(nodes) => BYTES_PER_VALUE * nodes.len(),
+            Self::Named(named) => named.keys().map(|name| of_name(name)).sum(),
+            Self::Names(names) => of_names(names),
+            Self::Dependent(lists) => {
+                let of_list = |(name, names): &(Box<str>, Vec<_>)| of_name(name) + of_names(names);
+                lists.iter().map(of_list).sum()
+            }
+            Self::Number(number) => of_name(number.as_str()),
+            Self::Text(text) => of_name(text),
+            Self::Values(values) => values.iter().map(value_bytes).sum(),
+            Self::Value(value) => value_bytes(value),
+        }
+    }
+}
+
+fn value_bytes(value: &Value) -> usize {
+    let inner: usize = match value {
+        Value::Null | Value::Bool(_) => 0,
+        Value::Number(number) => number.as_str().len(),
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(value_bytes).sum(),
+        Value::Object(members) => {
+            let members = members.iter();
+            members
+                .map(|(name, value)| name.len() + value_bytes(value))
+                .sum()
+        }
+    };
+    BYTES_PER_VALUE + inner
+}
+
 fn names(value: &Value) -> Option<Vec<Box<str>>> {
     let names = value.as_array()?.iter();
     names.map(|name| name.as_str().map(Into::into)).collect()

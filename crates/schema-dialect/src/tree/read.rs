@@ -61,6 +61,14 @@ impl<'t> NodeRef<'t> {
         Some(HeldRef::new(self.tree(), held))
     }
 
+    /// Returns the length of the names, texts and values that the schema itself holds, without those of its subschemas, in bytes. Each
+    /// value counts a few bytes more than its text.
+    #[must_use]
+    pub fn own_bytes(self) -> usize {
+        let keywords = self.node().keywords.iter();
+        keywords.map(|(_, held)| held.own_bytes()).sum()
+    }
+
     /// Returns the schema under a keyword that holds one.
     #[must_use]
     pub fn child(self, keyword: Keyword) -> Option<Self> {
