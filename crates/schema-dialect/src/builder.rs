@@ -7,9 +7,9 @@ use percent_encoding::percent_decode_str;
 use referencing::Resolver;
 use serde_json::Value;
 
-use crate::pointer::Location;
+use crate::pointer::{Location, push};
 use crate::tree::{Node, NodeId, Origin};
-use crate::{SchemaError, Warning, pointer};
+use crate::{SchemaError, Warning};
 
 /// Maximum number of JSON values in a tree. Parts that references overlap in are written once for each target.
 const MAX_NODES: usize = 200_000;
@@ -40,6 +40,8 @@ pub struct Pending<'r> {
 /// State of building a tree.
 pub struct Builder<'r> {
     root: &'r Value,
+    /// Places of the document's parts, collected when the first one is looked up.
+    places: Option<Places<'r>>,
     /// True if the document has references whose target depends on the path that leads to them.
     is_dynamic: bool,
     /// Nodes of the targets of references, including the root.
@@ -57,6 +59,7 @@ impl<'r> Builder<'r> {
     pub fn new(root: &'r Value, is_dynamic: bool, warnings: Vec<Warning>) -> Self {
         Self {
             root,
+            places: None,
             is_dynamic,
             targets: HashMap::from([((std::ptr::from_ref(root), String::new()), NodeId::ROOT)]),
             taken: HashMap::new(),
@@ -181,26 +184,67 @@ impl<'r> Builder<'r> {
     }
 
     /// Returns the JSON Pointer of a part of the document. `None`: it is in a meta-schema.
-    fn find(&self, part: &Value) -> Option<String> {
-        find(self.root, part)
+    fn find(&mut self, part: &Value) -> Option<String> {
+        let places = self.places.get_or_insert_with(|| {
+            let mut places = Places::new();
+            collect_places(self.root, None, &mut places);
+            places
+        });
+        pointer_to(part, places)
     }
 }
 
-/// Returns the JSON Pointer of `part` within `value`, by identity.
-fn find(value: &Value, part: &Value) -> Option<String> {
-    if std::ptr::eq(value, part) {
-        return Some(String::new());
+/// Objects, arrays and booleans of a document, by their address: what is around each, and its token there.
+type Places<'r> = HashMap<*const Value, Option<(&'r Value, Token<'r>)>>;
+
+/// Name or index of a value in what is around it.
+#[derive(Clone, Copy)]
+enum Token<'r> {
+    Name(&'r str),
+    Index(usize),
+}
+
+/// Collects the places of everything that a reference may lead to. Recursion is as deep as the document, which the caller limits.
+fn collect_places<'r>(
+    value: &'r Value,
+    around: Option<(&'r Value, Token<'r>)>,
+    places: &mut Places<'r>,
+) {
+    if matches!(value, Value::String(_) | Value::Number(_) | Value::Null) {
+        return;
     }
+    places.insert(value, around);
     match value {
-        Value::Object(members) => members
-            .iter()
-            .find_map(|(name, member)| Some(pointer("", name) + &find(member, part)?)),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .find_map(|(index, item)| Some(format!("/{index}{}", find(item, part)?))),
-        _ => None,
+        Value::Object(members) => {
+            for (name, member) in members {
+                collect_places(member, Some((value, Token::Name(name))), places);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                collect_places(item, Some((value, Token::Index(index))), places);
+            }
+        }
+        _ => {}
     }
+}
+
+/// Returns the JSON Pointer of a part whose place was collected.
+fn pointer_to(part: &Value, places: &Places<'_>) -> Option<String> {
+    let mut tokens = Vec::new();
+    let mut place = places.get(&std::ptr::from_ref(part))?;
+    while let Some((around, token)) = place {
+        tokens.push(*token);
+        place = places.get(&std::ptr::from_ref(*around))?;
+    }
+    let mut pointer = String::new();
+    for token in tokens.into_iter().rev() {
+        match token {
+            Token::Name(name) => push(&mut pointer, name),
+            Token::Index(index) => push(&mut pointer, &index.to_string()),
+        }
+    }
+    Some(pointer)
 }
 
 /// Returns the error of a reference without a target.
@@ -211,4 +255,24 @@ pub fn leads_nowhere(at: &str, text: &str) -> SchemaError {
             "\"{text}\" leads nowhere within this schema, and nothing is fetched; put what it refers to under `$defs`"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_places_of_a_document_are_collected_once() {
+        let document = json!({"a/b": [{"type": "null"}, true], "c": {"d": {}}});
+        let mut builder = Builder::new(&document, false, Vec::new());
+        for pointer in ["", "/a~1b", "/a~1b/0", "/a~1b/1", "/c/d"] {
+            let part = document.pointer(pointer).unwrap();
+            assert_eq!(builder.find(part).as_deref(), Some(pointer));
+            // The text is nothing that a reference may lead to.
+            assert_eq!(builder.places.as_ref().map(HashMap::len), Some(6));
+        }
+        assert_eq!(builder.find(&json!({})), None);
+    }
 }

@@ -5,9 +5,10 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use serde_json::{Map, Value, json};
 
 use crate::draft::{self, Declared};
+use crate::js_pattern::Rewriter;
 use crate::keyword::{Holds, holds};
 use crate::pointer::Location;
-use crate::{MAX_WARNINGS, SchemaError, Warning, js_pattern, mistaken};
+use crate::{MAX_WARNINGS, SchemaError, Warning, mistaken};
 
 /// Characters that a URI's fragment must not contain as they are.
 const NOT_IN_FRAGMENTS: &AsciiSet = &CONTROLS
@@ -64,6 +65,7 @@ impl SchemaDocument {
             base: &root,
             is_openapi: declared.is_none(),
             draft,
+            patterns: Rewriter::new(draft),
             warnings: &mut warnings,
         };
         adjuster.schema(&mut value, &Location::new(""));
@@ -170,6 +172,7 @@ struct Adjuster<'a> {
     base: &'a Value,
     is_openapi: bool,
     draft: Draft,
+    patterns: Rewriter,
     warnings: &'a mut Vec<Warning>,
 }
 
@@ -197,7 +200,7 @@ impl Adjuster<'_> {
             match (holds(name), &mut *member) {
                 _ if matches!(name.as_str(), "$ref" | "$dynamicRef") => self.reference(member),
                 (_, Value::String(pattern)) if name == "pattern" => {
-                    if let Some(strict) = js_pattern::rewritten(pattern, self.draft) {
+                    if let Some(strict) = self.patterns.rewritten(pattern) {
                         *pattern = strict;
                     }
                 }
@@ -226,8 +229,8 @@ impl Adjuster<'_> {
         }
     }
 
-    fn names_of_patterns(&self, named: &mut Map<String, Value>) {
-        let rewritten = |name: &String| js_pattern::rewritten(name, self.draft);
+    fn names_of_patterns(&mut self, named: &mut Map<String, Value>) {
+        let mut rewritten = |name: &String| self.patterns.rewritten(name);
         if named.keys().any(|name| rewritten(name).is_some()) {
             *named = std::mem::take(named)
                 .into_iter()

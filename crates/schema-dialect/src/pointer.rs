@@ -11,7 +11,7 @@ pub fn pointer(base: &str, token: &str) -> String {
 }
 
 /// Adds a reference token to a JSON Pointer.
-fn push(pointer: &mut String, token: &str) {
+pub fn push(pointer: &mut String, token: &str) {
     pointer.push('/');
     for part in token.split_inclusive(['~', '/']) {
         match part.strip_suffix(['~', '/']) {
