@@ -11,10 +11,16 @@ impl CelValue<'_> {
     /// If the value is no map.
     pub fn get(&self, key: &Self, budget: &mut Budget) -> Result<Option<Self>, EvalError> {
         match self {
-            Self::Object(members) => Ok(key
-                .as_text()
-                .and_then(|name| members.get(name))
-                .map(Self::from)),
+            Self::Object(members) => {
+                let Some(name) = key.as_text() else {
+                    return Ok(None);
+                };
+                budget.scan(name.len())?;
+                members
+                    .get(name)
+                    .map(|value| Self::read(value, budget))
+                    .transpose()
+            }
             Self::Map(entries) => {
                 for (known, value) in entries.iter() {
                     if equal(known, key, budget)? {
@@ -42,7 +48,10 @@ impl CelValue<'_> {
                     EvalError::no_overload(&format!("list[{}]", index.kind().as_str()))
                 })?;
                 match self {
-                    Self::Array(items) => items.get(position).map(Self::from),
+                    Self::Array(items) => items
+                        .get(position)
+                        .map(|item| Self::read(item, budget))
+                        .transpose()?,
                     Self::List(items) => items.get(position).cloned(),
                     _ => None,
                 }
@@ -55,10 +64,17 @@ impl CelValue<'_> {
                 )));
             }
         };
-        found.ok_or_else(|| match index.as_text() {
-            Some(name) => EvalError::Error(format!("there is no key {name:?}")),
-            None => EvalError::Error(format!("there is no element {}", index.for_display())),
-        })
+        match (found, index.as_text()) {
+            (Some(found), _) => Ok(found),
+            (None, Some(name)) => Err(EvalError::Error(format!(
+                "there is no key {}",
+                budget.quote(name)?
+            ))),
+            (None, None) => Err(EvalError::Error(format!(
+                "there is no element {}",
+                index.for_display()
+            ))),
+        }
     }
 
     /// Converts a whole number to a list index; a negative or huge one to an index past the end. `None`: no whole number.

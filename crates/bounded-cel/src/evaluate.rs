@@ -6,7 +6,7 @@ use crate::budget::{Budget, EvalError};
 use crate::operators::{binary, negate};
 use crate::pattern::Pattern;
 use crate::syntax::{Expression, Kind, Macro};
-use crate::value::CelValue;
+use crate::value::{CelValue, Element};
 
 /// State of an evaluation: the variables and the budget.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl<'v, 'b> Evaluation<'v, 'b> {
             Kind::Double(value) => Ok(CelValue::Double(*value)),
             Kind::Text(text) => Ok(CelValue::Text(text)),
             Kind::Type(name) => Ok(CelValue::Type(name)),
-            Kind::Data => Ok(self.data.into()),
+            Kind::Data => CelValue::read(self.data, self.budget),
             Kind::Input => Ok(CelValue::Text(self.input)),
             Kind::Local(local) => Ok(self.locals.get(*local).cloned().unwrap_or(CelValue::Null)),
             Kind::Field(object, name) => self.field(object, name),
@@ -195,7 +195,9 @@ impl<'v, 'b> Evaluation<'v, 'b> {
             Macro::Filter => {
                 let mut kept = Vec::new();
                 for element in elements {
-                    if self.with_local(element.clone(), |this| this.evaluate_condition(each))? {
+                    let element = element.read(self.budget)?;
+                    let local = Element::Made(element.clone());
+                    if self.with_local(local, |this| this.evaluate_condition(each))? {
                         kept.push(element);
                     }
                 }
@@ -231,10 +233,11 @@ impl<'v, 'b> Evaluation<'v, 'b> {
     /// Evaluates with `element` as the variable of a macro.
     fn with_local<T>(
         &mut self,
-        element: CelValue<'v>,
+        element: Element<'v>,
         then: impl FnOnce(&mut Self) -> Result<T, EvalError>,
     ) -> Result<T, EvalError> {
         self.budget.spend(1)?;
+        let element = element.read(self.budget)?;
         self.locals.push(element);
         let result = then(self);
         self.locals.pop();
@@ -244,7 +247,7 @@ impl<'v, 'b> Evaluation<'v, 'b> {
 
 fn elements<'a, 'v>(
     list: &'a CelValue<'v>,
-) -> Result<Box<dyn Iterator<Item = CelValue<'v>> + 'a>, EvalError> {
+) -> Result<Box<dyn Iterator<Item = Element<'v>> + 'a>, EvalError> {
     list.elements()
         .ok_or_else(|| EvalError::no_overload(&format!("a macro over {}", list.kind().as_str())))
 }

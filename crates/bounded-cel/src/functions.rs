@@ -81,11 +81,7 @@ static FUNCTIONS: [Function; 30] = [
         Style::Member,
         &[TEXT, TEXT],
         Type::Bool,
-        |v, b| {
-            compare_texts(v, b, |text, part| {
-                memchr::memmem::find(text.as_bytes(), part.as_bytes()).is_some()
-            })
-        },
+        contains,
     ),
     function(
         "startsWith",
@@ -108,6 +104,7 @@ static FUNCTIONS: [Function; 30] = [
         CelValue::new_text(&first_text(v).to_ascii_uppercase(), b)
     }),
     function("trim", Style::Member, &[TEXT], Type::Text, |v, b| {
+        b.scan(first_text(v).len())?;
         CelValue::new_text(first_text(v).trim(), b)
     }),
     function("int", Style::Global, &[NUMERIC], Type::Int, int),
@@ -139,14 +136,14 @@ static FUNCTIONS: [Function; 30] = [
         Style::Global,
         &[&[Type::Text, Type::Timestamp, Type::Int]],
         Type::Timestamp,
-        |v, _| time::to_timestamp(&first_value(v)),
+        |v, b| time::to_timestamp(&first_value(v), b),
     ),
     function(
         "duration",
         Style::Global,
         &[&[Type::Text, Type::Duration]],
         Type::Duration,
-        |v, _| time::to_duration(&first_value(v)),
+        |v, b| time::to_duration(&first_value(v), b),
     ),
     function("getFullYear", Style::Member, &[TIME], Type::Int, |v, _| {
         time::component(&first_value(v), time::Component::Year)
@@ -285,6 +282,20 @@ fn first_text<'a>(values: &'a [CelValue<'_>]) -> &'a str {
         .unwrap_or_default()
 }
 
+/// Bytes that a search for a text scans for each byte of that text, to prepare itself.
+const SEARCH_PREPARATION: usize = 8;
+
+fn contains<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
+    let part = values.get(1).and_then(CelValue::as_text);
+    let (text, part) = (first_text(values), part.unwrap_or_default());
+    if part.len() > text.len() {
+        return Ok(CelValue::Bool(false));
+    }
+    budget.scan(text.len() + part.len() * SEARCH_PREPARATION)?;
+    let found = memchr::memmem::find(text.as_bytes(), part.as_bytes());
+    Ok(CelValue::Bool(found.is_some()))
+}
+
 fn compare_texts<'v>(
     values: &[CelValue<'v>],
     budget: &mut Budget,
@@ -310,15 +321,16 @@ fn size<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>
     Ok(CelValue::Int(i64::try_from(size).unwrap_or(i64::MAX)))
 }
 
-fn conversion_error<T>(value: &CelValue<'_>, into: &str) -> Result<T, EvalError> {
+fn conversion_error<T>(
+    value: &CelValue<'_>,
+    into: &str,
+    budget: &mut Budget,
+) -> Result<T, EvalError> {
     let shown = match value {
         CelValue::Int(value) => value.to_string(),
         CelValue::Uint(value) => value.to_string(),
         CelValue::Double(value) => value.to_string(),
-        _ => format!(
-            "{:?}",
-            crate::display::truncate_for_display(value.as_text().unwrap_or_default())
-        ),
+        _ => budget.quote(value.as_text().unwrap_or_default())?,
     };
     Err(EvalError::Error(format!("{shown} cannot be made {into}")))
 }
@@ -338,29 +350,32 @@ fn truncated_integer(value: &CelValue<'_>) -> Option<i128> {
     }
 }
 
-fn int<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
+fn int<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let value = first_value(values);
+    budget.parse_number(first_text(values))?;
     let int = truncated_integer(&value).and_then(|whole| i64::try_from(whole).ok());
     int.map(CelValue::Int)
-        .map_or_else(|| conversion_error(&value, "an int"), Ok)
+        .map_or_else(|| conversion_error(&value, "an int", budget), Ok)
 }
 
-fn uint<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
+fn uint<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let value = first_value(values);
+    budget.parse_number(first_text(values))?;
     let uint = truncated_integer(&value).and_then(|whole| u64::try_from(whole).ok());
     uint.map(CelValue::Uint)
-        .map_or_else(|| conversion_error(&value, "a uint"), Ok)
+        .map_or_else(|| conversion_error(&value, "a uint", budget), Ok)
 }
 
-fn double<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
+fn double<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let value = first_value(values);
+    budget.parse_number(first_text(values))?;
     let double = match Number::from_value(&value) {
         Some(number) => Some(number.as_double()),
         None => value.as_text().and_then(|text| text.parse().ok()),
     };
     double
         .map(CelValue::Double)
-        .map_or_else(|| conversion_error(&value, "a double"), Ok)
+        .map_or_else(|| conversion_error(&value, "a double", budget), Ok)
 }
 
 fn string<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
@@ -377,13 +392,13 @@ fn string<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'
     CelValue::new_text(&written, budget)
 }
 
-fn boolean<'v>(values: &[CelValue<'v>], _: &mut Budget) -> Result<CelValue<'v>, EvalError> {
+fn boolean<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
     let value = first_value(values);
     match value.as_text() {
         None => Ok(value),
         Some("true" | "True" | "TRUE" | "t" | "1") => Ok(CelValue::Bool(true)),
         Some("false" | "False" | "FALSE" | "f" | "0") => Ok(CelValue::Bool(false)),
-        Some(_) => conversion_error(&value, "a bool"),
+        Some(_) => conversion_error(&value, "a bool", budget),
     }
 }
 
@@ -393,6 +408,7 @@ fn sum<'v>(values: &[CelValue<'v>], budget: &mut Budget) -> Result<CelValue<'v>,
     let mut sum = None;
     for element in list.elements().into_iter().flatten() {
         budget.spend(1)?;
+        let element = element.read(budget)?;
         if Number::from_value(&element).is_none() && element.kind() != Type::Duration {
             return Err(EvalError::no_overload(&format!(
                 "sum() of a list with a {}",
@@ -416,6 +432,7 @@ fn least_or_greatest<'v>(
     let mut found: Option<CelValue<'v>> = None;
     for element in list.elements().into_iter().flatten() {
         budget.spend(1)?;
+        let element = element.read(budget)?;
         let is_better = match &found {
             None => true,
             Some(found) => matches!(

@@ -71,6 +71,7 @@ pub fn equal(
                 .flatten()
                 .zip(right.elements().into_iter().flatten());
             for (left, right) in pairs {
+                let (left, right) = (left.read(budget)?, right.read(budget)?);
                 if !equal(&left, &right, budget)? {
                     return Ok(false);
                 }
@@ -82,6 +83,7 @@ pub fn equal(
                 return Ok(false);
             }
             for key in left.elements().into_iter().flatten() {
+                let key = key.read(budget)?;
                 let (Some(left), Some(right)) = (left.get(&key, budget)?, right.get(&key, budget)?)
                 else {
                     return Ok(false);
@@ -144,7 +146,7 @@ fn is_in(
         return Err(no_operator(item.kind(), Operator::In, container.kind()));
     };
     for element in elements {
-        if equal(&element, item, budget)? {
+        if equal(&element.read(budget)?, item, budget)? {
             return Ok(true);
         }
     }
@@ -314,13 +316,10 @@ fn concatenate<'v>(
     let length = left.len().unwrap_or_default() + right.len().unwrap_or_default();
     budget.spend(length as u64)?;
     budget.allocate(length * size_of::<CelValue<'_>>())?;
-    Ok(CelValue::List(
-        left.elements()
-            .into_iter()
-            .flatten()
-            .chain(right.elements().into_iter().flatten())
-            .collect(),
-    ))
+    let (left, right) = (left.elements(), right.elements());
+    let elements = left.into_iter().chain(right).flatten();
+    let read = elements.map(|element| element.read(budget));
+    Ok(CelValue::List(read.collect::<Result<_, _>>()?))
 }
 
 /// Evaluates unary minus.

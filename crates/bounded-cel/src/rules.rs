@@ -122,10 +122,12 @@ impl Rules {
         }
         // An element takes at least two bytes: a digit and a comma.
         let values = (data_bytes / 2 + 1) as u64;
+        // Each step may scan a text.
+        let scan = 1 + Budget::steps_of_scan(data_bytes.saturating_add(input_bytes));
         let is_cheap = self
             .cost
             .max_steps(values)
-            .is_some_and(|steps| steps <= FAST_STEPS);
+            .is_some_and(|steps| steps.saturating_mul(scan) <= FAST_STEPS);
         !is_cheap || input_bytes > FAST_INPUT_BYTES
     }
 }

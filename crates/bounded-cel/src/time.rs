@@ -1,6 +1,6 @@
 //! Timestamps and durations, as nanoseconds. Calendar components are in UTC only.
 
-use crate::budget::EvalError;
+use crate::budget::{Budget, EvalError};
 use crate::value::CelValue;
 
 const SECOND: i128 = 1_000_000_000;
@@ -62,20 +62,24 @@ pub fn duration<'v>(nanos: i128) -> Result<CelValue<'v>, EvalError> {
 }
 
 /// Converts RFC 3339 text or seconds since 1970 to a timestamp.
-pub fn to_timestamp<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
+pub fn to_timestamp<'v>(
+    value: &CelValue<'v>,
+    budget: &mut Budget,
+) -> Result<CelValue<'v>, EvalError> {
     if let CelValue::Int(seconds) = value {
         return timestamp(i128::from(*seconds) * SECOND);
     }
     let Some(text) = value.as_text() else {
         return Ok(value.clone());
     };
-    let error = || {
-        let shown = crate::display::truncate_for_display(text).into_owned();
-        EvalError::Error(format!(
-            "{shown:?} is no timestamp as \"2026-01-31T12:00:00Z\" is one"
-        ))
-    };
-    timestamp(parse_rfc3339(text).ok_or_else(error)?)
+    budget.scan(text.len())?;
+    match parse_rfc3339(text) {
+        Some(nanos) => timestamp(nanos),
+        None => Err(EvalError::Error(format!(
+            "{} is no timestamp as \"2026-01-31T12:00:00Z\" is one",
+            budget.quote(text)?
+        ))),
+    }
 }
 
 fn digits(text: &str, start: usize, count: usize) -> Option<i128> {
@@ -217,19 +221,25 @@ pub fn component<'v>(
 }
 
 /// Converts text such as `1h30m` or `-1.5s` to a duration.
-pub fn to_duration<'v>(value: &CelValue<'v>) -> Result<CelValue<'v>, EvalError> {
+pub fn to_duration<'v>(
+    value: &CelValue<'v>,
+    budget: &mut Budget,
+) -> Result<CelValue<'v>, EvalError> {
     let Some(text) = value.as_text() else {
         return Ok(value.clone());
     };
-    let error = || {
-        let shown = crate::display::truncate_for_display(text).into_owned();
-        EvalError::Error(format!("{shown:?} is no duration as \"1h30m\" is one"))
-    };
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    budget.parse_number(unsigned)?;
     let nanos = if unsigned == "0" {
-        0
+        Some(0)
     } else {
-        parse_duration(unsigned).ok_or_else(error)?
+        parse_duration(unsigned)
+    };
+    let Some(nanos) = nanos else {
+        return Err(EvalError::Error(format!(
+            "{} is no duration as \"1h30m\" is one",
+            budget.quote(text)?
+        )));
     };
     duration(if text.starts_with('-') { -nanos } else { nanos })
 }

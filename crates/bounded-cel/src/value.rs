@@ -32,19 +32,19 @@ pub enum CelValue<'v> {
     Duration(i128),
 }
 
-impl<'v> From<&'v Value> for CelValue<'v> {
-    fn from(value: &'v Value) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Bool(value) => Self::Bool(*value),
-            Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-                (Some(value), _) => Self::Int(value),
-                (None, Some(value)) => Self::Uint(value),
-                (None, None) => Self::Double(number.as_f64().unwrap_or(f64::NAN)),
-            },
-            Value::String(text) => Self::Text(text),
-            Value::Array(items) => Self::Array(items),
-            Value::Object(members) => Self::Object(members),
+/// Element of a list, or key of a map.
+#[derive(Debug)]
+pub enum Element<'v> {
+    Json(&'v Value),
+    Made(CelValue<'v>),
+}
+
+impl<'v> Element<'v> {
+    /// Reads the element within the budget.
+    pub fn read(self, budget: &mut Budget) -> Result<CelValue<'v>, EvalError> {
+        match self {
+            Self::Json(value) => CelValue::read(value, budget),
+            Self::Made(value) => Ok(value),
         }
     }
 }
@@ -93,7 +93,26 @@ impl Type {
     }
 }
 
-impl CelValue<'_> {
+impl<'v> CelValue<'v> {
+    /// Reads a JSON value within the budget: its number is text, which each use parses.
+    pub fn read(value: &'v Value, budget: &mut Budget) -> Result<Self, EvalError> {
+        Ok(match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Number(number) => {
+                budget.parse_number(number.as_str())?;
+                match (number.as_i64(), number.as_u64()) {
+                    (Some(value), _) => Self::Int(value),
+                    (None, Some(value)) => Self::Uint(value),
+                    (None, None) => Self::Double(number.as_f64().unwrap_or(f64::NAN)),
+                }
+            }
+            Value::String(text) => Self::Text(text),
+            Value::Array(items) => Self::Array(items),
+            Value::Object(members) => Self::Object(members),
+        })
+    }
+
     /// Returns the type of the value.
     pub const fn kind(&self) -> Type {
         match self {
@@ -144,12 +163,16 @@ impl CelValue<'_> {
     }
 
     /// Returns the elements of a list or the keys of a map. `None`: another type.
-    pub fn elements(&self) -> Option<Box<dyn Iterator<Item = Self> + '_>> {
+    pub fn elements(&self) -> Option<Box<dyn Iterator<Item = Element<'v>> + '_>> {
         Some(match self {
-            Self::Array(items) => Box::new(items.iter().map(Self::from)),
-            Self::List(items) => Box::new(items.iter().cloned()),
-            Self::Object(members) => Box::new(members.keys().map(|name| Self::Text(name))),
-            Self::Map(entries) => Box::new(entries.iter().map(|(key, _)| key.clone())),
+            Self::Array(items) => Box::new(items.iter().map(Element::Json)),
+            Self::List(items) => Box::new(items.iter().cloned().map(Element::Made)),
+            Self::Object(members) => {
+                Box::new(members.keys().map(|name| Element::Made(Self::Text(name))))
+            }
+            Self::Map(entries) => {
+                Box::new(entries.iter().map(|(key, _)| Element::Made(key.clone())))
+            }
             _ => return None,
         })
     }

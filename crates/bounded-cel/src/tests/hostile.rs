@@ -125,6 +125,54 @@ fn expensive_rules_stop_at_the_budget() {
 }
 
 #[test]
+fn texts_in_lookups_errors_and_conversions_count() {
+    let list = format!("[{}]", "1,".repeat(400));
+    let input = " 0".repeat(30_000);
+    let digits = format!("1.{}", "7".repeat(950));
+    let number: Value = serde_json::from_str(&digits).unwrap();
+    let data = json!({"number": number, "digits": digits, "numbers": [number], "short": "0".repeat(100)});
+    let looped = |body| format!("{list}.all(a, {list}.all(b, {body} || true))");
+    // The loops themselves are affordable.
+    let cheap = "data.digits != '' && data.short == data.short";
+    holds(&looped(cheap), &data);
+    for body in [
+        "data[input] == 1",
+        "{'a': 1}[data.short] == 1",
+        "!(input in data)",
+        "!has(data.a) && data['a' + input] == 1",
+        "double(input) > 0.0",
+        "int(input) > 0",
+        "uint(input) > 0u",
+        "bool(input)",
+        "input.trim() != ''",
+        "input.trim().trim() != ''",
+        "input.contains(input)",
+        "timestamp(input) > timestamp(0)",
+        "duration(input) > duration('1s')",
+        "duration('1ns1ns1ns1ns1ns1ns1ns1ns1ns1ns1ns') > duration('1ns')",
+        "double(data.digits) > 0.0",
+        "data.number > 0",
+        "data.numbers == data.numbers",
+        "2 in data.numbers || true",
+        "data.numbers.all(n, n > 0)",
+        "data.numbers.sum() > 0",
+        "(data.numbers + data.numbers)[0] > 0",
+    ] {
+        let violation = rules(&[&looped(body)])
+            .violations(&data, &input, MAX)
+            .pop();
+        let message = violation.unwrap_or_else(|| panic!("{body} is cheap")).message;
+        assert!(message.contains("too much work"), "{body}: {message}");
+    }
+    // Once, each is affordable, and a message has the beginning of the text.
+    breaks("data[input] == 1", &json!({}), "there is no key \"Ada Byron");
+    let violation = rules(&["data[input] == 1"]).violations(&json!({}), &input, MAX);
+    assert!(violation[0].message.len() < 1000 && violation[0].message.contains("there is no key"));
+    let looked_up = rules(&["data.all(n, input.contains(n))"]);
+    assert!(!looked_up.is_slow_for(50, 1000) && looked_up.is_slow_for(500, 15_000));
+}
+
+#[test]
 fn compiling_takes_bounded_time() {
     let patterns: Vec<_> = (0..30)
         .map(|n| format!("input.matches('(?:a|b|{n}){{200}}')"))
