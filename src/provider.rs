@@ -33,6 +33,7 @@ mod local_provider;
 mod ollama;
 mod openai;
 mod openai_responses;
+mod own_words;
 mod partial_answer;
 mod phrase;
 pub mod prompt;

@@ -9,7 +9,8 @@ use super::routing::{failure_detail, upstream_error};
 use crate::provider::{Failure, FailureKind};
 use crate::types::{Code, Error};
 use throttle::{
-    CallReport, OutageChange, OutageReport, Pause, Permit, Priority, UsageReport, backoff,
+    CallReport, OutageChange, OutageReason, OutageReport, Pause, Permit, Priority, UsageReport,
+    backoff,
 };
 
 /// Time after which a call is repeated that this server lacked a resource for.
@@ -90,13 +91,14 @@ impl ItemRun<'_> {
         upstream_error(code, detail, failure)
     }
 
-    /// Returns what follows from a failure. A body that a caller wrote and the provider rejects says nothing about other items.
+    /// Returns what follows from a failure. One that may be about what a caller wrote into the body, such as the name of a file that
+    /// the provider does not have, says nothing about other items.
     fn consequence(&self, failure: &Failure, took: Duration) -> Consequence {
         let consequence = retry_policy::consequence(failure, self.health_of_timeout(took));
-        let is_callers_own = self.request.chat.is_some()
-            && matches!(failure.kind, FailureKind::Status(400 | 413 | 422));
+        let is_callers_own = self.request.chat.is_some() || self.route.current().has_callers_fields;
+        let says_nothing = |reason: &OutageReason| is_callers_own && reason.is_doubtful();
         Consequence {
-            outage: consequence.outage.filter(|_| !is_callers_own),
+            outage: consequence.outage.filter(|reason| !says_nothing(reason)),
             ..consequence
         }
     }

@@ -54,6 +54,7 @@ impl Extractor {
         let examples = examples.list;
         check_extra_body(&first, &spec.extra_body)?;
         first.extra_body = first.extra_body.merged(&spec.extra_body);
+        first.has_callers_fields = spec.extra_body.fields().is_some();
         let grounding = GroundingSettings::new(spec.grounding, spec.offset_unit, &examples);
         let mut request = PreparedRequest {
             class,

@@ -21,6 +21,8 @@ pub struct Target {
     pub mode: Mode,
     /// Fields that are added to each request.
     pub extra_body: ExtraBody,
+    /// True if some of these fields are the caller's, not the model's: what they provoke is not the model's either.
+    pub has_callers_fields: bool,
     pub template: RequestTemplate,
     /// Lowered schema per mode, to lift answers with.
     pub lowered: BTreeMap<Mode, Arc<Lowered>>,
@@ -57,6 +59,7 @@ impl Target {
             label: endpoint.label().into(),
             mode: preferred,
             extra_body: endpoint.extra_body.clone(),
+            has_callers_fields: false,
             endpoint,
             template: RequestTemplate::default(),
             lowered,

@@ -19,7 +19,7 @@ pub struct ChatRequest<'a> {
     pub extra_body: Option<&'a Map<String, Value>>,
     /// True if the answer is to be streamed.
     pub is_streamed: bool,
-    /// Texts of the messages, to recognise an error that repeats them.
+    /// Texts of the messages and tools, which are most of the body.
     pub text: &'a str,
     /// Trace context of the call.
     pub trace_context: Option<&'a TraceContext>,

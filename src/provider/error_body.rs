@@ -17,6 +17,8 @@ pub struct UpstreamErrorBody {
     pub message: String,
     /// Codes, types and reasons of the error and of those that it wraps.
     pub codes: Vec<String>,
+    /// Codes of JSON that stands within a message: of an error that a gateway quotes, or of a text that the server repeats.
+    pub quoted_codes: Vec<String>,
     /// Parameter of the request that the error names.
     pub param: Option<String>,
     /// HTTP status in the body; `None`: not given.
@@ -197,17 +199,32 @@ impl UpstreamErrorBody {
         match nested {
             Some(nested) if before.trim().is_empty() => {
                 let known = self.message.len();
-                self.collect(&nested, depth + 1);
+                self.collect_quoted(&nested, depth + 1);
                 if self.message.len() == known {
                     self.add_message(text);
                 }
             }
             Some(nested) => {
                 self.add_message(text);
-                self.collect(&nested, depth + 1);
+                self.collect_quoted(&nested, depth + 1);
             }
             None => self.add_message(text),
         }
+    }
+
+    /// Reads JSON within a message. Its status and its wait are not taken: it may be a text that the server repeats.
+    fn collect_quoted(&mut self, value: &Value, depth: u8) {
+        let mut quoted = Self {
+            message: std::mem::take(&mut self.message),
+            ..Self::default()
+        };
+        quoted.collect(value, depth);
+        self.message = quoted.message;
+        let codes = quoted.codes.into_iter().chain(quoted.quoted_codes);
+        let room = MAX_CODES.saturating_sub(self.quoted_codes.len());
+        self.quoted_codes.extend(codes.take(room));
+        self.param = self.param.take().or(quoted.param);
+        self.failed_generation = self.failed_generation.take().or(quoted.failed_generation);
     }
 
     fn read_object(&mut self, members: &Map<String, Value>, depth: u8) {

@@ -4,7 +4,8 @@
 //! waited out: a provider reports an exhausted balance as a rate limit too.
 
 use super::error_body::UpstreamErrorBody;
-use super::phrase::contains_phrase;
+use super::own_words::OwnWords;
+use super::phrase::{begins_with_phrase, contains_phrase, words};
 use super::retry_hint::wait_in_words;
 
 /// Class of an error, where its code or its words say more than the HTTP status.
@@ -194,6 +195,7 @@ const TABLE: &[Row] = &[
     Row(Words("insufficient balance"), QuotaExhausted, DEEPSEEK),
     Row(Words("insufficient credits"), QuotaExhausted, OPENROUTER),
     Row(Words("requires more credits"), QuotaExhausted, OPENROUTER),
+    Row(Words("credit balance is too low"), QuotaExhausted, ANTHROPIC),
     Row(Words("credit balance"), QuotaExhausted, ANTHROPIC),
     Row(Words("run out of credits"), QuotaExhausted, XAI),
     Row(Words("out of credits"), QuotaExhausted, XAI),
@@ -231,6 +233,7 @@ const TABLE: &[Row] = &[
     Row(Words("api key expired"), InvalidKey, GEMINI),
 
     Row(Code("model_not_found"), UnknownModel, OPENAI),
+    Row(Code("invalid_model"), UnknownModel, MISTRAL),
     Row(Code("DeploymentNotFound"), UnknownModel, AZURE),
     Row(Code("not_found_error"), UnknownModel, ANTHROPIC),
     Row(Words("model … not found"), UnknownModel, OLLAMA),
@@ -239,6 +242,7 @@ const TABLE: &[Row] = &[
     Row(Words("model not exist"), UnknownModel, DEEPSEEK),
     Row(Words("not a valid model"), UnknownModel, OPENROUTER),
     Row(Code("model_decommissioned"), UnknownModel, GROQ),
+    Row(Words("invalid model name passed in"), UnknownModel, LITELLM),
     Row(Words("invalid model name"), UnknownModel, LITELLM),
     Row(Words("invalid model:"), UnknownModel, MISTRAL),
     Row(Words("model identifier is invalid"), UnknownModel, BEDROCK),
@@ -272,21 +276,31 @@ const TABLE: &[Row] = &[
     Row(Code("InternalServerException"), ServerError, BEDROCK),
 ];
 
-/// Returns the class of an error. `own_words` is its message in lower case, without what it repeats of the input. `status` is the
-/// HTTP status; 200 for an error within an answer.
-pub fn classify(error: &UpstreamErrorBody, own_words: &str, status: u16) -> ErrorClass {
+/// Returns the class of an error. `status` is the HTTP status; 200 for an error within an answer.
+pub fn classify(error: &UpstreamErrorBody, own_words: &OwnWords, status: u16) -> ErrorClass {
+    let own = &own_words.text;
     let matches = |row: &&Row| {
         let Row(pattern, class, _) = row;
+        let has_words = |words: &str| {
+            contains_phrase(own, words)
+                && (!concerns_others(*class)
+                    || !is_about_request(status)
+                    || is_sentence(own, words))
+        };
         match pattern {
-            Code(code) => fits_status(*class, status, true) && has_code(error, own_words, code),
-            Words(words) if status == 429 && *class == TooLong => {
-                *words == TOO_LARGE_FOR_A_MINUTE && contains_phrase(own_words, words)
+            Code(code) => {
+                fits_status(*class, status, true)
+                    && has_code(error, own_words, code, *class, status)
             }
-            Words(words) => fits_status(*class, status, false) && contains_phrase(own_words, words),
+            Words(words) if status == 429 && *class == TooLong => {
+                *words == TOO_LARGE_FOR_A_MINUTE && has_words(words)
+            }
+            Words(words) => fits_status(*class, status, false) && has_words(words),
             Day(words) => {
                 matches!(status, 200 | 403 | 429)
                     && (error.codes.iter().any(|code| code.contains(words))
-                        || contains_phrase(own_words, words) && wait_in_words(own_words).is_none())
+                        // A caller whose texts have the wait does not remove it here.
+                        || has_words(words) && wait_in_words(&error.message).is_none())
             }
         }
     };
@@ -301,16 +315,60 @@ pub fn classify(error: &UpstreamErrorBody, own_words: &str, status: u16) -> Erro
 /// Words of a rate limit that a single request exceeds. Other rate limits are only for now, though they too speak of tokens.
 const TOO_LARGE_FOR_A_MINUTE: &str = "request too large for";
 
-fn has_code(error: &UpstreamErrorBody, own_words: &str, code: &str) -> bool {
+/// Returns true for a class from which it follows that calls of others fail, or have to wait, too.
+const fn concerns_others(class: ErrorClass) -> bool {
+    matches!(
+        class,
+        QuotaExhausted | InvalidKey | UnknownModel | RateLimited
+    )
+}
+
+/// Returns true for a status of errors about the request itself, whose messages repeat what a caller wrote. `status` is as for
+/// [`classify`].
+pub const fn is_about_request(status: u16) -> bool {
+    matches!(status, 200 | 400 | 413 | 422)
+}
+
+/// Returns true if words are a sentence that only the server can have written: so many that a part of them would be recognised as a
+/// repetition even if the server had cut the text that it repeats, or fewer at the beginning of the message.
+///
+/// Servers that report a refused key, a used-up balance or an unknown model with status 400 and nothing but words: Anthropic ("Your
+/// credit balance is too low …"), xAI ("Incorrect API key provided: …"), LiteLLM ("Invalid model name passed in …"), OpenRouter ("… is
+/// not a valid model ID"), Bedrock ("The provided model identifier is invalid") and DeepSeek ("Model Not Exist"), read 2026-11.
+fn is_sentence(own_words: &str, phrase: &str) -> bool {
+    if phrase.contains('…') {
+        return false;
+    }
+    match words(phrase).count() {
+        0..3 => false,
+        3 => begins_with_phrase(own_words, phrase),
+        4.. => true,
+    }
+}
+
+/// Returns true if an error has a code. Of a class that concerns others, a code that a message quotes counts only if the message
+/// repeats nothing of the request, and one that merely stands in the message only if the error is not about the request.
+fn has_code(
+    error: &UpstreamErrorBody,
+    own_words: &OwnWords,
+    code: &str,
+    class: ErrorClass,
+    status: u16,
+) -> bool {
+    let is_code = |known: &String| known.eq_ignore_ascii_case(code);
+    if error.codes.iter().any(is_code) {
+        return true;
+    }
+    if error.quoted_codes.iter().any(is_code) && (!concerns_others(class) || !own_words.has_echo) {
+        return true;
+    }
     // Gateways repeat the code in their message; numbers and plain words may stand there for other reasons.
     let is_camel_case = code.contains(|c: char| c.is_ascii_lowercase())
         && code.chars().skip(1).any(|c| c.is_ascii_uppercase());
     let is_distinct = code.contains('_') || is_camel_case;
-    error
-        .codes
-        .iter()
-        .any(|known| known.eq_ignore_ascii_case(code))
-        || is_distinct && contains_phrase(own_words, &code.to_ascii_lowercase())
+    is_distinct
+        && !(concerns_others(class) && is_about_request(status))
+        && contains_phrase(&own_words.text, &code.to_ascii_lowercase())
 }
 
 /// Returns true if an error of the class may have this status. Words alone prove less than a code.

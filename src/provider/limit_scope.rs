@@ -1,6 +1,8 @@
 //! Scope of a provider's rate limit: the model that was called, or the API key with every model.
 
 use super::error_body::UpstreamErrorBody;
+use super::error_table::is_about_request;
+use super::own_words::OwnWords;
 use super::phrase::contains_phrase;
 
 /// Words by which providers and gateways say that a limit is the key's or the account's, in lower case; see [`contains_phrase`].
@@ -25,9 +27,9 @@ const KEY_WORDS: [&str; 13] = [
     "free-models-per",
 ];
 
-/// Returns true if an error says that its limit is the key's, not only the model's. `own_words` is the message in lower case,
-/// without what it repeats of the input.
-pub fn limits_whole_key(error: &UpstreamErrorBody, own_words: &str) -> bool {
+/// Returns true if an error says that its limit is the key's, not only the model's. Words of an error about the request itself say
+/// nothing of others. `status` is as for [`classify`](super::error_table::classify).
+pub fn limits_whole_key(error: &UpstreamErrorBody, own_words: &OwnWords, status: u16) -> bool {
     // Gemini names the quota: `GenerateRequestsPerMinutePerProjectPerModel-FreeTier`.
     let quotas = || {
         error
@@ -38,8 +40,12 @@ pub fn limits_whole_key(error: &UpstreamErrorBody, own_words: &str) -> bool {
     if quotas().next().is_some() {
         return quotas().any(|quota| !quota.contains("PerModel"));
     }
-    let names_model =
-        contains_phrase(own_words, "model") || contains_phrase(own_words, "for model");
+    if is_about_request(status) {
+        return false;
+    }
+    let own_words = &own_words.text;
+    // A caller whose texts have the word does not remove it here.
+    let names_model = contains_phrase(&error.message.to_lowercase(), "model");
     let is_of_all = contains_phrase(own_words, "all models");
     let says_key = KEY_WORDS
         .iter()
@@ -80,9 +86,28 @@ mod tests {
             ("the limit of all models together is reached", true),
             ("rate limit exceeded: free-models-per-min", true),
         ] {
-            let error = UpstreamErrorBody::default();
-            assert_eq!(limits_whole_key(&error, message), expected, "{message}");
+            let error = UpstreamErrorBody {
+                message: message.to_owned(),
+                ..UpstreamErrorBody::default()
+            };
+            let own_words = OwnWords::of(&error, |_| ());
+            assert_eq!(
+                limits_whole_key(&error, &own_words, 429),
+                expected,
+                "{message}"
+            );
+            assert!(!limits_whole_key(&error, &own_words, 400), "{message}");
         }
+    }
+
+    #[test]
+    fn a_callers_text_does_not_make_a_models_limit_the_keys() {
+        let error = UpstreamErrorBody {
+            message: "api key rate limit exceeded for model gpt-4o".to_owned(),
+            ..UpstreamErrorBody::default()
+        };
+        let own_words = OwnWords::of(&error, |search| search.text("model"));
+        assert!(!limits_whole_key(&error, &own_words, 429));
     }
 
     #[test]
@@ -95,10 +120,12 @@ mod tests {
             ("GenerateRequestsPerMinutePerProject", true),
         ] {
             let error = UpstreamErrorBody {
+                message: "check your account".to_owned(),
                 codes: vec!["RESOURCE_EXHAUSTED".into(), quota.into()],
                 ..UpstreamErrorBody::default()
             };
-            assert_eq!(limits_whole_key(&error, "check your account"), expected);
+            let own_words = OwnWords::of(&error, |_| ());
+            assert_eq!(limits_whole_key(&error, &own_words, 429), expected);
         }
     }
 }

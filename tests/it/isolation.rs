@@ -5,6 +5,7 @@ mod health;
 mod idle_clients;
 mod memory;
 mod pauses;
+mod rejections;
 mod roles;
 
 use crate::support::client::{Client, LIMIT, eventually};

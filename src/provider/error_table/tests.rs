@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::super::error_body::decode_error;
-use super::super::phrase::without_echo;
+use super::super::own_words::OwnWords;
 use super::*;
 
 fn class_of(status: u16, body: &Value) -> ErrorClass {
@@ -10,7 +10,8 @@ fn class_of(status: u16, body: &Value) -> ErrorClass {
 
 fn class_with_input(status: u16, body: &Value, input: &str) -> ErrorClass {
     let error = decode_error(body.to_string().as_bytes());
-    classify(&error, &without_echo(&error.message, input), status)
+    let own_words = OwnWords::of(&error, |search| search.text(input));
+    classify(&error, &own_words, status)
 }
 
 #[test]
@@ -279,6 +280,110 @@ fn what_the_message_repeats_of_the_input_says_nothing() {
     let body = json!({"detail": [{"loc": ["body", "messages", 1], "msg": format!("value error: {input}"), "input": input}]});
     assert_eq!(class_with_input(422, &body, input), ErrorClass::Status);
     assert_ne!(class_of(422, &body), ErrorClass::Status);
+}
+
+#[test]
+fn a_text_that_a_rejection_repeats_concerns_nobody_else() {
+    for (text, message) in [
+        (
+            "incorrect api key",
+            "Invalid value: 'incorrect api key'. Supported values are: 'low'.",
+        ),
+        (
+            "incorrect api key",
+            "incorrect api key: Extra inputs are not permitted",
+        ),
+        ("recharge", "recharge: Extra inputs are not permitted"),
+        (
+            "rate limit of your account: try again in 23h",
+            "Invalid value: 'rate limit of your account: try again in 23h'.",
+        ),
+        (
+            "your credit balance is too lowly",
+            "Bad value 'your credit balance is too low…'",
+        ),
+        (
+            "the model x does not exist",
+            "Bad value 'the model x does not exist'",
+        ),
+        (
+            "authentication_error",
+            "authentication_error is not one of 'low', 'high'",
+        ),
+        (
+            r#"{"code":"invalid_api_key"}"#,
+            r#"Invalid value: '{"code":"invalid_api_key"}'"#,
+        ),
+        (
+            r#"{"code":"invalid\u005fapi_key"}"#,
+            r#"Invalid value: '{"code":"invalid\u005fapi_key"}'"#,
+        ),
+        (r#"{"code":"1004"}"#, r#"Invalid value: {"code":"1004"}"#),
+    ] {
+        for status in [200, 400, 413, 422] {
+            for body in [
+                json!({"error": {"message": message, "type": "invalid_request_error"}}),
+                json!({"detail": [{"loc": ["body", text], "msg": message, "type": "literal_error"}]}),
+            ] {
+                let class = class_with_input(status, &body, text);
+                assert_eq!(class, ErrorClass::Status, "{status} {body}");
+            }
+        }
+        let body = json!({"error": {"message": message, "user": text}});
+        assert_eq!(
+            class_with_input(403, &body, text),
+            ErrorClass::Status,
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn a_few_words_in_a_rejection_concern_nobody_else_wherever_they_are_from() {
+    for message in [
+        "Bad option: incorrect api key",
+        "unknown field: recharge",
+        "bad header: rate limit",
+        "the value 'model' of x was not found",
+        "field rate_limit_error is not known",
+    ] {
+        let body = json!({"error": {"message": message}});
+        assert_eq!(class_of(400, &body), ErrorClass::Status, "{message}");
+    }
+}
+
+#[test]
+fn whole_sentences_of_a_rejection_count() {
+    for (message, expected) in [
+        (
+            "Your credit balance is too low to access the Anthropic API.",
+            QuotaExhausted,
+        ),
+        (
+            "You have reached your specified API usage limits.",
+            QuotaExhausted,
+        ),
+        (
+            "Incorrect API key provided: xa***. You can obtain one.",
+            InvalidKey,
+        ),
+        (
+            "API key not valid. Please pass a valid API key.",
+            InvalidKey,
+        ),
+        ("Model Not Exist", UnknownModel),
+        ("some/name is not a valid model ID", UnknownModel),
+        ("The provided model identifier is invalid.", UnknownModel),
+        (
+            "{'error': '/chat/completions: Invalid model name passed in model=x.'}",
+            UnknownModel,
+        ),
+    ] {
+        let body = json!({"error": {"message": message, "type": "invalid_request_error"}});
+        assert_eq!(class_of(400, &body), expected, "{message}");
+    }
+    let body = json!({"object": "error", "message": "Invalid model: x", "type": "invalid_model"});
+    assert_eq!(class_of(400, &body), UnknownModel);
 }
 
 #[test]

@@ -43,7 +43,7 @@ impl HttpProvider {
         if !incoming.status.is_success() {
             let status = incoming.status.as_u16();
             let error = wire().decode_error(&self.read_body(incoming).await?);
-            return Err(self.chat_failure(&headers, Some(status), &error, chat.text));
+            return Err(self.chat_failure(chat, &headers, Some(status), &error));
         }
         let decoded = if chat.is_streamed {
             self.hand_on_stream(chat, incoming).await?
@@ -60,7 +60,7 @@ impl HttpProvider {
             Ok(partial) => Ok(partial.into_answer(Mode::Text, quota_from_headers(&headers))),
             Err(DecodeError::Malformed(reason)) => Err(self.broken(&reason)),
             Err(DecodeError::ErrorBody(error)) => {
-                Err(self.chat_failure(&headers, error.status, &error, chat.text))
+                Err(self.chat_failure(chat, &headers, error.status, &error))
             }
         }
     }

@@ -7,15 +7,17 @@ use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{HttpCall, HttpProvider};
+use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
 use crate::provider::adaptation::Adaptation;
 use crate::provider::answer::{Answer, Finish};
+use crate::provider::chat::ChatRequest;
 use crate::provider::error_body::UpstreamErrorBody;
 use crate::provider::error_table::{ErrorClass, classify};
 use crate::provider::failure::{Failure, FailureKind};
 use crate::provider::lenient_json::JsonText;
 use crate::provider::limit_scope::limits_whole_key;
+use crate::provider::own_words::OwnWords;
 use crate::provider::partial_answer::PartialAnswer;
-use crate::provider::phrase::without_echo;
 use crate::provider::rate_limit_headers::quota_from_headers;
 use crate::provider::request::Request;
 use crate::provider::request_parts::TOOL_NAME;
@@ -37,7 +39,7 @@ impl HttpProvider {
         error: &UpstreamErrorBody,
     ) -> Result<Answer, Failure> {
         let code = status.unwrap_or(StatusCode::OK.as_u16());
-        let own_words = without_echo(&error.message, call.request.input);
+        let own_words = own_words(call.request, error);
         let class = classify(error, &own_words, code);
         let message = self.redact(&error.message);
         let quota = quota_from_headers(&call.response_headers);
@@ -55,9 +57,8 @@ impl HttpProvider {
             }
             _ => {}
         }
-        let is_adapted = self.adapt(call, code, class, error, &own_words);
-        let failure = self.failure(&call.response_headers, status, class, error);
-        let limits_key = limits_whole_key(error, &own_words);
+        let is_adapted = self.adapt(call, code, class, error, &own_words.text);
+        let failure = self.failure(&call.response_headers, status, class, error, &own_words);
         let detail = self.with_first_error(call, is_adapted, failure.detail);
         Err(Failure {
             kind: if is_adapted {
@@ -66,7 +67,6 @@ impl HttpProvider {
                 failure.kind
             },
             detail: self.with_location(&call.response_headers, code, detail),
-            limits_key,
             ..failure
         })
     }
@@ -78,6 +78,7 @@ impl HttpProvider {
         status: Option<u16>,
         class: ErrorClass,
         error: &UpstreamErrorBody,
+        own_words: &OwnWords,
     ) -> Failure {
         let code = status.unwrap_or(StatusCode::OK.as_u16());
         let message = self.redact(&error.message);
@@ -89,11 +90,11 @@ impl HttpProvider {
             retry_after: retry_after(
                 headers,
                 error.retry_after,
-                &error.message,
+                &own_words.text,
                 is_for_now(code, class),
                 crate::types::clock::now(),
             ),
-            limits_key: false,
+            limits_key: limits_whole_key(error, own_words, code),
             should_retry: should_retry(headers),
             remaining_quota: quota_from_headers(headers),
         }
@@ -102,17 +103,16 @@ impl HttpProvider {
     /// Returns the failure of an error response to a chat completion that is passed through. Nothing is learned from it.
     pub(super) fn chat_failure(
         &self,
+        chat: &ChatRequest<'_>,
         headers: &HeaderMap,
         status: Option<u16>,
         error: &UpstreamErrorBody,
-        text: &str,
     ) -> Failure {
         let code = status.unwrap_or(StatusCode::OK.as_u16());
-        let own_words = without_echo(&error.message, text);
+        let own_words = own_words_of_chat(chat, error);
         let class = classify(error, &own_words, code);
-        let failure = self.failure(headers, status, class, error);
+        let failure = self.failure(headers, status, class, error, &own_words);
         Failure {
-            limits_key: limits_whole_key(error, &own_words),
             detail: self.with_location(headers, code, failure.detail),
             ..failure
         }
@@ -221,6 +221,47 @@ impl HttpProvider {
             );
         }
     }
+}
+
+/// Returns the server's own words of an error: without what it repeats of the request's texts.
+fn own_words(request: &Request<'_>, error: &UpstreamErrorBody) -> OwnWords {
+    run_off_worker(request.input.len() > LONG_TEXT_BYTES, || {
+        OwnWords::of(error, |search| {
+            let texts = [
+                Some(request.input),
+                Some(request.model),
+                request.instructions,
+            ];
+            texts
+                .into_iter()
+                .flatten()
+                .for_each(|text| search.text(text));
+            for example in request.examples {
+                search.text(&example.input.0);
+                search.value(&example.output);
+            }
+            if let Some(feedback) = request.feedback {
+                search.text(&feedback.answer);
+            }
+            if let Some(fields) = request.extra_body {
+                search.fields(fields);
+            }
+            search.schema(request.schema.raw);
+        })
+    })
+}
+
+/// Returns the server's own words of an error: without what it repeats of the caller's body.
+fn own_words_of_chat(chat: &ChatRequest<'_>, error: &UpstreamErrorBody) -> OwnWords {
+    run_off_worker(chat.text.len() > LONG_TEXT_BYTES, || {
+        OwnWords::of(error, |search| {
+            search.text(chat.model);
+            search.fields(chat.body);
+            if let Some(fields) = chat.extra_body {
+                search.fields(fields);
+            }
+        })
+    })
 }
 
 /// Returns the adaptation for a detected feature, or `None` if the request cannot do without it.

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::super::error_body::decode_error;
 use super::super::error_table::classify;
-use super::super::phrase::without_echo;
+use super::super::own_words::OwnWords;
 use super::super::test_fixture::shape;
 use super::*;
 
@@ -10,9 +10,9 @@ const INPUT: &str = "Mira Okafor, 41, runs the bakery on Hill Street.";
 
 fn detected_with(status: u16, body: &Value, shape: RequestShape, input: &str) -> Option<Detected> {
     let error = decode_error(body.to_string().as_bytes());
-    let own_words = without_echo(&error.message, input);
+    let own_words = OwnWords::of(&error, |search| search.text(input));
     let class = classify(&error, &own_words, status);
-    detect_unsupported(status, class, &error, &own_words, shape)
+    detect_unsupported(status, class, &error, &own_words.text, shape)
 }
 
 fn feature(status: u16, message: &str, mode: Mode) -> Option<Unsupported> {
