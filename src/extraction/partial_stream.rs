@@ -51,7 +51,7 @@ struct PartialState {
     /// Length of the answer so far, in bytes.
     length: u32,
     has_changed: bool,
-    /// Number of elements before the next one that are left out of the result, because the text does not state them.
+    /// Elements that are left out of the result because the text does not state them, in ascending order.
     left_out: Vec<usize>,
 }
 
@@ -137,9 +137,12 @@ impl PartialPublisher {
                 self.lock().left_out.push(finished.index);
                 continue;
             };
-            let left_out = self.lock();
-            let left_out = left_out.left_out.iter();
-            let before = left_out.filter(|index| **index < finished.index).count();
+            // The elements come in order.
+            let state = self.lock();
+            let before = state
+                .left_out
+                .partition_point(|index| *index < finished.index);
+            drop(state);
             return Some(PartialEvent::Item {
                 attempt,
                 index: finished.index - before,

@@ -67,15 +67,14 @@ fn push_list(content: Node<'_>, partial: &mut PartialAnswer) {
         partial.content.push_str(&text);
         return;
     }
-    let members: Vec<_> = items.iter().map(|item| item.members()).collect();
-    if members.iter().any(is_part) {
-        for (item, members) in items.iter().zip(&members) {
+    if items.iter().any(|item| is_part(&item.members())) {
+        for item in items {
             match item.string() {
                 Some(text) => partial.content.push_str(&text),
-                None => push_part(members, partial),
+                None => push_part(&item.members(), partial),
             }
         }
-    } else if !items.is_empty() {
+    } else if !content.first_items(1).is_empty() {
         push_value(content, partial);
     }
 }
@@ -191,6 +190,13 @@ mod tests {
                 "{json}"
             );
         }
+        let part = r#"{"type":"text","text":"a"},"#;
+        let many = format!("[{}]", part.repeat(5000).trim_end_matches(','));
+        let partial = content(&many);
+        assert!(
+            partial.is_content_parsed && partial.content == many,
+            "never a part"
+        );
         assert_eq!(
             content(r#"[{"type":"tool_use","input":{"a":1.10}}]"#).arguments,
             "{\"a\":1.10}"

@@ -3,9 +3,8 @@
 //! Gateways wrap the error of the provider behind them: OpenRouter in `metadata.raw`, LiteLLM and Bedrock in the message, others
 //! in arrays. The reader unwraps them; `error_table` says what the error means.
 
+use std::borrow::Cow;
 use std::time::Duration;
-
-use serde_json::{Map, Value};
 
 use super::lenient_json::{JsonText, Members, Node};
 use super::retry_hint::parse_wait;
@@ -40,6 +39,8 @@ const MAX_DEPTH: u8 = 8;
 const MAX_LISTED: usize = 10;
 /// Maximum number of codes that are kept.
 const MAX_CODES: usize = 32;
+/// Maximum length of a code or of a parameter's path, in bytes; longer ones are none.
+const MAX_NAME_BYTES: usize = 500;
 
 /// Fields with the name of an error, which `error_table` knows.
 const CODE_FIELDS: [&str; 13] = [
@@ -136,7 +137,7 @@ pub fn has_error_words(members: &Members<'_>) -> bool {
 pub fn decode_error(body: &[u8]) -> UpstreamErrorBody {
     match JsonText::parse(body) {
         Ok(text) => decode_error_node(text.root()),
-        Err(_) => decode_error_text(raw_text(body)),
+        Err(_) => decode_error_text(&raw_text(body)),
     }
 }
 
@@ -148,9 +149,9 @@ fn raw_text(body: &[u8]) -> String {
 
 /// Decodes an error that is only a text.
 #[must_use]
-pub fn decode_error_text(text: String) -> UpstreamErrorBody {
+pub fn decode_error_text(text: &str) -> UpstreamErrorBody {
     let mut error = UpstreamErrorBody::default();
-    error.collect(&Value::String(text), 0);
+    error.read_text(text, 0);
     error.or_message("(no message)")
 }
 
@@ -158,7 +159,7 @@ pub fn decode_error_text(text: String) -> UpstreamErrorBody {
 #[must_use]
 pub fn decode_error_node(node: Node<'_>) -> UpstreamErrorBody {
     let mut error = UpstreamErrorBody::default();
-    error.collect(&node.to_value(), 0);
+    error.collect(node, 0);
     error.or_message(&raw_text(node.json().as_bytes()))
 }
 
@@ -170,20 +171,19 @@ impl UpstreamErrorBody {
         self
     }
 
-    /// Reads a part of the body.
-    fn collect(&mut self, value: &Value, depth: u8) {
+    /// Reads a part of the body. Only what is kept is taken out of its text.
+    fn collect(&mut self, node: Node<'_>, depth: u8) {
         if depth > MAX_DEPTH {
             return;
         }
-        match value {
-            Value::String(text) => self.read_text(text, depth),
-            Value::Array(items) => {
-                for item in items.iter().take(MAX_LISTED) {
-                    self.collect(item, depth + 1);
-                }
+        if let Some(text) = node.string() {
+            self.read_text(&text, depth);
+        } else if node.is_array() {
+            for item in node.first_items(MAX_LISTED) {
+                self.collect(item, depth + 1);
             }
-            Value::Object(members) => self.read_object(members, depth),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        } else if node.is_object() {
+            self.read_object(&node.members(), depth);
         }
     }
 
@@ -191,34 +191,30 @@ impl UpstreamErrorBody {
     fn read_text(&mut self, text: &str, depth: u8) {
         let start = text.find(['{', '[']).unwrap_or(text.len());
         let (before, json) = text.split_at_checked(start).unwrap_or((text, ""));
-        let nested = serde_json::Deserializer::from_str(json)
-            .into_iter::<Value>()
-            .next()
-            .and_then(Result::ok)
-            .filter(|nested| nested.is_object() || nested.is_array());
+        let nested = Node::beginning(json).filter(|nested| nested.is_object() || nested.is_array());
         match nested {
             Some(nested) if before.trim().is_empty() => {
                 let known = self.message.len();
-                self.collect_quoted(&nested, depth + 1);
+                self.collect_quoted(nested, depth + 1);
                 if self.message.len() == known {
                     self.add_message(text);
                 }
             }
             Some(nested) => {
                 self.add_message(text);
-                self.collect_quoted(&nested, depth + 1);
+                self.collect_quoted(nested, depth + 1);
             }
             None => self.add_message(text),
         }
     }
 
     /// Reads JSON within a message. Its status and its wait are not taken: it may be a text that the server repeats.
-    fn collect_quoted(&mut self, value: &Value, depth: u8) {
+    fn collect_quoted(&mut self, node: Node<'_>, depth: u8) {
         let mut quoted = Self {
             message: std::mem::take(&mut self.message),
             ..Self::default()
         };
-        quoted.collect(value, depth);
+        quoted.collect(node, depth);
         self.message = quoted.message;
         let codes = quoted.codes.into_iter().chain(quoted.quoted_codes);
         let room = MAX_CODES.saturating_sub(self.quoted_codes.len());
@@ -227,49 +223,44 @@ impl UpstreamErrorBody {
         self.failed_generation = self.failed_generation.take().or(quoted.failed_generation);
     }
 
-    fn read_object(&mut self, members: &Map<String, Value>, depth: u8) {
+    fn read_object(&mut self, members: &Members<'_>, depth: u8) {
         self.read_codes(members);
         self.read_location(members);
         for name in WAIT_FIELDS {
-            let wait = members.get(name).and_then(wait_of);
-            self.retry_after = self.retry_after.max(wait);
+            self.retry_after = self.retry_after.max(wait_of(members.get(name)));
         }
-        if let Some(name) = members.get("provider_name").and_then(Value::as_str) {
+        if let Some(name) = members.get("provider_name").string() {
             self.add_message(&format!("provider {name}"));
         }
         for name in MESSAGE_FIELDS {
-            if let Some(value) = members.get(name) {
-                self.collect(value, depth + 1);
-            }
+            self.collect(members.get(name), depth + 1);
         }
         for name in NESTED_FIELDS {
-            if let Some(value) = members
-                .get(name)
-                .filter(|value| !value.is_string() || name == "raw")
-            {
-                self.collect(value, depth + 1);
+            let nested = members.get(name);
+            if nested.string().is_none() || name == "raw" {
+                self.collect(nested, depth + 1);
             }
         }
     }
 
-    fn read_codes(&mut self, members: &Map<String, Value>) {
+    fn read_codes(&mut self, members: &Members<'_>) {
         for name in CODE_FIELDS {
-            match members.get(name) {
-                Some(Value::String(code)) if !code.is_empty() => self.add_code(code),
-                Some(Value::Number(code)) => self.add_code(&code.to_string()),
-                _ => {}
+            let code = members.get(name);
+            if let Some(code) = code.string() {
+                self.add_code(&code);
+            } else if code.is_number() {
+                self.add_code(code.json());
             }
         }
         // OpenRouter's moderation: the categories that the input was flagged for.
-        if members.get("reasons").is_some_and(Value::is_array) {
+        if members.get("reasons").is_array() {
             self.add_code("moderation");
         }
-        match members.get("failed_generation") {
-            Some(Value::String(text)) => self.failed_generation = Some(text.clone()),
-            Some(value @ (Value::Object(_) | Value::Array(_))) => {
-                self.failed_generation = Some(value.to_string());
-            }
-            _ => {}
+        let generation = members.get("failed_generation");
+        if let Some(text) = generation.string() {
+            self.failed_generation = Some(text.into_owned());
+        } else if generation.is_object() || generation.is_array() {
+            self.failed_generation = Some(generation.json().to_owned());
         }
     }
 
@@ -281,28 +272,27 @@ impl UpstreamErrorBody {
         if let Some((_, status)) = STATUS_BY_CODE.iter().find(|(name, _)| *name == code) {
             self.status.get_or_insert(*status);
         }
-        if self.codes.len() < MAX_CODES && !self.codes.iter().any(|known| known == code) {
+        let is_name = (1..=MAX_NAME_BYTES).contains(&code.len());
+        if is_name && self.codes.len() < MAX_CODES && !self.codes.iter().any(|known| known == code)
+        {
             self.codes.push(code.to_owned());
         }
     }
 
     /// Reads the parameter, or the `loc` of FastAPI's validation errors.
-    fn read_location(&mut self, members: &Map<String, Value>) {
-        let path = members.get("loc").and_then(Value::as_array).map(|path| {
-            let text = |part: &Value| {
-                part.as_str()
-                    .map_or_else(|| part.to_string(), str::to_owned)
-            };
-            path.iter().map(text).collect::<Vec<_>>().join(".")
+    fn read_location(&mut self, members: &Members<'_>) {
+        let location = members.get("loc");
+        let path = location.is_array().then(|| {
+            let items = location.first_items(MAX_LISTED).into_iter();
+            let parts = items.map(|part| part.string().unwrap_or_else(|| part.json().into()));
+            parts.collect::<Vec<_>>().join(".")
         });
         if let Some(path) = &path {
             self.add_message(path);
         }
-        let param = members
-            .get("param")
-            .and_then(Value::as_str)
-            .map(str::to_owned);
-        if let Some(param) = param.or(path).filter(|param| !param.is_empty()) {
+        let param = members.get("param").string().map(Cow::into_owned);
+        let is_name = |param: &String| (1..=MAX_NAME_BYTES).contains(&param.len());
+        if let Some(param) = param.or(path).filter(is_name) {
             self.param.get_or_insert(param);
         }
     }
@@ -323,11 +313,11 @@ impl UpstreamErrorBody {
     }
 }
 
-fn wait_of(value: &Value) -> Option<Duration> {
-    match value {
-        Value::String(text) => parse_wait(text),
-        Value::Number(number) => parse_wait(&number.to_string()),
-        _ => None,
+fn wait_of(wait: Node<'_>) -> Option<Duration> {
+    match wait.string() {
+        Some(text) => parse_wait(&text),
+        None if wait.is_number() => parse_wait(wait.json()),
+        None => None,
     }
 }
 

@@ -18,6 +18,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
+use super::call_memory::CallMemory;
 use super::capability_cache::{ActiveAdaptation, CapabilityCache};
 use super::chat::ChatRequest;
 use super::extra_body;
@@ -36,6 +37,8 @@ use crate::types::{Dialect, FieldError, Mode, TraceContext};
 
 /// Maximum length of a provider's message in a failure, in bytes.
 const MAX_MESSAGE_BYTES: usize = 500;
+/// Maximum size of the body of an error that is read, in bytes: far more than any error has. The rest of it is not read.
+const MAX_ERROR_BYTES: usize = 1024 * 1024;
 /// Minimum length of an API key that is looked for in answers: a shorter one may be a word.
 const MIN_SECRET_BYTES: usize = 12;
 
@@ -158,7 +161,8 @@ impl HttpProvider {
         };
         if !incoming.status.is_success() {
             let status = incoming.status.as_u16();
-            let error = self.wire.decode_error(&self.read_body(incoming).await?);
+            let body = self.read_error_body(incoming, request.memory).await?;
+            let error = self.wire.decode_error(&body);
             return self.error_response(&call, Some(status), &error);
         }
         let keys = self.keys();
@@ -221,12 +225,26 @@ impl HttpProvider {
         from_template.unwrap_or_else(|| whole(request))
     }
 
-    async fn read_body(&self, incoming: Incoming) -> Result<Bytes, Failure> {
-        let response = incoming
-            .whole()
-            .await
-            .map_err(|error| self.transport_failure(&error))?;
-        Ok(response.body)
+    /// Reads the beginning of the body of an error, up to [`MAX_ERROR_BYTES`].
+    async fn read_error_body(
+        &self,
+        mut incoming: Incoming,
+        memory: Option<&CallMemory>,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while body.len() < MAX_ERROR_BYTES
+            && let Some(bytes) = self.next_bytes(&mut incoming).await?
+        {
+            let room = MAX_ERROR_BYTES - body.len();
+            body.extend_from_slice(bytes.get(..room).unwrap_or(&bytes));
+            memory::for_answer(memory, |memory| memory.received(body.len()))?;
+        }
+        Ok(body)
+    }
+
+    async fn next_bytes(&self, incoming: &mut Incoming) -> Result<Option<Bytes>, Failure> {
+        let bytes = incoming.chunk().await;
+        bytes.map_err(|error| self.transport_failure(&error))
     }
 
     /// Reads a response, streamed or whole, to its end. The outer error is a transport failure.
@@ -240,10 +258,7 @@ impl HttpProvider {
         let mut decoder = StreamDecoder::new(&*self.wire, shape.mode, shape.stream);
         let mut received = 0;
         loop {
-            let bytes = incoming
-                .chunk()
-                .await
-                .map_err(|error| self.transport_failure(&error))?;
+            let bytes = self.next_bytes(&mut incoming).await?;
             received += bytes.as_ref().map_or(0, Bytes::len);
             memory::for_answer(request.memory, |memory| memory.received(received))?;
             match decoder.push(bytes.as_deref(), deltas) {

@@ -7,8 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use llm_json::surrogates::replace_half_surrogates;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json_repair::repaired;
@@ -92,11 +91,15 @@ pub fn not_read(what: &str, reason: impl fmt::Display, body: &[u8]) -> String {
 /// Maximum length of the beginning of a body in a message, in bytes.
 const MAX_SHOWN_BYTES: usize = 200;
 
+/// Maximum number of elements of a list, and of members of an object, that are looked at. Providers' lists have tens of parts; a body
+/// of nothing but elements would take twenty times its size.
+const MAX_PARTS: usize = 4096;
+
 /// One JSON value, as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node<'a>(&'a str);
 
-/// Members of a JSON object.
+/// Members of a JSON object: the first [`MAX_PARTS`].
 #[derive(Debug, Clone, Default)]
 pub struct Members<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
 
@@ -123,6 +126,10 @@ impl<'a> Node<'a> {
 
     pub fn is_array(self) -> bool {
         self.first_byte() == b'['
+    }
+
+    pub fn is_number(self) -> bool {
+        matches!(self.first_byte(), b'-' | b'0'..=b'9')
     }
 
     pub fn is_true(self) -> bool {
@@ -159,16 +166,37 @@ impl<'a> Node<'a> {
         self.members().get(name)
     }
 
-    /// Returns the elements of an array. Another value than `null` counts as an array of itself.
+    /// Returns the elements of an array. Another value than `null` counts as an array of itself. An array of more than [`MAX_PARTS`]
+    /// elements has none: a part of it must not pass for the whole.
     pub fn items(self) -> Vec<Self> {
         match self.first_byte() {
             b'[' => {
-                let items: Vec<&RawValue> = serde_json::from_str(self.0).unwrap_or_default();
-                items.into_iter().map(|item| Self(item.get())).collect()
+                let items = self.first_items(MAX_PARTS + 1);
+                Some(items)
+                    .filter(|items| items.len() <= MAX_PARTS)
+                    .unwrap_or_default()
             }
             b'n' => Vec::new(),
             _ => vec![self],
         }
+    }
+
+    /// Returns the first elements of an array, at most `most`; none for any other value.
+    pub fn first_items(self, most: usize) -> Vec<Self> {
+        if !self.is_array() {
+            return Vec::new();
+        }
+        let mut items = Vec::new();
+        let mut text = serde_json::Deserializer::from_str(self.0);
+        // A part of a JSON text is valid.
+        drop(text.deserialize_seq(FirstItems(&mut items, most)));
+        items
+    }
+
+    /// Returns the value at the beginning of a text.
+    pub fn beginning(text: &'a str) -> Option<Self> {
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<&'a RawValue>();
+        values.next()?.ok().map(|value| Self(value.get()))
     }
 
     /// Returns the text of a string.
@@ -199,11 +227,6 @@ impl<'a> Node<'a> {
             let number = self.number().filter(|number| *number >= 0.0)?;
             Some(number as u64)
         })
-    }
-
-    /// Returns the value for code that needs the whole of it.
-    pub fn to_value(self) -> Value {
-        serde_json::from_str(self.0).unwrap_or_default()
     }
 }
 
@@ -243,10 +266,33 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut members = Vec::new();
-        while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &RawValue>()? {
+        while members.len() < MAX_PARTS
+            && let Some((Key(key), value)) = map.next_entry::<Key<'de>, &RawValue>()?
+        {
             members.push((key, Node(value.get())));
         }
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Members(members))
+    }
+}
+
+/// Reader of the first elements of a list, at most as many as the number.
+struct FirstItems<'f, 'a>(&'f mut Vec<Node<'a>>, usize);
+
+impl<'de> Visitor<'de> for FirstItems<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while self.0.len() < self.1
+            && let Some(item) = list.next_element::<&'de RawValue>()?
+        {
+            self.0.push(Node(item.get()));
+        }
+        Ok(())
     }
 }
 

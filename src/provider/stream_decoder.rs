@@ -12,6 +12,8 @@ pub struct DeltaEmitter<'a> {
     on_text: Option<TextSink<'a>>,
     mode: Mode,
     emitted_bytes: usize,
+    /// Length of the text's beginning that is known to be blank.
+    blank_bytes: usize,
     /// Texts that are not emitted.
     hidden: Vec<&'a str>,
 }
@@ -23,6 +25,7 @@ impl<'a> DeltaEmitter<'a> {
             on_text,
             mode,
             emitted_bytes: 0,
+            blank_bytes: 0,
             hidden: Vec::new(),
         }
     }
@@ -54,14 +57,19 @@ impl<'a> DeltaEmitter<'a> {
     /// Emits the rest of the whole text.
     pub fn emit_rest(&mut self, text: &str) {
         self.hidden.clear();
+        self.blank_bytes = 0;
         self.emit(text);
     }
 
     /// Emits the part of `text` that is new since the last call.
     pub fn emit(&mut self, text: &str) {
-        // Another field substitutes for one that stays blank.
-        if self.emitted_bytes == 0 && text.trim().is_empty() {
-            return;
+        // Another field substitutes for one that stays blank. Only the new part is looked at.
+        if self.emitted_bytes == 0 {
+            let new = text.get(self.blank_bytes..).unwrap_or(text).trim_start();
+            self.blank_bytes = text.len() - new.len();
+            if new.is_empty() {
+                return;
+            }
         }
         let Some(on_text) = self.on_text else { return };
         let end = self.visible_bytes(text);

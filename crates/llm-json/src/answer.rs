@@ -23,7 +23,7 @@
 //! - `completion`: end of a truncated value; `repair`: repairs and their sentences
 
 mod bracket_recovery;
-mod candidate_scanner;
+pub(crate) mod candidate_scanner;
 mod candidates;
 mod completion;
 mod cursor;

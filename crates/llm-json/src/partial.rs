@@ -4,17 +4,17 @@
 //! Reads each character once, however the text is divided, and keeps only the open containers.
 //! Strings grow, numbers and literals appear once complete, and no value disappears again. Parses
 //! the first object or array outside a reasoning block. Stops at the first syntax that it does not
-//! understand; the parser of complete answers handles the rest.
+//! understand, and at more values than that parser takes; the parser of complete answers handles the
+//! rest.
 
 mod lexer;
 mod prose;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-
 use serde_json::{Map, Value};
 
+use crate::answer::candidate_scanner::MAX_VALUES;
 use lexer::Token;
 use prose::{Begin, Prose};
 
@@ -46,7 +46,10 @@ pub struct Partial {
     takes_list: bool,
     /// Member names that lead from the root to the streamed list.
     list: Option<Vec<String>>,
-    finished: VecDeque<Finished>,
+    /// Number of elements of the streamed list that were taken.
+    taken: usize,
+    /// Number of values so far.
+    values: usize,
 }
 
 /// Token expected next within a container.
@@ -85,7 +88,8 @@ impl Partial {
             whole: None,
             is_lost: false,
             list,
-            finished: VecDeque::new(),
+            taken: 0,
+            values: 0,
         }
     }
 
@@ -143,12 +147,41 @@ impl Partial {
     /// Returns true if a completed element is waiting to be taken.
     #[must_use]
     pub fn has_finished(&self) -> bool {
-        !self.finished.is_empty()
+        self.listed()
+            .is_some_and(|listed| listed.len() > self.taken)
     }
 
     /// Returns the next completed element of the list; `None` if no further one is complete yet.
     pub fn next_finished(&mut self) -> Option<Finished> {
-        self.finished.pop_front()
+        let index = self.taken;
+        let value = self.listed()?.get(index)?.clone();
+        self.taken += 1;
+        Some(Finished { index, value })
+    }
+
+    /// Returns the completed elements of the streamed list: of an open container, or of a value that is
+    /// complete.
+    fn listed(&self) -> Option<&Vec<Value>> {
+        let mut path = self.list.as_ref()?.iter();
+        let mut value = self.whole.as_ref();
+        let mut open = self.open.iter().peekable();
+        while value.is_none() {
+            value = match open.next()? {
+                Open::Array(items) => return path.next().is_none().then_some(items),
+                Open::Object { members, key } => {
+                    let name = path.next()?;
+                    // A member within which the parser is.
+                    let is_open = key.as_ref() == Some(name) && open.peek().is_some();
+                    if is_open {
+                        None
+                    } else {
+                        Some(members.get(name)?)
+                    }
+                }
+            };
+        }
+        path.try_fold(value?, |value, name| value.get(name))?
+            .as_array()
     }
 
     fn take(&mut self, token: Token) -> bool {
@@ -234,6 +267,9 @@ impl Partial {
         };
         self.expects = Self::first_of(&open);
         self.open.push(open);
+        if self.is_in_list() {
+            self.taken = 0;
+        }
     }
 
     /// Closes the innermost container.
@@ -257,7 +293,11 @@ impl Partial {
 
     /// Adds a completed value to the innermost container.
     fn put(&mut self, value: Value) {
-        let is_watched = self.is_in_list();
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            self.is_lost = true;
+            return;
+        }
         self.expects = Expects::Comma;
         match self.open.last_mut() {
             None => self.whole = Some(value),
@@ -265,15 +305,7 @@ impl Partial {
                 Some(key) => drop(members.insert(key, value)),
                 None => self.is_lost = true,
             },
-            Some(Open::Array(items)) => {
-                if is_watched {
-                    self.finished.push_back(Finished {
-                        index: items.len(),
-                        value: value.clone(),
-                    });
-                }
-                items.push(value);
-            }
+            Some(Open::Array(items)) => items.push(value),
         }
     }
 

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -67,4 +67,27 @@ fn codes_parameter_status_and_wait_are_found() {
     assert_eq!(error.failed_generation.as_deref(), Some("{"));
     let deep = "[".repeat(60) + &"]".repeat(60);
     assert_eq!(decode_error(deep.as_bytes()).codes, Vec::<String>::new());
+}
+
+#[test]
+fn only_what_is_kept_is_taken_of_a_large_body() {
+    let zeros = "0,".repeat(100_000);
+    let body = format!("{{\"error\":[{zeros}{{\"code\":\"late\"}}]}}");
+    let error = decode_error(body.as_bytes());
+    assert_eq!(error.codes, Vec::<String>::new());
+    assert!(error.message.len() <= MAX_RAW_ERROR_BYTES);
+    let long = "x".repeat(MAX_NAME_BYTES + 1);
+    let body = json!({"error": {"message": "m", "code": long, "param": long}});
+    let error = decode_error(body.to_string().as_bytes());
+    assert_eq!((error.codes.len(), error.param), (0, None));
+}
+
+#[test]
+fn what_a_message_quotes_is_told_from_the_errors_own() {
+    let quoted = r#"{"code":"invalid_api_key","retry_after":900,"status":401}"#;
+    let body = json!({"error": {"message": format!("Invalid value: '{quoted}'"), "type": "own"}});
+    let error = decode_error(body.to_string().as_bytes());
+    assert_eq!(error.codes, ["own"]);
+    assert_eq!(error.quoted_codes, ["invalid_api_key"]);
+    assert_eq!((error.status, error.retry_after), (None, None));
 }

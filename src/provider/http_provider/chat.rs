@@ -42,14 +42,14 @@ impl HttpProvider {
         let headers = std::mem::take(&mut incoming.headers);
         if !incoming.status.is_success() {
             let status = incoming.status.as_u16();
-            let error = wire().decode_error(&self.read_body(incoming).await?);
+            let body = self.read_error_body(incoming, chat.memory).await?;
+            let error = wire().decode_error(&body);
             return Err(self.chat_failure(chat, &headers, Some(status), &error));
         }
         let decoded = if chat.is_streamed {
             self.hand_on_stream(chat, incoming).await?
         } else {
-            let body = self.read_body(incoming).await?;
-            memory::for_answer(chat.memory, |memory| memory.received(body.len()))?;
+            let body = self.read_completion(chat, incoming).await?;
             let decoded = wire().decode(&body);
             if decoded.is_ok() {
                 (chat.on_message)(&self.message_without_keys(&body));
@@ -65,6 +65,24 @@ impl HttpProvider {
         }
     }
 
+    /// Reads a whole completion.
+    async fn read_completion(
+        &self,
+        chat: &ChatRequest<'_>,
+        mut incoming: Incoming,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(bytes) = self.next_bytes(&mut incoming).await? {
+            body.extend_from_slice(&bytes);
+            memory::for_answer(chat.memory, |memory| memory.received(body.len()))?;
+            if body.len() > net::MAX_ANSWER_BYTES {
+                let error = net::Error::TooLarge(net::MAX_ANSWER_BYTES);
+                return Err(self.transport_failure(&error));
+            }
+        }
+        Ok(body)
+    }
+
     /// Hands on each chunk of a stream as it arrives. The outer error is a transport failure.
     async fn hand_on_stream(
         &self,
@@ -74,10 +92,7 @@ impl HttpProvider {
         let mut frames = Frames::new(Framing::Events);
         let mut partial = PartialAnswer::default();
         while partial.state != StreamState::Ended {
-            let bytes = incoming
-                .chunk()
-                .await
-                .map_err(|error| self.transport_failure(&error))?;
+            let bytes = self.next_bytes(&mut incoming).await?;
             let Some(bytes) = bytes else {
                 frames.end();
                 if let Err(error) = self.hand_on(&mut frames, chat, &mut partial) {

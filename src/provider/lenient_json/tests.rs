@@ -127,3 +127,19 @@ fn members_of_the_root_are_those_of_the_text_as_repaired() {
     }
     assert!(JsonText::parse(b"{\"a\": 1").is_err());
 }
+
+#[test]
+fn lists_and_objects_beyond_any_use_are_not_taken_apart() {
+    let list = |length: usize| format!("[0{}]", ",0".repeat(length - 1));
+    for (length, taken) in [(MAX_PARTS, MAX_PARTS), (MAX_PARTS + 1, 0), (500_000, 0)] {
+        let text = list(length);
+        let node = JsonText::parse(text.as_bytes()).unwrap();
+        assert_eq!(node.root().items().len(), taken);
+        assert_eq!(node.root().first_items(3).len(), 3);
+    }
+    let members = (0..MAX_PARTS + 9).map(|name| format!("\"{name}\":{name}"));
+    let text = format!("{{{}}}", members.collect::<Vec<_>>().join(","));
+    let parsed = JsonText::parse(text.as_bytes()).unwrap();
+    assert_eq!(parsed.members().0.len(), MAX_PARTS);
+    assert_eq!(parsed.members().get("7").count(), Some(7));
+}

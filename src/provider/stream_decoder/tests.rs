@@ -51,3 +51,18 @@ pub fn check_stream(wire: &dyn WireFormat, stream: &str, end_mark: &str, expecte
         assert!(answer.is_err(), "ended at {end}: {answer:?}");
     }
 }
+
+#[test]
+fn blank_text_is_looked_at_once() {
+    let emitted = Mutex::new(Vec::new());
+    let on_text = |_: Mode, text: &str| emitted.lock().unwrap().push(text.to_owned());
+    let mut deltas = DeltaEmitter::new(Some(&on_text), Mode::Text);
+    for (text, blank) in [("", 0), ("  ", 2), ("   ", 3), ("   a", 3), ("   a b", 3)] {
+        deltas.emit(text);
+        assert_eq!(deltas.blank_bytes, blank, "{text:?}");
+    }
+    let mut substituted = DeltaEmitter::new(Some(&on_text), Mode::Text);
+    substituted.emit("    ");
+    substituted.emit_rest("{}    ");
+    assert_eq!(*emitted.lock().unwrap(), ["   a", " b", "{}    "]);
+}

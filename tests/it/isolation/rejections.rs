@@ -66,3 +66,18 @@ async fn a_caller_whose_own_fields_are_not_found_proves_no_outage() {
     let ask = with(single(person(1)), json!({"model": "openai/m"}));
     victim.extract(&ask).await.ok();
 }
+
+#[tokio::test]
+async fn the_rest_of_an_endless_error_is_not_read() {
+    let pad = "0,".repeat(1 << 20);
+    let body = format!("{{\"pad\":[{pad}0],\"error\":{{\"message\":\"the end\"}}}}");
+    let upstream = Upstream::start(move |_| Reply::Status(400, vec![], body.clone()));
+    let (_server, attacker, _victim) = with_attacker(&upstream, "").await;
+    let answer = attacker.extract(&single(person(1))).await;
+    let problem = answer.problem(502, "upstream_error");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("{\"pad\":[0,0,") && !detail.contains("the end"),
+        "{detail}"
+    );
+}

@@ -214,3 +214,35 @@ proptest! {
         prop_assert_eq!(finished(pieces), finished(whole));
     }
 }
+
+#[test]
+fn no_more_values_are_kept_than_a_complete_answer_may_have() {
+    let mut partial = Partial::new(Some(Vec::new()), true);
+    partial.push("[");
+    partial.push(&"0,".repeat(MAX_VALUES + 10));
+    assert_eq!(partial.listed().map(Vec::len), Some(MAX_VALUES));
+    assert!(!partial.push("1]"));
+    assert_eq!(partial.next_finished().map(|next| next.index), Some(0));
+}
+
+#[test]
+fn elements_are_found_in_the_list_wherever_it_is() {
+    let mut partial = Partial::new(Some(vec!["a".to_owned(), "b".to_owned()]), false);
+    let mut all = Vec::new();
+    for piece in [
+        r#"{"x":[9],"a":{"b":[1"#,
+        ",2,",
+        "3",
+        "]",
+        r#","c":[8]"#,
+        "}",
+        r#","d":[7]}"#,
+    ] {
+        partial.push(piece);
+        if piece != "3" {
+            all.extend(partial.next_finished().map(|next| next.value));
+        }
+    }
+    assert_eq!(all, [json!(1), json!(2), json!(3)]);
+    assert!(!partial.has_finished());
+}
