@@ -123,6 +123,7 @@ impl PreparedRequest {
             max_output_tokens,
             seed: self.seed,
             extra_body: target.extra_body.fields(),
+            has_callers_fields: target.has_callers_fields,
             template: &target.template,
             trial,
             trace_context: self.trace_context.as_ref(),

@@ -27,8 +27,8 @@ pub struct CapabilityCache(Mutex<HashMap<String, Vec<Entry>>>);
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     adaptation: Adaptation,
-    /// Hash of the schema's text; `None`: all schemas.
-    schema: Option<u64>,
+    /// What the requests it holds for have in common, see [`RequestKeys`]; `None`: it holds for all of the model.
+    key: Option<u64>,
     expires: Instant,
 }
 
@@ -55,9 +55,10 @@ impl CapabilityCache {
         let mut omitted = Omitted::default();
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entries) = cache.get(request.model) {
-            let schema = schema_key(request);
+            let keys = RequestKeys::new(request);
             for entry in entries.iter().filter(|entry| entry.expires > now) {
-                if entry.schema.is_none_or(|known| known == schema) {
+                let is_its = |known| known == keys.of(entry.adaptation.feature);
+                if entry.key.is_none_or(is_its) {
                     omitted.add(entry.adaptation);
                 }
             }
@@ -92,10 +93,11 @@ impl CapabilityCache {
         let entries = cache.entry(request.model.to_owned()).or_default();
         entries.retain(|entry| entry.expires > now);
         let mut recorded = Vec::new();
+        let keys = RequestKeys::new(request);
         for adaptation in adaptations {
-            let schema = (!adaptation.is_for_model).then(|| schema_key(request));
+            let key = (!adaptation.is_for_model).then(|| keys.of(adaptation.feature));
             let is_same = |entry: &Entry| {
-                entry.schema == schema
+                entry.key == key
                     && entry.adaptation.feature == adaptation.feature
                     && entry.adaptation.mode == adaptation.mode
             };
@@ -107,7 +109,7 @@ impl CapabilityCache {
             }
             entries.push(Entry {
                 adaptation: *adaptation,
-                schema,
+                key,
                 expires: now + LIFETIME,
             });
             recorded.push(*adaptation);
@@ -134,7 +136,7 @@ impl CapabilityCache {
                 }
                 None => active.push(ActiveAdaptation {
                     adaptation: entry.adaptation,
-                    schemas: entry.schema.map(|_| 1),
+                    schemas: entry.key.map(|_| 1),
                     expires_in,
                 }),
             }
@@ -170,10 +172,41 @@ impl Omitted {
     }
 }
 
-fn schema_key(request: &Request<'_>) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    request.schema.raw.get().hash(&mut hasher);
-    hasher.finish()
+/// What requests have in common for which an adaptation holds that says nothing about the model: the schema and the caller's own fields,
+/// and of a feature whose value a caller chooses the value. A caller's odd value changes no request with another one.
+struct RequestKeys<'a> {
+    request: &'a Request<'a>,
+    common: u64,
+}
+
+impl<'a> RequestKeys<'a> {
+    fn new(request: &'a Request<'a>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        request.schema.raw.get().hash(&mut hasher);
+        if let Some(fields) = request.extra_body.filter(|_| request.has_callers_fields) {
+            // Fields of strings and numbers can be written.
+            serde_json::to_string(fields)
+                .unwrap_or_default()
+                .hash(&mut hasher);
+        }
+        Self {
+            request,
+            common: hasher.finish(),
+        }
+    }
+
+    /// Returns the key for a feature.
+    fn of(&self, feature: Unsupported) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.common.hash(&mut hasher);
+        match feature {
+            Unsupported::Temperature => self.request.temperature.to_bits().hash(&mut hasher),
+            Unsupported::Seed => self.request.seed.hash(&mut hasher),
+            Unsupported::OutputLimit => self.request.max_output_tokens.hash(&mut hasher),
+            _ => {}
+        }
+        hasher.finish()
+    }
 }
 
 const fn mode_bit(mode: Mode) -> u8 {

@@ -41,6 +41,8 @@ pub struct Request<'a> {
     pub seed: Option<i64>,
     /// Fields that are added to the encoded body.
     pub extra_body: Option<&'a Map<String, Value>>,
+    /// True if some of these fields are the caller's, not the model's.
+    pub has_callers_fields: bool,
     /// Cache of the encoded request body, shared by all items of a batch.
     pub template: &'a RequestTemplate,
     /// Adaptations that the item tries.

@@ -90,6 +90,7 @@ pub fn with_request<T>(schema: &Value, use_request: impl FnOnce(&Request<'_>) ->
         max_output_tokens: Some(50),
         seed: Some(7),
         extra_body: None,
+        has_callers_fields: false,
         template: &RequestTemplate::default(),
         trial: &Trial::default(),
         trace_context: None,

@@ -13,7 +13,7 @@ use crate::types::Mode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Detected {
     pub feature: Unsupported,
-    /// True if the error says that the model does not support the feature at all; false if it may be about this schema only.
+    /// True if the error says that the model does not support the feature at all; false if it may be about this request only.
     pub is_proven_for_model: bool,
 }
 
@@ -128,7 +128,7 @@ const REJECTIONS: [&str; 34] = [
     "must alternate",
 ];
 /// Rejections that say that the model lacks the feature, not that a value of it is wrong.
-const PROOFS: [&str; 19] = [
+const PROOFS: [&str; 18] = [
     "not supported",
     "unsupported",
     "not support",
@@ -145,6 +145,29 @@ const PROOFS: [&str; 19] = [
     "not implemented",
     "extra inputs",
     "deprecated",
+    // Of the system role, which no caller chooses.
+    "must alternate",
+    "only user and assistant roles",
+];
+/// Words about a value: another value may be supported.
+const VALUE_WORDS: [&str; 20] = [
+    "value",
+    "values",
+    "range",
+    "between",
+    "maximum",
+    "minimum",
+    "max",
+    "min",
+    "at most",
+    "at least",
+    "less than",
+    "greater than",
+    "above",
+    "below",
+    "exceeds",
+    "too large",
+    "too high",
     "must be",
     "should be",
     "only supports",
@@ -198,7 +221,7 @@ pub fn detect_unsupported(
         let is_schema = feature == Unsupported::Schema;
         Some(Detected {
             feature,
-            is_proven_for_model: !is_schema && (feature != Unsupported::Mode || is_proof),
+            is_proven_for_model: !is_schema && is_proof,
         })
     };
     let param = error.param.as_deref().unwrap_or_default().to_lowercase();
@@ -227,6 +250,14 @@ fn no_endpoints(own_words: &str, shape: RequestShape) -> Option<Detected> {
         feature: Unsupported::Mode,
         is_proven_for_model: contains_phrase(own_words, NO_ENDPOINTS[0]),
     })
+}
+
+/// Returns true if an error may be about the value of a feature. `own_words` is as for [`detect_unsupported`].
+pub fn is_about_value(error: &UpstreamErrorBody, own_words: &str) -> bool {
+    error.codes.iter().any(|code| code == "unsupported_value")
+        || VALUE_WORDS
+            .iter()
+            .any(|words| contains_phrase(own_words, words))
 }
 
 fn has_unsupported_code(error: &UpstreamErrorBody) -> bool {

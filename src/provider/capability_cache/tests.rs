@@ -87,3 +87,44 @@ fn a_trial_holds_for_its_target_and_an_adaptation_that_did_not_help_is_dropped()
         (Mode::Tools, Mode::JsonSchema)
     );
 }
+
+#[test]
+fn what_a_callers_value_or_fields_provoke_holds_for_the_same_ones_only() {
+    let cache = CapabilityCache::default();
+    let now = Instant::now();
+    let none = TrialState::default();
+    let fields = json!({"top_p": 3});
+    let odd = |request: &Request<'_>| {
+        let adaptations = [
+            adaptation(Unsupported::Temperature, Mode::Auto, false),
+            adaptation(Unsupported::OutputLimit, Mode::Auto, false),
+        ];
+        let hot = Request {
+            temperature: 2.0,
+            max_output_tokens: Some(1 << 30),
+            ..*request
+        };
+        cache.record(&hot, &adaptations, now);
+        let with_fields = Request {
+            extra_body: fields.as_object(),
+            has_callers_fields: true,
+            ..*request
+        };
+        let mode = adaptation(Unsupported::Mode, Mode::JsonSchema, false);
+        cache.record(&with_fields, &[mode], now);
+        [&hot, &with_fields, request].map(|request| {
+            let shape = cache.request_shape(request, &MODES, &none, now);
+            let has = |feature| shape.unsupported.has(feature);
+            let omits = has(Unsupported::Temperature) && has(Unsupported::OutputLimit);
+            (omits, shape.mode)
+        })
+    };
+    assert_eq!(
+        with_request(&json!({"type": "object"}), odd),
+        [
+            (true, Mode::JsonSchema),
+            (false, Mode::Tools),
+            (false, Mode::JsonSchema)
+        ]
+    );
+}

@@ -23,7 +23,9 @@ use crate::provider::request::Request;
 use crate::provider::request_parts::TOOL_NAME;
 use crate::provider::request_shape::{RequestShape, Unsupported};
 use crate::provider::retry_hint::retry_after;
-use crate::provider::unsupported_feature::{Detected, detect_unsupported, remaining_output_limit};
+use crate::provider::unsupported_feature::{
+    Detected, detect_unsupported, is_about_value, remaining_output_limit,
+};
 use crate::telemetry;
 use crate::types::Mode;
 
@@ -172,6 +174,12 @@ impl HttpProvider {
                 trial.hear(own_words);
             }
             let detected = detect_unsupported(status, class, error, own_words, shape);
+            let detected = detected.map(|found| Detected {
+                is_proven_for_model: found.is_proven_for_model
+                    && !(is_value_callers(request, found.feature)
+                        && is_about_value(error, own_words)),
+                ..found
+            });
             if let Some(adaptation) = detected.and_then(|found| adaptation(request, shape, found))
                 && trial.add(adaptation)
             {
@@ -264,13 +272,24 @@ fn own_words_of_chat(chat: &ChatRequest<'_>, error: &UpstreamErrorBody) -> OwnWo
     })
 }
 
+/// Returns true if the request has a value of the caller for a feature.
+const fn is_value_callers(request: &Request<'_>, feature: Unsupported) -> bool {
+    match feature {
+        Unsupported::Temperature => request.temperature != 0.0,
+        Unsupported::OutputLimit => request.max_output_tokens.is_some(),
+        Unsupported::Seed => true,
+        _ => false,
+    }
+}
+
 /// Returns the adaptation for a detected feature, or `None` if the request cannot do without it.
 fn adaptation(
     request: &Request<'_>,
     shape: RequestShape,
     detected: Detected,
 ) -> Option<Adaptation> {
-    let is_for_model = detected.is_proven_for_model;
+    // What a caller's own fields provoke says nothing about requests without them.
+    let is_for_model = detected.is_proven_for_model && !request.has_callers_fields;
     match detected.feature {
         feature @ (Unsupported::Mode | Unsupported::Schema) => {
             // A caller that names a mode wants no other.

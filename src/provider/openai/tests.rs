@@ -172,6 +172,7 @@ fn a_prompt_has_no_example_but_the_callers() {
         max_output_tokens: None,
         seed: None,
         extra_body: None,
+        has_callers_fields: false,
         template: &crate::provider::RequestTemplate::default(),
         trial: &Trial::default(),
         trace_context: None,

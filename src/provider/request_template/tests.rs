@@ -30,6 +30,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
         max_output_tokens: Some(9),
         seed: None,
         extra_body: None,
+        has_callers_fields: false,
         template: &template,
         trial: &trial,
         trace_context: None,

@@ -343,6 +343,50 @@ fn a_mode_is_given_up_for_the_model_only_with_proof() {
 }
 
 #[test]
+fn every_feature_is_given_up_for_the_model_only_with_proof() {
+    let found = |body: &Value| {
+        detected_with(422, body, shape(Mode::Text), INPUT)
+            .map(|found| (found.feature, found.is_proven_for_model))
+    };
+    for (name, feature) in [
+        ("temperature", Unsupported::Temperature),
+        ("seed", Unsupported::Seed),
+        ("max_tokens", Unsupported::OutputLimit),
+    ] {
+        for (message, is_proven) in [
+            ("Input should be less than or equal to 1", false),
+            ("must be at most 1", false),
+            ("is invalid", false),
+            ("Extra inputs are not permitted", true),
+            ("is not supported with this model", true),
+        ] {
+            let body = json!({"detail": [{"loc": ["body", name], "msg": message}]});
+            assert_eq!(found(&body), Some((feature, is_proven)), "{body}");
+        }
+    }
+}
+
+#[test]
+fn words_about_a_value_are_told_from_words_about_the_parameter() {
+    for (message, code, expected) in [
+        ("temperature 2 is above the maximum", "", true),
+        ("temperature is not supported", "unsupported_value", true),
+        (
+            "temperature is not supported",
+            "unsupported_parameter",
+            false,
+        ),
+        ("`temperature` is deprecated for this model.", "", false),
+    ] {
+        let error = UpstreamErrorBody {
+            codes: vec![code.to_owned()],
+            ..UpstreamErrorBody::default()
+        };
+        assert_eq!(is_about_value(&error, message), expected, "{message}");
+    }
+}
+
+#[test]
 fn the_output_limit_that_is_left_is_read_from_the_numbers() {
     for (words, expected) in [
         (

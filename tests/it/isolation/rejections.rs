@@ -81,3 +81,42 @@ async fn the_rest_of_an_endless_error_is_not_read() {
         "{detail}"
     );
 }
+
+/// Asks for the same schema and model with these settings.
+fn asking(number: usize, settings: Value) -> Value {
+    with(
+        with(single(person(number)), json!({"model": "openai/m"})),
+        settings,
+    )
+}
+
+#[tokio::test]
+async fn a_value_of_one_caller_changes_no_request_of_another() {
+    let upstream = Upstream::start(|call| {
+        let body = call.body();
+        if body["temperature"]
+            .as_f64()
+            .is_some_and(|value| value > 1.0)
+        {
+            let location = json!(["body", "temperature"]);
+            let error = json!({"detail": [{"loc": location, "msg": "Input should be less than or equal to 1"}]});
+            return Reply::Status(422, vec![], error.to_string());
+        }
+        if body["provider"] == "odd" && body.get("response_format").is_some() {
+            return Reply::error(404, "No endpoints found that support response_format");
+        }
+        Reply::Played
+    });
+    let (_server, attacker, victim) = with_attacker(&upstream, "").await;
+    let odd = [
+        json!({"temperature": 2}),
+        json!({"extra_body": {"provider": "odd"}}),
+    ];
+    for (number, settings) in odd.into_iter().enumerate() {
+        attacker.extract(&asking(number, settings)).await.ok();
+    }
+    victim.extract(&asking(7, json!({}))).await.ok();
+    let last = upstream.log().calls.last().unwrap().body();
+    assert_eq!(last["temperature"], 0.0, "{last}");
+    assert_eq!(last["response_format"]["type"], "json_schema", "{last}");
+}

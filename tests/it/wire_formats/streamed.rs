@@ -83,6 +83,7 @@ async fn ask_in(
             max_output_tokens: None,
             seed: None,
             extra_body: None,
+            has_callers_fields: false,
             template: &RequestTemplate::default(),
             trial,
             trace_context: None,
