@@ -216,11 +216,7 @@ impl ItemRun<'_> {
     /// Waits until the provider's retry budget allows a retry, or switches to another target. The budget keeps retries from
     /// amplifying an outage. Returns false if the wait would exceed the item's wait budget.
     async fn await_retry_budget(&mut self, failed: u32) -> bool {
-        while let Err(wait) = self
-            .extractor
-            .limits
-            .withdraw_retry(self.route.current().endpoint.limits.pool())
-        {
+        while let Err(wait) = self.route.withdraw_retry() {
             if self.route.switch_to_fallback(Instant::now() + wait) {
                 return true;
             }

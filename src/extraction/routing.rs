@@ -372,6 +372,15 @@ impl<'a> RouteCursor<'a> {
         is_covered
     }
 
+    /// Takes a retry from the retry budget of the current target's provider.
+    ///
+    /// # Errors
+    /// The time after which to ask again, if the budget is used up.
+    pub fn withdraw_retry(&self) -> Result<(), Duration> {
+        self.admission
+            .withdraw_retry(self.current().endpoint.limits.pool())
+    }
+
     /// Switches to another target because the current one is unavailable until then. Returns false if there is none.
     pub fn switch_to_fallback(&mut self, until: Instant) -> bool {
         let Some(next) = self.fallback_if_unavailable() else {

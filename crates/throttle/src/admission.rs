@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -105,6 +105,19 @@ impl Admission {
     #[must_use]
     pub const fn counts_tokens(&self) -> bool {
         self.counts_tokens
+    }
+
+    /// Takes a retry of the caller from the retry budget of a provider.
+    ///
+    /// # Errors
+    /// The time after which to ask again, if the budget is used up.
+    pub fn withdraw_retry(&self, pool: PoolId) -> Result<(), Duration> {
+        let mut state = self.shared.lock();
+        let is_shared = state.has_several_callers();
+        state.pools.get_mut(pool.0).map_or(Ok(()), |pool| {
+            let budget = &mut pool.provider.retry_budget;
+            budget.withdraw(self.caller, is_shared, Instant::now())
+        })
     }
 
     /// Enters the queue for everything that a call needs; the future resolves when it is this item's turn. Items that enter

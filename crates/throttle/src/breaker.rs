@@ -1,9 +1,15 @@
 //! Circuit breaker per model and provider: closed, open, half-open. Time is an argument.
+//!
+//! What one caller sends may be the reason of its failures. So the failures of one caller do not open the breaker while the calls of
+//! others succeed, and the caller that has kept it open lets others probe first.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Add;
 use std::time::{Duration, Instant};
 
 use crate::raii_counter::{CountGuard, RaiiCounter};
-use crate::rolling_window::RollingWindow;
+use crate::rolling_window::CallerWindows;
+use crate::types::CallerId;
 
 /// Minimum number of calls in the last ten seconds for the failure ratio to count.
 const MIN_VOLUME: u32 = 20;
@@ -20,6 +26,9 @@ const MAX_PROBES: usize = 3;
 /// Number of successful probes that closes the breaker. Two of three, because a provider that fails
 /// four of ten calls is not down.
 const DECIDING_PROBES: usize = 2;
+/// Time for which the callers whose calls have failed leave the probes to others that ask for them. As long as the first open period, so
+/// that callers that do not wait (they have a fallback) have had time to ask.
+const OTHERS_FIRST: Duration = FIRST_OPEN_PERIOD;
 /// Shortest timeout that counts as a failure while the provider's usual latency is unknown.
 const MIN_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -39,12 +48,25 @@ pub enum Health {
     Neutral,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct OutcomeCounts {
     succeeded: u32,
     failed: u32,
     timed_out: u32,
     slowest: Duration,
+}
+
+impl Add for OutcomeCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            succeeded: self.succeeded + other.succeeded,
+            failed: self.failed + other.failed,
+            timed_out: self.timed_out + other.timed_out,
+            slowest: self.slowest.max(other.slowest),
+        }
+    }
 }
 
 impl OutcomeCounts {
@@ -64,11 +86,12 @@ pub enum State {
     HalfOpen,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Breaker {
-    outcomes: RollingWindow<OutcomeCounts>,
-    /// Failures since the last success.
-    consecutive_failures: u32,
+    /// Calls of the last ten seconds, by caller.
+    outcomes: CallerWindows<OutcomeCounts>,
+    /// Failures since the last success of any caller, by caller.
+    in_a_row: BTreeMap<CallerId, u32>,
     open_period: Option<OpenPeriod>,
 }
 
@@ -79,17 +102,13 @@ struct OpenPeriod {
     probes: RaiiCounter,
     succeeded: usize,
     failed: usize,
+    /// The caller with the most failures when the breaker opened, and the callers whose probes have failed since.
+    blamed: BTreeSet<CallerId>,
+    /// True if another caller has asked for a call in this period.
+    do_others_ask: bool,
 }
 
 impl Breaker {
-    pub fn new(now: Instant) -> Self {
-        Self {
-            outcomes: RollingWindow::new(now),
-            consecutive_failures: 0,
-            open_period: None,
-        }
-    }
-
     pub fn state(&self, now: Instant) -> State {
         match &self.open_period {
             None => State::Closed,
@@ -100,12 +119,32 @@ impl Breaker {
         }
     }
 
-    /// Returns true if another call may go out.
-    pub fn allows_call(&self, now: Instant) -> bool {
+    /// Checks that a call of the caller may go out.
+    ///
+    /// # Errors
+    /// The time from which it may; `None` if a probe has to end first.
+    pub fn check_call(&self, caller: CallerId, now: Instant) -> Result<(), Option<Instant>> {
         let Some(opened) = &self.open_period else {
-            return true;
+            return Ok(());
         };
-        opened.until <= now && opened.probes.count() + opened.succeeded + opened.failed < MAX_PROBES
+        if opened.until > now {
+            return Err(Some(opened.until));
+        }
+        if opened.probes.count() + opened.succeeded + opened.failed >= MAX_PROBES {
+            return Err(None);
+        }
+        let own_turn = opened.until + OTHERS_FIRST;
+        if opened.do_others_ask && opened.blamed.contains(&caller) && own_turn > now {
+            return Err(Some(own_turn));
+        }
+        Ok(())
+    }
+
+    /// Records that a caller asks for a call that may not go out now.
+    pub fn record_ask(&mut self, caller: CallerId) {
+        if let Some(opened) = &mut self.open_period {
+            opened.do_others_ask |= !opened.blamed.contains(&caller);
+        }
     }
 
     /// Returns the guard of a probe, or `None` if a call that goes out now is not a probe.
@@ -115,8 +154,14 @@ impl Breaker {
             .map(|opened| opened.probes.guard())
     }
 
-    /// Records a call that began at `began`. Returns true if the breaker has opened.
-    pub fn record(&mut self, health: Health, began: Instant, now: Instant) -> bool {
+    /// Records a call of a caller that began at `began`. Returns true if the breaker has opened.
+    pub fn record(
+        &mut self,
+        caller: CallerId,
+        health: Health,
+        began: Instant,
+        now: Instant,
+    ) -> bool {
         match (&mut self.open_period, health) {
             // Not a probe: it began before the breaker opened.
             (Some(opened), _) if began < opened.until => false,
@@ -131,32 +176,37 @@ impl Breaker {
             }
             (Some(opened), health) => {
                 opened.failed += 1;
+                if opened.blamed.insert(caller) {
+                    // Those that are not blamed yet will ask again.
+                    opened.do_others_ask = false;
+                }
                 // One probe without any answer is enough to open again.
                 let is_stalled = matches!(health, Health::Timeout { .. });
                 if opened.failed < DECIDING_PROBES && !is_stalled {
                     return false;
                 }
                 let length = (opened.length * 2).min(MAX_OPEN_PERIOD);
-                self.open(length, now);
+                let blamed = std::mem::take(&mut opened.blamed);
+                self.open(length, blamed, now);
                 true
             }
             (None, Health::Success) => {
-                self.consecutive_failures = 0;
-                let counts = self.outcomes.current(now);
+                self.in_a_row.clear();
+                let counts = self.outcomes.current(caller, now);
                 counts.succeeded += 1;
                 counts.slowest = counts.slowest.max(now.saturating_duration_since(began));
                 false
             }
             (None, health) => {
-                self.consecutive_failures += 1;
-                let counts = self.outcomes.current(now);
+                *self.in_a_row.entry(caller).or_default() += 1;
+                let counts = self.outcomes.current(caller, now);
                 counts.failed += 1;
                 counts.timed_out += u32::from(matches!(health, Health::Timeout { .. }));
-                let tripped = self.should_open(now);
-                if tripped {
-                    self.open(FIRST_OPEN_PERIOD, now);
+                let blamed = self.caller_to_blame(now);
+                if let Some(blamed) = blamed {
+                    self.open(FIRST_OPEN_PERIOD, BTreeSet::from([blamed]), now);
                 }
-                tripped
+                blamed.is_some()
             }
         }
     }
@@ -173,16 +223,10 @@ impl Breaker {
         }
     }
 
-    /// Returns the sums of the last ten seconds.
+    /// Returns the sums of the last ten seconds, all callers together.
     fn totals(&mut self, now: Instant) -> OutcomeCounts {
-        self.outcomes
-            .recent(now)
-            .fold(OutcomeCounts::default(), |sum, counts| OutcomeCounts {
-                succeeded: sum.succeeded + counts.succeeded,
-                failed: sum.failed + counts.failed,
-                timed_out: sum.timed_out + counts.timed_out,
-                slowest: sum.slowest.max(counts.slowest),
-            })
+        let callers = self.outcomes.totals(now).map(|(_, own)| own);
+        callers.fold(OutcomeCounts::default(), Add::add)
     }
 
     /// Returns true if at least one of ten calls timed out, as overload would cause. A few stuck
@@ -192,31 +236,59 @@ impl Breaker {
         all.timed_out * 10 >= all.succeeded
     }
 
-    fn should_open(&mut self, now: Instant) -> bool {
-        let all = self.totals(now);
-        let none_succeeded =
-            all.succeeded == 0 && (all.timed_out > 0 || all.failed >= MIN_FAILURES_WITHOUT_SUCCESS);
-        none_succeeded
-            || self.consecutive_failures >= MAX_CONSECUTIVE_FAILURES
-            || all.is_mostly_failure()
+    /// Returns true if calls of other callers were answered, or failed, in the last ten seconds.
+    pub fn has_other_callers(&mut self, caller: CallerId, now: Instant) -> bool {
+        let mut callers = self.outcomes.totals(now);
+        callers.any(|(id, own)| id != caller && own.succeeded + own.failed > 0)
     }
 
-    fn open(&mut self, length: Duration, now: Instant) {
+    /// If the breaker should open, returns the caller with the most failures. The calls of all other callers have to agree: as many of
+    /// them failed as succeeded at least (of none, if there are no other callers), or they have failed in a row.
+    fn caller_to_blame(&mut self, now: Instant) -> Option<CallerId> {
+        let (mut all, mut most, mut blamed) =
+            (OutcomeCounts::default(), OutcomeCounts::default(), None);
+        for (caller, own) in self.outcomes.totals(now) {
+            all = all + own;
+            if own.failed > most.failed {
+                (most, blamed) = (own, Some(caller));
+            }
+        }
+        let in_a_row: u32 = self.in_a_row.values().sum();
+        let most_in_a_row = self.in_a_row.values().max().copied().unwrap_or_default();
+        let none_succeeded =
+            all.succeeded == 0 && (all.timed_out > 0 || all.failed >= MIN_FAILURES_WITHOUT_SUCCESS);
+        let is_down =
+            none_succeeded || in_a_row >= MAX_CONSECUTIVE_FAILURES || all.is_mostly_failure();
+        let do_others_agree = all.failed - most.failed >= all.succeeded - most.succeeded
+            || in_a_row - most_in_a_row >= MIN_FAILURES_WITHOUT_SUCCESS;
+        blamed.filter(|_| is_down && do_others_agree)
+    }
+
+    fn open(&mut self, length: Duration, blamed: BTreeSet<CallerId>, now: Instant) {
         self.open_period = Some(OpenPeriod {
             until: now + length,
             length,
             probes: RaiiCounter::default(),
             succeeded: 0,
             failed: 0,
+            blamed,
+            do_others_ask: false,
         });
         self.outcomes.clear();
-        self.consecutive_failures = 0;
+        self.in_a_row.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALICE: CallerId = CallerId(1);
+    const BOB: CallerId = CallerId(2);
+
+    fn allows_call(breaker: &Breaker, now: Instant) -> bool {
+        breaker.check_call(ALICE, now).is_ok()
+    }
 
     fn after(start: Instant, ms: u64) -> Instant {
         start + Duration::from_millis(ms)
@@ -225,7 +297,7 @@ mod tests {
     #[test]
     fn a_majority_of_failures_opens_the_breaker_and_two_of_three_probes_close_it() {
         let start = Instant::now();
-        let mut breaker = Breaker::new(start);
+        let mut breaker = Breaker::default();
         let of_ten = |n: u64, failed: u64| {
             if n % 10 >= 10 - failed {
                 Health::Failure
@@ -235,32 +307,35 @@ mod tests {
         };
         for n in 0..1_000 {
             assert!(
-                !breaker.record(of_ten(n, 5), start, after(start, n)),
+                !breaker.record(ALICE, of_ten(n, 5), start, after(start, n)),
                 "half of them"
             );
         }
         let later = after(start, 20_000);
-        let opened = (0..1_000).find(|n| breaker.record(of_ten(n * 7, 7), later, later));
+        let opened = (0..1_000).find(|n| breaker.record(ALICE, of_ten(n * 7, 7), later, later));
         assert!((20..60).contains(&opened.unwrap()), "{opened:?}");
-        assert!(!breaker.allows_call(after(later, 4_999)));
+        assert!(!allows_call(&breaker, after(later, 4_999)));
         let soon = after(later, 5_000);
-        assert!(breaker.allows_call(soon));
+        assert!(allows_call(&breaker, soon));
         let probes: Vec<_> = (0..3).map(|_| breaker.probe_guard().unwrap()).collect();
-        assert!(!breaker.allows_call(soon), "three and no more");
+        assert!(!allows_call(&breaker, soon), "three and no more");
         drop(probes);
-        assert!(!breaker.record(Health::Failure, soon, soon));
-        assert!(!breaker.record(Health::Neutral, soon, soon), "says nothing");
-        assert!(!breaker.record(Health::Success, soon, soon) && breaker.allows_call(soon));
-        assert!(!breaker.record(Health::Success, soon, soon));
+        assert!(!breaker.record(ALICE, Health::Failure, soon, soon));
+        assert!(
+            !breaker.record(ALICE, Health::Neutral, soon, soon),
+            "says nothing"
+        );
+        assert!(!breaker.record(ALICE, Health::Success, soon, soon) && allows_call(&breaker, soon));
+        assert!(!breaker.record(ALICE, Health::Success, soon, soon));
         assert_eq!(breaker.state(soon), State::Closed);
     }
 
     #[test]
     fn consecutive_failures_open_the_breaker_despite_earlier_successes() {
         let start = Instant::now();
-        let mut breaker = Breaker::new(start);
+        let mut breaker = Breaker::default();
         for n in 0..5_000 {
-            assert!(!breaker.record(Health::Success, start, after(start, n)));
+            assert!(!breaker.record(ALICE, Health::Success, start, after(start, n)));
         }
         for n in 0..200 {
             let health = if n % 15 == 14 {
@@ -269,24 +344,26 @@ mod tests {
                 Health::Failure
             };
             assert!(
-                !breaker.record(health, start, after(start, 5_000 + n)),
+                !breaker.record(ALICE, health, start, after(start, 5_000 + n)),
                 "never fifteen in a row"
             );
         }
-        breaker.record(Health::Success, start, after(start, 5_200));
-        assert!(
-            (0..15)
-                .all(|n| breaker.record(Health::Failure, start, after(start, 5_300)) == (n == 14))
-        );
+        breaker.record(ALICE, Health::Success, start, after(start, 5_200));
+        assert!((0..15).all(|n| breaker.record(
+            ALICE,
+            Health::Failure,
+            start,
+            after(start, 5_300)
+        ) == (n == 14)));
     }
 
     #[test]
     fn failed_probes_double_the_open_period_up_to_a_minute() {
         let start = Instant::now();
-        let mut breaker = Breaker::new(start);
+        let mut breaker = Breaker::default();
         let mut now = start;
         for _ in 0..5 {
-            breaker.record(Health::Failure, now, now);
+            breaker.record(ALICE, Health::Failure, now, now);
         }
         for seconds in [5, 10, 20, 40, 60, 60] {
             assert_eq!(
@@ -298,16 +375,25 @@ mod tests {
             now += Duration::from_secs(seconds);
             assert_eq!(breaker.state(now), State::HalfOpen);
             assert!(
-                !breaker.record(Health::Failure, start, now),
+                !breaker.record(ALICE, Health::Failure, start, now),
                 "one that was called before it opened"
             );
-            assert!(!breaker.record(Health::Failure, now, now), "one of three");
-            assert!(breaker.record(Health::Failure, now, now), "two of three");
-            assert!(!breaker.record(Health::Failure, now, now), "the third");
+            assert!(
+                !breaker.record(ALICE, Health::Failure, now, now),
+                "one of three"
+            );
+            assert!(
+                breaker.record(ALICE, Health::Failure, now, now),
+                "two of three"
+            );
+            assert!(
+                !breaker.record(ALICE, Health::Failure, now, now),
+                "the third"
+            );
         }
         now += Duration::from_secs(60);
         assert!(
-            breaker.record(timeout(1_000), now, now),
+            breaker.record(ALICE, timeout(1_000), now, now),
             "one that was not answered"
         );
     }
@@ -323,19 +409,19 @@ mod tests {
         let start = Instant::now();
         let record = |breaker: &mut Breaker, health| {
             let health = breaker.discount_short_timeout(health, start);
-            breaker.record(health, start, start)
+            breaker.record(ALICE, health, start, start)
         };
-        let mut breaker = Breaker::new(start);
+        let mut breaker = Breaker::default();
         assert!(
             !record(&mut breaker, timeout(200)),
             "too short to say anything"
         );
         assert!(record(&mut breaker, timeout(1_000)));
-        let mut healthy = Breaker::new(start);
-        healthy.record(Health::Success, start, start);
+        let mut healthy = Breaker::default();
+        healthy.record(ALICE, Health::Success, start, start);
         assert!(!record(&mut healthy, timeout(1_000)));
-        let mut slow = Breaker::new(start);
-        slow.record(Health::Success, start, after(start, 2_000));
+        let mut slow = Breaker::default();
+        slow.record(ALICE, Health::Success, start, after(start, 2_000));
         assert_eq!(
             slow.discount_short_timeout(timeout(3_000), after(start, 3_000)),
             Health::Neutral,
@@ -351,12 +437,12 @@ mod tests {
     #[test]
     fn a_few_stuck_calls_are_not_overload() {
         let start = Instant::now();
-        let mut breaker = Breaker::new(start);
+        let mut breaker = Breaker::default();
         for _ in 0..50 {
-            breaker.record(Health::Success, start, start);
+            breaker.record(ALICE, Health::Success, start, start);
         }
         for n in 1..=5 {
-            breaker.record(timeout(5_000), start, start);
+            breaker.record(ALICE, timeout(5_000), start, start);
             assert_eq!(breaker.is_slow(start), n == 5);
         }
     }
@@ -364,9 +450,84 @@ mod tests {
     #[test]
     fn neutral_outcomes_never_open_the_breaker() {
         let start = Instant::now();
-        let mut breaker = Breaker::new(start);
+        let mut breaker = Breaker::default();
         for n in 0..100 {
-            assert!(!breaker.record(Health::Neutral, start, after(start, n)));
+            assert!(!breaker.record(ALICE, Health::Neutral, start, after(start, n)));
         }
+    }
+
+    #[test]
+    fn the_failures_of_one_caller_do_not_open_the_breaker_while_the_calls_of_another_succeed() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        breaker.record(BOB, Health::Success, start, start);
+        // The other caller fails now and then, too.
+        for n in 0..5_000 {
+            let now = after(start, n * 10);
+            for _ in 0..20 {
+                assert!(!breaker.record(ALICE, Health::Failure, now, now), "{n}");
+            }
+            let health = if n % 10 == 9 {
+                Health::Failure
+            } else {
+                Health::Success
+            };
+            assert!(!breaker.record(BOB, health, now, now), "{n}");
+            assert!(!breaker.record(ALICE, timeout(30_000), now, now), "{n}");
+        }
+    }
+
+    #[test]
+    fn failures_of_two_callers_open_the_breaker_and_so_do_those_of_one_beside_idle_callers() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        for _ in 0..100 {
+            breaker.record(ALICE, Health::Success, start, start);
+            breaker.record(BOB, Health::Success, start, start);
+        }
+        let callers = (0..40).map(|n| if n % 4 == 0 { BOB } else { ALICE });
+        let opened: Vec<_> = callers
+            .map(|caller| breaker.record(caller, Health::Failure, start, start))
+            .collect();
+        let first = opened.iter().position(|has_opened| *has_opened);
+        assert!(first.is_some_and(|first| first < 20), "{first:?}");
+
+        let mut breaker = Breaker::default();
+        breaker.record(BOB, Health::Success, start, start);
+        let later = after(start, 11_000);
+        assert!(
+            (0..5).all(|n| breaker.record(ALICE, Health::Failure, later, later) == (n == 4)),
+            "the other caller is idle"
+        );
+    }
+
+    #[test]
+    fn whoever_is_blamed_leaves_the_probes_to_others_that_ask_for_them() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        for _ in 0..5 {
+            breaker.record(ALICE, Health::Failure, start, start);
+        }
+        let mut now = after(start, 5_000);
+        breaker.record_ask(ALICE);
+        assert_eq!(breaker.check_call(ALICE, now), Ok(()), "nobody else asks");
+        breaker.record_ask(BOB);
+        let own_turn = now + OTHERS_FIRST;
+        assert_eq!(breaker.check_call(ALICE, now), Err(Some(own_turn)));
+        assert_eq!(breaker.check_call(BOB, now), Ok(()));
+        assert_eq!(breaker.check_call(ALICE, own_turn), Ok(()));
+        // The provider is down for both: both may ask again.
+        for _ in 0..2 {
+            breaker.record(BOB, Health::Failure, now, now);
+        }
+        now = after(now, 10_000);
+        breaker.record_ask(BOB);
+        assert_eq!(breaker.check_call(ALICE, now), Ok(()));
+        breaker.record_ask(CallerId(3));
+        assert!(breaker.check_call(BOB, now).is_err());
+        for _ in 0..2 {
+            breaker.record(CallerId(3), Health::Success, now, now);
+        }
+        assert_eq!(breaker.state(now), State::Closed);
     }
 }

@@ -27,6 +27,7 @@ pub struct HeldResources {
 #[derive(Debug)]
 pub struct GrantRequest<'a> {
     pub model: &'a Arc<Model>,
+    pub caller: CallerId,
     pub priority: Priority,
     pub is_first_call: bool,
     pub estimate: TokenUsage,
@@ -76,17 +77,11 @@ pub struct CallCharge {
 }
 
 impl CallCharge {
-    pub fn new(
-        key: usize,
-        request: &GrantRequest<'_>,
-        caller: CallerId,
-        text_tokens: u64,
-        now: Instant,
-    ) -> Self {
+    pub fn new(key: usize, request: &GrantRequest<'_>, text_tokens: u64, now: Instant) -> Self {
         Self {
             key,
             model: Arc::clone(request.model),
-            caller,
+            caller: request.caller,
             reserved: request.estimate,
             text_tokens,
             began: now,

@@ -1,7 +1,7 @@
 //! The public entry: [`Limits`], cheap to clone, shared by everything that calls providers.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use crate::admission::Admission;
 use crate::caller_quota::{Quota, QuotaStatus};
@@ -35,16 +35,14 @@ impl Limits {
     /// Returns a model that the configuration names, shared by all requests for it. The `limits` of the first call count.
     #[must_use]
     pub fn configured_model(&self, pool: PoolId, name: &str, limits: ModelLimits) -> Arc<Model> {
-        self.0
-            .lock()
-            .model(pool, name, Some(limits), Instant::now())
+        self.0.lock().model(pool, name, Some(limits))
     }
 
     /// Returns the model of this name, shared by all requests for it. A name that is not configured has no limits and no metrics
     /// of its own, and is forgotten once it is not used: callers may make up any number of names.
     #[must_use]
     pub fn model(&self, pool: PoolId, name: &str) -> Arc<Model> {
-        self.0.lock().model(pool, name, None, Instant::now())
+        self.0.lock().model(pool, name, None)
     }
 
     /// Replaces the callers and their quotas. Balances of callers that remain are kept.
@@ -101,16 +99,6 @@ impl Limits {
             request,
             counts_tokens,
         ))
-    }
-
-    /// Takes a retry from the provider's retry budget.
-    ///
-    /// # Errors
-    /// The time after which to ask again, if the budget is used up.
-    pub fn withdraw_retry(&self, pool: PoolId) -> Result<(), Duration> {
-        self.0.lock().pools.get_mut(pool.0).map_or(Ok(()), |pool| {
-            pool.provider.retry_budget.withdraw(Instant::now())
-        })
     }
 
     /// Returns the memory budget of the process.

@@ -60,10 +60,9 @@ impl Model {
         queue: usize,
         limits: Option<ModelLimits>,
         observer: Box<dyn ModelObserver>,
-        now: Instant,
     ) -> Self {
         let state = ModelState {
-            breaker: Breaker::new(now),
+            breaker: Breaker::default(),
             estimator: TokenEstimator::default(),
             availability: BTreeMap::new(),
             pauses: BTreeMap::new(),

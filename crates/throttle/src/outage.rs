@@ -4,13 +4,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::types::CallerId;
+
 /// Time from the beginning of an outage to its first probe. It doubles after each probe.
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 /// Longest time between two probes.
 const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// The same for a doubtful reason.
 const MAX_DOUBTFUL_PROBE_INTERVAL: Duration = Duration::from_secs(10);
-/// Number of different inputs whose calls have to fail in a row to prove an outage for a doubtful reason.
+/// Number of different inputs whose calls have to fail in a row to prove an outage for a doubtful reason. If calls of several callers
+/// were answered of late, they have to be of two callers at least: one may have many such inputs.
 const DOUBTFUL_PROOFS: usize = 3;
 
 /// Reason of an outage.
@@ -95,8 +98,12 @@ pub struct Outage {
     /// Time from the next probe to the one after it.
     interval: Duration,
     is_proven: bool,
-    /// Hashes of the inputs of failed calls, until the outage is proven.
+    /// Hashes of inputs of failed calls, as many as prove the outage.
     inputs: Vec<u64>,
+    /// Caller of the first failed call.
+    first_caller: CallerId,
+    /// True if calls of another caller have failed too.
+    is_of_several_callers: bool,
 }
 
 impl Outage {
@@ -111,17 +118,29 @@ impl Outage {
     }
 
     /// Adds a failed call. Returns true if it proves the outage.
-    fn add(&mut self, report: &OutageReport) -> bool {
+    fn add(&mut self, report: &OutageReport, by: FailedCaller) -> bool {
         self.report = report.clone();
         if self.is_proven {
             return false;
         }
-        if !self.inputs.contains(&report.input) {
+        let has_enough = self.inputs.len() >= DOUBTFUL_PROOFS;
+        if !has_enough && !self.inputs.contains(&report.input) {
             self.inputs.push(report.input);
         }
-        self.is_proven = !report.reason.is_doubtful() || self.inputs.len() >= DOUBTFUL_PROOFS;
+        self.is_of_several_callers |= by.caller != self.first_caller;
+        let is_by_enough = self.is_of_several_callers || by.is_alone;
+        self.is_proven =
+            !report.reason.is_doubtful() || (is_by_enough && self.inputs.len() >= DOUBTFUL_PROOFS);
         self.is_proven
     }
+}
+
+/// Caller of a call that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailedCaller {
+    pub caller: CallerId,
+    /// True if no call of another caller was answered of late.
+    pub is_alone: bool,
 }
 
 /// Availability of a key, or of a key with one model.
@@ -147,6 +166,7 @@ impl Availability {
     pub fn record_failure(
         &mut self,
         report: &OutageReport,
+        by: FailedCaller,
         began: Instant,
         now: Instant,
     ) -> Option<OutageChange> {
@@ -157,8 +177,10 @@ impl Availability {
             interval: FIRST_PROBE * 2,
             is_proven: false,
             inputs: Vec::new(),
+            first_caller: by.caller,
+            is_of_several_callers: false,
         });
-        let is_new = outage.add(report);
+        let is_new = outage.add(report, by);
         // A probe that was slower than the time to the next one has failed only now.
         if began >= outage.since && outage.next_probe <= now {
             outage.take_probe(now);
@@ -199,6 +221,11 @@ impl Outage {
 mod tests {
     use super::*;
 
+    const ALONE: FailedCaller = FailedCaller {
+        caller: CallerId(1),
+        is_alone: true,
+    };
+
     fn report(reason: OutageReason) -> OutageReport {
         OutageReport {
             reason,
@@ -219,11 +246,11 @@ mod tests {
         let mut key = Availability::default();
         let refused = report(OutageReason::KeyRefused);
         assert_eq!(
-            key.record_failure(&refused, start, start),
+            key.record_failure(&refused, ALONE, start, start),
             Some(OutageChange::Began)
         );
         assert_eq!(
-            key.record_failure(&refused, start, start),
+            key.record_failure(&refused, ALONE, start, start),
             None,
             "a call that was in flight already"
         );
@@ -237,7 +264,7 @@ mod tests {
             assert!(!blocks(&key, next), "{seconds}");
             key.record_call(next);
             assert!(blocks(&key, next), "one probe at a time");
-            assert_eq!(key.record_failure(&refused, next, next), None);
+            assert_eq!(key.record_failure(&refused, ALONE, next, next), None);
             now = next;
         }
     }
@@ -247,7 +274,7 @@ mod tests {
         let start = Instant::now();
         let mut key = Availability::default();
         let later = start + Duration::from_secs(1);
-        key.record_failure(&report(OutageReason::QuotaExhausted), start, later);
+        key.record_failure(&report(OutageReason::QuotaExhausted), ALONE, start, later);
         assert_eq!(key.record_success(start), None);
         assert!(blocks(&key, later));
         assert_eq!(key.record_success(later), Some(OutageChange::Ended));
@@ -264,14 +291,50 @@ mod tests {
         };
         for _ in 0..5 {
             for input in [1, 2, 1, 2] {
-                assert_eq!(model.record_failure(&denied(input), start, start), None);
+                assert_eq!(
+                    model.record_failure(&denied(input), ALONE, start, start),
+                    None
+                );
             }
             assert!(!blocks(&model, start));
             assert_eq!(model.record_success(start), None, "of another text");
         }
         let changes =
-            [1, 1, 2, 3, 4].map(|input| model.record_failure(&denied(input), start, start));
+            [1, 1, 2, 3, 4].map(|input| model.record_failure(&denied(input), ALONE, start, start));
         assert_eq!(changes, [None, None, None, Some(OutageChange::Began), None]);
         assert!(blocks(&model, start));
+    }
+
+    #[test]
+    fn one_of_several_callers_does_not_prove_a_doubtful_outage() {
+        let start = Instant::now();
+        let by = |caller| FailedCaller {
+            caller: CallerId(caller),
+            is_alone: false,
+        };
+        let denied = |input| OutageReport {
+            input,
+            ..report(OutageReason::AccessDenied)
+        };
+        let mut model = Availability::default();
+        for input in 0..100 {
+            assert_eq!(
+                model.record_failure(&denied(input), by(1), start, start),
+                None
+            );
+        }
+        assert!(!blocks(&model, start));
+        assert_eq!(
+            model.record_failure(&denied(7), by(2), start, start),
+            Some(OutageChange::Began),
+            "of another caller"
+        );
+        let mut key = Availability::default();
+        let refused = report(OutageReason::KeyRefused);
+        assert_eq!(
+            key.record_failure(&refused, by(1), start, start),
+            Some(OutageChange::Began),
+            "beyond doubt"
+        );
     }
 }

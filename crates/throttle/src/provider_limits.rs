@@ -12,7 +12,7 @@ use crate::caller_quota::{Blocked, Caller, Charge};
 use crate::grant::{CallCharge, GrantRequest, HeldResources, Refusal};
 use crate::hold::HoldReason;
 use crate::model_limits::{Model, ModelState};
-use crate::outage::{Availability, Outage, OutageChange, OutageReason};
+use crate::outage::{Availability, FailedCaller, Outage, OutageChange, OutageReason};
 use crate::permit_request::{Denied, Priority};
 use crate::raii_counter::RaiiCounter;
 use crate::retry_budget::RetryBudget;
@@ -51,7 +51,7 @@ impl ProviderLimits {
             in_flight: RaiiCounter::default(),
             max_in_flight: pool.max_in_flight,
             adaptive: pool.is_adaptive.then(|| Adaptive::new(cap)),
-            retry_budget: RetryBudget::new(now),
+            retry_budget: RetryBudget::default(),
             has_trial: pool.has_trial,
             last_key: 0,
         }
@@ -246,7 +246,11 @@ impl ProviderLimits {
             Refusal::Denied(_) => None,
             Refusal::Model => Some(HoldReason::ModelConcurrency),
             Refusal::Caller(_) => Some(HoldReason::CallerQuota),
-            Refusal::Queue(_) if !asked.model.state().breaker.allows_call(now) => {
+            Refusal::Queue(_)
+                if (asked.model.state().breaker)
+                    .check_call(asked.caller, now)
+                    .is_err() =>
+            {
                 Some(HoldReason::Breaker)
             }
             Refusal::Queue(_)
@@ -291,11 +295,9 @@ impl ProviderLimits {
             return Err(refusal);
         }
         let mut state = model.state();
-        if !state.breaker.allows_call(now) {
-            return Err(Refusal::Queue(match state.breaker.state(now) {
-                breaker::State::Open { until } => Some(until),
-                breaker::State::Closed | breaker::State::HalfOpen => None,
-            }));
+        if let Err(until) = state.breaker.check_call(asked.caller, now) {
+            state.breaker.record_ask(asked.caller);
+            return Err(Refusal::Queue(until));
         }
         if let Some(until) = state.trial.closed_until(now).filter(|_| self.has_trial) {
             return Err(Refusal::Queue(Some(until)));
@@ -326,7 +328,7 @@ impl ProviderLimits {
         state.trial.record_call(now);
         self.last_key = index;
         if asked.is_first_call {
-            self.retry_budget.record_first_call(now);
+            self.retry_budget.record_first_call(asked.caller, now);
         }
         let held = HeldResources {
             slot,
@@ -422,14 +424,18 @@ fn record_availability(
 ) -> KeyChange {
     let mut model = call.model.state();
     if let Some(outage) = &report.outage {
+        let by = FailedCaller {
+            caller: call.caller,
+            is_alone: !model.breaker.has_other_callers(call.caller, now),
+        };
         if outage.reason.is_of_key() {
             return KeyChange {
-                outage: key.availability.record_failure(outage, call.began, now),
+                outage: (key.availability).record_failure(outage, by, call.began, now),
                 ..KeyChange::default()
             };
         }
         let with_model = model.availability.entry(call.key).or_default();
-        let own = with_model.record_failure(outage, call.began, now);
+        let own = with_model.record_failure(outage, by, call.began, now);
         // The key itself is accepted.
         let proves_key = matches!(
             outage.reason,

@@ -142,13 +142,7 @@ impl State {
 
     /// Returns the model of this name, shared by all requests for it. `limits` is what the configuration says of the model;
     /// `None`: it is not configured, and has no metrics of its own.
-    pub fn model(
-        &mut self,
-        pool: PoolId,
-        name: &str,
-        limits: Option<ModelLimits>,
-        now: Instant,
-    ) -> Arc<Model> {
+    pub fn model(&mut self, pool: PoolId, name: &str, limits: Option<ModelLimits>) -> Arc<Model> {
         if let Some(known) = self.models.get(&(pool, name.to_owned())) {
             return Arc::clone(known);
         }
@@ -173,7 +167,6 @@ impl State {
             queue,
             limits,
             self.observer.model(&label),
-            now,
         ));
         if self.models.len() < MAX_MODELS {
             self.models

@@ -112,7 +112,8 @@ impl State {
         ready.min(self.slots.available_permits())
     }
 
-    fn has_several_callers(&self) -> bool {
+    /// Returns true if several callers are configured.
+    pub fn has_several_callers(&self) -> bool {
         let configured = self.callers.values().filter(|caller| !caller.is_retired);
         configured.take(2).count() > 1
     }

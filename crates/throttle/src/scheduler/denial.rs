@@ -4,11 +4,10 @@ use std::time::Instant;
 
 use super::{PoolState, Waiter};
 use crate::api_key_limits::KeySet;
-use crate::breaker;
 use crate::model_limits::Model;
 use crate::permit_request::{Denied, WaitBudget};
 use crate::provider_limits::ProviderLimits;
-use crate::types::RETRY_SOON;
+use crate::types::{CallerId, RETRY_SOON};
 
 impl PoolState {
     /// Denies a permit to items that a pause or an open circuit breaker would keep waiting beyond
@@ -17,7 +16,8 @@ impl PoolState {
         let Self { provider, queues } = self;
         for queue in queues {
             let denied = queue.iter().filter_map(|(ticket, waiter)| {
-                Some((ticket, waiter.denial_if_over_budget(provider, now)?))
+                let denied = waiter.denial_if_over_budget(provider, ticket.caller, now)?;
+                Some((ticket, denied))
             });
             let denied: Vec<_> = denied.collect();
             for (ticket, denied) in denied {
@@ -35,9 +35,11 @@ impl Waiter {
     pub(super) fn denial_if_over_budget(
         &self,
         provider: &ProviderLimits,
+        caller: CallerId,
         now: Instant,
     ) -> Option<Denied> {
-        denial_if_over_budget(provider, &self.model, self.wait_budget, self.refused, now)
+        let (model, budget) = (&self.model, self.wait_budget);
+        denial_if_over_budget(provider, model, caller, budget, self.refused, now)
     }
 }
 
@@ -45,6 +47,7 @@ impl Waiter {
 pub(super) fn denial_if_over_budget(
     provider: &ProviderLimits,
     model: &Model,
+    caller: CallerId,
     wait_budget: WaitBudget,
     refused: KeySet,
     now: Instant,
@@ -64,18 +67,13 @@ pub(super) fn denial_if_over_budget(
     {
         return Some(Denied::Paused { until });
     }
-    let breaker = &state.breaker;
-    match breaker.state(now) {
-        breaker::State::Open { until } if !wait_budget.covers_open_circuit(now, until) => {
+    match state.breaker.check_call(caller, now) {
+        Err(Some(until)) if !wait_budget.covers_open_circuit(now, until) => {
             Some(Denied::CircuitOpen { until })
         }
-        breaker::State::HalfOpen
-            if wait_budget == WaitBudget::NONE && !breaker.allows_call(now) =>
-        {
-            Some(Denied::CircuitOpen {
-                until: now + RETRY_SOON,
-            })
-        }
+        Err(None) if wait_budget == WaitBudget::NONE => Some(Denied::CircuitOpen {
+            until: now + RETRY_SOON,
+        }),
         _ => None,
     }
 }

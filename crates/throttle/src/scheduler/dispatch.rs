@@ -60,13 +60,14 @@ impl State {
         let counts_tokens = provider.counts_tokens();
         let max_call_tokens = provider.max_call_tokens().unwrap_or(u64::MAX);
         let served = queue.next(|caller, waiter| {
-            let request = waiter.grant_request(max_call_tokens);
+            let request = waiter.grant_request(caller, max_call_tokens);
             let granted = provider.grant(&request, callers.get_mut(&caller), slots, now);
             let (held, key) = match granted {
                 Ok(granted) => granted,
                 Err(refusal) => {
                     let is_wait = matches!(refusal, Refusal::Queue(_) | Refusal::Provider(_));
-                    let denied = is_wait.then(|| waiter.denial_if_over_budget(provider, now));
+                    let denied =
+                        is_wait.then(|| waiter.denial_if_over_budget(provider, caller, now));
                     if let Some(denied) = denied.flatten() {
                         return Decision::Reject(Err(denied));
                     }
@@ -78,7 +79,7 @@ impl State {
             } else {
                 1
             };
-            let charge = CallCharge::new(key, &request, caller, waiter.text_tokens, now);
+            let charge = CallCharge::new(key, &request, waiter.text_tokens, now);
             Decision::Serve(Ok((held, charge)), cost)
         });
         let Some((waiter, served)) = served else {
@@ -147,10 +148,11 @@ impl WakeTimes<'_> {
 
 impl Waiter {
     /// Returns the request for its permit. Uses the current estimate, which may be better than the one at entry.
-    fn grant_request(&self, max_call_tokens: u64) -> GrantRequest<'_> {
+    fn grant_request(&self, caller: CallerId, max_call_tokens: u64) -> GrantRequest<'_> {
         let estimate = self.model.estimate(self.text_tokens, self.max_output);
         GrantRequest {
             model: &self.model,
+            caller,
             priority: self.priority,
             is_first_call: self.is_first_call,
             estimate: estimate.at_most(max_call_tokens),

@@ -58,6 +58,7 @@ impl State {
         if queue.is_idle() {
             let grant_request = GrantRequest {
                 model,
+                caller,
                 priority: request.priority,
                 is_first_call: request.is_first_call,
                 estimate: model
@@ -68,8 +69,7 @@ impl State {
             let own = self.callers.get_mut(&caller);
             match provider.grant(&grant_request, own, &self.slots, now) {
                 Ok((held, key)) => {
-                    let charge =
-                        CallCharge::new(key, &grant_request, caller, request.text_tokens, now);
+                    let charge = CallCharge::new(key, &grant_request, request.text_tokens, now);
                     let in_flight = Arc::clone(admitted.in_flight);
                     return EnterResult::Granted(GrantedCall::new(held, charge, in_flight));
                 }
@@ -77,8 +77,15 @@ impl State {
                 Err(_) => {}
             }
         }
-        let denied =
-            denial_if_over_budget(provider, model, request.wait_budget, request.refused, now);
+        model.state().breaker.record_ask(caller);
+        let denied = denial_if_over_budget(
+            provider,
+            model,
+            caller,
+            request.wait_budget,
+            request.refused,
+            now,
+        );
         match denied {
             Some(denied) => EnterResult::Denied(denied),
             None => enqueue(queue, admitted, request),

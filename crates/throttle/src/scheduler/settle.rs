@@ -90,7 +90,7 @@ fn record_evidence(call: &CallCharge, report: &CallReport, now: Instant) -> Evid
     }
     let was_open = state.breaker.state(now) != breaker::State::Closed;
     let health = state.breaker.discount_short_timeout(report.health, now);
-    let has_opened = state.breaker.record(health, call.began, now);
+    let has_opened = state.breaker.record(call.caller, health, call.began, now);
     let is_overload = match (report.health, health) {
         // A timeout shorter than the provider's usual latency is not overload.
         (Health::Timeout { .. }, Health::Neutral) => false,

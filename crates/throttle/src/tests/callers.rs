@@ -182,3 +182,61 @@ async fn a_rate_limited_caller_continues_when_its_bucket_refills() {
         started.elapsed()
     );
 }
+
+const ATTACKER: CallerId = CallerId(1);
+const VICTIM: CallerId = CallerId(2);
+
+/// Returns limits with two callers without quotas, and their requests.
+fn shared() -> (Limits, Admission, Admission) {
+    let limits = limits(10, 100);
+    let callers = [ATTACKER, VICTIM].map(|caller| (caller, Quota::default()));
+    limits.set_callers(callers.to_vec());
+    let requests = [ATTACKER, VICTIM].map(|caller| admit(&limits, caller, 9));
+    let [attacker, victim] = requests;
+    (limits, attacker, victim)
+}
+
+/// Lets a request make one call, which ends with this report.
+async fn call(request: &Admission, model: &Arc<Model>, report: CallReport) {
+    let permit = request.enter(&permit_request(model)).await.unwrap();
+    permit.release(report);
+}
+
+fn denied_access(input: u64) -> CallReport {
+    CallReport {
+        outage: Some(OutageReport {
+            reason: OutageReason::AccessDenied,
+            detail: "no".into(),
+            input,
+        }),
+        ..CallReport::new(Health::Neutral)
+    }
+}
+
+#[tokio::test]
+async fn the_failures_of_one_caller_say_nothing_of_the_provider_while_another_is_answered() {
+    let (limits, attacker, victim) = shared();
+    let model = model(&limits);
+    call(&victim, &model, CallReport::new(Health::Success)).await;
+    for input in 0..100 {
+        call(&attacker, &model, CallReport::new(Health::Failure)).await;
+        call(&attacker, &model, denied_access(input)).await;
+    }
+    assert!(
+        limits.breakers()[0].state == BreakerState::Closed && limits.outages().is_empty(),
+        "{:?}",
+        limits.breakers()
+    );
+    let both = [&attacker, &victim, &victim, &victim, &victim, &victim];
+    for request in both {
+        call(request, &model, CallReport::new(Health::Failure)).await;
+    }
+    assert_ne!(limits.breakers()[0].state, BreakerState::Closed);
+}
+
+#[tokio::test]
+async fn the_retries_of_one_caller_leave_some_to_the_others() {
+    let (_limits, attacker, victim) = shared();
+    while attacker.withdraw_retry(POOL).is_ok() {}
+    assert!(victim.withdraw_retry(POOL).is_ok());
+}

@@ -111,7 +111,7 @@ impl Simulation {
                 max_in_flight: (n % 3 == 0).then_some(2),
                 price: None,
             };
-            state.model(PoolId(n % 2), &n.to_string(), Some(limits), now)
+            state.model(PoolId(n % 2), &n.to_string(), Some(limits))
         });
         let models = models.collect();
         let mut simulation = Self {
