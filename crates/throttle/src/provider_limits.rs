@@ -392,6 +392,7 @@ impl ProviderLimits {
         if is_of_provider {
             key.apply_remaining(report.remaining, now);
         }
+        let key_paused_until = key.paused_until(now);
         if let Some(pause) = report.pause {
             let mut model = call.model.state();
             let own = model.pauses.entry(index).or_default();
@@ -401,7 +402,11 @@ impl ProviderLimits {
                 key.pause(pause, began, now);
             }
         }
-        record_availability(key, call, report, now)
+        let has_paused_key = key.paused_until(now) > key_paused_until;
+        KeyChange {
+            has_paused_key,
+            ..record_availability(key, call, report, now)
+        }
     }
 }
 
@@ -411,6 +416,8 @@ pub struct KeyChange {
     pub outage: Option<OutageChange>,
     /// True if the trial of the model is over.
     pub has_passed_trial: bool,
+    /// True if the key is paused with all models, for longer than before.
+    pub has_paused_key: bool,
     /// True if a pause of the model with the key has ended early.
     pub has_ended_pause: bool,
 }
@@ -458,6 +465,7 @@ fn record_availability(
     KeyChange {
         outage: key.availability.record_success(call.began).or(own),
         has_passed_trial: model.trial.pass(),
+        has_paused_key: false,
         has_ended_pause,
     }
 }

@@ -230,7 +230,8 @@ proptest! {
                 },
             }
             prop_assert_eq!(queue.len(), waiting.len());
-            prop_assert_eq!(queue.iter().count(), waiting.len());
+            let queued: usize = queue.heads().map(|(_, count, _)| count).sum();
+            prop_assert_eq!(queued, waiting.len());
         }
         for caller in 0..4 {
             queue.unpark_caller(caller);
@@ -275,4 +276,29 @@ proptest! {
         let next: Vec<_> = (0..2).filter_map(|_| pop(&mut queue)).collect();
         prop_assert!(next.contains(&1));
     }
+}
+
+#[test]
+fn items_are_removed_from_the_queues_that_are_selected_and_others_are_not_looked_at() {
+    let mut queue = Numbers::default();
+    for key in 1..=3 {
+        for item in 0..6 {
+            push(&mut queue, item as u8 % 2, key, item);
+        }
+    }
+    let job = queue.push(Class::Job, 1, 2, QueueEnd::Back, 9);
+    let mut looked_at = 0;
+    let removed = queue.remove_some(
+        |_, caller, key, _| (key == 2).then_some(caller),
+        |caller, item| {
+            looked_at += 1;
+            (*item > 3).then_some(*caller)
+        },
+    );
+    assert_eq!(removed, [(4, 0), (5, 1), (9, 1)]);
+    assert_eq!((looked_at, queue.len()), (7, 16));
+    assert_eq!(queue.remove(job), None);
+    let mut rest = drain(&mut queue);
+    rest.sort_unstable();
+    assert_eq!(rest, [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 5, 5]);
 }

@@ -1,5 +1,6 @@
 //! Denials: items that would have to wait longer than their wait budget get no permit.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::{PoolState, Waiter};
@@ -9,28 +10,49 @@ use crate::permit_request::{Denied, WaitBudget};
 use crate::provider_limits::ProviderLimits;
 use crate::types::{CallerId, RETRY_SOON};
 
+/// Models whose waiting items a call has affected.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Affected<'a> {
+    /// The model that was called.
+    Model(&'a Model),
+    /// All models of the provider, because the key that was used is paused or refused.
+    AllModels,
+}
+
 impl PoolState {
-    /// Denies a permit to items that a pause or an open circuit breaker would keep waiting beyond
-    /// their wait budget.
-    pub(super) fn deny_over_budget(&mut self, now: Instant) {
+    /// Denies a permit to the affected items that a pause, an outage or an open circuit breaker would keep waiting beyond their
+    /// wait budget.
+    pub(super) fn deny_over_budget(&mut self, affected: Affected<'_>, now: Instant) {
         let Self { provider, queues } = self;
+        // Many queues have the same wait ahead.
+        let mut waits = BTreeMap::new();
         for queue in queues {
-            let denied = queue.iter().filter_map(|(ticket, waiter)| {
-                let denied = waiter.denial_if_over_budget(provider, ticket.caller, now)?;
-                Some((ticket, denied))
-            });
-            let denied: Vec<_> = denied.collect();
-            for (ticket, denied) in denied {
-                if let Some(waiter) = queue.remove(ticket) {
-                    // The send fails if the item no longer waits, which is fine.
-                    drop(waiter.answer.send(Err(denied)));
-                }
+            let denied = queue.remove_some(
+                |_, caller, key, first: &Waiter| {
+                    let is_affected = match affected {
+                        Affected::Model(model) => model.id == key.model,
+                        Affected::AllModels => true,
+                    };
+                    is_affected.then(|| {
+                        let wait = waits.entry((key.model, caller, key.refused));
+                        *wait.or_insert_with(|| first.wait_ahead(provider, caller, now))
+                    })
+                },
+                |wait, waiter| wait.denial(waiter.wait_budget, now),
+            );
+            for (waiter, denied) in denied {
+                // The send fails if the item no longer waits, which is fine.
+                drop(waiter.answer.send(Err(denied)));
             }
         }
     }
 }
 
 impl Waiter {
+    fn wait_ahead(&self, provider: &ProviderLimits, caller: CallerId, now: Instant) -> WaitAhead {
+        WaitAhead::new(provider, &self.model, caller, self.refused, now)
+    }
+
     /// Returns the denial if the item's wait budget is smaller than the wait ahead.
     pub(super) fn denial_if_over_budget(
         &self,
@@ -38,42 +60,56 @@ impl Waiter {
         caller: CallerId,
         now: Instant,
     ) -> Option<Denied> {
-        let (model, budget) = (&self.model, self.wait_budget);
-        denial_if_over_budget(provider, model, caller, budget, self.refused, now)
+        let wait = self.wait_ahead(provider, caller, now);
+        wait.denial(self.wait_budget, now)
     }
 }
 
-/// Returns the denial for an item whose wait budget is smaller than the wait ahead.
-pub(super) fn denial_if_over_budget(
-    provider: &ProviderLimits,
-    model: &Model,
-    caller: CallerId,
-    wait_budget: WaitBudget,
-    refused: KeySet,
-    now: Instant,
-) -> Option<Denied> {
-    let state = model.state();
-    if let Some(outage) = provider
-        .outage(&state, refused, now)
-        .filter(|_| !wait_budget.covers_outage())
-    {
-        return Some(Denied::Outage {
-            until: outage.next_probe,
-        });
-    }
-    if let Some(until) = provider
-        .paused_until(&state, refused, now)
-        .filter(|until| !wait_budget.covers_pause(now, *until))
-    {
-        return Some(Denied::Paused { until });
-    }
-    match state.breaker.check_call(caller, now) {
-        Err(Some(until)) if !wait_budget.covers_open_circuit(now, until) => {
-            Some(Denied::CircuitOpen { until })
+/// Wait ahead of the items of a caller that may use the same keys for the same model.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct WaitAhead {
+    /// Time of the next probe of an outage.
+    outage: Option<Instant>,
+    /// End of the first pause.
+    paused: Option<Instant>,
+    /// What the circuit breaker says.
+    breaker: Result<(), Option<Instant>>,
+}
+
+impl WaitAhead {
+    pub(super) fn new(
+        provider: &ProviderLimits,
+        model: &Model,
+        caller: CallerId,
+        refused: KeySet,
+        now: Instant,
+    ) -> Self {
+        let state = model.state();
+        let outage = provider.outage(&state, refused, now);
+        Self {
+            outage: outage.map(|outage| outage.next_probe),
+            paused: provider.paused_until(&state, refused, now),
+            breaker: state.breaker.check_call(caller, now),
         }
-        Err(None) if wait_budget == WaitBudget::NONE => Some(Denied::CircuitOpen {
-            until: now + RETRY_SOON,
-        }),
-        _ => None,
+    }
+
+    /// Returns the denial of an item whose wait budget is smaller.
+    pub(super) fn denial(&self, budget: WaitBudget, now: Instant) -> Option<Denied> {
+        if let Some(until) = self.outage.filter(|_| !budget.covers_outage()) {
+            return Some(Denied::Outage { until });
+        }
+        let paused = self.paused;
+        if let Some(until) = paused.filter(|until| !budget.covers_pause(now, *until)) {
+            return Some(Denied::Paused { until });
+        }
+        match self.breaker {
+            Err(Some(until)) if !budget.covers_open_circuit(now, until) => {
+                Some(Denied::CircuitOpen { until })
+            }
+            Err(None) if budget == WaitBudget::NONE => Some(Denied::CircuitOpen {
+                until: now + RETRY_SOON,
+            }),
+            _ => None,
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::denial::denial_if_over_budget;
+use super::denial::WaitAhead;
 use super::{PoolState, QueueKey, QueueTicket, State, Waiter, Waiters};
 use crate::api_key_limits::KeySet;
 use crate::fair_queue::{Class, QueueEnd};
@@ -78,15 +78,8 @@ impl State {
             }
         }
         model.state().breaker.record_ask(caller);
-        let denied = denial_if_over_budget(
-            provider,
-            model,
-            caller,
-            request.wait_budget,
-            request.refused,
-            now,
-        );
-        match denied {
+        let wait = WaitAhead::new(provider, model, caller, request.refused, now);
+        match wait.denial(request.wait_budget, now) {
             Some(denied) => EnterResult::Denied(denied),
             None => enqueue(queue, admitted, request),
         }
@@ -135,22 +128,15 @@ impl State {
         caller: CallerId,
         request: RequestId,
     ) -> Vec<Waiter> {
-        let mut removed = Vec::new();
-        for queue in self.pools.iter_mut().flat_map(|pool| &mut pool.queues) {
-            let unstarted = queue.iter().filter(|(ticket, waiter)| {
-                ticket.class == class
-                    && ticket.caller == caller
-                    && ticket.key.request == request
-                    && waiter.priority == Priority::First
-            });
-            let tickets: Vec<_> = unstarted.map(|(ticket, _)| ticket).collect();
-            removed.extend(
-                tickets
-                    .into_iter()
-                    .filter_map(|ticket| queue.remove(ticket)),
-            );
-        }
-        removed
+        let owner = (class, caller, request);
+        let queues = self.pools.iter_mut().flat_map(|pool| &mut pool.queues);
+        let removed = queues.flat_map(|queue| {
+            queue.remove_some(
+                |class, caller, key, _| ((class, caller, key.request) == owner).then_some(()),
+                |(), waiter| (waiter.priority == Priority::First).then_some(()),
+            )
+        });
+        removed.map(|(waiter, ())| waiter).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::State;
+use super::denial::Affected;
 use crate::breaker::{self, Health};
 use crate::caller_quota::{Caller, Charge};
 use crate::grant::{CallCharge, HeldResources};
@@ -37,12 +38,15 @@ impl State {
                     .record_call(call, used.tokens, report, evidence.is_overload, now);
             // The slot is free before other items are considered.
             drop(held);
-            let may_be_paused = report.pause.is_some() || report.outage.is_some();
+            let outage = report.outage.as_ref();
+            let is_key_refused = outage.is_some_and(|outage| outage.reason.is_of_key());
             if change.has_passed_trial || change.outage == Some(OutageChange::Ended) {
                 pool.unpark_all();
             }
-            if may_be_paused || evidence.has_opened || change.outage == Some(OutageChange::Began) {
-                pool.deny_over_budget(now);
+            if change.has_paused_key || is_key_refused {
+                pool.deny_over_budget(Affected::AllModels, now);
+            } else if report.pause.is_some() || report.outage.is_some() || evidence.has_opened {
+                pool.deny_over_budget(Affected::Model(model), now);
             }
             if (evidence.was_open || change.has_ended_pause)
                 && let Some(queue) = pool.queues.get_mut(model.queue)
