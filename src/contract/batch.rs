@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::item::ItemResult;
 use super::problem::Problem;
 use super::time::millis;
-use crate::types::{Counts, EvidenceCounts, FieldError, Metadata, Usage};
+use crate::types::{Counts, EvidenceCounts, FieldError, SentMetadata, Usage};
 
 /// Outcome of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -81,7 +81,7 @@ pub struct SseDone<'a> {
     pub summary: Summary,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
-    pub metadata: Option<&'a Metadata>,
+    pub metadata: Option<&'a SentMetadata>,
 }
 
 /// Last line of a batch's NDJSON response.
@@ -94,7 +94,7 @@ pub struct NdjsonSummary<'a> {
     pub error: Option<Problem<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
-    pub metadata: Option<&'a Metadata>,
+    pub metadata: Option<&'a SentMetadata>,
 }
 
 // The ordered writer writes this object piece by piece; the type exists for the OpenAPI document.
@@ -113,7 +113,7 @@ pub struct BatchResult<'a> {
     /// Metadata sent with the batch, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
-    metadata: Option<&'a Metadata>,
+    metadata: Option<&'a SentMetadata>,
 }
 
 /// Number of items per state while a batch runs.

@@ -7,7 +7,7 @@ use super::evidence::Evidence;
 use super::problem::Problem;
 use super::time::{millis, unix_millis};
 use crate::types::{
-    FieldError, ItemOutcome, LeafEvidence, Metadata, ModelUsage, Outcome, Timing, Trace, Usage,
+    FieldError, ItemOutcome, LeafEvidence, ModelUsage, Outcome, SentMetadata, Timing, Trace, Usage,
 };
 
 /// Outcome of one item.
@@ -101,7 +101,7 @@ pub struct ItemResult<'a> {
     /// Metadata sent with the input, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
-    pub metadata: Option<&'a Metadata>,
+    pub metadata: Option<&'a SentMetadata>,
     /// Likely mistakes in the schema, each with a JSON Pointer into it. Single extractions only; a batch has them in its summary.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     #[schema(required = false)]
@@ -125,7 +125,7 @@ impl<'a> ItemResult<'a> {
         outcome: &'a Outcome,
         id: &'a str,
         request_id: &'a str,
-        metadata: Option<&'a Metadata>,
+        metadata: Option<&'a SentMetadata>,
     ) -> Self {
         Self {
             id: Some(id),

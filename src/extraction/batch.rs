@@ -17,7 +17,9 @@ use super::outages::Outage;
 use super::prepared_request::PreparedRequest;
 use crate::long_work::{LONG_TEXT_BYTES, Piece, poll_long, run_long};
 use crate::turn;
-use crate::types::{Code, Error, Input, ItemOutcome, Metadata, OnError, Outcome, Timing, Usage};
+use crate::types::{
+    Code, Error, Input, ItemOutcome, OnError, Outcome, SentMetadata, Timing, Usage,
+};
 use throttle::{Admission, PendingPermit};
 
 /// Units of a task's turn that one outcome takes: at most sixteen follow each other, for about a tenth of a millisecond.
@@ -39,7 +41,7 @@ pub struct Outcomes<S> {
     tasks: JoinSet<Outcome>,
     on_error: OnError,
     /// Identity of each started item, for the outcomes of cancelled ones.
-    started: BTreeMap<usize, (Option<String>, Option<Metadata>)>,
+    started: BTreeMap<usize, (Option<String>, Option<SentMetadata>)>,
     /// Outcomes that are still to be returned after a stop.
     cancelled: VecDeque<Outcome>,
     stopped: bool,
@@ -270,7 +272,7 @@ impl<S: Inputs> Stream for Outcomes<S> {
     }
 }
 
-fn panicked(index: usize, id: Option<String>, metadata: Option<Metadata>) -> Outcome {
+fn panicked(index: usize, id: Option<String>, metadata: Option<SentMetadata>) -> Outcome {
     tracing::error!(
         index,
         "the extraction of an item panicked; this is a bug in the server"

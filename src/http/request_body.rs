@@ -15,7 +15,7 @@ use super::request_memory::no_memory;
 use super::state::AppState;
 use crate::long_work::{Piece, spawn_long};
 use crate::types::{Code, Error, count_values, parsed_size};
-use throttle::{CallerId, MemoryReservation, MemoryUse, NoMemory};
+use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse, NoMemory};
 
 /// UTF-8's byte order mark, which some programs write first.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -55,23 +55,59 @@ pub fn parsing_piece(json: &[u8], caller: CallerId) -> Option<Piece> {
     is_long.then_some(Piece { caller, bytes })
 }
 
+impl BodyMemory {
+    /// Reserves the memory of the values that are kept of a request whose fields are in its query.
+    ///
+    /// # Errors
+    /// `payload_too_large` or `overloaded` if there is no memory for the values.
+    pub fn of_query(
+        ledger: &MemoryLedger,
+        caller: CallerId,
+        kept_bytes: usize,
+    ) -> Result<Self, Error> {
+        let mut memory = Self::empty(ledger, caller);
+        if kept_bytes > 0 {
+            let reserved = memory.values.resize(kept_bytes);
+            reserved.map_err(|refused| no_memory(&refused))?;
+        }
+        Ok(memory)
+    }
+
+    fn empty(ledger: &MemoryLedger, caller: CallerId) -> Self {
+        Self {
+            text: ledger.empty(caller, MemoryUse::RequestBodies),
+            values: ledger.empty(caller, MemoryUse::Inputs),
+        }
+    }
+}
+
 impl CompleteBody {
-    /// Parses the body. Reserves the memory of its values first, and keeps it until the body is dropped or
-    /// [`CompleteBody::into_memory`] is called.
+    /// Parses the body. Reserves the memory of its values first, and keeps that of the bytes of values that the request keeps.
     ///
     /// # Errors
     /// Those of [`json_body::parse`]; `payload_too_large` or `overloaded` if there is no memory for the values.
-    pub async fn parse<T: DeserializeOwned + Send + 'static>(&mut self) -> Result<T, Error> {
-        self.parse_with(json_body::parse).await
+    pub async fn parse<T: DeserializeOwned + Send + 'static>(
+        &mut self,
+        kept_bytes: fn(&T) -> usize,
+    ) -> Result<T, Error> {
+        self.parse_and_keep(json_body::parse, kept_bytes).await
     }
 
-    /// Parses the body with a function of its own, as [`CompleteBody::parse`] does.
+    /// Parses the body with a function of its own. Reserves the memory of all its values first, and keeps it.
     ///
     /// # Errors
     /// Those of `parse`; `payload_too_large` or `overloaded` if there is no memory for the values.
     pub async fn parse_with<T: Send + 'static>(
         &mut self,
         parse: fn(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.parse_and_keep(parse, |_| usize::MAX).await
+    }
+
+    async fn parse_and_keep<T: Send + 'static>(
+        &mut self,
+        parse: fn(&[u8]) -> Result<T, Error>,
+        kept_bytes: fn(&T) -> usize,
     ) -> Result<T, Error> {
         // Moved into the work, which goes on if the client leaves.
         let mut values = self.memory.values.split(usize::MAX);
@@ -80,7 +116,11 @@ impl CompleteBody {
             let parsed = values
                 .resize(parsed_size(bytes))
                 .map_err(|refused| no_memory(&refused))
-                .and_then(|()| parse(bytes));
+                .and_then(|()| parse(bytes))
+                .inspect(|parsed| {
+                    // A smaller reservation always succeeds.
+                    let _ = values.resize(kept_bytes(parsed).min(values.bytes()));
+                });
             (values, parsed)
         })
         .await?;
@@ -101,11 +141,8 @@ impl CompleteBody {
         parsing_piece(&self.bytes, self.memory.text.caller())
     }
 
-    /// Drops the body's bytes. Returns its memory, reduced to the length of the text and `kept_bytes` of values.
-    pub fn into_memory(mut self, kept_bytes: usize) -> BodyMemory {
-        let values = &mut self.memory.values;
-        // A smaller reservation always succeeds.
-        let _ = values.resize(kept_bytes.min(values.bytes()));
+    /// Drops the body's bytes. Returns its memory.
+    pub fn into_memory(self) -> BodyMemory {
         self.memory
     }
 }
@@ -148,10 +185,7 @@ pub async fn read_body(
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let ledger = state.extractor.limits().memory();
-    let mut memory = BodyMemory {
-        text: ledger.empty(caller, MemoryUse::RequestBodies),
-        values: ledger.empty(caller, MemoryUse::Inputs),
-    };
+    let mut memory = BodyMemory::empty(ledger, caller);
     let mut received = Vec::new();
     let mut is_too_large = announced.is_some_and(|announced| announced > max_bytes);
     let started = Instant::now();
@@ -246,6 +280,39 @@ fn too_large(max_bytes: usize) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{Batch, Single};
+
+    /// Values take many times their text, for as long as the request goes on.
+    #[tokio::test]
+    async fn what_a_request_keeps_of_its_body_is_held() {
+        let caller = CallerId(1);
+        let ledger = MemoryLedger::new(1 << 30, 1 << 30);
+        let body = |json: String| CompleteBody {
+            bytes: json.into(),
+            memory: BodyMemory::empty(&ledger, caller),
+        };
+        let held = || ledger.snapshot().held;
+        let zeros = "0,".repeat(10_000);
+        let examples = format!(r#"{{"examples": [{{"input": "b", "output": [{zeros}0]}}]}}"#);
+        let mut dense = body(examples.clone());
+        let kept_bytes = |request: &Single| request.spec.kept_bytes();
+        let request = dense.parse(kept_bytes).await.unwrap();
+        let memory = dense.into_memory();
+        assert!(held() > 10_000 * size_of::<serde_json::Value>());
+        drop((request, memory));
+        assert_eq!(held(), 0);
+
+        let batch: Batch = json_body::from_text(&examples).unwrap();
+        let memory = BodyMemory::of_query(&ledger, caller, batch.kept_bytes());
+        assert!(held() > 10_000 * size_of::<serde_json::Value>());
+        drop(memory);
+
+        let mut inputs = body(format!(r#"{{"inputs": ["x"{}]}}"#, r#","x""#.repeat(999)));
+        let batch = inputs.parse(Batch::kept_bytes).await.unwrap();
+        assert_eq!(batch.inputs.map(|inputs| inputs.len()), Some(1_000));
+        let _memory = inputs.into_memory();
+        assert!((1_000..4_000).contains(&(held() / size_of::<crate::types::Item>())));
+    }
 
     #[test]
     fn a_text_is_long_by_its_length_or_by_its_values() {

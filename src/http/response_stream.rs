@@ -22,7 +22,7 @@ use super::request_body::BodyMemory;
 use super::upload_monitor::{Interruption, UNREAD_FOR_LACK_OF_MEMORY, UploadMonitor};
 use crate::contract::{BatchStatus, ItemResult, Progress, Summary, millis};
 use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream, shutting_down};
-use crate::types::{Code, Counts, Error, EvidenceCounts, FieldError, Metadata, Outcome};
+use crate::types::{Code, Counts, Error, EvidenceCounts, FieldError, Outcome, SentMetadata};
 
 /// Response format. Each call appends the bytes to send.
 pub trait Encoder: Send + Unpin {
@@ -69,7 +69,7 @@ pub struct BatchEnd {
 pub struct ResponseContext {
     pub id: String,
     pub request_id: Arc<str>,
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<SentMetadata>,
     /// Likely mistakes in the schema.
     pub warnings: Arc<[FieldError]>,
 }
@@ -113,14 +113,14 @@ pub struct ResponseBody<S, K> {
     is_cut: bool,
     /// True if inputs of an upload were not read because of that.
     was_upload_cut: bool,
-    _memory: Option<BodyMemory>,
+    _memory: BodyMemory,
     _work: TaskTrackerToken,
 }
 
 /// Resources that a response holds until it is sent.
 pub struct StreamResources {
-    /// Memory of the request's body. `None` if the body is streamed.
-    pub memory: Option<BodyMemory>,
+    /// Memory of the request's body; of its query, if the body is streamed.
+    pub memory: BodyMemory,
     pub work: TaskTrackerToken,
     pub server_ends: WaitForCancellationFutureOwned,
     /// Upload of the inputs. `None` if all are in memory.

@@ -12,7 +12,7 @@ use throttle::MemoryReservation;
 
 use super::choice::Choice;
 use super::error::Error;
-use super::metadata::Metadata;
+use super::metadata::SentMetadata;
 
 /// Text of an input. In JSON a string, or an array of `{"type": "text", "text": …}` parts, which are joined with a blank line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub struct Item {
     /// Text to extract from.
     pub content: Content,
     /// Strings returned with the result.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<SentMetadata>,
 }
 
 /// Maximum length of an `id`, in characters.
@@ -200,7 +200,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Peeked<A> {
 struct Fields {
     id: Option<Id>,
     input: Content,
-    metadata: Option<Metadata>,
+    metadata: Option<SentMetadata>,
 }
 
 struct Id(String);
@@ -224,7 +224,7 @@ struct SerializedInput<'a> {
     id: Option<&'a str>,
     input: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a Metadata>,
+    metadata: Option<&'a SentMetadata>,
 }
 
 /// Input in processing.
@@ -235,7 +235,7 @@ pub struct Input {
     /// Identifier given by the caller.
     pub id: Option<String>,
     /// Strings returned with the result.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<SentMetadata>,
     /// Text, or the error that makes this input alone fail, such as an NDJSON line that is not JSON.
     pub content: Result<String, Error>,
     /// Memory reserved for this input alone. `None`: a body holds it.

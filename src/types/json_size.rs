@@ -1,11 +1,13 @@
-//! Size of a JSON text in values, counted without parsing it.
+//! Size of JSON in values, counted in the text without parsing it, or in the value.
 
 use std::io;
+
+use serde_json::Value;
 
 /// Bytes that a JSON value takes in memory beside its text: the smallest array that holds a value has room for four, and a long
 /// one takes three times its values while it is moved to twice its room. `tests/memory_estimates.rs` compares this with what is
 /// allocated.
-const VALUE_BYTES: usize = 4 * size_of::<serde_json::Value>();
+const VALUE_BYTES: usize = 4 * size_of::<Value>();
 
 /// Returns the memory that a JSON text takes once it is parsed, in bytes, at most.
 #[must_use]
@@ -15,7 +17,7 @@ pub fn parsed_size(json: &[u8]) -> usize {
 
 /// Returns the length of a value as JSON, in bytes; `None` if that is more than `max`.
 #[must_use]
-pub fn written_size(value: &serde_json::Value, max: usize) -> Option<usize> {
+pub fn written_size(value: &Value, max: usize) -> Option<usize> {
     let mut left = Left(max);
     serde_json::to_writer(&mut left, value).ok()?;
     Some(max - left.0)
@@ -33,6 +35,24 @@ impl io::Write for Left {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Returns the memory that a parsed value takes beside its text, in bytes, at most.
+#[must_use]
+pub fn size_beside_text(value: &Value) -> usize {
+    count_parsed(value) * VALUE_BYTES
+}
+
+/// Returns the number of values within a value, itself and keys included.
+fn count_parsed(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(count_parsed).sum::<usize>(),
+        Value::Object(members) => {
+            let counts = members.values().map(|member| 1 + count_parsed(member));
+            1 + counts.sum::<usize>()
+        }
+        _ => 1,
     }
 }
 
@@ -89,6 +109,15 @@ mod tests {
             (r#"["unterminated,,,"#, 2),
         ] {
             assert_eq!(count_values(json.as_bytes()), count, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_parsed_value_counts_no_more_than_its_text() {
+        for json in ["1", "[1,2,3]", r#"{"a":1,"b":[{}]}"#, r#"["a,b",{}]"#] {
+            let size = size_beside_text(&serde_json::from_str(json).unwrap());
+            let of_text = count_values(json.as_bytes()) * VALUE_BYTES;
+            assert!(size <= of_text && size * 2 > of_text, "{json}: {size}");
         }
     }
 }

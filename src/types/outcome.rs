@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::error::{Error, FieldError};
 use super::evidence::{EvidenceCounts, LeafEvidence};
-use super::metadata::Metadata;
+use super::metadata::SentMetadata;
 use super::trace::Trace;
 use super::usage::{ModelUsage, Usage};
 
@@ -69,7 +69,7 @@ pub struct Outcome {
     /// Identifier given by the caller.
     pub id: Option<String>,
     /// Strings given by the caller.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<SentMetadata>,
     /// Final state.
     pub ending: ItemOutcome,
     /// Number of attempts.
@@ -89,7 +89,11 @@ pub struct Outcome {
 impl Outcome {
     /// Creates the outcome of a cancelled item that used no tokens.
     #[must_use]
-    pub const fn cancelled(index: usize, id: Option<String>, metadata: Option<Metadata>) -> Self {
+    pub const fn cancelled(
+        index: usize,
+        id: Option<String>,
+        metadata: Option<SentMetadata>,
+    ) -> Self {
         Self {
             index,
             id,

@@ -102,6 +102,13 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Returns the memory of the inputs and values that are kept while it runs, beside their text, in bytes.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let inputs = self.inputs.as_ref().map_or(0, Vec::capacity);
+        self.spec.kept_bytes() + inputs * size_of::<Item>()
+    }
+
     /// Returns the maximum number of items of this batch in flight. `None`: the global limit.
     #[must_use]
     pub fn concurrency(&self) -> Option<usize> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use llm_json::StrictJson;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::bounded::Bounded;
 use super::choice::Choice;
@@ -15,7 +15,8 @@ use super::evidence::{Grounding, OffsetUnit};
 use super::extra_body::ExtraBody;
 use super::fallback::FallbackOn;
 use super::input::Content;
-use super::metadata::Metadata;
+use super::json_size::size_beside_text;
+use super::metadata::SentMetadata;
 
 /// Source of the schema.
 #[derive(Debug, Clone)]
@@ -232,7 +233,7 @@ pub struct Spec {
     /// Unit of the offsets in evidence. No field of a body sets it.
     pub offset_unit: OffsetUnit,
     /// Strings returned at the top level of the response.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<SentMetadata>,
     /// True if the text is a conversation, whose user says what the answer is to be. No field of a body sets it.
     pub is_conversation: bool,
 }
@@ -274,6 +275,14 @@ impl Spec {
     #[must_use]
     pub fn trace(&self) -> bool {
         self.trace.unwrap_or(false)
+    }
+
+    /// Returns the memory of the values that are kept with the request, beside their text, in bytes.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let outputs = self.examples.iter().map(|example| &example.output);
+        let fields = self.extra_body.fields().into_iter().flat_map(Map::values);
+        outputs.chain(fields).map(size_beside_text).sum()
     }
 
     /// Deserializes the value of `field`. Returns false if the spec has no such field.

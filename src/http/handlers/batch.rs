@@ -31,7 +31,7 @@ use super::super::upload_monitor::{self, MEMORY_TIMEOUT, UploadMonitor};
 use super::super::{openapi, query, request_body};
 use crate::contract::BatchResult;
 use crate::extraction::{Inputs, RequestClass, Submission, WaitingMemory};
-use crate::types::{Batch, Error, Input, Item};
+use crate::types::{Batch, Error, Input};
 use throttle::{CallerId, MemoryUse};
 
 /// Extract from many texts
@@ -98,7 +98,7 @@ impl BatchHandler {
     async fn json(self, body: Body, uri: &Uri) -> Result<Response, ApiError> {
         let mut complete =
             request_body::read_body(&self.state, self.caller, &self.headers, body).await?;
-        let mut batch: Batch = complete.parse().await?;
+        let mut batch: Batch = complete.parse(Batch::kept_bytes).await?;
         let size_bytes = complete.bytes.len();
         batch.spec.offset_unit = offset_unit_only(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
@@ -114,8 +114,8 @@ impl BatchHandler {
         if format == ResponseFormat::Json && size_bytes > self.state.max_ordered_bytes {
             return Err(too_large_to_buffer().into());
         }
-        let memory = complete.into_memory(total * size_of::<Item>());
-        let resources = self.resources(Some(memory), None);
+        let memory = complete.into_memory();
+        let resources = self.resources(memory, None);
         self.respond(batch, format, inputs, Some(total), resources)
             .await
     }
@@ -130,6 +130,7 @@ impl BatchHandler {
         let format = content_negotiation::response_format(&self.headers, batch.stream);
         let upload = Arc::new(UploadMonitor::new(self.state.idle_timeout));
         let ledger = self.state.extractor.limits().memory();
+        let memory = BodyMemory::of_query(ledger, self.caller, batch.kept_bytes())?;
         let mut lines = NdjsonReader::new(
             body.into_data_stream(),
             self.state.max_line_bytes,
@@ -142,15 +143,11 @@ impl BatchHandler {
         if self.headers.contains_key(EXPECT) {
             lines.read_first_chunk().await;
         }
-        let resources = self.resources(None, Some(upload));
+        let resources = self.resources(memory, Some(upload));
         self.respond(batch, format, lines, None, resources).await
     }
 
-    fn resources(
-        &self,
-        memory: Option<BodyMemory>,
-        upload: Option<Arc<UploadMonitor>>,
-    ) -> StreamResources {
+    fn resources(&self, memory: BodyMemory, upload: Option<Arc<UploadMonitor>>) -> StreamResources {
         let lifecycle = &self.state.lifecycle;
         StreamResources {
             memory,

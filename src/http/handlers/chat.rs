@@ -111,7 +111,7 @@ impl Received {
             fields: complete.parse_with(Fields::parse).await?,
             trace_context: trace_context(&head.headers),
             offset_unit,
-            memory: complete.into_memory(usize::MAX),
+            memory: complete.into_memory(),
         })
     }
 }

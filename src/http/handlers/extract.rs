@@ -103,7 +103,7 @@ pub async fn extract(
     let input = Input::new(0, Item::from(text));
     if let Some(stream_memory) = stream_memory {
         let resources = StreamResources {
-            memory: Some(memory),
+            memory,
             work,
             server_ends: state.lifecycle.ended.clone().cancelled_owned(),
             upload: None,
@@ -203,7 +203,8 @@ impl SingleRequest {
             return Err(Error::new(Code::UnsupportedMediaType, detail));
         }
         let mut complete = request_body::read_body(state, caller, &head.headers, body).await?;
-        let mut request: Single = complete.parse().await?;
+        let kept_bytes = |request: &Single| request.spec.kept_bytes();
+        let mut request = complete.parse(kept_bytes).await?;
         request.spec.offset_unit = offset_unit_only(&head.uri)?;
         let text = request.input.ok_or_else(|| {
             Error::invalid("/input", "this field is required: the text to extract from")
@@ -221,7 +222,7 @@ impl SingleRequest {
             items_only: request.stream == SingleStream::Items,
             dry_run: request.dry_run,
             trace_context: trace_context(&head.headers),
-            memory: complete.into_memory(0),
+            memory: complete.into_memory(),
         })
     }
 }

@@ -97,7 +97,7 @@ pub struct NamedInput {
     #[schema(max_length = 255)]
     id: Option<String>,
     input: Content,
-    /// Metadata, returned unchanged with the result and never sent to the model.
+    /// Metadata, returned unchanged with the result and never sent to the model. At most 64 KiB as JSON.
     metadata: Option<HashMap<String, String>>,
 }
 
@@ -155,7 +155,7 @@ macro_rules! request {
             trace: Option<bool>,
             /// Handling of values that the text does not state. Unless `off`, each result has `evidence`. Default `off`.
             grounding: Option<Grounding>,
-            /// Metadata, returned unchanged at the top level of the response and never sent to the model.
+            /// Metadata, returned unchanged at the top level of the response and never sent to the model. At most 64 KiB as JSON.
             metadata: Option<HashMap<String, String>>,
         }
     };

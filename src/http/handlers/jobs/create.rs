@@ -14,6 +14,7 @@ use super::super::super::content_negotiation::{self, RequestFormat};
 use super::super::super::ids::new_id;
 use super::super::super::ndjson_reader::NdjsonReader;
 use super::super::super::query::no_query;
+use super::super::super::request_body::BodyMemory;
 use super::super::super::state::AppState;
 use super::super::super::trace_context::trace_context;
 use super::super::super::upload_monitor::{
@@ -22,7 +23,7 @@ use super::super::super::upload_monitor::{
 use super::super::super::{json_body, query, request_body};
 use crate::extraction::{RequestClass, WaitingMemory};
 use crate::jobs::{Created, Creation};
-use crate::types::{Code, Error, FieldError, Input, Item, JobRequest};
+use crate::types::{Code, Error, FieldError, Input, JobRequest, SentMetadata};
 use throttle::{CallerId, MemoryUse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -31,9 +32,6 @@ const MAX_KEY_CHARS: usize = 255;
 
 /// Request fields that are stored apart from the spec.
 const STORED_APART: [&str; 3] = ["inputs", "metadata", "webhook"];
-
-/// Maximum size of a job's metadata, in bytes.
-const MAX_METADATA_BYTES: usize = 64 * 1024;
 
 type Members<'a> = BTreeMap<&'a str, &'a RawValue>;
 
@@ -75,13 +73,14 @@ impl JobCreation<'_> {
     async fn json(self, body: Body, uri: &Uri) -> Result<(Created, Vec<FieldError>), Error> {
         let mut complete =
             request_body::read_body(self.state, self.caller, self.headers, body).await?;
-        let mut request: JobRequest = complete.parse().await?;
+        let kept_bytes = |request: &JobRequest| request.batch.kept_bytes();
+        let mut request = complete.parse(kept_bytes).await?;
         no_query(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = request.batch.inputs.take().ok_or_else(missing)?;
         let text = std::str::from_utf8(&complete.bytes).unwrap_or_default();
         let (creation, warnings) = self.creation(request, text).await?;
-        let _memory = complete.into_memory(inputs.len() * size_of::<Item>());
+        let _memory = complete.into_memory();
         let inputs = inputs
             .into_iter()
             .enumerate()
@@ -93,8 +92,9 @@ impl JobCreation<'_> {
     async fn ndjson(self, body: Body, query: &str) -> Result<(Created, Vec<FieldError>), Error> {
         let text = query::members(query)?;
         let request: JobRequest = json_body::from_text(&text)?;
-        let (creation, warnings) = self.creation(request, &text).await?;
         let ledger = self.state.extractor.limits().memory();
+        let _values = BodyMemory::of_query(ledger, self.caller, request.batch.kept_bytes())?;
+        let (creation, warnings) = self.creation(request, &text).await?;
         let memory =
             WaitingMemory::new(ledger.empty(self.caller, MemoryUse::Inputs), MEMORY_TIMEOUT);
         let upload = Arc::new(UploadMonitor::new(self.state.idle_timeout));
@@ -119,12 +119,7 @@ impl JobCreation<'_> {
     ) -> Result<(Creation, Vec<FieldError>), Error> {
         let JobRequest { mut batch, webhook } = request;
         let metadata = batch.spec.metadata.take();
-        if serde_json::to_vec(&metadata).is_ok_and(|json| json.len() > MAX_METADATA_BYTES) {
-            let message = format!(
-                "the metadata exceeds {MAX_METADATA_BYTES} bytes; send less, because it is part of every view of the job"
-            );
-            return Err(Error::invalid("/metadata", message));
-        }
+        let metadata = metadata.as_ref().map(SentMetadata::to_map);
         let idempotency_key = idempotency_key(self.headers)?;
         let trace_context = trace_context(self.headers);
         let prepared = self
