@@ -117,7 +117,7 @@ impl<'a> Problem<'a> {
             errors: &error.errors,
             attempts: attempted.map(|attempted| attempted.attempts),
             raw: attempted.and_then(|attempted| attempted.raw.as_deref()),
-            candidate: attempted.and_then(|attempted| attempted.candidate.as_ref()),
+            candidate: attempted.and_then(|attempted| attempted.candidate.as_deref()),
             usage: None,
             upstream_status: error.upstream_status,
             retry_after_ms: error

@@ -1,11 +1,17 @@
 //! Attempts of one item: call and validate, and on an invalid answer a validation retry with the answer's errors as feedback.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::item::ItemRun;
+use serde_json::Value;
+
+use super::item::{ItemRun, hold_result};
 use super::validate_answer::{self, ValidationInput, Verdict};
 use crate::provider::{Answer, ValidationFeedback};
-use crate::types::{AttemptInfo, Code, Error, FallbackCondition, FieldError, Invalid, Success};
+use crate::types::{
+    AttemptInfo, Code, Error, FallbackCondition, FieldError, Invalid, SharedValue, Success,
+    parsed_size,
+};
 use throttle::Permit;
 
 /// Maximum length of an answer in the error's `raw`, in bytes.
@@ -138,7 +144,7 @@ impl ItemRun<'_> {
     ) -> Result<Option<Success>, Error> {
         match verdict {
             Verdict::Accepted { data, repairs } => Ok(Some(Success {
-                data,
+                data: self.shared(data, &answer.text),
                 model: self.model_label(),
                 repairs,
                 cached: false,
@@ -158,6 +164,7 @@ impl ItemRun<'_> {
                 Ok(None)
             }
             Verdict::Invalid { errors, candidate } => {
+                let candidate = candidate.map(|value| self.shared(value, &answer.text));
                 self.keep_best(&mut previous.best, &errors, candidate);
                 if self.is_last_attempt() {
                     return Err(self.extraction_failed(errors, previous.best.clone(), answer.text));
@@ -172,12 +179,18 @@ impl ItemRun<'_> {
         }
     }
 
+    /// Returns the value of an answer, with its memory.
+    fn shared(&self, value: Value, text: &str) -> SharedValue {
+        let bytes = parsed_size(text.as_bytes());
+        SharedValue::new(value, hold_result(self.results, bytes))
+    }
+
     /// Replaces the best candidate by one with as many errors or fewer.
     fn keep_best(
         &self,
         best: &mut Option<Invalid>,
         errors: &[FieldError],
-        candidate: Option<serde_json::Value>,
+        candidate: Option<SharedValue>,
     ) {
         let is_better = best
             .as_ref()
@@ -234,7 +247,7 @@ impl ItemRun<'_> {
         let mut error = self
             .failed(Code::ExtractionFailed, detail, raw)
             .with_errors(last);
-        if let (Some(attempted), Some(best)) = (&mut error.attempted, best) {
+        if let (Some(attempted), Some(best)) = (error.attempted.as_mut().map(Arc::make_mut), best) {
             error.errors = best.errors;
             attempted.candidate = Some(best.candidate);
             attempted.model = best.model;
@@ -250,7 +263,7 @@ impl ItemRun<'_> {
             ..AttemptInfo::default()
         };
         Error {
-            attempted: Some(Box::new(attempted)),
+            attempted: Some(Arc::new(attempted)),
             ..Error::new(code, detail)
         }
     }

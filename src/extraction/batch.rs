@@ -17,13 +17,15 @@ use super::outages::Outage;
 use super::prepared_request::PreparedRequest;
 use crate::long_work::{LONG_TEXT_BYTES, Piece, poll_long, run_long};
 use crate::turn;
-use crate::types::{
-    Code, Error, Input, ItemOutcome, OnError, Outcome, SentMetadata, Timing, Usage,
-};
-use throttle::{Admission, PendingPermit};
+use crate::types::{Code, Error, Input, ItemOutcome, OnError, Outcome, SentMetadata};
+use throttle::{Admission, MemoryPool, MemoryUse, PendingPermit};
 
 /// Units of a task's turn that one outcome takes: at most sixteen follow each other, for about a tenth of a millisecond.
 const OUTCOME_UNITS: u32 = 8;
+
+/// Memory of finished results that are not read, in bytes, from which a batch starts no further items: 16 MiB, thousands of ordinary
+/// results.
+const MAX_UNREAD_BYTES: usize = 16 * 1024 * 1024;
 
 /// Stream of a request's inputs, in order.
 pub trait Inputs: Stream<Item = Input> + Send + Unpin {}
@@ -46,6 +48,7 @@ pub struct Outcomes<S> {
     cancelled: VecDeque<Outcome>,
     stopped: bool,
     pulled: usize,
+    results: MemoryPool,
 }
 
 /// Extracts from one input within the current task: a task of its own would cost two wake-ups of another thread.
@@ -55,9 +58,27 @@ pub(super) async fn extract_in_place(
     admission: &Admission,
     input: Input,
 ) -> Outcome {
+    let results = result_memory(extractor, admission);
+    enter_and_run(extractor, request, admission, &results, input).await
+}
+
+/// Puts an item into the queue, and extracts from it.
+async fn enter_and_run(
+    extractor: &Extractor,
+    request: &Arc<PreparedRequest>,
+    admission: &Admission,
+    results: &MemoryPool,
+    input: Input,
+) -> Outcome {
     let piece = long_piece(&input, admission);
     let pending = run_long(piece, || extractor.enter(request, admission, &input)).await;
-    run_item_catching_panics(extractor, request, admission, pending, input).await
+    run_item_catching_panics(extractor, request, admission, results, pending, input).await
+}
+
+/// Returns the memory of a request's results, from their validation until they are encoded.
+fn result_memory(extractor: &Extractor, admission: &Admission) -> MemoryPool {
+    let ledger = extractor.limits.memory();
+    MemoryPool::new(ledger.empty(admission.caller(), MemoryUse::Responses))
 }
 
 /// Returns the piece of long work that an input is; `None` if it is short.
@@ -72,12 +93,13 @@ async fn run_item_catching_panics(
     extractor: &Extractor,
     request: &Arc<PreparedRequest>,
     admission: &Admission,
+    results: &MemoryPool,
     pending: Option<PendingPermit>,
     input: Input,
 ) -> Outcome {
     let (index, id, metadata) = (input.index, input.id.clone(), input.metadata.clone());
     let piece = long_piece(&input, admission);
-    let extraction = extractor.extract_item(request, admission, pending, input);
+    let extraction = extractor.extract_item(request, admission, results, pending, input);
     // On the heap: a future is moved with its whole size, and this one takes kilobytes.
     let mut extraction = Box::pin(AssertUnwindSafe(extraction).catch_unwind());
     poll_long(piece, extraction.as_mut())
@@ -94,6 +116,7 @@ impl<S> Outcomes<S> {
         inputs: S,
     ) -> Self {
         Self {
+            results: result_memory(&extractor, &admission),
             extractor,
             request,
             admission: Arc::new(admission),
@@ -205,6 +228,7 @@ impl<S: Inputs> Outcomes<S> {
     /// Starts tasks until the window is full or no input is ready. A completed task counts until its outcome is taken.
     fn fill(&mut self, cx: &mut Context<'_>) {
         while self.tasks.len() < self.admission.window()
+            && (self.tasks.is_empty() || self.results.held() < MAX_UNREAD_BYTES)
             && self.admission.reserve_place(self.tasks.len() + 1)
         {
             let Poll::Ready(Some(input)) = self.poll_input(cx) else {
@@ -214,21 +238,23 @@ impl<S: Inputs> Outcomes<S> {
             };
             self.started
                 .insert(input.index, (input.id.clone(), input.metadata.clone()));
-            let (extractor, request, admission) = (
+            let (extractor, request, admission, results) = (
                 Arc::clone(&self.extractor),
                 Arc::clone(&self.request),
                 Arc::clone(&self.admission),
+                self.results.clone(),
             );
             if long_piece(&input, &admission).is_some() {
                 self.tasks.spawn(async move {
-                    extract_in_place(&extractor, &request, &admission, input).await
+                    enter_and_run(&extractor, &request, &admission, &results, input).await
                 });
                 continue;
             }
             // Here and not in the task, so that short items enter the queue in input order.
             let pending = extractor.enter(&request, &admission, &input);
             self.tasks.spawn(async move {
-                run_item_catching_panics(&extractor, &request, &admission, pending, input).await
+                run_item_catching_panics(&extractor, &request, &admission, &results, pending, input)
+                    .await
             });
         }
     }
@@ -282,15 +308,7 @@ fn panicked(index: usize, id: Option<String>, metadata: Option<SentMetadata>) ->
         "a bug in the server failed this item; the other items are not affected",
     );
     Outcome {
-        index,
-        id,
-        metadata,
         ending: ItemOutcome::Failed(error),
-        attempts: 0,
-        usage: Usage::default(),
-        spent: Vec::new(),
-        timing: Timing::default(),
-        trace: None,
-        evidence: None,
+        ..Outcome::cancelled(index, id, metadata)
     }
 }

@@ -1,10 +1,11 @@
 //! Result cache: results of earlier items for equal ones, in memory, bounded in bytes and in age (LRU with a TTL).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::cache_key::CacheKey;
-use crate::types::Success;
+use crate::types::{SharedValue, Success, WeakValue, parsed_size};
+use throttle::PooledMemory;
 
 /// Size and lifetime of the result cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,15 +19,50 @@ pub struct CacheConfig {
 /// Overhead of an entry beside its text, in bytes: its key twice, its counters, its links.
 const ENTRY_BYTES: usize = 256;
 
+/// Result in the cache.
 #[derive(Debug)]
-struct CachedSuccess {
+pub struct CachedSuccess {
     /// As JSON: a parsed value takes several times as much.
     data: Box<[u8]>,
+    /// Value that outcomes have, if any.
+    shared: Mutex<WeakValue>,
     model: Arc<str>,
     repairs: Vec<String>,
 }
 
 impl CachedSuccess {
+    /// Returns the result, marked as cached, if outcomes have its value.
+    pub fn shared(&self) -> Option<Success> {
+        let shared = self.lock().upgrade();
+        shared.map(|data| self.success(data))
+    }
+
+    /// Parses the result, marked as cached. `hold` returns the memory of its value.
+    pub fn parse(&self, hold: impl FnOnce() -> Option<PooledMemory>) -> Option<Success> {
+        let value = serde_json::from_slice(&self.data).ok()?;
+        let data = SharedValue::new(value, hold());
+        *self.lock() = data.downgrade();
+        Some(self.success(data))
+    }
+
+    /// Returns the memory that the value takes, in bytes, at most.
+    pub fn parsed_bytes(&self) -> usize {
+        parsed_size(&self.data)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WeakValue> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn success(&self, data: SharedValue) -> Success {
+        Success {
+            data,
+            model: Arc::clone(&self.model),
+            repairs: self.repairs.clone(),
+            cached: true,
+        }
+    }
+
     fn size_bytes(&self) -> usize {
         ENTRY_BYTES
             + self.data.len()
@@ -70,16 +106,9 @@ impl Cache {
         }
     }
 
-    /// Returns a result, marked as cached.
-    pub fn get(&self, key: &CacheKey) -> Option<Success> {
-        let cached = self.entries.get(key)?;
-        let data = serde_json::from_slice(&cached.data).ok()?;
-        Some(Success {
-            data,
-            model: Arc::clone(&cached.model),
-            repairs: cached.repairs.clone(),
-            cached: true,
-        })
+    /// Returns a result.
+    pub fn get(&self, key: &CacheKey) -> Option<Arc<CachedSuccess>> {
+        self.entries.get(key)
     }
 
     /// Returns true if there is a result for the key.
@@ -90,11 +119,12 @@ impl Cache {
     /// Stores a result, unless it is larger than the cache.
     pub fn put(&self, key: CacheKey, success: &Success) {
         // A value has only string keys, so it cannot fail.
-        let Ok(data) = serde_json::to_vec(&success.data) else {
+        let Ok(data) = serde_json::to_vec(&*success.data) else {
             return;
         };
         let cached = CachedSuccess {
             data: data.into(),
+            shared: Mutex::new(success.data.downgrade()),
             model: Arc::clone(&success.model),
             repairs: success.repairs.clone(),
         };
@@ -127,7 +157,7 @@ mod tests {
 
     fn success(text: &str) -> Success {
         Success {
-            data: json!({"text": text}),
+            data: json!({"text": text}).into(),
             model: "p/m".into(),
             repairs: vec!["mended".to_owned()],
             cached: false,
@@ -140,15 +170,23 @@ mod tests {
             max_bytes: 1 << 20,
             ttl: Duration::from_secs(60),
         });
-        cache.put([1; 32], &success("a"));
-        assert_eq!(
-            cache.get(&[1; 32]),
-            Some(Success {
-                cached: true,
-                ..success("a")
-            })
-        );
-        assert_eq!(cache.get(&[2; 32]), None);
+        let stored = success("a");
+        cache.put([1; 32], &stored);
+        let expected = Some(Success {
+            cached: true,
+            ..stored.clone()
+        });
+        let cached = cache.get(&[1; 32]).unwrap();
+        assert_eq!(cached.shared(), expected);
+        drop((stored, expected));
+        assert_eq!(cached.shared(), None);
+        let parsed = cached.parse(|| None);
+        let is_one = |other: Option<Success>| {
+            std::ptr::eq(&*other.unwrap().data, &*parsed.as_ref().unwrap().data)
+        };
+        assert!(is_one(cached.shared()), "the value is there once");
+        assert_eq!(parsed.as_ref().unwrap().data, success("a").data);
+        assert!(cache.get(&[2; 32]).is_none());
     }
 
     #[test]

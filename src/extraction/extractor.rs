@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-use super::cache::{Cache, CacheConfig, CacheStats};
+use super::cache::{Cache, CacheConfig, CacheStats, CachedSuccess};
 use super::cache_key::CacheKey;
 use super::call_log::CallLog;
 use super::models::Models;
@@ -13,7 +13,6 @@ use super::permissions::Permissions;
 use super::single_flight::SingleFlight;
 use crate::schema::{self, Registry};
 use crate::telemetry::{ExtractMeters, Traces};
-use crate::types::Success;
 use throttle::Limits;
 
 /// Retry and wait limits of items, and the result cache.
@@ -110,7 +109,7 @@ impl Extractor {
     }
 
     /// Returns the cached result of an equal item, and counts the lookup.
-    pub(super) fn cached(&self, key: &CacheKey) -> Option<Success> {
+    pub(super) fn cached(&self, key: &CacheKey) -> Option<Arc<CachedSuccess>> {
         let success = self.cache.as_ref()?.get(key);
         self.meters.cache_lookup(success.is_some());
         success

@@ -98,10 +98,10 @@ impl Grounder<'_> {
     fn succeeded(self, success: &mut Success) -> Box<[LeafEvidence]> {
         let index = Index::new(self.text);
         let evidence = self.align(&index, &success.data);
-        if self.settings.mode != Grounding::Drop {
+        if self.settings.mode != Grounding::Drop || !evidence.iter().any(is_absent) {
             return evidence;
         }
-        let repairs = Remover::new(self.conditions(), &mut success.data, &evidence).run();
+        let repairs = Remover::new(self.conditions(), success.data.to_mut(), &evidence).run();
         if repairs.is_empty() {
             return evidence;
         }

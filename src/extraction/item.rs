@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::cache::CachedSuccess;
 use super::cache_key::CacheKey;
 use super::extractor::Extractor;
 use super::item_spans::ItemSpans;
@@ -11,13 +12,18 @@ use super::prepared_request::PreparedRequest;
 use super::request_class::RequestClass;
 use super::routing::RouteCursor;
 use super::tracer::Tracer;
+use super::waiting_memory::WaitingMemory;
+use crate::long_work::{LONG_TEXT_BYTES, Piece, run_long};
 use crate::provider::{CallMemory, Trial};
 use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart};
 use crate::types::{
     AttemptInfo, CacheUse, Code, Error, Input, Invalid, ItemOutcome, ModelUsage, OnFailure,
     Outcome, Success, Timing, Usage, clock,
 };
-use throttle::{Admission, MemoryReservation, MemoryUse, PendingPermit, Permit, Priority};
+use throttle::{
+    Admission, MemoryPool, MemoryReservation, MemoryUse, NoMemory, PendingPermit, Permit,
+    PooledMemory, Priority,
+};
 
 /// Interval at which an item that shares another's result checks if its targets are available.
 const OUTAGE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
@@ -31,6 +37,30 @@ pub fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
 }
 
+/// Size up to which a result is not counted, in bytes: the number of results that are not read is bounded by the window.
+const UNCOUNTED_RESULT_BYTES: usize = 4 * 1024;
+
+/// Size up to which a cached result is read without reserving its memory first, in bytes: 64 KiB, as for a call.
+const UNRESERVED_RESULT_BYTES: usize = 64 * 1024;
+
+/// Records the memory of a part of a result, until the result is encoded.
+pub(super) fn hold_result(results: &MemoryPool, bytes: usize) -> Option<PooledMemory> {
+    (bytes > UNCOUNTED_RESULT_BYTES).then(|| results.hold(bytes))
+}
+
+/// Returns the time for which an item waits for the memory of a cached result: a single no longer than for a page of results, another one
+/// as long as a client may read nothing.
+const fn cached_result_wait(is_single: bool) -> Duration {
+    Duration::from_secs(if is_single { 2 } else { 60 })
+}
+
+fn no_result_memory(refused: &NoMemory) -> Error {
+    let detail = format!(
+        "there is no memory for the cached result: {refused} (`limits.max_memory_bytes`); read the responses that are open, and retry in 1 s"
+    );
+    Error::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1))
+}
+
 impl Extractor {
     /// Extracts from one input.
     ///
@@ -40,6 +70,7 @@ impl Extractor {
         &self,
         request: &Arc<PreparedRequest>,
         admission: &Admission,
+        results: &MemoryPool,
         pending: Option<PendingPermit>,
         input: Input,
     ) -> Outcome {
@@ -51,6 +82,7 @@ impl Extractor {
             self.limits
                 .memory()
                 .empty(admission.caller(), MemoryUse::Responses),
+            results,
         );
         let spans = ItemSpans::begin(self.item_span(request, input.index, started_at));
         item.tracer = Tracer::start((started, started_at), request.trace, spans);
@@ -83,8 +115,10 @@ impl Extractor {
             timing: item.timing,
             trace: None,
             evidence,
+            memory: None,
         };
         outcome.trace = tracer.and_then(|tracer| tracer.finish(&outcome));
+        outcome.memory = hold_result(results, outcome.bytes_beside_data());
         self.meters.ended(&outcome);
         outcome
     }
@@ -137,19 +171,16 @@ impl Extractor {
 /// their `on_failure` differs.
 fn failed_outcome(mut error: Error, on_failure: OnFailure) -> ItemOutcome {
     let wants_best = on_failure == OnFailure::Best && error.code == Code::ExtractionFailed;
-    match error.attempted.as_deref_mut().filter(|_| wants_best) {
+    match error.attempted.as_deref().filter(|_| wants_best) {
         Some(AttemptInfo {
             candidate: Some(candidate),
             model,
             ..
-        }) => {
-            let candidate = std::mem::take(candidate);
-            ItemOutcome::Invalid(Invalid {
-                candidate,
-                errors: std::mem::take(&mut error.errors),
-                model: model.take(),
-            })
-        }
+        }) => ItemOutcome::Invalid(Invalid {
+            candidate: candidate.clone(),
+            errors: std::mem::take(&mut error.errors),
+            model: model.clone(),
+        }),
         _ => ItemOutcome::Failed(error),
     }
 }
@@ -176,6 +207,8 @@ pub(super) struct ItemRun<'a> {
     pub timing: Timing,
     /// Memory of the provider's answer.
     pub memory: Arc<CallMemory>,
+    /// Memory of the request's results.
+    pub results: &'a MemoryPool,
     /// Adaptations to the provider that the item tries.
     pub trial: Arc<Trial>,
     /// Recorder of the phases; `None` unless the request asked for a trace, or traces are exported.
@@ -188,6 +221,7 @@ impl<'a> ItemRun<'a> {
         request: &'a Arc<PreparedRequest>,
         route: RouteCursor<'a>,
         memory: MemoryReservation,
+        results: &'a MemoryPool,
     ) -> Self {
         Self {
             extractor,
@@ -202,6 +236,7 @@ impl<'a> ItemRun<'a> {
             usage_by_model: Vec::new(),
             timing: Timing::default(),
             memory: Arc::new(CallMemory::new(memory)),
+            results,
             trial: Arc::default(),
             tracer: None,
         }
@@ -236,10 +271,32 @@ impl<'a> ItemRun<'a> {
         };
         if self.request.cache == CacheUse::Use
             && let Some(cached) = self.extractor.cached(&key)
+            && let Some(success) = self.read_cached(&cached).await?
         {
-            return Ok(cached);
+            return Ok(success);
         }
         self.share(text, key).await
+    }
+
+    /// Returns a cached result, whose values are shared with the outcomes that have them already. A large one waits for memory first.
+    async fn read_cached(&self, cached: &CachedSuccess) -> Result<Option<Success>, Error> {
+        if let Some(success) = cached.shared() {
+            return Ok(Some(success));
+        }
+        let bytes = cached.parsed_bytes();
+        let ledger = self.extractor.limits.memory();
+        let reservation = ledger.empty(self.results.caller(), MemoryUse::Responses);
+        let is_single = self.request.class == RequestClass::Single;
+        let mut memory = WaitingMemory::new(reservation, cached_result_wait(is_single));
+        if bytes > UNRESERVED_RESULT_BYTES {
+            let reserved = memory.reserve(bytes).await;
+            reserved.map_err(|refused| no_result_memory(&refused))?;
+        }
+        let caller = self.results.caller();
+        let piece = (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes });
+        Ok(run_long(piece, || {
+            cached.parse(|| hold_result(self.results, bytes))
+        }))
     }
 
     /// Shares the result of an equal item in flight: waits until that item completes, or until this one gets a permit first.

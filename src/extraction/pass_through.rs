@@ -49,7 +49,7 @@ impl ItemRun<'_> {
         self.attempts = 1;
         self.call(text, None, None).await?;
         Ok(Success {
-            data: Value::Null,
+            data: Value::Null.into(),
             model: self.model_label(),
             repairs: Vec::new(),
             cached: false,

@@ -13,7 +13,7 @@ use super::item_codec::{decode_input, encode_result};
 use super::load_job::{LoadedJob, load_job};
 use super::store::{CrashCount, JobKey, PendingItem, Status, StoreError};
 use crate::extraction::{PreparedRequest, Submission};
-use crate::types::{Code, Error, Input, ItemOutcome, OnError, Outcome, Timing, Usage};
+use crate::types::{Code, Error, Input, ItemOutcome, OnError, Outcome};
 use throttle::CallerId;
 
 /// Time after its start from which a process counts as healthy: a later crash is not blamed on the items in flight.
@@ -168,16 +168,8 @@ impl Suspect<'_> {
         );
         let input = decode_input(self.item);
         Outcome {
-            index: input.index,
-            id: input.id,
-            metadata: input.metadata,
             ending: ItemOutcome::Failed(Error::new(Code::Internal, detail)),
-            attempts: 0,
-            usage: Usage::default(),
-            spent: Vec::new(),
-            timing: Timing::default(),
-            trace: None,
-            evidence: None,
+            ..Outcome::cancelled(input.index, input.id, input.metadata)
         }
     }
 }

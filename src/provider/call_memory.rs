@@ -9,6 +9,9 @@ use throttle::{MemoryReservation, NoMemory};
 /// Size up to which a request or an answer is not counted: their share of the work in progress is bounded by the number of calls.
 const UNCOUNTED_BYTES: usize = 64 * 1024;
 
+/// Size up to which the values of such an answer are not counted, in bytes as estimated: about 900 values.
+const UNCOUNTED_PARSED_BYTES: usize = 256 * 1024;
+
 /// Memory reserved for one item's current call.
 #[derive(Debug)]
 pub struct CallMemory(Mutex<MemoryReservation>);
@@ -54,10 +57,10 @@ impl CallMemory {
     /// # Errors
     /// [`NoMemory`] if there is no room.
     pub fn decoded(&self, text: &str) -> Result<(), NoMemory> {
-        if text.len() <= UNCOUNTED_BYTES {
-            return self.resize(0, 0);
-        }
-        self.resize(text.len(), text.len() + parsed_size(text.as_bytes()) * 2)
+        let parsed = parsed_size(text.as_bytes());
+        let is_small = text.len() <= UNCOUNTED_BYTES && parsed <= UNCOUNTED_PARSED_BYTES;
+        let size = if is_small { 0 } else { parsed.max(text.len()) };
+        self.resize(size, text.len() + parsed * 2)
     }
 
     /// Changes the reservation to `needed` bytes, or to none for data of `size` bytes that is not counted.
@@ -107,6 +110,12 @@ mod tests {
         let values = format!("[{}0]", "0,".repeat(300_000));
         assert!(memory.decoded(&values).is_err());
         assert!(memory.received(6 << 20).is_err());
+        memory.received(1).unwrap();
+        // So do a few in a short text.
+        memory
+            .decoded(&format!("[{}0]", "0,".repeat(5_000)))
+            .unwrap();
+        assert!(ledger.snapshot().held > 2 << 20);
         memory.decoded("{}").unwrap();
         assert_eq!(ledger.snapshot().held, 0);
     }

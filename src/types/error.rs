@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
+
+use super::shared_value::SharedValue;
 
 /// Machine-readable error code. The OpenAPI document lists when each occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, utoipa::ToSchema)]
@@ -115,7 +116,7 @@ pub struct AttemptInfo {
     /// Text of the last answer.
     pub raw: Option<String>,
     /// Answer with the fewest validation errors, the later of equals. `None`: no answer was JSON.
-    pub candidate: Option<Value>,
+    pub candidate: Option<SharedValue>,
     /// Model that wrote the candidate, as `provider/model`.
     pub model: Option<Arc<str>>,
 }
@@ -134,7 +135,7 @@ pub struct Error {
     /// HTTP status of the provider's response. `None`: no provider failed, or it sent no response.
     pub upstream_status: Option<u16>,
     /// Attempts made before the error. `None`: the model was not called.
-    pub attempted: Option<Box<AttemptInfo>>,
+    pub attempted: Option<Arc<AttemptInfo>>,
 }
 
 impl Error {

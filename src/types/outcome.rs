@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use throttle::PooledMemory;
 
 use super::error::{Error, FieldError};
 use super::evidence::{EvidenceCounts, LeafEvidence};
 use super::metadata::SentMetadata;
-use super::trace::Trace;
+use super::shared_value::SharedValue;
+use super::trace::{Span, Trace};
 use super::usage::{ModelUsage, Usage};
 
 /// Time of an item, by phase.
@@ -28,7 +29,7 @@ pub struct Timing {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Success {
     /// Extracted data, valid against the schema and the rules.
-    pub data: Value,
+    pub data: SharedValue,
     /// Model that answered, as `provider/model`.
     pub model: Arc<str>,
     /// Repairs made to the answer, in words; empty if it was valid as written.
@@ -41,7 +42,7 @@ pub struct Success {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Invalid {
     /// Data of the answer.
-    pub candidate: Value,
+    pub candidate: SharedValue,
     /// Validation errors of the candidate.
     pub errors: Vec<FieldError>,
     /// Model that wrote the candidate, as `provider/model`.
@@ -62,7 +63,7 @@ pub enum ItemOutcome {
 }
 
 /// Result of an item.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Outcome {
     /// Position of the input, from 0.
     pub index: usize,
@@ -84,6 +85,8 @@ pub struct Outcome {
     pub trace: Option<Box<Trace>>,
     /// Evidence of each value of the data or the candidate; `None` without one, or unless the request asked for it.
     pub evidence: Option<Box<[LeafEvidence]>>,
+    /// Memory of what it has beside its data; `None`: too little to be counted.
+    pub memory: Option<PooledMemory>,
 }
 
 impl Outcome {
@@ -110,7 +113,39 @@ impl Outcome {
             },
             trace: None,
             evidence: None,
+            memory: None,
         }
+    }
+
+    /// Returns the memory that it takes beside its data, in bytes: of evidence, of the trace, and of an invalid answer's text.
+    #[must_use]
+    pub fn bytes_beside_data(&self) -> usize {
+        let evidence = self.evidence.as_deref().unwrap_or_default().iter();
+        let of_leaf = |leaf: &LeafEvidence| {
+            size_of_val(leaf)
+                + leaf.pointer.capacity()
+                + leaf.text.capacity()
+                + size_of_val(leaf.spans.as_slice())
+        };
+        let spans = self.trace.iter().flat_map(|trace| &trace.spans);
+        let of_span = |span: &Span| {
+            let texts = [&span.detail, &span.prompt, &span.answer];
+            size_of_val(span)
+                + texts
+                    .into_iter()
+                    .flatten()
+                    .map(String::capacity)
+                    .sum::<usize>()
+        };
+        let raw = match &self.ending {
+            ItemOutcome::Failed(error) => {
+                error.attempted.as_ref().and_then(|info| info.raw.as_ref())
+            }
+            _ => None,
+        };
+        evidence.map(of_leaf).sum::<usize>()
+            + spans.map(of_span).sum::<usize>()
+            + raw.map_or(0, String::capacity)
     }
 
     /// Returns the number of values of extracted data by status of their evidence; `None` without data or evidence. Those of a

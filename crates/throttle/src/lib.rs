@@ -18,7 +18,7 @@
 //! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
-//! | `memory` | [`MemoryLedger`]: the memory budget, with a share for each caller |
+//! | `memory`, `memory_pool` | [`MemoryLedger`]: the memory budget, with a share for each caller; [`MemoryPool`]: a request's small things |
 //! | `hold` | which limit keeps the waiting calls of a model |
 //! | `snapshot` | every limit as it stands, for display and metrics |
 //! | `pause` | pauses after HTTP 429: of a key with one model, or with all |
@@ -50,6 +50,7 @@ mod grant;
 mod hold;
 mod limits;
 mod memory;
+mod memory_pool;
 mod model_limits;
 mod money;
 mod observer;
@@ -82,6 +83,7 @@ pub use fair_semaphore::{FairPermit, FairSemaphore};
 pub use hold::{Hold, HoldReason, HoldSnapshot};
 pub use limits::Limits;
 pub use memory::{MemoryLedger, MemoryReservation, MemorySnapshot, MemoryUse, NoMemory};
+pub use memory_pool::{MemoryPool, PooledMemory};
 pub use model_limits::{Model, ModelLimits};
 pub use money::{Price, Usd};
 pub use observer::{Ignore, ModelObserver, Observer};

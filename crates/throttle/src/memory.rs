@@ -145,8 +145,7 @@ impl MemoryLedger {
     #[must_use]
     pub fn record(&self, caller: CallerId, held_as: MemoryUse, bytes: usize) -> MemoryReservation {
         let mut recorded = self.empty(caller, held_as);
-        self.0.lock().add(&recorded, bytes);
-        recorded.bytes = bytes;
+        recorded.record(bytes);
         recorded
     }
 
@@ -233,6 +232,16 @@ impl Held {
         self.by_use.get(&held_as).copied().unwrap_or_default()
     }
 
+    /// Changes a reservation to `bytes`.
+    fn change(&mut self, reservation: &mut MemoryReservation, bytes: usize) {
+        match bytes.checked_sub(reservation.bytes) {
+            Some(0) => {}
+            Some(more) => self.add(reservation, more),
+            None => self.subtract(reservation, reservation.bytes - bytes),
+        }
+        reservation.bytes = bytes;
+    }
+
     fn add(&mut self, reservation: &MemoryReservation, bytes: usize) {
         self.total += bytes;
         *self.by_use.entry(reservation.held_as).or_default() += bytes;
@@ -282,16 +291,17 @@ impl MemoryReservation {
     pub fn resize(&mut self, bytes: usize) -> Result<(), NoMemory> {
         let ledger = Arc::clone(&self.ledger);
         let mut held = ledger.lock();
-        match bytes.checked_sub(self.bytes) {
-            Some(0) => {}
-            Some(more) => {
-                ledger.check(&held, self, more)?;
-                held.add(self, more);
-            }
-            None => held.subtract(self, self.bytes - bytes),
+        if let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) {
+            ledger.check(&held, self, more)?;
         }
-        self.bytes = bytes;
+        held.change(self, bytes);
         Ok(())
+    }
+
+    /// Changes the reservation to the `bytes` that are taken already, which may exceed the budget.
+    pub fn record(&mut self, bytes: usize) {
+        let ledger = Arc::clone(&self.ledger);
+        ledger.lock().change(self, bytes);
     }
 
     /// Moves up to `bytes` of the reservation into one of their own.

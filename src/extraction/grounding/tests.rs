@@ -34,14 +34,14 @@ impl Case {
     fn dropped(&self, data: Value) -> (Value, Vec<String>) {
         self.run(Grounding::Drop, |grounder| {
             let mut success = Success {
-                data,
+                data: data.into(),
                 model: "p/m".into(),
                 repairs: Vec::new(),
                 cached: false,
             };
             grounder.succeeded(&mut success);
             assert!(grounder.schema.is_valid(&success.data));
-            (success.data, success.repairs)
+            (Value::clone(&success.data), success.repairs)
         })
     }
 

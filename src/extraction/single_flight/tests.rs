@@ -6,7 +6,7 @@ const KEY: CacheKey = [7; 32];
 
 fn success() -> Success {
     Success {
-        data: json!(1),
+        data: json!(1).into(),
         model: "m".into(),
         repairs: Vec::new(),
         cached: false,

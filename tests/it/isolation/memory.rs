@@ -203,6 +203,43 @@ async fn unread_ordered_responses_stay_within_the_budget() {
     until_nothing_is_held(&attacker).await;
 }
 
+/// Items that share a result, and those that find it in the cache, have its values once.
+#[tokio::test]
+async fn unread_results_that_are_shared_stay_within_the_budget() {
+    const NUMBERS: usize = 20_000;
+    let upstream = Upstream::start(|_| Reply::Json(json!(vec![7; NUMBERS])));
+    let (server, attacker, victim) = with_attacker(
+        &upstream,
+        "[limits]\nmax_memory_bytes = 134217728\nmax_concurrency = 100",
+    )
+    .await;
+    let schema = json!({"type": "array", "items": {"type": "integer"}});
+    attacker
+        .extract(&json!({"input": "warm up", "schema": schema}))
+        .await
+        .ok();
+    server.forget_peak();
+    let before = server.resident_bytes();
+    let body = json!({"inputs": vec!["the same"; 400], "schema": schema}).to_string();
+    let mut readers = Vec::new();
+    for _ in 0..2 {
+        let head = format!(
+            "POST /v1/extract/batch HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer key-attacker\r\ncontent-type: application/json\r\naccept: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
+            server.address(),
+            body.len()
+        );
+        readers.push(unread(&server, &format!("{head}{body}")).await);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let row = victim.limit_of("memory_bytes", "responses").await.unwrap();
+    assert!(row["in_use"].as_u64().unwrap() > MIB, "{row}");
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < MARGIN, "{grown}");
+    assert_eq!(upstream.calls(), 2);
+    drop(readers);
+    until_nothing_is_held(&attacker).await;
+}
+
 /// Lists, results and events of jobs, as pages and as streams.
 #[tokio::test]
 async fn unread_jobs_stay_within_the_budget() {

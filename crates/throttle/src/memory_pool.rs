@@ -1,0 +1,116 @@
+//! Memory of many small things of one request, reserved in steps: the ledger is not asked for each of them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::memory::MemoryReservation;
+use crate::types::CallerId;
+
+/// Step in which a pool reserves memory, in bytes: 64 KiB. What is below a step is not reserved, and is the share of an ordinary request.
+const STEP_BYTES: usize = 64 * 1024;
+
+/// Memory of many things that are made on behalf of one caller; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct MemoryPool(Arc<Mutex<Pool>>);
+
+#[derive(Debug)]
+struct Pool {
+    held: usize,
+    reservation: MemoryReservation,
+}
+
+impl MemoryPool {
+    /// Wraps an empty reservation.
+    #[must_use]
+    pub fn new(reservation: MemoryReservation) -> Self {
+        Self(Arc::new(Mutex::new(Pool {
+            held: 0,
+            reservation,
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the caller on whose behalf the memory is held.
+    #[must_use]
+    pub fn caller(&self) -> CallerId {
+        self.lock().reservation.caller()
+    }
+
+    /// Returns the number of bytes held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.lock().held
+    }
+
+    /// Records memory that is taken already, until what is returned is dropped. It may exceed the budget, as by
+    /// [`MemoryLedger::record`](crate::MemoryLedger::record).
+    #[must_use]
+    pub fn hold(&self, bytes: usize) -> PooledMemory {
+        let mut pool = self.lock();
+        let held = pool.held.saturating_add(bytes);
+        pool.set(held);
+        drop(pool);
+        PooledMemory {
+            pool: self.clone(),
+            bytes,
+        }
+    }
+}
+
+impl Pool {
+    /// Sets the number of bytes held. A step more than is needed stays reserved, so that not each change needs the ledger.
+    fn set(&mut self, held: usize) {
+        self.held = held;
+        let (needed, reserved) = (held / STEP_BYTES * STEP_BYTES, self.reservation.bytes());
+        if needed > reserved || needed.saturating_add(STEP_BYTES) < reserved || held == 0 {
+            self.reservation.record(needed);
+        }
+    }
+}
+
+/// Part of a pool's memory, held until it is dropped. A clone is memory as well.
+#[derive(Debug)]
+pub struct PooledMemory {
+    pool: MemoryPool,
+    bytes: usize,
+}
+
+impl Clone for PooledMemory {
+    fn clone(&self) -> Self {
+        self.pool.hold(self.bytes)
+    }
+}
+
+impl Drop for PooledMemory {
+    fn drop(&mut self) {
+        let mut pool = self.pool.lock();
+        let held = pool.held.saturating_sub(self.bytes);
+        pool.set(held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{MemoryLedger, MemoryUse};
+
+    #[test]
+    fn a_pool_reserves_whole_steps_of_what_is_held() {
+        let ledger = MemoryLedger::new(10 * STEP_BYTES, 10 * STEP_BYTES);
+        let pool = MemoryPool::new(ledger.empty(CallerId(1), MemoryUse::Responses));
+        let reserved = || ledger.snapshot().held / STEP_BYTES;
+        let small: Vec<_> = (0..3).map(|_| pool.hold(STEP_BYTES / 4)).collect();
+        assert_eq!(reserved(), 0);
+        let large = pool.hold(STEP_BYTES * 5);
+        assert_eq!(reserved(), 5);
+        let copy = large.clone();
+        // More than the budget: it is taken already.
+        assert_eq!((reserved(), pool.held()), (10, STEP_BYTES * 43 / 4));
+        drop((large, small));
+        assert_eq!(reserved(), 5);
+        drop(copy);
+        assert_eq!((reserved(), pool.held()), (0, 0));
+    }
+}
