@@ -407,6 +407,69 @@ mod tests {
 
     use super::*;
     use crate::config::Args;
+    use crate::jobs::store::{CreateOutcome, NewJob, Status, Store};
+    use throttle::{CallerId, MemoryUse};
+
+    /// Maximum time of what a test waits for.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Binds a server of the default settings, of a provider that is not called.
+    async fn bound() -> Server {
+        let args = Args {
+            listen: Some("127.0.0.1:0".to_owned()),
+            model: Some("openai/m".to_owned()),
+            ..Args::default()
+        };
+        let key = ("OPENAI_API_KEY".to_owned(), "sk-test".to_owned());
+        let loaded =
+            Config::load(&args, [key], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
+        Server::bind(loaded.config, Persistence::Temporary)
+            .await
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_job_for_which_there_is_no_memory_waits_until_there_is_some() {
+        let server = bound().await;
+        let store = Arc::clone(&server.store);
+        let batch = json!({"schema": {"type": "object"}});
+        let job = store.create_uploading(NewJob {
+            id: "job_a".to_owned(),
+            caller: String::new(),
+            spec: json!({"batch": batch, "request_id": "r"}).to_string(),
+            metadata: None,
+            created_at: 0,
+            idempotency: None,
+        });
+        let CreateOutcome::New(job) = job.await.unwrap() else {
+            panic!("the store is empty");
+        };
+        // A blank input needs no call.
+        store
+            .add_inputs(job, 0, vec![br#"{"input": " "}"#.to_vec()])
+            .await
+            .unwrap();
+        store.finalize(job, 1, [0; 32]).await.unwrap();
+        let ledger = server.extractor.limits().memory().clone();
+        let max_bytes = ledger.snapshot().max_bytes;
+        let all = ledger.record(CallerId::default(), MemoryUse::Responses, max_bytes);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(server.run(stop.clone()));
+        let status = async || store.job_by_key(job).await.unwrap().unwrap().status;
+        // Enough for it to fail, if it did.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(!status().await.is_ended());
+        drop(all);
+        let ended = async {
+            while !status().await.is_ended() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, ended).await.unwrap();
+        assert_eq!(status().await, Status::Completed);
+        stop.cancel();
+        running.await.unwrap();
+    }
 
     #[test]
     fn a_stop_takes_no_longer_than_its_grace() {
@@ -446,17 +509,7 @@ mod tests {
     /// is served.
     #[tokio::test]
     async fn a_connection_whose_work_is_always_ready_lets_others_have_their_turns() {
-        let args = Args {
-            listen: Some("127.0.0.1:0".to_owned()),
-            model: Some("openai/m".to_owned()),
-            ..Args::default()
-        };
-        let key = ("OPENAI_API_KEY".to_owned(), "sk-test".to_owned());
-        let loaded =
-            Config::load(&args, [key], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
-        let server = Server::bind(loaded.config, Persistence::Temporary)
-            .await
-            .unwrap();
+        let server = bound().await;
         let (address, stop) = (server.address(), CancellationToken::new());
         let running = tokio::spawn(server.run(stop.clone()));
 

@@ -54,7 +54,7 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
             {
                 entry.insert(load_job(context, &record).await?);
             }
-            // A job that cannot be prepared calls no provider, and fails when it runs.
+            // A job that cannot be prepared calls no provider, and fails or waits for memory when it runs.
             if let Some(LoadedJob {
                 request: Ok(request),
                 request_id,

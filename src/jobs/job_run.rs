@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::{JobContext, to_millis, unix_millis};
 use super::input_stream::InputStream;
 use super::item_codec::{cancelled_result, encode_result};
-use super::load_job::{LoadedJob, load_job};
+use super::load_job::{LoadedJob, load_job, load_when_possible};
 use super::progress::JobProgress;
 use super::rendering;
 use super::result_recorder::ResultRecorder;
@@ -98,8 +98,8 @@ pub async fn run_job(
     let mut run = JobRun {
         context,
         progress: context.progress_of(&found),
+        loaded: load_when_possible(context, &found, &cancel).await?,
         cancel,
-        loaded: load_job(context, &found).await?,
         job: found,
     };
     let result = run.run().await;
@@ -168,6 +168,13 @@ impl JobRun<'_> {
         }
         let request = match &self.loaded.request {
             Ok(request) => Arc::clone(request),
+            Err(_) if self.loaded.retry_after().is_some() => {
+                return Ok(if self.cancel.is_cancelled() {
+                    RunEnd::Cancelled
+                } else {
+                    RunEnd::Interrupted
+                });
+            }
             Err(error) => return Ok(RunEnd::Impossible(error.clone())),
         };
         // The previous process died between the failure and the job's end.

@@ -1,6 +1,9 @@
 //! Loading of a stored job: its spec is parsed, its schema compiled, and the request prepared for extraction.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use super::context::JobContext;
 use super::job_spec::JobSpec;
@@ -20,6 +23,34 @@ pub struct LoadedJob {
     pub request_id: String,
     /// True if the job's end is delivered to a webhook.
     pub has_webhook: bool,
+}
+
+/// Loads a job as [`load_job`] does, and again while it cannot be prepared for a reason that passes, such as a lack of memory.
+/// Gives up once `cancel` is cancelled or the server drains: the error in [`LoadedJob::request`] then has a `retry_after`.
+///
+/// # Errors
+/// The store's error.
+pub async fn load_when_possible(
+    context: &JobContext,
+    job: &Job,
+    cancel: &CancellationToken,
+) -> Result<LoadedJob, StoreError> {
+    let stopped = async {
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = context.shutdown.draining.cancelled() => {}
+        }
+    };
+    tokio::pin!(stopped);
+    loop {
+        let loaded = load_job(context, job).await?;
+        let Some(wait) = loaded.retry_after() else {
+            return Ok(loaded);
+        };
+        if tokio::time::timeout(wait, &mut stopped).await.is_ok() {
+            return Ok(loaded);
+        }
+    }
 }
 
 /// Loads a job.
@@ -57,6 +88,11 @@ fn parse(json: &str) -> Result<(Batch, JobSpec), serde_json::Error> {
 }
 
 impl LoadedJob {
+    /// Returns the wait before the job is loaded again; `None` if it is ready, or can never run.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.request.as_ref().err()?.retry_after
+    }
+
     fn unreadable(error: &serde_json::Error) -> Self {
         let detail = format!(
             "this version of the server cannot read the stored spec of the job: {}; create the job again",

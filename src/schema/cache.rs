@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use throttle::{MemoryReservation, RETRY_SOON};
+use throttle::{MemoryReservation, NoMemory, RETRY_SOON};
 
 use super::compiled::Schema;
 use super::error_messages::invalid;
@@ -41,18 +41,13 @@ impl Cache {
     /// holds it until it is neither used nor cached.
     ///
     /// # Errors
-    /// As [`Schema::compile`]; `overloaded` if there is no memory for it.
+    /// As [`Schema::compile`]; `overloaded` if there is no memory for it now, `payload_too_large` if there never is.
     pub async fn get(&self, text: &str, memory: MemoryReservation) -> Result<Arc<Schema>, Error> {
         if let Some(schema) = self.find(text) {
             return Ok(schema);
         }
         let mut schema = compile(text).await?;
-        schema.hold(memory).map_err(|refused| {
-            let detail = format!(
-                "there is no memory for the compiled schema: {refused} (`limits.max_memory_bytes`); retry later, or use simpler patterns"
-            );
-            Error::new(Code::Overloaded, detail).retry_after(RETRY_SOON)
-        })?;
+        schema.hold(memory).map_err(|refused| no_memory(&refused))?;
         let schema = Arc::new(schema);
         if text.len() <= MAX_TEXT_BYTES {
             self.lock().keep(text.into(), Arc::clone(&schema));
@@ -86,6 +81,23 @@ impl Generations {
         }
         self.young.bytes += bytes;
         self.young.schemas.insert(text, schema);
+    }
+}
+
+/// Returns the error of a schema for which there is no memory. It may be retried unless the schema can never fit.
+fn no_memory(refused: &NoMemory) -> Error {
+    let problem = |code, advice| {
+        let detail = format!(
+            "there is no memory for the compiled schema: {refused} (`limits.max_memory_bytes`); {advice}"
+        );
+        Error::new(code, detail)
+    };
+    match refused {
+        NoMemory::TooLarge { .. } => problem(Code::PayloadTooLarge, "use simpler patterns"),
+        NoMemory::Full | NoMemory::ShareUsedUp => {
+            problem(Code::Overloaded, "retry later, or use simpler patterns")
+                .retry_after(RETRY_SOON)
+        }
     }
 }
 
