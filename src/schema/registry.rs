@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
+
+use throttle::{CallerId, FairSemaphore};
 
 use super::compiled::Schema;
 use super::stored_schema::{Entry, Source, write_atomically};
@@ -59,8 +61,8 @@ pub struct Registry {
     folder: Names,
     /// Schemas stored over HTTP, by owner.
     stored: RwLock<BTreeMap<String, Names>>,
-    /// Lock of writers: files and entries change in the same order.
-    writing: Mutex<()>,
+    /// Permit of the only writer: files and entries change in the same order.
+    pub(super) writing: FairSemaphore,
     dir: PathBuf,
     quota: Quota,
 }
@@ -88,7 +90,7 @@ impl Registry {
         Ok(Self {
             folder,
             stored: RwLock::new(stored),
-            writing: Mutex::default(),
+            writing: FairSemaphore::new(1),
             dir,
             quota,
         })
@@ -148,7 +150,8 @@ impl Registry {
         (page, rest.next().is_some())
     }
 
-    /// Stores a schema of `owner`; it is on disk when this returns. Returns its entry, and true if the name is new.
+    /// Stores a schema of `owner` on behalf of `caller`; it is on disk when this returns. Returns its entry, and true if the name
+    /// is new. A text that is stored already is not written again.
     ///
     /// # Errors
     /// `invalid_request` for an invalid name, `conflict` for a name of the configured folder, `quota_exceeded` if the owner has
@@ -158,6 +161,7 @@ impl Registry {
     /// A started change completes in the background.
     pub async fn put(
         self: &Arc<Self>,
+        caller: CallerId,
         owner: &str,
         name: &str,
         schema: &Schema,
@@ -168,8 +172,13 @@ impl Registry {
                 "a schema's name has 1 to 64 of a-z, 0-9, _ and -, and begins with a letter or digit",
             ));
         }
+        self.check_changeable(name)?;
         let entry = Entry::new(schema.raw().get(), crate::types::clock::now(), Source::Api);
-        self.change(owner, name, move |registry, owner, name| {
+        let unchanged = self.own(owner, name).filter(|own| own.hash == entry.hash);
+        if let Some(unchanged) = unchanged {
+            return Ok((unchanged, false));
+        }
+        self.change(caller, owner, name, move |registry, owner, name| {
             registry.check_quota(owner, name, entry.text.len())?;
             let path = registry.path(owner, name);
             let versions = VersionStore::of_schema_file(&path);
@@ -191,15 +200,21 @@ impl Registry {
         .await
     }
 
-    /// Deletes a schema of `owner`, also from disk. Returns false if the owner has no schema of this name.
+    /// Deletes a schema of `owner` on behalf of `caller`, also from disk. Returns false if the owner has no schema of this name.
     ///
     /// # Errors
     /// `conflict` for a name of the configured folder, `overloaded` if the disk does not take the change.
     ///
     /// # Cancel safety
     /// A started change completes in the background.
-    pub async fn delete(self: &Arc<Self>, owner: &str, name: &str) -> Result<bool, Error> {
-        self.change(owner, name, |registry, owner, name| {
+    pub async fn delete(
+        self: &Arc<Self>,
+        caller: CallerId,
+        owner: &str,
+        name: &str,
+    ) -> Result<bool, Error> {
+        self.check_changeable(name)?;
+        self.change(caller, owner, name, |registry, owner, name| {
             if registry.own(owner, name).is_none() {
                 return Ok(false);
             }
@@ -211,7 +226,7 @@ impl Registry {
                 }
                 _ => {}
             }
-            // Entries change under the lock of writers only, so it is still there.
+            // Entries change with the permit of the writer only, so it is still there.
             if let Some(names) = registry.stored_mut().get_mut(owner) {
                 names.remove(name);
             }
@@ -293,25 +308,30 @@ impl Registry {
         stored.get(owner)?.get(name).cloned()
     }
 
-    /// Changes file and entry together on the blocking pool, one change at a time.
+    /// Checks that a schema is not of the configured folder.
+    fn check_changeable(&self, name: &str) -> Result<(), Error> {
+        if !self.folder.contains_key(name) {
+            return Ok(());
+        }
+        let detail = format!(
+            "the schema `{name}` comes from the configured folder and is changed there, not over HTTP"
+        );
+        Err(Error::new(Code::Conflict, detail))
+    }
+
+    /// Changes file and entry together on the blocking pool, one change at a time. The callers take turns, and wait for them
+    /// without a thread: a change waits for the disk, and the pool is shared by the whole process.
     async fn change<T: Send + 'static>(
         self: &Arc<Self>,
+        caller: CallerId,
         owner: &str,
         name: &str,
         work: impl FnOnce(&Self, &str, &str) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (registry, owner, name) = (Arc::clone(self), owner.to_owned(), name.to_owned());
+        let writing = self.writing.acquire(caller, 1).await;
         let changed = tokio::task::spawn_blocking(move || {
-            let _writing = registry
-                .writing
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            if registry.folder.contains_key(&name) {
-                let detail = format!(
-                    "the schema `{name}` comes from the configured folder and is changed there, not over HTTP"
-                );
-                return Err(Error::new(Code::Conflict, detail));
-            }
+            let _writing = writing;
             work(&registry, &owner, &name)
         });
         changed

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use throttle::CallerId;
 
 use super::error_messages::MAX_FAULTS;
 use super::*;
@@ -174,6 +175,48 @@ fn faults_have_pointers_and_stay_small() {
     assert_eq!(schema.faults(&many.into()).len(), MAX_FAULTS);
 }
 
+const CALLER: CallerId = CallerId(0);
+
+/// Changes that wait for their turn would otherwise take the threads on which the store is read and bodies are parsed.
+#[test]
+fn changes_that_wait_take_no_thread() {
+    let root = std::env::temp_dir().join(format!("extractd-changes-{}", std::process::id()));
+    let quota = Quota {
+        schemas: 10,
+        bytes: 1000,
+    };
+    let registry = Arc::new(Registry::open(None, &root, quota).unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(2)
+        .enable_time()
+        .build()
+        .unwrap();
+    let schema = Schema::compile("{}").unwrap();
+    runtime.block_on(async {
+        let writing = registry.writing.acquire(CALLER, 1).await;
+        let mut changes: Vec<_> = ["a", "b", "c", "d"]
+            .map(|name| Box::pin(registry.put(CALLER, "alice", name, &schema)))
+            .into();
+        for change in &mut changes {
+            assert!(futures_util::FutureExt::now_or_never(change).is_none());
+        }
+        let other = tokio::task::spawn_blocking(|| ());
+        let limit = std::time::Duration::from_secs(30);
+        tokio::time::timeout(limit, other).await.unwrap().unwrap();
+        drop(writing);
+        for change in changes {
+            assert!(change.await.unwrap().1);
+        }
+        // What is stored already is not written, for which it would wait.
+        let _writing = registry.writing.acquire(CALLER, 1).await;
+        let unchanged = Box::pin(registry.put(CALLER, "alice", "a", &schema));
+        let stored = futures_util::FutureExt::now_or_never(unchanged).unwrap();
+        assert!(!stored.unwrap().1);
+    });
+    std::fs::remove_dir_all(root).unwrap();
+}
+
 #[tokio::test]
 async fn registered_schemas_survive_and_the_folders_cannot_be_changed() {
     let root = std::env::temp_dir().join(format!("extractd-registry-{}", std::process::id()));
@@ -189,7 +232,7 @@ async fn registered_schemas_survive_and_the_folders_cannot_be_changed() {
     let object = Schema::compile(r#"{"type": "object"}"#).unwrap();
     let string = Schema::compile(r#"{"type": "string"}"#).unwrap();
     let put = async |registry: &Arc<Registry>, owner, name, schema| {
-        let stored = registry.put(owner, name, schema).await;
+        let stored = registry.put(CALLER, owner, name, schema).await;
         stored.map(|(_, is_new)| is_new)
     };
     assert_eq!(put(&registry, "alice", "person", &object).await, Ok(true));
@@ -226,12 +269,12 @@ async fn registered_schemas_survive_and_the_folders_cannot_be_changed() {
     let names: Vec<_> = page.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!((names, more), (vec!["fixed", "person"], true));
     assert_eq!(
-        registry.delete("bob", "second").await,
+        registry.delete(CALLER, "bob", "second").await,
         Ok(false),
         "it is Alice's"
     );
-    assert_eq!(registry.delete("alice", "person").await, Ok(true));
-    assert_eq!(registry.delete("alice", "person").await, Ok(false));
+    assert_eq!(registry.delete(CALLER, "alice", "person").await, Ok(true));
+    assert_eq!(registry.delete(CALLER, "alice", "person").await, Ok(false));
     assert!(open().get("alice", "person").is_none());
     assert!(open().get("bob", "person").is_some());
     std::fs::remove_dir_all(root).unwrap();

@@ -208,7 +208,7 @@ pub async fn put(
     let schema = state.extractor.compile_schema(caller, text).await?;
     let owner = state.extractor.schema_owner(caller);
     let registry = state.extractor.registry();
-    let (entry, is_new) = registry.put(&owner, &name, &schema).await?;
+    let (entry, is_new) = registry.put(caller, &owner, &name, &schema).await?;
     let status = if is_new {
         StatusCode::CREATED
     } else {
@@ -232,7 +232,8 @@ pub async fn delete(
 ) -> Result<StatusCode, ApiError> {
     no_query(&uri)?;
     let owner = state.extractor.schema_owner(caller);
-    if state.extractor.registry().delete(&owner, &name).await? {
+    let registry = state.extractor.registry();
+    if registry.delete(caller, &owner, &name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(unknown(&state, caller, &name).into())
