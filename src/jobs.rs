@@ -36,7 +36,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 
 pub use context::{Config, Shutdown};
-pub use create::{Created, Creation};
+pub use create::{Created, Creation, NewInput};
 pub use event_follower::{EventPage, FollowEvent, Follower};
 pub use progress::JobRate;
 pub use sqlite::{Sqlite, StorageLimits, back_up};
@@ -83,7 +83,7 @@ impl Jobs {
         self.0.store.secret()
     }
 
-    /// Creates a job. Each input is JSON that parses as an `Item`. When this returns, the job is on disk. An error, or
+    /// Creates a job. When this returns, the job is on disk. An error, or
     /// cancelling this call before the last input, creates no job and frees the idempotency key.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Jobs {
     pub async fn create(
         &self,
         creation: Creation,
-        inputs: impl Stream<Item = Result<Vec<u8>, Error>> + Unpin,
+        inputs: impl Stream<Item = Result<NewInput, Error>> + Unpin,
     ) -> Result<Created, Error> {
         create::create_job(&self.0, creation, inputs).await
     }

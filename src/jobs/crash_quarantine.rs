@@ -44,8 +44,9 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
     let mut loaded = HashMap::new();
     let mut wait = INITIAL_WAIT;
     while !suspects.is_empty() {
-        for (job, item) in suspects {
-            wait += isolation_wait(item.crash_count);
+        for suspect in suspects {
+            let (job, index) = (suspect.job, suspect.index);
+            wait += isolation_wait(suspect.crash_count);
             if !sleep_unless_draining(context, std::mem::take(&mut wait)).await {
                 return Ok(());
             }
@@ -60,7 +61,13 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
                 request_id,
                 ..
             }) = loaded.get(&job)
+                && let Some(input) = context.store.input(job, index).await?
             {
+                let item = PendingItem {
+                    index,
+                    input,
+                    crash_count: suspect.crash_count,
+                };
                 let suspect = Suspect {
                     job,
                     item: &item,
@@ -72,7 +79,7 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
         }
         let can_run = |job: &JobKey| loaded.get(job).is_none_or(|job| job.request.is_ok());
         suspects = context.store.crash_suspects(SUSPECT_CRASHES).await?;
-        suspects.retain(|(job, _)| can_run(job));
+        suspects.retain(|suspect| can_run(&suspect.job));
     }
     context.store.set_isolated(None).await
 }

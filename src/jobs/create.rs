@@ -15,12 +15,14 @@ use super::hidden_jobs::UploadGuard;
 use super::job_spec::JobSpec;
 use super::store::{CreateOutcome, Digest, Idempotency, Job, JobKey, NewJob, Status, StoreError};
 use crate::types::{Code, Error, Metadata, TraceContext, Webhook};
-use throttle::CallerId;
+use throttle::{CallerId, MemoryReservation};
 
 /// Number of inputs in one write, at which no further input is added to it.
 const MAX_CHUNK: usize = 2_000;
 /// Bytes of inputs in one write, at which no further input is added to it.
 const MAX_CHUNK_BYTES: usize = 1 << 20;
+/// Maximum wait for a further input of a write: what a slow upload has sent holds memory until it is written.
+const MAX_CHUNK_WAIT: Duration = Duration::from_secs(1);
 /// Time for which an idempotency key is remembered.
 const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 
@@ -52,6 +54,24 @@ pub struct Creation {
     pub idempotency_key: Option<String>,
 }
 
+/// Input of a job to be created, as it is stored.
+#[derive(Debug)]
+pub struct NewInput {
+    /// JSON that parses as an `Item`.
+    pub json: Vec<u8>,
+    /// Memory reserved for this input, until it is stored. `None`: a body holds it.
+    pub memory: Option<MemoryReservation>,
+}
+
+impl NewInput {
+    /// Reserves the memory that the input takes in a chunk. Returns false if there is no room for it.
+    fn reserve(&mut self) -> bool {
+        let bytes = self.json.capacity() + size_of::<Self>();
+        let memory = self.memory.as_mut();
+        memory.is_none_or(|memory| memory.resize(bytes).is_ok())
+    }
+}
+
 /// Created job.
 #[derive(Debug)]
 pub struct Created {
@@ -65,7 +85,7 @@ pub struct Created {
 pub async fn create_job(
     context: &Arc<JobContext>,
     creation: Creation,
-    inputs: impl Stream<Item = Result<Vec<u8>, Error>> + Unpin,
+    inputs: impl Stream<Item = Result<NewInput, Error>> + Unpin,
 ) -> Result<Created, Error> {
     let inputs = Chunks {
         digest: digest_of_fields(&creation),
@@ -190,19 +210,36 @@ struct Chunks<S> {
     total: u32,
 }
 
-impl<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin> Chunks<S> {
+/// Inputs that are written together.
+#[derive(Debug, Default)]
+struct Chunk {
+    inputs: Vec<Vec<u8>>,
+    /// Memory of the inputs.
+    memory: Vec<MemoryReservation>,
+}
+
+impl<S: Stream<Item = Result<NewInput, Error>> + Unpin> Chunks<S> {
     /// Waits for the next chunk. Returns an empty chunk at the end.
-    async fn next_chunk(&mut self) -> Result<Vec<Vec<u8>>, Error> {
-        let (mut chunk, mut bytes) = (Vec::new(), 0);
-        while chunk.len() < MAX_CHUNK && bytes < MAX_CHUNK_BYTES {
-            let Some(input) = self.inputs.next().await else {
+    async fn next_chunk(&mut self) -> Result<Chunk, Error> {
+        let mut chunk = Chunk::default();
+        let (mut bytes, mut has_room) = (0, true);
+        while chunk.inputs.len() < MAX_CHUNK && bytes < MAX_CHUNK_BYTES && has_room {
+            let max_wait = if chunk.inputs.is_empty() {
+                Duration::MAX
+            } else {
+                MAX_CHUNK_WAIT
+            };
+            let Ok(Some(input)) = tokio::time::timeout(max_wait, self.inputs.next()).await else {
                 break;
             };
-            let input = input?;
-            add_part(&mut self.digest, &input);
+            let mut input = input?;
+            add_part(&mut self.digest, &input.json);
             self.total = self.total.checked_add(1).ok_or_else(too_many_inputs)?;
-            bytes += input.len();
-            chunk.push(input);
+            bytes += input.json.len();
+            // Without room for more, the chunk is written at once.
+            has_room = input.reserve();
+            chunk.inputs.push(input.json);
+            chunk.memory.extend(input.memory);
         }
         Ok(chunk)
     }
@@ -221,7 +258,7 @@ fn too_many_inputs() -> Error {
 }
 
 /// Returns the job that an earlier request with the same idempotency key created, if both requests are equal.
-async fn replay<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin>(
+async fn replay<S: Stream<Item = Result<NewInput, Error>> + Unpin>(
     job: Job,
     mut inputs: Chunks<S>,
 ) -> Result<Created, Error> {
@@ -229,7 +266,7 @@ async fn replay<S: Stream<Item = Result<Vec<u8>, Error>> + Unpin>(
         let detail = "the first request with this `Idempotency-Key` is still being received; wait for its response, or send the request again in a moment";
         return Err(Error::new(Code::Conflict, detail).retry_after(Duration::from_secs(1)));
     }
-    while !inputs.next_chunk().await?.is_empty() {}
+    while !inputs.next_chunk().await?.inputs.is_empty() {}
     if job.digest == Some(inputs.digest()) {
         return Ok(Created {
             job,
@@ -270,16 +307,17 @@ impl Upload {
 
     async fn run<S>(self, job: JobKey, mut inputs: Chunks<S>) -> Result<Job, Error>
     where
-        S: Stream<Item = Result<Vec<u8>, Error>> + Unpin,
+        S: Stream<Item = Result<NewInput, Error>> + Unpin,
     {
         loop {
             let first = inputs.total;
             let chunk = inputs.next_chunk().await?;
-            if chunk.is_empty() {
+            if chunk.inputs.is_empty() {
                 break;
             }
-            let added = self.context.store.add_inputs(job, first, chunk).await;
-            added.map_err(|error| store_problem(&error))?;
+            let added = self.context.store.add_inputs(job, first, chunk.inputs);
+            added.await.map_err(|error| store_problem(&error))?;
+            drop(chunk.memory);
         }
         let (total, digest) = (inputs.total, inputs.digest());
         let context = Arc::clone(&self.context);
@@ -300,6 +338,57 @@ impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(job) = self.unfinished.take() {
             self.context.remove_in_background(job);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use throttle::{MemoryLedger, MemoryUse};
+
+    use super::*;
+
+    const INPUT_BYTES: usize = 1000;
+
+    /// Returns the chunks of an upload that sends this many inputs, and then nothing more.
+    fn slow_upload(
+        ledger: &MemoryLedger,
+        inputs: usize,
+    ) -> Chunks<impl Stream<Item = Result<NewInput, Error>> + Unpin> {
+        let ledger = ledger.clone();
+        let sent = stream::iter(0..inputs).map(move |_| {
+            let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
+            Ok(NewInput {
+                json: vec![b'x'; INPUT_BYTES],
+                memory: Some(memory),
+            })
+        });
+        Chunks {
+            inputs: Box::pin(sent.chain(stream::pending())),
+            digest: Sha256::new(),
+            total: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_inputs_of_an_upload_hold_memory_until_they_are_written() {
+        let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
+        let mut upload = slow_upload(&ledger, 3);
+        let chunk = upload.next_chunk().await.unwrap();
+        assert_eq!(chunk.inputs.len(), 3);
+        assert!(ledger.snapshot().held >= 3 * INPUT_BYTES);
+        drop(chunk);
+        assert_eq!(ledger.snapshot().held, 0);
+    }
+
+    #[tokio::test]
+    async fn inputs_are_written_at_once_if_there_is_no_room_for_more() {
+        let ledger = MemoryLedger::new(2 * INPUT_BYTES, usize::MAX);
+        let mut upload = slow_upload(&ledger, 3);
+        for inputs in [2, 1] {
+            let chunk = upload.next_chunk().await.unwrap();
+            assert_eq!(chunk.inputs.len(), inputs);
         }
     }
 }

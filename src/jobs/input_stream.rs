@@ -5,31 +5,52 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::Stream;
 use tokio::task::JoinSet;
 
-use super::context::JobContext;
 use super::item_codec::decode_input;
-use super::store::{JobKey, PendingItem, StoreError};
+use super::store::{JobKey, MAX_PAGE_BYTES, PageSize, PendingItem, Store, StoreError};
 use crate::extraction::WaitingMemory;
 use crate::types::Input;
+use throttle::MemoryReservation;
 
 /// Bounds of the page size, which is the job's window of items in flight.
 const PAGE_SIZES: std::ops::RangeInclusive<u32> = 16..=256;
 
-type Page = Result<Vec<PendingItem>, StoreError>;
-
 /// Inputs without a result, by index.
 pub struct InputStream {
-    context: Arc<JobContext>,
-    job: JobKey,
-    page_size: u32,
+    reader: PageReader,
     page: VecDeque<PendingItem>,
-    /// Read of the next page; `None` after the last page or an error.
-    next_page: Option<JoinSet<Page>>,
+    /// Memory of the page, of which each input takes its part with it.
+    page_memory: MemoryReservation,
+    next_page: NextPage,
     error: ReadError,
+    /// Memory of a large page.
     memory: WaitingMemory,
+}
+
+/// Next page of a stream.
+enum NextPage {
+    /// It is being read.
+    Reading(JoinSet<Result<Page, StoreError>>),
+    /// It is large: it is read when it is its turn.
+    Large {
+        /// Index from which it begins.
+        from: u32,
+        size: PageSize,
+    },
+    /// There is none, after the last page or an error.
+    None,
+}
+
+/// Page of inputs.
+enum Page {
+    /// Its items, and their memory.
+    Read(Vec<PendingItem>, MemoryReservation),
+    /// It is too large to be read ahead.
+    Large { from: u32, size: PageSize },
 }
 
 /// Error because of which a stream of inputs ended early, shared with the job's run.
@@ -50,20 +71,24 @@ impl ReadError {
 impl InputStream {
     /// Begins to read the first page. `window` is the maximum number of items in flight, and `memory` holds the inputs.
     pub fn new(
-        context: &Arc<JobContext>,
+        store: &Arc<dyn Store>,
         job: JobKey,
         window: usize,
-        memory: WaitingMemory,
+        mut memory: WaitingMemory,
     ) -> Self {
         let page_size = u32::try_from(window)
             .unwrap_or(u32::MAX)
             .clamp(*PAGE_SIZES.start(), *PAGE_SIZES.end());
-        Self {
-            context: Arc::clone(context),
+        let reader = PageReader {
+            store: Arc::clone(store),
             job,
             page_size,
+        };
+        Self {
             page: VecDeque::new(),
-            next_page: Some(lease_page(Arc::clone(context), job, 0, page_size)),
+            page_memory: memory.split(0),
+            next_page: reader.read_ahead(0, memory.split(0)),
+            reader,
             error: ReadError::default(),
             memory,
         }
@@ -75,23 +100,83 @@ impl InputStream {
     }
 
     fn fail(&mut self, error: StoreError) {
-        self.next_page = None;
+        self.next_page = NextPage::None;
         self.error.set(error);
+    }
+
+    fn set_page(&mut self, page: Page) {
+        match page {
+            Page::Read(items, memory) => {
+                self.next_page = match items.last() {
+                    Some(last) => {
+                        let from = last.index.saturating_add(1);
+                        self.reader.read_ahead(from, self.memory.split(0))
+                    }
+                    None => NextPage::None,
+                };
+                self.page = items.into();
+                self.page_memory = memory;
+            }
+            Page::Large { from, size } => self.next_page = NextPage::Large { from, size },
+        }
     }
 }
 
-/// Reads a page and leases its items to this process before any of them is handed out.
-fn lease_page(context: Arc<JobContext>, job: JobKey, from: u32, page_size: u32) -> JoinSet<Page> {
-    let mut read = JoinSet::new();
-    read.spawn(async move {
-        let page = context.store.pending(job, from, page_size).await?;
-        if let Some(last) = page.last() {
+/// Reader of the pages of a job's inputs. The memory of a page is reserved before it is read.
+#[derive(Clone)]
+struct PageReader {
+    store: Arc<dyn Store>,
+    job: JobKey,
+    page_size: u32,
+}
+
+impl PageReader {
+    /// Begins to read the next page, unless it is large. `memory` is an empty reservation.
+    fn read_ahead(&self, from: u32, memory: MemoryReservation) -> NextPage {
+        let reader = self.clone();
+        NextPage::Reading(spawn(async move {
+            let size = reader
+                .store
+                .pending_size(reader.job, from, reader.page_size);
+            let size = size.await?;
+            if size.bytes > MAX_PAGE_BYTES {
+                return Ok(Page::Large { from, size });
+            }
+            let mut memory = WaitingMemory::new(memory, Duration::MAX);
+            // A job waits without an end.
+            let _ = memory.reserve(size.bytes).await;
+            reader.lease(from, size, memory.split(size.bytes)).await
+        }))
+    }
+
+    /// Begins to read a page for which there is memory.
+    fn read(&self, from: u32, size: PageSize, memory: MemoryReservation) -> NextPage {
+        let reader = self.clone();
+        NextPage::Reading(spawn(async move { reader.lease(from, size, memory).await }))
+    }
+
+    /// Reads a page and leases its items to this process before any of them is handed out.
+    async fn lease(
+        &self,
+        from: u32,
+        size: PageSize,
+        memory: MemoryReservation,
+    ) -> Result<Page, StoreError> {
+        let items = self.store.pending(self.job, from, size.rows).await?;
+        if let Some(last) = items.last() {
             let until = last.index.saturating_add(1);
-            context.store.lease_until(job, until).await?;
+            self.store.lease_until(self.job, until).await?;
         }
-        Ok(page)
-    });
-    read
+        Ok(Page::Read(items, memory))
+    }
+}
+
+fn spawn(
+    read: impl Future<Output = Result<Page, StoreError>> + Send + 'static,
+) -> JoinSet<Result<Page, StoreError>> {
+    let mut reading = JoinSet::new();
+    reading.spawn(read);
+    reading
 }
 
 impl Stream for InputStream {
@@ -100,32 +185,85 @@ impl Stream for InputStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Input>> {
         let this = &mut *self;
         loop {
-            if let Some(item) = this.page.front() {
-                let bytes = item.input.len();
-                // A job waits without an end.
-                let _ = ready!(this.memory.poll_reserve(cx, bytes));
-                let memory = Some(this.memory.split(bytes));
-                let input = decode_input(item);
-                this.page.pop_front();
-                return Poll::Ready(Some(Input { memory, ..input }));
+            if let Some(item) = this.page.pop_front() {
+                let memory = Some(this.page_memory.split(item.input.len()));
+                return Poll::Ready(Some(Input {
+                    memory,
+                    ..decode_input(&item)
+                }));
             }
-            let Some(read) = &mut this.next_page else {
-                return Poll::Ready(None);
-            };
-            match ready!(read.poll_join_next(cx)) {
-                Some(Ok(Ok(page))) => {
-                    this.next_page = page.last().map(|last| {
-                        let from = last.index.saturating_add(1);
-                        lease_page(Arc::clone(&this.context), this.job, from, this.page_size)
-                    });
-                    this.page = page.into();
+            match &mut this.next_page {
+                NextPage::None => return Poll::Ready(None),
+                NextPage::Large { from, size } => {
+                    // A job waits without an end.
+                    let _ = ready!(this.memory.poll_reserve(cx, size.bytes));
+                    let memory = this.memory.split(size.bytes);
+                    this.next_page = this.reader.read(*from, *size, memory);
                 }
-                Some(Ok(Err(error))) => this.fail(error),
-                Some(Err(_)) | None => {
-                    let reason = "the read of a page of inputs panicked; this is a bug";
-                    this.fail(StoreError::Other(reason.to_owned()));
-                }
+                NextPage::Reading(read) => match ready!(read.poll_join_next(cx)) {
+                    Some(Ok(Ok(page))) => this.set_page(page),
+                    Some(Ok(Err(error))) => this.fail(error),
+                    Some(Err(_)) | None => {
+                        let reason = "the read of a page of inputs panicked; this is a bug";
+                        this.fail(StoreError::Other(reason.to_owned()));
+                    }
+                },
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use throttle::{CallerId, MemoryLedger, MemoryUse};
+
+    use super::super::sqlite::Sqlite;
+    use super::super::store::{CreateOutcome, NewJob};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_is_read_after_its_memory_is_reserved() {
+        const SMALL: usize = 1000;
+        const LARGE: usize = 3 * MAX_PAGE_BYTES;
+        let folder = std::env::temp_dir().join(format!("extractd-inputs-{}", std::process::id()));
+        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.join("extractd.db")).unwrap());
+        let job = store.create_uploading(NewJob {
+            id: "job_a".to_owned(),
+            caller: String::new(),
+            spec: "{}".to_owned(),
+            metadata: None,
+            created_at: 0,
+            idempotency: None,
+        });
+        let CreateOutcome::New(job) = job.await.unwrap() else {
+            panic!("the store is empty");
+        };
+        let input = |bytes| format!("\"{}\"", "x".repeat(bytes - 2)).into_bytes();
+        let inputs = [SMALL, SMALL, LARGE, SMALL].map(input).into();
+        store.add_inputs(job, 0, inputs).await.unwrap();
+
+        let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
+        let held = || ledger.snapshot().held;
+        let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
+        let memory = WaitingMemory::new(memory, Duration::MAX);
+        let mut stream = InputStream::new(&store, job, 16, memory);
+        let first = stream.next().await.unwrap();
+        assert_eq!(held(), 2 * SMALL, "the large input is not read ahead");
+        let second = stream.next().await.unwrap();
+        drop((first, second));
+        assert_eq!(held(), 0);
+        let large = stream.next().await.unwrap();
+        assert_eq!(
+            large.memory.as_ref().map(MemoryReservation::bytes),
+            Some(LARGE)
+        );
+        let last = stream.next().await.unwrap();
+        assert_eq!((held(), last.index), (LARGE + SMALL, 3));
+        assert!(stream.next().await.is_none());
+        assert_eq!(stream.read_error().take(), None);
+        drop((large, last));
+        assert_eq!(held(), 0);
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

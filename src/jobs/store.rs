@@ -12,9 +12,9 @@ use std::pin::Pin;
 
 pub use error::{StorageQuota, StoreError};
 pub use records::{
-    CrashCount, CreateOutcome, Delivery, DeliveryAttempt, DeliveryState, Digest, Event,
-    FinishedItem, Idempotency, ItemCounts, ItemStatus, Job, JobEnd, JobFilter, JobKey, NewJob,
-    PendingDelivery, PendingItem, ResultOrder, Status, UnixMillis,
+    CrashCount, CrashSuspect, CreateOutcome, Delivery, DeliveryAttempt, DeliveryState, Digest,
+    Event, FinishedItem, Idempotency, ItemCounts, ItemStatus, Job, JobEnd, JobFilter, JobKey,
+    NewJob, PendingDelivery, PendingItem, ResultOrder, Status, UnixMillis,
 };
 
 /// Size at which a page of inputs, jobs or results ends, in bytes: 1 MiB.
@@ -108,11 +108,15 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Returns items without a result, by index, beginning with the index `from`.
     fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<PendingItem>>;
 
+    /// Returns the size of the page that [`pending`](Store::pending) returns for a limit of as many rows: up to `limit`, and
+    /// [`MAX_PAGE_BYTES`] unless it is one row.
+    fn pending_size(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, PageSize>;
+
     /// Returns the input of an item as JSON; `None` if it was removed.
     fn input(&self, job: JobKey, index: u32) -> Stored<'_, Option<Vec<u8>>>;
 
     /// Returns the items of any job that were in flight during at least this many crashes, least isolated first.
-    fn crash_suspects(&self, crashes: u32) -> Stored<'_, Vec<(JobKey, PendingItem)>>;
+    fn crash_suspects(&self, crashes: u32) -> Stored<'_, Vec<CrashSuspect>>;
 
     /// Leases the inputs with an index below `until` to this process. Those without a result when the process dies count one
     /// more crash.

@@ -6,7 +6,8 @@ use super::page::first_page;
 use super::queries::job_by_key;
 use super::rowid::{job_of, job_rowids, number_of, to_rowid};
 use crate::jobs::store::{
-    CrashCount, Event, ItemStatus, JobKey, MAX_PAGE_BYTES, PageSize, PendingItem, ResultOrder,
+    CrashCount, CrashSuspect, Event, ItemStatus, JobKey, MAX_PAGE_BYTES, PageSize, PendingItem,
+    ResultOrder,
 };
 
 /// Maximum number of crash suspects.
@@ -19,13 +20,43 @@ pub fn pending(
     from: u32,
     limit: u32,
 ) -> rusqlite::Result<Vec<PendingItem>> {
-    let sql = "SELECT inputs.place, inputs.body, coalesce(items.lost, 0), coalesce(items.alone, 0) FROM inputs
-               LEFT JOIN items USING (place)
-               WHERE inputs.place BETWEEN ?1 AND ?2 AND items.event IS NULL ORDER BY inputs.place LIMIT ?3";
+    let sql =
+        pending_sql("inputs.place, inputs.body, coalesce(items.lost, 0), coalesce(items.alone, 0)");
     let [_, last] = job_rowids(job);
-    let mut statement = connection.prepare_cached(sql)?;
+    let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params![to_rowid(job, from), last, limit], pending_from_row)?;
     first_page(rows, MAX_PAGE_BYTES, |pending| pending.input.len())
+}
+
+/// Returns the size of the page that [`pending`] returns for a limit of as many rows, without reading the inputs.
+pub fn pending_size(
+    connection: &Connection,
+    job: JobKey,
+    from: u32,
+    limit: u32,
+) -> rusqlite::Result<PageSize> {
+    let sql = pending_sql("length(inputs.body)");
+    let [_, last] = job_rowids(job);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![to_rowid(job, from), last, limit])?;
+    let mut size = PageSize { rows: 0, bytes: 0 };
+    while let Some(row) = rows.next()? {
+        let bytes = size.bytes.saturating_add(row.get(0)?);
+        if size.rows > 0 && bytes > MAX_PAGE_BYTES {
+            break;
+        }
+        size.rows += 1;
+        size.bytes = bytes;
+    }
+    Ok(size)
+}
+
+/// Returns the query of these columns of the items without a result, by index.
+fn pending_sql(columns: &str) -> String {
+    format!(
+        "SELECT {columns} FROM inputs LEFT JOIN items USING (place)
+         WHERE inputs.place BETWEEN ?1 AND ?2 AND items.event IS NULL ORDER BY inputs.place LIMIT ?3"
+    )
 }
 
 /// Returns the input of an item.
@@ -44,13 +75,20 @@ pub fn input(
 pub fn crash_suspects(
     connection: &Connection,
     crashes: u32,
-) -> rusqlite::Result<Vec<(JobKey, PendingItem)>> {
-    let sql = "SELECT inputs.place, inputs.body, items.lost, items.alone FROM items CROSS JOIN inputs USING (place)
+) -> rusqlite::Result<Vec<CrashSuspect>> {
+    let sql = "SELECT inputs.place, items.lost, items.alone FROM items CROSS JOIN inputs USING (place)
                WHERE items.lost > 0 AND items.lost >= ?1 AND items.event IS NULL ORDER BY items.alone, items.place LIMIT ?2";
     connection
         .prepare_cached(sql)?
         .query_map([crashes, MAX_SUSPECTS], |row| {
-            Ok((job_of(row.get(0)?), pending_from_row(row)?))
+            Ok(CrashSuspect {
+                job: job_of(row.get(0)?),
+                index: number_of(row.get(0)?),
+                crash_count: CrashCount {
+                    crashes: row.get(1)?,
+                    isolated: row.get(2)?,
+                },
+            })
         })?
         .collect()
 }

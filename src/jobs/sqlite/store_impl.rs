@@ -10,9 +10,9 @@ use super::quota::total_len;
 use super::write_class::WriteClass;
 use super::{Sqlite, commands, item_queries, queries, recovery, removal, webhook_queries};
 use crate::jobs::store::{
-    CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, ItemStatus, Job, JobEnd,
-    JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem, ResultOrder, Status, Store,
-    StoreError, Stored, UnixMillis,
+    CrashSuspect, CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, ItemStatus, Job,
+    JobEnd, JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem, ResultOrder, Status,
+    Store, StoreError, Stored, UnixMillis,
 };
 
 impl Store for Sqlite {
@@ -113,11 +113,15 @@ impl Store for Sqlite {
         self.query(move |connection| item_queries::pending(connection, job, from, limit))
     }
 
+    fn pending_size(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, PageSize> {
+        self.query(move |connection| item_queries::pending_size(connection, job, from, limit))
+    }
+
     fn input(&self, job: JobKey, index: u32) -> Stored<'_, Option<Vec<u8>>> {
         self.query(move |connection| item_queries::input(connection, job, index))
     }
 
-    fn crash_suspects(&self, crashes: u32) -> Stored<'_, Vec<(JobKey, PendingItem)>> {
+    fn crash_suspects(&self, crashes: u32) -> Stored<'_, Vec<CrashSuspect>> {
         self.query(move |connection| item_queries::crash_suspects(connection, crashes))
     }
 

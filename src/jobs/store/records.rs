@@ -265,6 +265,17 @@ pub struct CrashCount {
     pub isolated: u32,
 }
 
+/// Item that was in flight during crashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CrashSuspect {
+    /// Job of the item.
+    pub job: JobKey,
+    /// Position in the job, from 0.
+    pub index: u32,
+    /// Crashes during which the item was in flight.
+    pub crash_count: CrashCount,
+}
+
 /// Result of an item, to be recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FinishedItem {

@@ -22,8 +22,8 @@ use super::super::super::upload_monitor::{
 };
 use super::super::super::{json_body, query, request_body};
 use crate::extraction::{RequestClass, WaitingMemory};
-use crate::jobs::{Created, Creation};
-use crate::types::{Code, Error, FieldError, Input, JobRequest, SentMetadata};
+use crate::jobs::{Created, Creation, NewInput};
+use crate::types::{Code, Error, FieldError, Input, Item, JobRequest, SentMetadata};
 use throttle::{CallerId, MemoryUse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -84,7 +84,7 @@ impl JobCreation<'_> {
         let inputs = inputs
             .into_iter()
             .enumerate()
-            .map(|(index, item)| Input::new(index, item).to_json());
+            .map(|(index, item)| new_input(Input::new(index, item)));
         let created = self.state.jobs.create(creation, stream::iter(inputs));
         Ok((created.await?, warnings))
     }
@@ -176,12 +176,23 @@ fn unserializable(error: &serde_json::Error) -> Error {
     )
 }
 
+/// Returns an input in the form in which it is stored, with its memory.
+///
+/// # Errors
+/// If the input is unreadable: its own error.
+fn new_input(input: Input) -> Result<NewInput, Error> {
+    Ok(NewInput {
+        json: input.to_json()?,
+        memory: input.memory,
+    })
+}
+
 /// Returns the lines in the form in which they are stored. Stops with an error at the first invalid line, or when the upload is
 /// interrupted.
 fn input_lines(
     lines: NdjsonReader,
     upload: Arc<UploadMonitor>,
-) -> impl Stream<Item = Result<Vec<u8>, Error>> + Unpin {
+) -> impl Stream<Item = Result<NewInput, Error>> + Unpin {
     let interruption = stream::once(async move {
         let interruption = upload.interruption()?;
         let why = match interruption {
@@ -196,7 +207,7 @@ fn input_lines(
     });
     Box::pin(
         lines
-            .map(|input| input.to_json())
+            .map(new_input)
             .chain(interruption.filter_map(std::future::ready)),
     )
 }

@@ -92,7 +92,7 @@ async fn crashes_are_counted_until_a_process_is_healthy() {
     assert_eq!(
         suspects
             .iter()
-            .map(|(job, item)| (*job, item.index, item.crash_count))
+            .map(|suspect| (suspect.job, suspect.index, suspect.crash_count))
             .collect::<Vec<_>>(),
         [(
             job,
