@@ -197,7 +197,7 @@ impl Jobs {
     /// if there is no such item.
     ///
     /// # Errors
-    /// Those of [`Jobs::get`]; `conflict` if the job has not ended.
+    /// Those of [`Jobs::get`]; `conflict` if the job has not ended; `quota_exceeded` if the caller's jobs take more than they may.
     pub async fn retry(
         &self,
         caller: CallerId,

@@ -156,7 +156,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn complete(&self, job: JobKey, from: Status, end: JobEnd) -> Stored<'_, Option<Job>>;
 
     /// Queues a job that has ended again, for its items that did not succeed, or only those of the status `only`. Items
-    /// without a result run in any case. Returns the job, or `None` if it has not ended.
+    /// without a result run in any case. Returns the job, or `None` if it has not ended. What it has recorded is kept, so the limits
+    /// of what the caller may store apply.
     fn requeue(&self, job: JobKey, only: Option<ItemStatus>) -> Stored<'_, Option<Job>>;
 
     /// Returns true if an item has failed since the job was queued last.

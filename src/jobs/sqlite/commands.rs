@@ -39,7 +39,8 @@ pub fn create_uploading(
         job.created_at,
         idempotency.map(|idempotency| &idempotency.key),
         idempotency.map(|idempotency| idempotency.until),
-        i64::try_from(job.spec.len()).unwrap_or(i64::MAX),
+        i64::try_from(job.spec.len() + metadata.as_ref().map_or(0, String::len))
+            .unwrap_or(i64::MAX),
     ])?;
     let key = u32::try_from(connection.last_insert_rowid())
         .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?;
@@ -258,6 +259,7 @@ pub fn complete(
     connection
         .prepare_cached("INSERT INTO events (place, body) VALUES (?1, ?2)")?
         .execute(params![to_rowid(job, event), end.body])?;
+    add_bytes(connection, job, end.body.len() as u64)?;
     let sql = "UPDATE jobs SET status = ?2, last_event = ?3, finished_at = ?4, expires_at = ?5, error = ?6, taken = 0
                WHERE key = ?1";
     connection.prepare_cached(sql)?.execute(params![

@@ -11,9 +11,9 @@ use crate::jobs::store::{JobKey, StorageQuota, StoreError};
 pub struct StorageLimits {
     /// Maximum number of stored jobs of one caller.
     pub max_jobs_per_caller: u64,
-    /// Maximum bytes of specs, inputs and results of one caller's jobs.
+    /// Maximum bytes of specs, metadata, inputs and events of one caller's jobs.
     pub max_bytes_per_caller: u64,
-    /// Maximum bytes of specs, inputs and results of all jobs.
+    /// Maximum bytes of specs, metadata, inputs and events of all jobs.
     pub max_bytes: u64,
 }
 

@@ -183,7 +183,9 @@ impl Store for Sqlite {
     }
 
     fn requeue(&self, job: JobKey, only: Option<ItemStatus>) -> Stored<'_, Option<Job>> {
+        let limits = self.limits;
         self.write(WriteClass::Ordinary, move |connection| {
+            limits.check_more(connection, job, 0)?;
             commands::requeue(connection, job, only)
         })
     }

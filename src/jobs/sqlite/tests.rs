@@ -2,7 +2,7 @@ use super::*;
 use crate::jobs::store::{
     CrashCount, CreateOutcome, DeliveryAttempt, DeliveryState, Digest, Event, FinishedItem,
     Idempotency, ItemCounts, ItemStatus, JobEnd, JobFilter, JobKey, NewJob, PageSize,
-    PendingDelivery, ResultOrder, Status, Store,
+    PendingDelivery, ResultOrder, Status, StorageQuota, Store,
 };
 use crate::types::Usage;
 

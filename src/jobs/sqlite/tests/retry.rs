@@ -115,3 +115,36 @@ async fn only_items_of_the_given_status_are_requeued() {
     store.record_results(job, vec![result]).await.unwrap();
     assert!(has_failed().await);
 }
+
+#[tokio::test]
+async fn retries_end_at_the_limit_of_stored_bytes() {
+    let folder = Folder::new("rounds");
+    let limits = StorageLimits {
+        max_bytes_per_caller: 500,
+        ..StorageLimits::default()
+    };
+    let store = folder.open().with_limits(limits);
+    let job = create(&store, "job_a", 1).await;
+    let mut rounds = 0;
+    let refused = loop {
+        let result = finished(0, ItemStatus::Failed);
+        store.record_results(job, vec![result]).await.unwrap();
+        let end = JobEnd {
+            body: vec![b'x'; 50],
+            ..job_end(Status::Completed)
+        };
+        store
+            .complete(job, Status::Queued, end)
+            .await
+            .unwrap()
+            .unwrap();
+        rounds += 1;
+        assert!(rounds <= 10, "the events of each round take 52 bytes");
+        if let Err(error) = store.requeue(job, None).await {
+            break error;
+        }
+    };
+    assert_eq!(refused, StoreError::Quota(StorageQuota::Bytes { max: 500 }));
+    let job = store.job_by_key(job).await.unwrap().unwrap();
+    assert_eq!(job.status, Status::Completed);
+}
