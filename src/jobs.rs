@@ -225,11 +225,11 @@ impl Jobs {
         Ok((requeued.await?.ok_or_else(conflict)?, true))
     }
 
-    /// Deletes a job that has ended, with its inputs and results. The job is invisible when this returns; its rows are removed
-    /// in the background.
+    /// Deletes a job that has ended or is being cancelled, with its inputs and results. The job is invisible when this returns;
+    /// its rows are removed in the background.
     ///
     /// # Errors
-    /// Those of [`Jobs::get`]; `conflict` if the job has not ended.
+    /// Those of [`Jobs::get`]; `conflict` if the job is queued or runs.
     pub async fn delete(&self, caller: CallerId, id: &str) -> Result<(), Error> {
         let job = self.get(caller, id).await?;
         let deleted = self.0.run_to_completion(move |context| async move {

@@ -104,6 +104,16 @@ pub async fn run_job(
     };
     let result = run.run().await;
     run.progress.stop();
+    // A job that was deleted while it was being cancelled takes no results.
+    if result.is_err()
+        && !store
+            .job_by_key(job)
+            .await?
+            .as_ref()
+            .is_some_and(is_unfinished)
+    {
+        return Ok(());
+    }
     result
 }
 
@@ -348,7 +358,8 @@ impl JobRun<'_> {
         self.progress.publish(job);
     }
 
-    /// Records the result `cancelled` for every item without a result. Returns false if the server drains meanwhile.
+    /// Records the result `cancelled` for every item without a result. Returns false if the server drains or the job is deleted
+    /// meanwhile.
     async fn cancel_remaining_items(&mut self) -> Result<bool, StoreError> {
         let store = &self.context.store;
         let mut from = 0;
@@ -369,6 +380,9 @@ impl JobRun<'_> {
                 .filter_map(|item| cancelled_result(item, request_id))
                 .collect();
             let job = store.record_results(self.job.key, results).await?;
+            if !job.status.is_visible() {
+                return Ok(false);
+            }
             self.on_recorded(&job);
         }
     }

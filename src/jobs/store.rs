@@ -67,8 +67,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Ends the upload: the job becomes `Queued` and visible. Returns the job.
     fn finalize(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job>;
 
-    /// Marks a job that has ended as `Deleting`. Its rows are removed by [`remove`](Store::remove). Returns false if the job
-    /// has not ended.
+    /// Marks a job that has ended or is being cancelled as `Deleting`. Its rows are removed by [`remove`](Store::remove). Returns
+    /// false if the job is in another state.
     fn soft_delete(&self, job: JobKey) -> Stored<'_, bool>;
 
     /// Returns some of the jobs that are being uploaded or removed, with their IDs.

@@ -94,7 +94,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a job
-         * @description Removes a job that has ended, with its inputs and results.
+         * @description Removes a job that has ended or is being cancelled, with its inputs and results.
          */
         delete: operations["delete_job"];
         options?: never;

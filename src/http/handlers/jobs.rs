@@ -195,7 +195,7 @@ pub async fn retry_job(
 
 /// Delete a job
 ///
-/// Removes a job that has ended, with its inputs and results.
+/// Removes a job that has ended or is being cancelled, with its inputs and results.
 #[utoipa::path(delete, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "ID of the job")),
     responses((status = 204, description = "The job was deleted")))]
 pub async fn delete_job(

@@ -11,11 +11,11 @@ const MAX_ROWS_PER_STEP: u32 = 10_000;
 /// Bytes of removed rows at which a step ends.
 pub const MAX_BYTES_PER_STEP: usize = 4 << 20;
 
-/// Marks a job that has ended as deleted, and forgets its idempotency key. Returns false if it has not ended, or
-/// was removed.
+/// Marks a job that has ended or is being cancelled as deleted, and forgets its idempotency key. Returns false if it is in
+/// another state, or was removed.
 pub fn soft_delete(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
     let current = queries::job_by_key(connection, job).optional()?;
-    if !current.is_some_and(|job| job.status.is_ended()) {
+    if !current.is_some_and(|job| job.status.is_deletable()) {
         return Ok(false);
     }
     let sql =

@@ -57,6 +57,13 @@ impl Status {
             Self::Completed | Self::Stopped | Self::Cancelled | Self::Failed
         )
     }
+
+    /// Returns true if the job can be deleted: it has ended, or is being cancelled. A full disk may have no room for the results of
+    /// all items that are cancelled, and deleting the job makes room.
+    #[must_use]
+    pub const fn is_deletable(self) -> bool {
+        self.is_ended() || matches!(self, Self::Cancelling)
+    }
 }
 
 /// Status of an item's result, as stored in the `status` columns of items and events.

@@ -136,6 +136,35 @@ async fn on_a_full_disk_jobs_can_be_cancelled_and_deleted() {
     assert_eq!(ended(&server, &next).await["counts"]["succeeded"], 3);
 }
 
+/// The results of its items find no room in what is reserved.
+#[tokio::test]
+async fn on_a_full_disk_a_large_job_can_be_cancelled_and_deleted() {
+    const ITEMS: usize = 40_000;
+    let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(50)));
+    let builder = asking(&upstream, 4);
+    let Some(disk) = disk(&builder, 160) else {
+        return;
+    };
+    let server = builder.wrapped(disk.wrapper()).start().await;
+    let metadata = json!({"k": "m".repeat(1_000)});
+    let lines = (0..ITEMS).map(|n| json!({"input": person(n), "metadata": metadata}).to_string());
+    let target = format!("{JOBS}?{}", schema_query());
+    let sent = server.request(Method::POST, &target).lines(lines).answer();
+    let job = sent.await;
+    assert_eq!(job.status, 202, "{}", job.text());
+    let job = job.json();
+    disk.fill();
+    not_ready(&server).await;
+    let cancelled = post(&server, &path(&job, "/cancel")).await;
+    assert_eq!(cancelled.status, 202, "{}", cancelled.text());
+    let deleted = server.request(Method::DELETE, &path(&job, "")).answer();
+    let deleted = deleted.await;
+    assert_eq!(deleted.status, 204, "{}", deleted.text());
+    ready(&server, "its space is used").await;
+    let next = made(&server, &batch(3)).await;
+    assert_eq!(ended(&server, &next).await["counts"]["succeeded"], 3);
+}
+
 #[tokio::test]
 async fn it_starts_on_a_full_disk_that_has_no_store() {
     let upstream = Upstream::playing();

@@ -170,9 +170,10 @@ impl Simulation {
     }
 
     async fn delete(&mut self, key: JobKey) {
-        let has_ended = ENDS.contains(&self.jobs[&key].status);
-        assert_eq!(self.store().soft_delete(key).await.unwrap(), has_ended);
-        if has_ended {
+        let status = self.jobs[&key].status;
+        let is_deletable = ENDS.contains(&status) || status == Status::Cancelling;
+        assert_eq!(self.store().soft_delete(key).await.unwrap(), is_deletable);
+        if is_deletable {
             self.jobs.remove(&key);
             if self.random.bool() {
                 self.store().remove(key).await.unwrap();
