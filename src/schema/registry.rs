@@ -12,7 +12,7 @@ use std::time::Duration;
 use throttle::{CallerId, FairSemaphore};
 
 use super::compiled::Schema;
-use super::stored_schema::{Entry, Source, write_atomically};
+use super::stored_schema::{Entry, Source, create_folders, sync_folder, write_atomically};
 use super::version_store::{Version, VersionStore};
 use crate::types::{Code, Error, did_you_mean, truncate_for_display};
 
@@ -63,6 +63,9 @@ pub struct Registry {
     stored: RwLock<BTreeMap<String, Names>>,
     /// Permit of the only writer: files and entries change in the same order.
     pub(super) writing: FairSemaphore,
+    /// Data folder, which is created at the start of the server only: one that is gone must not be replaced by an empty one.
+    data_dir: PathBuf,
+    /// Folder of the stored schemas, within the data folder.
     dir: PathBuf,
     quota: Quota,
 }
@@ -91,6 +94,7 @@ impl Registry {
             folder,
             stored: RwLock::new(stored),
             writing: FairSemaphore::new(1),
+            data_dir: data_dir.to_owned(),
             dir,
             quota,
         })
@@ -186,8 +190,9 @@ impl Registry {
             let replaced = replaced.filter(|replaced| replaced.hash != entry.hash);
             let write = || {
                 if let Some(replaced) = &replaced {
-                    versions.keep(replaced)?;
+                    versions.keep(&registry.data_dir, replaced)?;
                 }
+                create_folders(&registry.data_dir, path.parent().unwrap_or(&registry.dir))?;
                 write_atomically(&path, entry.text.as_bytes())
             };
             write().map_err(|error| cannot_store(name, &error))?;
@@ -219,13 +224,16 @@ impl Registry {
                 return Ok(false);
             }
             let path = registry.path(owner, name);
-            VersionStore::of_schema_file(&path).remove();
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(cannot_store(name, &error));
+            let remove = || {
+                VersionStore::of_schema_file(&path).remove()?;
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    removed => removed?,
                 }
-                _ => {}
-            }
+                // Fails if the folder itself is gone, with which the schema may come back.
+                sync_folder(path.parent().unwrap_or(&registry.dir))
+            };
+            remove().map_err(|error| cannot_store(name, &error))?;
             // Entries change with the permit of the writer only, so it is still there.
             if let Some(names) = registry.stored_mut().get_mut(owner) {
                 names.remove(name);

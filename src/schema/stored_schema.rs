@@ -42,13 +42,25 @@ impl Entry {
     }
 }
 
+/// Creates a folder that only the owner of the process can read, and those between it and `root`, which must exist. What is new
+/// is synced.
+pub(super) fn create_folders(root: &Path, folder: &Path) -> std::io::Result<()> {
+    if folder == root || folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().unwrap_or(root);
+    create_folders(root, parent)?;
+    std::fs::DirBuilder::new().mode(0o700).create(folder)?;
+    sync_folder(parent)
+}
+
+/// Syncs a folder: the names of the files in it.
+pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::File::open(folder)?.sync_all()
+}
+
 /// Writes a file that only the owner of the process can read, by way of a temporary file, which is removed if that fails.
 pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(path);
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)?;
     let beside = path.with_extension("tmp");
     let write = || {
         let mut options = std::fs::OpenOptions::new();
@@ -63,5 +75,5 @@ pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()>
         drop(std::fs::remove_file(&beside));
         return Err(error);
     }
-    std::fs::File::open(dir)?.sync_all()
+    sync_folder(path.parent().unwrap_or(path))
 }

@@ -185,6 +185,7 @@ fn changes_that_wait_take_no_thread() {
         schemas: 10,
         bytes: 1000,
     };
+    std::fs::create_dir_all(&root).unwrap();
     let registry = Arc::new(Registry::open(None, &root, quota).unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -222,6 +223,7 @@ async fn registered_schemas_survive_and_the_folders_cannot_be_changed() {
     let root = std::env::temp_dir().join(format!("extractd-registry-{}", std::process::id()));
     let (folder, data) = (root.join("folder"), root.join("data"));
     std::fs::create_dir_all(&folder).unwrap();
+    std::fs::create_dir_all(&data).unwrap();
     std::fs::write(folder.join("fixed.json"), r#"{"type": "object"}"#).unwrap();
     let quota = Quota {
         schemas: 2,
@@ -277,5 +279,15 @@ async fn registered_schemas_survive_and_the_folders_cannot_be_changed() {
     assert_eq!(registry.delete(CALLER, "alice", "person").await, Ok(false));
     assert!(open().get("alice", "person").is_none());
     assert!(open().get("bob", "person").is_some());
+    let registry = open();
+    std::fs::remove_dir_all(&data).unwrap();
+    assert_eq!(
+        put(&registry, "bob", "other", &object)
+            .await
+            .unwrap_err()
+            .code,
+        Code::Overloaded
+    );
+    assert!(!data.exists(), "no other folder is made in its place");
     std::fs::remove_dir_all(root).unwrap();
 }

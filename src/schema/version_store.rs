@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::stored_schema::{Entry, Source, write_atomically};
+use super::stored_schema::{Entry, Source, create_folders, sync_folder, write_atomically};
 
 /// Maximum number of earlier versions of one schema.
 const MAX_VERSIONS: usize = 20;
@@ -32,11 +32,12 @@ impl VersionStore {
         Self(schema.with_file_name("versions").join(name))
     }
 
-    /// Keeps a version, and removes the oldest ones beyond the limits.
+    /// Keeps a version, and removes the oldest ones beyond the limits. `root` is the data folder.
     ///
     /// # Errors
     /// If the version cannot be written.
-    pub fn keep(&self, entry: &Entry) -> std::io::Result<()> {
+    pub fn keep(&self, root: &Path, entry: &Entry) -> std::io::Result<()> {
+        create_folders(root, &self.0)?;
         let path = self.path(&entry.hash);
         write_atomically(&path, entry.text.as_bytes())?;
         std::fs::File::options()
@@ -101,8 +102,14 @@ impl VersionStore {
     }
 
     /// Removes all versions.
-    pub fn remove(&self) {
-        drop(std::fs::remove_dir_all(&self.0));
+    ///
+    /// # Errors
+    /// If they cannot be removed.
+    pub fn remove(&self) -> std::io::Result<()> {
+        match std::fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed.and_then(|()| sync_folder(self.0.parent().unwrap_or(&self.0))),
+        }
     }
 
     fn path(&self, hash: &str) -> PathBuf {

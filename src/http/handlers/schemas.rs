@@ -1,5 +1,7 @@
 //! `/v1/schemas`: registry of JSON Schemas by name: list, get, put, delete.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Path, Request};
 use axum::http::header::CONTENT_TYPE;
@@ -17,6 +19,9 @@ use super::super::{json_body, request_body};
 use crate::schema::{Entry, Source};
 use crate::types::{Code, Error, FieldError, truncate_for_display};
 use throttle::CallerId;
+
+/// `Retry-After` while the data folder cannot be written to.
+const STORE_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// A registered schema, without its text.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -205,6 +210,7 @@ pub async fn put(
         )
     })?;
     no_query(&head.uri)?;
+    check_writable(&state)?;
     let schema = state.extractor.compile_schema(caller, text).await?;
     let owner = state.extractor.schema_owner(caller);
     let registry = state.extractor.registry();
@@ -231,12 +237,24 @@ pub async fn delete(
     uri: Uri,
 ) -> Result<StatusCode, ApiError> {
     no_query(&uri)?;
+    check_writable(&state)?;
     let owner = state.extractor.schema_owner(caller);
     let registry = state.extractor.registry();
     if registry.delete(caller, &owner, &name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(unknown(&state, caller, &name).into())
+    }
+}
+
+/// Checks that the data folder can be written to: what the job store knows of it holds for the schemas.
+fn check_writable(state: &AppState) -> Result<(), Error> {
+    match state.jobs.not_ready_reason() {
+        None => Ok(()),
+        Some(reason) => {
+            let detail = format!("schemas cannot be changed now: {reason}");
+            Err(Error::new(Code::Overloaded, detail).retry_after(STORE_RETRY_AFTER))
+        }
     }
 }
 

@@ -43,6 +43,12 @@ async fn a_job_is_never_accepted_into_a_folder_that_was_removed() {
     let refused = server.post(JOBS, &batch(1)).await;
     assert_eq!(refused.status, 503, "{}", refused.text());
     is_gone(&server, "was removed").await;
+    let schema = json!({"type": "object"});
+    let put = server
+        .request(http::Method::PUT, "/v1/schemas/thing")
+        .json(&schema);
+    let refused = put.answer().await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
     assert!(!data.exists(), "no other store is made in its place");
     let server = server.restart().await;
     let jobs = server.get(JOBS).await.ok();
