@@ -407,35 +407,33 @@ mod tests {
 
     use super::*;
     use crate::config::Args;
-    use crate::jobs::store::{CreateOutcome, NewJob, Status, Store};
+    use crate::jobs::store::{CreateOutcome, JobKey, NewJob, Status, Store};
     use throttle::{CallerId, MemoryUse};
 
     /// Maximum time of what a test waits for.
     const LIMIT: Duration = Duration::from_secs(30);
 
     /// Binds a server of the default settings, of a provider that is not called.
-    async fn bound() -> Server {
+    async fn bound(change: impl FnOnce(&mut Config)) -> Server {
         let args = Args {
             listen: Some("127.0.0.1:0".to_owned()),
             model: Some("openai/m".to_owned()),
             ..Args::default()
         };
         let key = ("OPENAI_API_KEY".to_owned(), "sk-test".to_owned());
-        let loaded =
-            Config::load(&args, [key], |_| Err(std::io::ErrorKind::NotFound.into())).unwrap();
-        Server::bind(loaded.config, Persistence::Temporary)
-            .await
+        let mut config = Config::load(&args, [key], |_| Err(std::io::ErrorKind::NotFound.into()))
             .unwrap()
+            .config;
+        change(&mut config);
+        Server::bind(config, Persistence::Temporary).await.unwrap()
     }
 
-    #[tokio::test]
-    async fn a_job_for_which_there_is_no_memory_waits_until_there_is_some() {
-        let server = bound().await;
-        let store = Arc::clone(&server.store);
+    /// Stores a job whose only input needs no call.
+    async fn stored_job(store: &Sqlite, caller: &str) -> JobKey {
         let batch = json!({"schema": {"type": "object"}});
         let job = store.create_uploading(NewJob {
             id: "job_a".to_owned(),
-            caller: String::new(),
+            caller: caller.to_owned(),
             spec: json!({"batch": batch, "request_id": "r"}).to_string(),
             metadata: None,
             created_at: 0,
@@ -444,29 +442,53 @@ mod tests {
         let CreateOutcome::New(job) = job.await.unwrap() else {
             panic!("the store is empty");
         };
-        // A blank input needs no call.
-        store
-            .add_inputs(job, 0, vec![br#"{"input": " "}"#.to_vec()])
-            .await
-            .unwrap();
+        let inputs = vec![br#"{"input": " "}"#.to_vec()];
+        store.add_inputs(job, 0, inputs).await.unwrap();
         store.finalize(job, 1, [0; 32]).await.unwrap();
+        job
+    }
+
+    /// Waits until a job has ended. Returns its status.
+    async fn ended(store: &Sqlite, job: JobKey) -> Status {
+        let ended = async {
+            loop {
+                let status = store.job_by_key(job).await.unwrap().unwrap().status;
+                if status.is_ended() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, ended).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_old_job_of_a_caller_that_is_gone_is_cancelled() {
+        // So that it is old at once; what ends is removed by the maintenance after that.
+        let server = bound(|config| config.jobs.retention = Duration::ZERO).await;
+        let store = Arc::clone(&server.store);
+        let job = stored_job(&store, "gone").await;
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(server.run(stop.clone()));
+        assert_eq!(ended(&store, job).await, Status::Cancelled);
+        stop.cancel();
+        running.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_job_for_which_there_is_no_memory_waits_until_there_is_some() {
+        let server = bound(|_| {}).await;
+        let store = Arc::clone(&server.store);
+        let job = stored_job(&store, "").await;
         let ledger = server.extractor.limits().memory().clone();
         let max_bytes = ledger.snapshot().max_bytes;
         let all = ledger.record(CallerId::default(), MemoryUse::Responses, max_bytes);
         let stop = CancellationToken::new();
         let running = tokio::spawn(server.run(stop.clone()));
-        let status = async || store.job_by_key(job).await.unwrap().unwrap().status;
         // Enough for it to fail, if it did.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        assert!(!status().await.is_ended());
         drop(all);
-        let ended = async {
-            while !status().await.is_ended() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(LIMIT, ended).await.unwrap();
-        assert_eq!(status().await, Status::Completed);
+        assert_eq!(ended(&store, job).await, Status::Completed);
         stop.cancel();
         running.await.unwrap();
     }
@@ -509,7 +531,7 @@ mod tests {
     /// is served.
     #[tokio::test]
     async fn a_connection_whose_work_is_always_ready_lets_others_have_their_turns() {
-        let server = bound().await;
+        let server = bound(|_| {}).await;
         let (address, stop) = (server.address(), CancellationToken::new());
         let running = tokio::spawn(server.run(stop.clone()));
 

@@ -9,10 +9,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{JobCommand, JobContext, unix_millis};
+use super::context::{JobCommand, JobContext, to_millis, unix_millis};
 use super::crash_quarantine::{self, HEALTHY_AFTER};
 use super::job_run::{fail_job, run_job};
 use super::run_failures::{NextStep, RunFailures};
@@ -23,6 +23,11 @@ use super::waiting_jobs::{CallerName, WaitingJobs};
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval at which a store that does not work is looked at.
 const STORE_POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Maximum time for which a caller must be missing from the configuration before its old jobs are cancelled: time to notice that
+/// it was removed by mistake.
+const MAX_ABSENCE: Duration = Duration::from_secs(3600);
+/// Maximum number of jobs of a missing caller that are cancelled in one round of maintenance: each starts a run.
+const MAX_ORPHANS: usize = 100;
 /// Wait before the store is read again after an error.
 const READ_RETRY_WAIT: Duration = Duration::from_secs(1);
 
@@ -34,6 +39,7 @@ pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobComma
         running: HashMap::new(),
         running_per_caller: HashMap::new(),
         run_again: HashSet::new(),
+        missing_since: HashMap::new(),
         failures: RunFailures::default(),
         runs: JoinSet::new(),
         vacuum: JoinSet::new(),
@@ -72,6 +78,8 @@ struct JobScheduler {
     running_per_caller: HashMap<CallerName, usize>,
     /// Running jobs for which a command arrived, which their runs may have missed.
     run_again: HashSet<JobKey>,
+    /// Callers with waiting jobs that are not configured, and since when this process knows.
+    missing_since: HashMap<CallerName, Instant>,
     /// Failed runs, and the jobs that wait because of them.
     failures: RunFailures,
     /// Runs, each with its job.
@@ -319,8 +327,57 @@ impl JobScheduler {
         }
         // Callers may have been added to the configuration.
         self.waiting.mark_all();
+        self.cancel_orphans().await;
         self.remove_unneeded().await;
         self.vacuum_if_needed();
+    }
+
+    /// Cancels the jobs of callers that are no longer configured, once they are as old as ended jobs may become: nobody else could
+    /// end or delete them, and they take room from the others.
+    async fn cancel_orphans(&mut self) {
+        let context = Arc::clone(&self.context);
+        let limits = context.extractor.limits();
+        let callers = self.waiting.callers();
+        let missing: HashSet<_> = callers
+            .filter(|caller| limits.caller_of(caller).is_none())
+            .cloned()
+            .collect();
+        self.missing_since
+            .retain(|caller, _| missing.contains(caller));
+        for caller in missing {
+            let since = self.missing_since.entry(caller.clone());
+            let absence = since.or_insert_with(Instant::now).elapsed();
+            if absence >= context.config.retention.min(MAX_ABSENCE)
+                && let Err(error) = self.cancel_old_jobs(&caller).await
+            {
+                tracing::warn!(caller, %error, "the jobs of a caller that is no longer configured could not be cancelled; trying again in a few seconds");
+            }
+        }
+    }
+
+    async fn cancel_old_jobs(&mut self, caller: &str) -> Result<(), StoreError> {
+        let context = Arc::clone(&self.context);
+        let oldest = unix_millis().saturating_sub(to_millis(context.config.retention));
+        for _ in 0..MAX_ORPHANS {
+            let Some(key) = self.waiting.oldest(caller) else {
+                break;
+            };
+            let found = context.store.job_by_key(key).await?;
+            if found.as_ref().is_some_and(|job| job.created_at > oldest) {
+                break;
+            }
+            if context.store.cancel(key).await? {
+                tracing::warn!(
+                    caller,
+                    job = found.map(|job| job.id),
+                    "the job is cancelled: its caller is no longer configured, and it is older than `jobs.retention_ms`"
+                );
+                self.cancel(key, caller.to_owned());
+            } else {
+                self.waiting.remove(key, caller);
+            }
+        }
+        Ok(())
     }
 
     fn vacuum_if_needed(&mut self) {

@@ -42,9 +42,19 @@ impl WaitingJobs {
 
     /// Removes and returns the oldest job of a caller.
     pub fn pop(&mut self, caller: &str) -> Option<JobKey> {
-        let job = self.callers.get(caller)?.first().copied()?;
+        let job = self.oldest(caller)?;
         self.remove(job, caller);
         Some(job)
+    }
+
+    /// Returns the oldest job of a caller.
+    pub fn oldest(&self, caller: &str) -> Option<JobKey> {
+        self.callers.get(caller)?.first().copied()
+    }
+
+    /// Returns the callers with a waiting job.
+    pub fn callers(&self) -> impl Iterator<Item = &CallerName> {
+        self.callers.keys()
     }
 
     /// Marks a caller: one of its jobs may be startable.
