@@ -23,8 +23,8 @@ pub struct Jobs {
     /// `max_per_caller`: maximum number of stored jobs of one caller. 1 to 4,294,967,295, default
     /// 100,000.
     pub max_per_caller: NonZeroU32,
-    /// `max_bytes_per_caller`: maximum bytes of the stored jobs of one caller: specs, inputs and
-    /// results. From 1, default 10 GiB.
+    /// `max_bytes_per_caller`: maximum bytes of the stored jobs of one caller: specs,
+    /// metadata, inputs and events. From 1, default 10 GiB.
     pub max_bytes_per_caller: u64,
     /// `max_stored_bytes`: maximum bytes of all stored jobs. From 1, default 50 GiB.
     pub max_stored_bytes: u64,

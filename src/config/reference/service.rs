@@ -206,7 +206,7 @@ pub(super) static SECTIONS: [SectionReference; 8] = [
             key(
                 "max_bytes_per_caller",
                 "10737418240",
-                "Maximum bytes of the stored jobs per caller (specs, inputs and results), from 1. A larger upload is `429 quota_exceeded`; jobs that run go on.",
+                "Maximum bytes of the stored jobs per caller (specs, metadata, inputs and events), from 1. A larger upload, or a retry beyond them, is `429 quota_exceeded`; jobs that run go on.",
             ),
             key(
                 "max_stored_bytes",
