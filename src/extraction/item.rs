@@ -294,9 +294,8 @@ impl<'a> ItemRun<'a> {
         }
         let caller = self.results.caller();
         let piece = (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes });
-        Ok(run_long(piece, || {
-            cached.parse(|| hold_result(self.results, bytes))
-        }))
+        let parse = || cached.parse(|| hold_result(self.results, bytes));
+        Ok(run_long(piece, parse).await)
     }
 
     /// Shares the result of an equal item in flight: waits until that item completes, or until this one gets a permit first.

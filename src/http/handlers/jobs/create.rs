@@ -23,7 +23,7 @@ use super::super::super::upload_monitor::{
 use super::super::super::{json_body, query, request_body};
 use crate::extraction::{RequestClass, WaitingMemory};
 use crate::jobs::{Created, Creation, NewInput};
-use crate::types::{Code, Error, FieldError, Input, Item, JobRequest, SentMetadata};
+use crate::types::{Code, Error, FieldError, Input, JobRequest, SentMetadata};
 use throttle::{CallerId, MemoryUse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
