@@ -41,7 +41,8 @@ pub fn pending_size(
     let mut rows = statement.query(params![to_rowid(job, from), last, limit])?;
     let mut size = PageSize { rows: 0, bytes: 0 };
     while let Some(row) = rows.next()? {
-        let bytes = size.bytes.saturating_add(row.get(0)?);
+        let length: u32 = row.get(0)?;
+        let bytes = size.bytes.saturating_add(length as usize);
         if size.rows > 0 && bytes > MAX_PAGE_BYTES {
             break;
         }
