@@ -99,13 +99,38 @@ fn check_schemas() {
         ("large patterns", large_patterns),
     ] {
         let mut reserved = 0;
-        let (_, held) = allocated(|| {
+        let (peak, held) = allocated(|| {
             let schema = Schema::compile(&text).unwrap();
             reserved = schema.memory_bytes();
             schema
         });
         println!("{name}, {} bytes: {held} of {reserved} bytes", text.len());
         assert!(held <= reserved, "{name}: {held} of {reserved} bytes");
+        let compiling = Schema::compiling_bytes(&text);
+        println!("{name}, while compiling: {peak} of {compiling} bytes and the patterns'");
+        assert!(
+            peak <= compiling + reserved,
+            "{name}: {peak} of {compiling} and {reserved} bytes"
+        );
+    }
+}
+
+/// Schemas that are refused: what they take until then.
+fn check_refused() {
+    let long = "n".repeat(500_000);
+    let references = vec![r##"{"$ref":"#/$defs/x"}"##; 15_000].join(",");
+    let alike = format!(
+        r#"{{"anyOf":[{references}],"$defs":{{"x":{{"type":"object","additionalProperties":false,"required":["{long}"]}}}}}}"#
+    );
+    let zeros = format!(r#"{{"enum":[{}]}}"#, vec!["0"; 49_000].join(","));
+    let resources = (0..60).fold(zeros, |inner, _| {
+        format!(r#"{{"$id":"a","items":{inner}}}"#)
+    });
+    for (name, text) in [("alike", alike), ("resources", resources)] {
+        let (peak, _) = allocated(|| Schema::compile(&text).is_ok());
+        let compiling = Schema::compiling_bytes(&text);
+        println!("{name}, {} bytes: {peak} of {compiling} bytes", text.len());
+        assert!(peak <= compiling, "{name}: {peak} of {compiling} bytes");
     }
 }
 
@@ -113,4 +138,5 @@ fn check_schemas() {
 fn what_is_reserved_is_enough() {
     check_bodies();
     check_schemas();
+    check_refused();
 }

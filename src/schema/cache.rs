@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use throttle::{MemoryReservation, NoMemory, RETRY_SOON};
+use throttle::MemoryReservation;
 
-use super::compiled::Schema;
+use super::compiled::{self, Schema};
 use super::error_messages::invalid;
-use crate::types::{Code, Error};
+use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
+use crate::types::Error;
 
 /// Maximum number of schemas in each of the two generations.
 const GENERATION: usize = 64;
@@ -15,9 +16,10 @@ const GENERATION: usize = 64;
 const GENERATION_BYTES: usize = 32 << 20;
 /// Maximum length of a cached text, in bytes; longer ones are compiled each time.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
-/// Maximum length of a text that is compiled inline, in bytes. Longer ones and those with regular expressions go to the
-/// blocking pool.
+/// Maximum length of a text that is compiled inline, in bytes. Longer ones and those with regular expressions are long work.
 const QUICK_TEXT_BYTES: usize = 8 * 1024;
+/// Bytes of other long work, such as parsing, that take as long as compiling one byte of a schema.
+const WORK_PER_BYTE: usize = 16;
 
 #[derive(Debug, Default)]
 struct Generation {
@@ -37,19 +39,19 @@ struct Generations {
 pub struct Cache(Mutex<Generations>);
 
 impl Cache {
-    /// Returns the schema of this text, compiling it if it is not cached. A compiled schema enlarges `memory` by its size, and
-    /// holds it until it is neither used nor cached.
+    /// Returns the schema of this text, compiling it if it is not cached. Compiling enlarges `memory` before it takes any; the schema
+    /// holds what it needs of it until it is neither used nor cached.
     ///
     /// # Errors
-    /// As [`Schema::compile`]; `overloaded` if there is no memory for it now, `payload_too_large` if there never is.
+    /// As [`Schema::compile_within`].
     pub async fn get(&self, text: &str, memory: MemoryReservation) -> Result<Arc<Schema>, Error> {
-        if let Some(schema) = self.find(text) {
+        // Longer texts are never kept, and take long to hash.
+        let is_kept = text.len() <= MAX_TEXT_BYTES;
+        if let Some(schema) = is_kept.then(|| self.find(text)).flatten() {
             return Ok(schema);
         }
-        let mut schema = compile(text).await?;
-        schema.hold(memory).map_err(|refused| no_memory(&refused))?;
-        let schema = Arc::new(schema);
-        if text.len() <= MAX_TEXT_BYTES {
+        let schema = Arc::new(compile(text, memory).await?);
+        if is_kept {
             self.lock().keep(text.into(), Arc::clone(&schema));
         }
         Ok(schema)
@@ -84,30 +86,101 @@ impl Generations {
     }
 }
 
-/// Returns the error of a schema for which there is no memory. It may be retried unless the schema can never fit.
-fn no_memory(refused: &NoMemory) -> Error {
-    let problem = |code, advice| {
-        let detail = format!(
-            "there is no memory for the compiled schema: {refused} (`limits.max_memory_bytes`); {advice}"
-        );
-        Error::new(code, detail)
-    };
-    match refused {
-        NoMemory::TooLarge { .. } => problem(Code::PayloadTooLarge, "use simpler patterns"),
-        NoMemory::Full | NoMemory::ShareUsedUp => {
-            problem(Code::Overloaded, "retry later, or use simpler patterns")
-                .retry_after(RETRY_SOON)
-        }
+/// Returns the long work that compiling a text is, in bytes; `None` if it takes less than about a millisecond.
+fn work_bytes(text: &str) -> Option<usize> {
+    // One that is too long is refused at once. An escape may hide a keyword.
+    let may_have_patterns = text.contains("pattern") || text.contains("\\u");
+    let is_quick = text.len() <= QUICK_TEXT_BYTES && !may_have_patterns;
+    if is_quick || text.len() > compiled::MAX_TEXT_BYTES {
+        return None;
     }
+    let of_patterns = if may_have_patterns {
+        LONG_TEXT_BYTES
+    } else {
+        0
+    };
+    Some(text.len() * WORK_PER_BYTE + of_patterns)
 }
 
-/// Compiles a schema, on the blocking pool if that may take longer than about a millisecond.
-async fn compile(text: &str) -> Result<Schema, Error> {
-    if text.len() <= QUICK_TEXT_BYTES && !text.contains("pattern") {
-        return Schema::compile(text);
-    }
+/// Compiles a schema, as long work if that may take longer than about a millisecond.
+async fn compile(text: &str, memory: MemoryReservation) -> Result<Schema, Error> {
+    let Some(bytes) = work_bytes(text) else {
+        return Schema::compile_within(text, memory);
+    };
+    let piece = Piece {
+        caller: memory.caller(),
+        bytes,
+    };
     let text = text.to_owned();
-    tokio::task::spawn_blocking(move || Schema::compile(&text))
+    spawn_long(piece, move || Schema::compile_within(&text, memory))
         .await
         .unwrap_or_else(|_| Err(invalid("", "could not be compiled")))
+}
+
+#[cfg(test)]
+mod tests {
+    use throttle::{CallerId, MemoryLedger, MemoryUse};
+
+    use super::*;
+    use crate::types::Code;
+
+    #[test]
+    fn what_may_take_long_is_long_work() {
+        assert_eq!(
+            work_bytes(r#"{"properties": {"a": {"type": "string"}}}"#),
+            None
+        );
+        for text in [
+            r#"{"pattern": "a"}"#.to_owned(),
+            r#"{"patter\u006e": "(a|b|ab){36000}"}"#.to_owned(),
+            format!(r#"{{"title": "{}"}}"#, "a".repeat(QUICK_TEXT_BYTES)),
+        ] {
+            assert!(work_bytes(&text) > Some(text.len()), "{text}");
+        }
+        assert_eq!(work_bytes(&" ".repeat(compiled::MAX_TEXT_BYTES + 1)), None);
+    }
+
+    #[tokio::test]
+    async fn memory_is_reserved_before_a_schema_is_compiled() {
+        let cache = Cache::default();
+        let names: Vec<_> = (0..1000).map(|n| format!("\"{n}\"")).collect();
+        let text = format!(r#"{{"required": [{}]}}"#, names.join(","));
+        let needed = Schema::compiling_bytes(&text);
+        let kept = Schema::compile(&text).unwrap().memory_bytes();
+        assert!(kept < needed);
+        // There is room for what is kept, but not for what compiling takes.
+        for (room, is_enough) in [(kept + 1, false), (2 * needed, true)] {
+            let ledger = MemoryLedger::new(room, room);
+            let memory = ledger.empty(CallerId(1), MemoryUse::Schemas);
+            let compiled = cache.get(&text, memory).await;
+            assert_eq!(compiled.is_ok(), is_enough);
+            let held = ledger.snapshot().held;
+            match compiled {
+                Ok(_) => assert_eq!(held, kept),
+                Err(error) => assert_eq!((error.code, held), (Code::Overloaded, 0)),
+            }
+        }
+        // A pattern's program is reserved before it is made.
+        let ledger = MemoryLedger::new(1 << 20, 1 << 20);
+        for pattern in ["^a{2}$", "(?:a|b|ab){20000}"] {
+            let text = format!(r#"{{"pattern": "{pattern}"}}"#);
+            let memory = ledger.empty(CallerId(1), MemoryUse::Schemas);
+            let refused = cache.get(&text, memory).await.err();
+            let code = refused.map(|error| error.code);
+            let expected = Some(Code::Overloaded).filter(|_| pattern.contains("20000"));
+            assert_eq!(code, expected, "{pattern}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_text_that_is_too_long_to_be_kept_is_compiled_each_time() {
+        let ledger = MemoryLedger::new(1 << 30, 1 << 30);
+        let cache = Cache::default();
+        for (length, is_kept) in [(100, true), (MAX_TEXT_BYTES, false)] {
+            let text = format!(r#"{{"title": "{}"}}"#, "a".repeat(length));
+            let get = || cache.get(&text, ledger.empty(CallerId(1), MemoryUse::Schemas));
+            let (one, other) = (get().await.unwrap(), get().await.unwrap());
+            assert_eq!(Arc::ptr_eq(&one, &other), is_kept);
+        }
+    }
 }

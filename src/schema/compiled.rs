@@ -8,16 +8,16 @@ use schema_dialect::{
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
-use throttle::{MemoryReservation, NoMemory};
+use throttle::{MemoryReservation, NoMemory, RETRY_SOON};
 
 use super::error_messages::{self, MAX_FAULTS, invalid};
-use super::patterns::{self, Patterns};
+use super::patterns::{self, Patterns, Reserve};
 use super::validation_cost::Trial;
 use super::validation_cost::weight::Weight;
 use super::{formats, locations, schema_limits, skeleton};
 use crate::types::{
-    Error, Example, FieldError, StrictJson, Unrepresentable, count_values, pointer_to,
-    truncate_pointer,
+    Code, Error, Example, FieldError, StrictJson, Unrepresentable, count_values, parsed_size,
+    pointer_to, truncate_pointer,
 };
 
 /// Compiled schema, shared by all items of a request.
@@ -49,8 +49,15 @@ pub struct Lowered {
 /// Memory of a compiled schema for each value of its text, without patterns, in bytes. Measured: 230 to 415, by
 /// `tests/memory_estimates.rs`.
 const BYTES_PER_VALUE: usize = 512;
+/// Memory for each value of a schema's text while it is compiled, in bytes: the document twice, its tree, and what is kept. Measured by
+/// `tests/memory_estimates.rs`.
+const COMPILING_BYTES_PER_VALUE: usize = 1024;
+/// Copies of the JSON Pointers of all parts.
+const POINTER_COPIES: usize = 1;
+/// Copies of a schema's text while it is compiled: the text itself, its values twice, as nodes, and as it is kept.
+const COMPILING_COPIES: usize = 5;
 /// Maximum length of a schema's text, in bytes.
-const MAX_TEXT_BYTES: usize = 1 << 20;
+pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
 impl Schema {
     /// Compiles the text of a schema. May take milliseconds for a large one.
@@ -59,18 +66,52 @@ impl Schema {
     /// `invalid_schema` with a pointer into the schema, if it is no JSON Schema of draft 4, 6, 7, 2019-09 or 2020-12, has a
     /// reference that leads outside, is satisfied by nothing, or cannot be validated against in bounded time.
     pub fn compile(text: &str) -> Result<Self, Error> {
+        Self::compile_reserving(text, &mut |_| Ok(()))
+    }
+
+    /// Compiles the text of a schema within a reservation, which is enlarged before memory is taken, and then reduced to what the
+    /// schema holds until it is dropped.
+    ///
+    /// # Errors
+    /// As [`Self::compile`]; `overloaded` if there is no memory for it now, `payload_too_large` if there never is.
+    pub fn compile_within(text: &str, mut memory: MemoryReservation) -> Result<Self, Error> {
+        let mut schema = Self::compile_reserving(text, &mut |bytes| {
+            memory.resize(bytes).map_err(|refused| no_memory(&refused))
+        })?;
+        memory
+            .resize(schema.memory_bytes())
+            .map_err(|refused| no_memory(&refused))?;
+        schema.memory = Some(memory);
+        Ok(schema)
+    }
+
+    /// Returns the memory that compiling a text takes at most, in bytes, without its patterns and its pointers.
+    #[must_use]
+    pub fn compiling_bytes(text: &str) -> usize {
+        let values = count_values(text.as_bytes());
+        // A document of more is refused once it is parsed.
+        let compiled = values.min(2 * schema_limits::MAX_NODES) * COMPILING_BYTES_PER_VALUE;
+        COMPILING_COPIES * text.len() + compiled.max(parsed_size(text.as_bytes()))
+    }
+
+    fn compile_reserving(text: &str, reserve: Reserve<'_>) -> Result<Self, Error> {
         if text.len() > MAX_TEXT_BYTES {
             return Err(invalid(
                 "",
                 &format!("is longer than {MAX_TEXT_BYTES} bytes"),
             ));
         }
+        let needed = Self::compiling_bytes(text);
+        reserve(needed)?;
         let given = parse(text)?;
-        schema_limits::check_size(&given)?;
+        let needed = needed + POINTER_COPIES * schema_limits::check_size(&given)?;
+        reserve(needed)?;
+        patterns::check(&given)?;
         let raw = serde_json::value::to_raw_value(&given)
             .map_err(|error| invalid("", &error.to_string()))?;
         let tree = normalised(given)?;
-        let patterns = Patterns::weigh(tree.document(), tree.draft())?;
+        let mut reserve_more = |bytes| reserve(needed.saturating_add(bytes));
+        let patterns = Patterns::weigh(tree.document(), tree.draft(), &mut reserve_more)?;
         let mut weight = schema_limits::check(&tree)?;
         let options = formats::with_newer_formats(jsonschema::options(), tree.draft());
         let validator = options
@@ -101,18 +142,12 @@ impl Schema {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let text = self.raw.get();
-        let values = count_values(text.as_bytes()) * BYTES_PER_VALUE;
-        text.len() + values + self.weight.patterns.memory_bytes()
-    }
-
-    /// Holds the schema's memory until it is dropped.
-    ///
-    /// # Errors
-    /// [`NoMemory`] if there is no room for it.
-    pub fn hold(&mut self, mut memory: MemoryReservation) -> Result<(), NoMemory> {
-        memory.resize(self.memory_bytes())?;
-        self.memory = Some(memory);
-        Ok(())
+        // References that lead into one another make more nodes than there are values.
+        let values = count_values(text.as_bytes()).max(self.tree.nodes().count());
+        text.len()
+            + values * BYTES_PER_VALUE
+            + POINTER_COPIES * self.weight.all_pointer_bytes
+            + self.weight.patterns.memory_bytes()
     }
 
     /// Returns the normalised schema.
@@ -217,6 +252,27 @@ impl Schema {
             tree: &self.tree,
             instance,
         }
+    }
+}
+
+/// Returns the error of a schema for which there is no memory. It may be retried unless the schema can never fit.
+fn no_memory(refused: &NoMemory) -> Error {
+    let problem = |code, advice| {
+        let detail = format!(
+            "there is no memory for the compiled schema: {refused} (`limits.max_memory_bytes`); {advice}"
+        );
+        Error::new(code, detail)
+    };
+    match refused {
+        NoMemory::TooLarge { .. } => problem(
+            Code::PayloadTooLarge,
+            "use a smaller schema or simpler patterns",
+        ),
+        NoMemory::Full | NoMemory::ShareUsedUp => problem(
+            Code::Overloaded,
+            "retry later, or use a smaller schema or simpler patterns",
+        )
+        .retry_after(RETRY_SOON),
     }
 }
 

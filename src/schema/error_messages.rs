@@ -213,17 +213,17 @@ pub fn schema_error(error: &ValidationError<'_>) -> Error {
     let at = error.instance_path().as_str();
     let is_regex = at.ends_with("/pattern") || at.contains("/patternProperties");
     if is_regex && short(error).is_none_or(|message| message.contains("regex")) {
-        let message = "is not a regular expression that can be used here: it is not valid (ECMA 262), or takes more than 16 MiB once \
-                       compiled";
-        return invalid(
-            at,
-            &format!(
-                "{} {message}",
-                truncate_for_display(&error.instance().to_string())
-            ),
-        );
+        return not_a_pattern(at, &error.instance().to_string());
     }
     invalid(at, &message(error))
+}
+
+/// Creates the error about a regular expression that does not compile.
+pub fn not_a_pattern(at: &str, pattern: &str) -> Error {
+    let shown = truncate_for_display(pattern);
+    let message = "is not a regular expression that can be used here: it is not valid (ECMA 262), or takes more than 16 MiB once \
+                   compiled";
+    invalid(at, &format!("{shown} {message}"))
 }
 
 /// Creates an `invalid_schema` error at a pointer into the schema.

@@ -3,15 +3,24 @@
 //! An expression without look-around and backreferences is matched in linear time, but also linear in the size of the compiled
 //! expression: `(a|b|ab){3000}` takes a megabyte. One with them is matched by backtracking, with a limit of steps.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jsonschema::{Draft, FancyRegex, PatternOptions};
 use schema_dialect::document_patterns;
 use serde_json::{Value, json};
 
-use super::error_messages::invalid;
+use super::error_messages::{invalid, not_a_pattern};
 use crate::types::Error;
 
+/// Maximum length of an expression, in bytes: parsing takes more than linear time for some.
+const MAX_LENGTH: usize = 8 << 10;
+/// Maximum number of different expressions of a schema: each is compiled several times.
+const MAX_COUNT: usize = 200;
+/// Maximum number of different expressions that do not compile, each of which is tried up to the largest size. They may be in a part
+/// that only looks like a schema, as an example does; elsewhere the validator reports the first.
+const MAX_FAILED: usize = 4;
+/// Memory while an expression is compiled, for each byte that it may take. Its program is made from one of another form.
+const BYTES_WHILE_COMPILING: usize = 2;
 /// Size classes of a compiled expression, in bytes.
 const SIZES: [usize; 6] = [16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, MAX_BYTES];
 /// Maximum size of one compiled expression, in bytes.
@@ -39,18 +48,49 @@ pub struct Patterns {
     bytes: usize,
     /// Memory of all compiled expressions, each counted as often as it occurs, in bytes.
     memory_bytes: usize,
+    /// Number of different expressions that do not compile.
+    failed: usize,
 }
 
+/// Checks the number and the length of a document's expressions, before any of them is compiled.
+///
+/// # Errors
+/// `invalid_schema` if there are more than 200 different ones, or one has more than 8 KiB.
+pub fn check(document: &Value) -> Result<(), Error> {
+    let mut different = HashSet::new();
+    for (at, pattern) in document_patterns(document) {
+        if pattern.len() > MAX_LENGTH {
+            let message = format!(
+                "is a regular expression of more than {MAX_LENGTH} bytes; use a shorter one, or an `enum` in place of a list of words"
+            );
+            return Err(invalid(&at, &message));
+        }
+        different.insert(pattern);
+        if different.len() > MAX_COUNT {
+            let message = format!(
+                "is one of more than {MAX_COUNT} different regular expressions in the schema; use the same one in several places, or `format`"
+            );
+            return Err(invalid(&at, &message));
+        }
+    }
+    Ok(())
+}
+
+/// Reserves memory for expressions, in bytes in total.
+pub type Reserve<'r> = &'r mut dyn FnMut(usize) -> Result<(), Error>;
+
 impl Patterns {
-    /// Measures every expression of a schema's document.
+    /// Measures every expression of a schema's document. The memory of those that are compiled, and of the one that is being tried, is
+    /// reserved first.
     ///
     /// # Errors
-    /// `invalid_schema` if all expressions together take more than 32 MiB once compiled.
-    pub fn weigh(document: &Value, draft: Draft) -> Result<Self, Error> {
+    /// `invalid_schema` if all expressions together take more than 32 MiB once compiled, or several do not compile; as `reserve`.
+    pub fn weigh(document: &Value, draft: Draft, reserve: Reserve<'_>) -> Result<Self, Error> {
         let mut patterns = Self::default();
         for (at, pattern) in document_patterns(document) {
-            patterns.add(pattern, draft, &at)?;
+            patterns.add(pattern, draft, &at, reserve)?;
         }
+        reserve(patterns.memory_bytes)?;
         Ok(patterns)
     }
 
@@ -64,11 +104,24 @@ impl Patterns {
         self.memory_bytes
     }
 
-    fn add(&mut self, pattern: &str, draft: Draft, at: &str) -> Result<(), Error> {
+    fn add(
+        &mut self,
+        pattern: &str,
+        draft: Draft,
+        at: &str,
+        reserve: Reserve<'_>,
+    ) -> Result<(), Error> {
         let (cost, size) = if let Some(measured) = self.measured.get(pattern) {
             *measured
         } else {
-            let (size, cost) = measure(pattern, draft);
+            let known_bytes = self.memory_bytes;
+            let mut reserve = |size: usize| reserve(known_bytes + BYTES_WHILE_COMPILING * size);
+            let measured = measure(pattern, draft, &mut reserve)?;
+            self.failed += usize::from(measured.is_none());
+            if self.failed > MAX_FAILED {
+                return Err(not_a_pattern(at, pattern));
+            }
+            let (size, cost) = measured.unwrap_or_default();
             self.bytes = self.bytes.saturating_add(size);
             if self.bytes > MAX_ALL_BYTES {
                 let message = format!(
@@ -87,18 +140,26 @@ impl Patterns {
     }
 }
 
-/// Returns the size class of an expression and the cost of matching it. One that does not compile costs nothing; the validator
-/// reports it.
-fn measure(pattern: &str, draft: Draft) -> (usize, u64) {
-    let fits = |size: &usize| compiles(pattern, draft, linear(*size));
-    if let Some(size) = SIZES.into_iter().find(fits) {
-        return (size, evaluations(size));
+/// Returns the size class of an expression and the cost of matching it. `None`: it does not compile, which the validator reports.
+fn measure(
+    pattern: &str,
+    draft: Draft,
+    reserve: Reserve<'_>,
+) -> Result<Option<(usize, u64)>, Error> {
+    for size in SIZES {
+        reserve(size)?;
+        if compiles(pattern, draft, linear(size)) {
+            return Ok(Some((size, evaluations(size))));
+        }
     }
-    let fits = |size: &usize| compiles(pattern, draft, backtracking(*size));
-    match SIZES.into_iter().find(fits) {
-        Some(size) => (size, evaluations(size).saturating_add(BACKTRACKING_COST)),
-        None => (0, 0),
+    for size in SIZES {
+        reserve(size)?;
+        if compiles(pattern, draft, backtracking(size)) {
+            let cost = evaluations(size).saturating_add(BACKTRACKING_COST);
+            return Ok(Some((size, cost)));
+        }
     }
+    Ok(None)
 }
 
 /// Returns the cost of an expression of this compiled size, in evaluations for each byte of text.

@@ -17,7 +17,7 @@ use crate::types::Error;
 /// Maximum JSON nesting of a schema. jsonschema itself overflows a 2 MB stack at 2,000; serde_json stops at 128.
 const MAX_DEPTH: usize = 64;
 /// Maximum number of JSON values in a schema, including entries of `enum`.
-const MAX_NODES: usize = 50_000;
+pub const MAX_NODES: usize = 50_000;
 /// Maximum length of the JSON Pointers of all parts together, in bytes: jsonschema keeps each, and a long name is in the pointer of
 /// everything below it.
 const MAX_POINTER_BYTES: usize = 16 << 20;
@@ -26,9 +26,11 @@ pub const MAX_FAN_OUT: u64 = 10_000;
 /// Maximum nesting of references, `allOf` and the like that apply to the same value.
 const MAX_CHAIN: u32 = 32;
 
-/// Checks the size of a document, before anything else looks at it.
-pub fn check_size(document: &Value) -> Result<(), Error> {
-    Size::default().measure(document, 0, 0)
+/// Checks the size of a document, before anything else looks at it. Returns the length of the JSON Pointers of all parts, in bytes.
+pub fn check_size(document: &Value) -> Result<usize, Error> {
+    let mut size = Size::default();
+    size.measure(document, 0, 0)?;
+    Ok(size.pointer_bytes)
 }
 
 /// Checks a schema against the limits and measures its cost, but for that of its patterns.
@@ -46,6 +48,7 @@ pub fn check(tree: &Tree) -> Result<Weight, Error> {
         is_open: has_open_cost(tree.root()),
         has_choices: tree.nodes().any(has_choices),
         pointer_bytes: size.longest_pointer_bytes,
+        all_pointer_bytes: size.pointer_bytes,
         patterns: Patterns::default(),
     })
 }

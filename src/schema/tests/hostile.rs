@@ -334,3 +334,42 @@ fn a_long_value_is_not_quoted_whole() {
         "{faults:?}"
     );
 }
+
+#[test]
+fn patterns_are_few_and_short() {
+    let long = json!({"items": {"pattern": "a".repeat(9000)}});
+    let error = refusal(&long);
+    assert_eq!(error.errors[0].pointer, "/items/pattern");
+    assert!(error.detail.contains("more than 8192 bytes"), "{error}");
+    for bad in ["{", "\\cA", "{1", "["] {
+        // Each is refused by its length, before it is parsed.
+        let error = refusal(&json!({"patternProperties": {bad.repeat(100_000): {}}}));
+        assert!(error.detail.contains("more than 8192 bytes"), "{error}");
+    }
+    let named = |count: usize| -> Value {
+        let all = (0..count).map(|n| (format!("^{n}$"), json!({"pattern": "^a$"})));
+        json!({"patternProperties": all.collect::<serde_json::Map<_, _>>()})
+    };
+    assert!(compile(&named(199)).is_ok());
+    let error = refusal(&named(200));
+    assert!(error.detail.contains("more than 200 different"), "{error}");
+    // The same one may be used any number of times.
+    let same = vec![json!({"pattern": "^[a-z]+$"}); 1000];
+    assert!(compile(&json!({"prefixItems": same})).is_ok());
+    // An example that looks like a schema is none, but few of them are tried.
+    let like = |count: usize| -> Value {
+        let all: Vec<_> = (0..count)
+            .map(|n| json!({"pattern": format!("({n}")}))
+            .collect();
+        json!({"examples": all})
+    };
+    assert!(compile(&like(3)).is_ok());
+    assert!(refusal(&like(100)).detail.contains("(4 is not a regular"));
+}
+
+#[test]
+fn control_characters_are_one_kind_of_escape() {
+    let many = compile(&json!({"pattern": format!("^{}$", r"\cA".repeat(2700))})).unwrap();
+    assert!(many.is_valid(&json!("\u{1}".repeat(2700))));
+    assert!(!many.is_valid(&json!("\u{1}".repeat(2699))));
+}

@@ -30,6 +30,8 @@ pub struct Weight {
     pub has_choices: bool,
     /// Length of the longest JSON Pointer to a part, in bytes.
     pub pointer_bytes: usize,
+    /// Length of the JSON Pointers to all parts together, in bytes. jsonschema keeps each.
+    pub all_pointer_bytes: usize,
     /// Costs of the regular expressions.
     pub patterns: Patterns,
 }
