@@ -373,3 +373,18 @@ fn control_characters_are_one_kind_of_escape() {
     assert!(many.is_valid(&json!("\u{1}".repeat(2700))));
     assert!(!many.is_valid(&json!("\u{1}".repeat(2699))));
 }
+
+#[test]
+fn a_schema_of_many_properties_is_counted_by_those_that_are_there() {
+    on_a_thread(|| {
+        let names = (0..40_000).map(|n| (format!("p{n}"), json!(true)));
+        let properties: serde_json::Map<_, _> = names.collect();
+        let patterns = json!({"^a": {}, "^b": {}});
+        let schema = compile(
+            &json!({"properties": properties, "patternProperties": patterns, "items": {"$ref": "#"}}),
+        );
+        let schema = schema.unwrap();
+        assert!(schema.is_valid(&vec![json!({}); 400_000].into()));
+        assert!(schema.is_valid(&json!([{"p1": 1, "q": 2, "ab": 3}])));
+    });
+}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::weight::{Cost, Faults, MAX_LINKS, VALUE_BYTES, of_enum};
 use crate::schema::patterns::Patterns;
@@ -27,7 +27,11 @@ pub struct Count<'s> {
 
 /// Cost parameters of a subschema.
 struct Part<'s> {
-    applied: Vec<(Applies<'s>, NodeRef<'s>)>,
+    /// Subschemas of the same value, and true for one of several alternatives.
+    here: Vec<(NodeRef<'s>, bool)>,
+    /// Subschemas of every member or element.
+    inside: Vec<NodeRef<'s>>,
+    properties: Option<Named<'s>>,
     evaluations: u64,
     faults: Faults,
     /// Evaluations for each byte of a string.
@@ -82,19 +86,29 @@ impl<'s> Count<'s> {
         }
         let part = self.part(schema);
         let mut cost = self.alone(&part, instance);
-        for (applies, inner) in &part.applied {
-            for value in targets(*applies, instance) {
-                let of_inner = self.cost_of(*inner, value, depth + 1)?;
-                let reported = if *applies == Applies::Either {
-                    of_inner.copied_bytes
-                } else {
-                    of_inner.faults_bytes
-                };
-                cost.evaluations = cost.evaluations.saturating_add(of_inner.evaluations);
-                cost.faults_bytes = cost.faults_bytes.saturating_add(reported);
-                cost.copied_bytes = cost.copied_bytes.saturating_add(of_inner.copied_bytes);
-                cost.links = cost.links.max(of_inner.links + 1);
+        let mut add = |inner: NodeRef<'s>, value: &Value, is_choice: bool| {
+            let of_inner = self.cost_of(inner, value, depth + 1)?;
+            cost.add(of_inner, is_choice);
+            Some(())
+        };
+        for (inner, is_choice) in &part.here {
+            add(*inner, instance, *is_choice)?;
+        }
+        match instance {
+            Value::Array(items) => {
+                for (item, inner) in pairs(items.iter(), &part.inside) {
+                    add(inner, item, false)?;
+                }
             }
+            Value::Object(members) => {
+                for (member, inner) in pairs(members.values(), &part.inside) {
+                    add(inner, member, false)?;
+                }
+                for (member, inner) in part.properties_of(members) {
+                    add(inner, member, false)?;
+                }
+            }
+            _ => {}
         }
         self.seen.insert(place, cost);
         Some(cost)
@@ -176,8 +190,19 @@ impl<'s> Count<'s> {
         if let Some(part) = self.parts.get(&schema) {
             return Rc::clone(part);
         }
+        let (mut here, mut inside) = (Vec::new(), Vec::new());
+        for (applies, inner) in schema.applied() {
+            match applies {
+                Applies::Here => here.push((inner, false)),
+                Applies::Either => here.push((inner, true)),
+                Applies::Inside => inside.push(inner),
+                Applies::Member(_) | Applies::Nowhere => {}
+            }
+        }
         let part = Rc::new(Part {
-            applied: schema.applied(),
+            here,
+            inside,
+            properties: schema.properties(),
             evaluations: 1 + of_enum(schema),
             faults: Faults::of_schema(schema),
             pattern: self.pattern(schema),
@@ -233,12 +258,31 @@ impl<'s> Count<'s> {
     }
 }
 
-fn targets<'v>(applies: Applies<'_>, instance: &'v Value) -> Vec<&'v Value> {
-    match (applies, instance) {
-        (Applies::Here | Applies::Either, value) => vec![value],
-        (Applies::Member(name), Value::Object(members)) => members.get(name).into_iter().collect(),
-        (Applies::Inside, Value::Object(members)) => members.values().collect(),
-        (Applies::Inside, Value::Array(items)) => items.iter().collect(),
-        _ => Vec::new(),
+impl<'s> Part<'s> {
+    /// Returns the members that are properties, each with its schema. Goes through the fewer of both: a schema of many properties may
+    /// apply to many small objects.
+    fn properties_of<'v>(&self, members: &'v Map<String, Value>) -> Vec<(&'v Value, NodeRef<'s>)> {
+        let Some(properties) = self.properties else {
+            return Vec::new();
+        };
+        if properties.len() < members.len() {
+            let named = properties.iter();
+            named
+                .filter_map(|(name, inner)| Some((members.get(name)?, inner)))
+                .collect()
+        } else {
+            let named = members.iter();
+            named
+                .filter_map(|(name, member)| Some((member, properties.get(name)?)))
+                .collect()
+        }
     }
+}
+
+/// Returns each value with each schema; ends at once if there are no values.
+fn pairs<'v, 's>(
+    values: impl Iterator<Item = &'v Value>,
+    schemas: &[NodeRef<'s>],
+) -> impl Iterator<Item = (&'v Value, NodeRef<'s>)> {
+    values.flat_map(move |value| schemas.iter().map(move |schema| (value, *schema)))
 }

@@ -120,6 +120,21 @@ pub struct Cost {
     pub links: u32,
 }
 
+impl Cost {
+    /// Adds the cost of a subschema, which may be one of several alternatives.
+    pub fn add(&mut self, inner: Self, is_choice: bool) {
+        let reported = if is_choice {
+            inner.copied_bytes
+        } else {
+            inner.faults_bytes
+        };
+        self.evaluations = self.evaluations.saturating_add(inner.evaluations);
+        self.faults_bytes = self.faults_bytes.saturating_add(reported);
+        self.copied_bytes = self.copied_bytes.saturating_add(inner.copied_bytes);
+        self.links = self.links.max(inner.links + 1);
+    }
+}
+
 /// Size of an instance.
 #[derive(Default)]
 pub struct Size {
