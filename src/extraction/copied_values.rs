@@ -6,10 +6,11 @@
 use std::cell::{Cell, OnceCell};
 use std::collections::HashSet;
 
+use evidence::Place;
 use serde_json::Value;
 
 use crate::schema::Schema;
-use crate::types::{Example, FieldError, pointer};
+use crate::types::{Example, FieldError};
 
 /// Maximum number of errors reported.
 const MAX_ERRORS: usize = 20;
@@ -76,7 +77,7 @@ impl ExampleValues {
             known: self,
             errors: Vec::new(),
         };
-        search.value(data, "");
+        search.value(data, &mut Place::root(data));
         search.errors
     }
 }
@@ -89,25 +90,29 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn value(&mut self, value: &Value, at: &str) {
-        if self.errors.len() >= MAX_ERRORS {
+    fn value(&mut self, value: &Value, at: &mut Place) {
+        if self.errors.len() >= MAX_ERRORS || !at.visit() {
             return;
         }
         match value {
             Value::Object(members) => {
                 for (name, member) in members {
-                    self.value(member, &pointer(at, name));
+                    let back = at.enter_member(name);
+                    self.value(member, at);
+                    at.leave(back);
                 }
             }
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    self.value(item, &format!("{at}/{index}"));
+                    let back = at.enter_element(index);
+                    self.value(item, at);
+                    at.leave(back);
                 }
             }
             leaf => {
-                if let Some(message) = self.leaf(leaf, at) {
+                if let Some(message) = self.leaf(leaf, at.pointer()) {
                     self.errors.push(FieldError {
-                        pointer: at.to_owned(),
+                        pointer: at.pointer().to_owned(),
                         message,
                     });
                 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use evidence::LeafKind;
-use schema_dialect::{Keyword, NodeRef, Tree, pointer, pointer_tokens};
+use evidence::{LeafKind, Place};
+use schema_dialect::{Keyword, NodeRef, Tree, pointer_tokens};
 use serde_json::Value;
 
 use super::compiled::Schema;
@@ -16,7 +16,7 @@ impl Schema {
     pub fn evidence_kinds(&self, instance: &Value) -> HashMap<String, LeafKind> {
         let mut kinds = HashMap::new();
         if self.has_evidence_hints {
-            let mut place = String::new();
+            let mut place = Place::root(instance);
             collect_kinds(vec![self.tree.root()], instance, &mut place, &mut kinds);
         }
         kinds
@@ -49,39 +49,40 @@ impl Schema {
 fn collect_kinds(
     schemas: Vec<NodeRef<'_>>,
     value: &Value,
-    place: &mut String,
+    place: &mut Place,
     kinds: &mut HashMap<String, LeafKind>,
 ) {
     let schemas = expanded(schemas);
-    if schemas.is_empty() {
+    // The places are visited as those of the evidence are, so that each leaf with evidence has its kind.
+    if schemas.is_empty() || value.is_null() || !place.visit() {
         return;
     }
     if schemas.iter().any(|schema| schema.is_ungrounded()) {
-        kinds.insert(place.clone(), LeafKind::Off);
+        kinds.insert(place.pointer().to_owned(), LeafKind::Off);
         return;
     }
-    let mut inside = |token: &str, value: &Value| {
+    let inner = |token: &str| {
         let inner = schemas.iter().flat_map(|schema| children(*schema, token));
-        let inner: Vec<_> = inner.collect();
-        let length = place.len();
-        *place = pointer(place, token);
-        collect_kinds(inner, value, place, kinds);
-        place.truncate(length);
+        inner.collect::<Vec<_>>()
     };
     match value {
         Value::Object(members) => {
             for (name, member) in members {
-                inside(name, member);
+                let back = place.enter_member(name);
+                collect_kinds(inner(name), member, place, kinds);
+                place.leave(back);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                inside(&index.to_string(), item);
+                let back = place.enter_element(index);
+                collect_kinds(inner(&index.to_string()), item, place, kinds);
+                place.leave(back);
             }
         }
         leaf => {
             if let Some(kind) = leaf_kind(&schemas, leaf) {
-                kinds.insert(place.clone(), kind);
+                kinds.insert(place.pointer().to_owned(), kind);
             }
         }
     }
@@ -152,6 +153,21 @@ mod tests {
             [(String::new(), LeafKind::Off)]
         );
         assert_eq!(kinds(&json!({"type": "string"}), &json!("a")), []);
+    }
+
+    #[test]
+    fn a_long_name_around_many_values_takes_bounded_memory() {
+        let schema = json!({"additionalProperties": {"items": {"enum": [1]}}});
+        let instance = json!({"a": [1], "b".repeat(10_000): vec![1; 5000]});
+        let kinds = kinds(&schema, &instance);
+        let bytes: usize = kinds.iter().map(|(place, _)| place.len()).sum();
+        assert!(kinds.len() > 1 && bytes < 600_000, "{bytes}");
+        let evidence = evidence::Index::new("").align(&instance, &evidence::Options::default());
+        assert!(
+            evidence
+                .iter()
+                .all(|leaf| { kinds.iter().any(|(place, _)| *place == leaf.pointer) })
+        );
     }
 
     #[test]

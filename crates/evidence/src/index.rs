@@ -107,9 +107,10 @@ impl<'t> Index<'t> {
         let positions = Positions::new(&self.tokens, values.hashes());
         let budget = FEWEST_MENTIONS.max(self.text.len() / BYTES_PER_MENTION);
         let each = budget / list.len().max(1);
+        let mut passed = words::MOST_PASSED;
         for query in list.iter_mut().filter(|query| query.has_words()) {
             let limit = each.max(2 * query.leaves.len() + 8);
-            words::find(source, query, &values, &positions, limit);
+            words::find(source, query, &values, &positions, limit, &mut passed);
         }
         let most_leaves = list
             .iter()

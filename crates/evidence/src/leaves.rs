@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::options::{LeafKind, Options};
+use crate::place::Place;
 
 /// Levels below which leaves are left out. No JSON reader goes that deep.
 const MOST_LEVELS: usize = 512;
@@ -31,46 +32,43 @@ impl<'v> Leaves<'v> {
             leaves: Vec::new(),
             parents: vec![0],
         };
-        leaves.walk(value, &mut String::new(), 0, 0, options);
+        leaves.walk(value, &mut Place::root(value), 0, 0, options);
         leaves
     }
 
     fn walk(
         &mut self,
         value: &'v Value,
-        pointer: &mut String,
+        place: &mut Place,
         group: u32,
         level: usize,
         options: &Options,
     ) {
-        if value.is_null() || level > MOST_LEVELS {
+        if value.is_null() || level > MOST_LEVELS || !place.visit() {
             return;
         }
-        let kind = options.kind(pointer);
+        let kind = options.kind(place.pointer());
         if kind == LeafKind::Off {
             return;
         }
-        let length = pointer.len();
         match value {
             Value::Object(members) => {
                 let group = if level == 0 { 0 } else { self.add_group(group) };
                 for (name, member) in members {
-                    pointer.push('/');
-                    push_escaped(name, pointer);
-                    self.walk(member, pointer, group, level + 1, options);
-                    pointer.truncate(length);
+                    let back = place.enter_member(name);
+                    self.walk(member, place, group, level + 1, options);
+                    place.leave(back);
                 }
             }
             Value::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    pointer.push('/');
-                    pointer.push_str(&index.to_string());
-                    self.walk(item, pointer, group, level + 1, options);
-                    pointer.truncate(length);
+                    let back = place.enter_element(index);
+                    self.walk(item, place, group, level + 1, options);
+                    place.leave(back);
                 }
             }
             _ => self.leaves.push(Leaf {
-                pointer: pointer.clone(),
+                pointer: place.pointer().to_owned(),
                 value,
                 kind,
                 group,
@@ -84,12 +82,36 @@ impl<'v> Leaves<'v> {
     }
 }
 
-fn push_escaped(name: &str, pointer: &mut String) {
-    for c in name.chars() {
-        match c {
-            '~' => pointer.push_str("~0"),
-            '/' => pointer.push_str("~1"),
-            _ => pointer.push(c),
-        }
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pointers(value: &Value) -> (usize, usize) {
+        let leaves = Leaves::new(value, &Options::default()).leaves;
+        let bytes = leaves.iter().map(|leaf| leaf.pointer.len()).sum();
+        (leaves.len(), bytes)
+    }
+
+    #[test]
+    fn a_long_name_around_many_values_takes_bounded_memory() {
+        let value = json!({"first": 1, "a".repeat(10_000): vec![1; 5000], "last": {"a": 1}});
+        let (leaves, bytes) = pointers(&value);
+        assert!(
+            (3..100).contains(&leaves) && bytes < 600_000,
+            "{leaves}, {bytes}"
+        );
+        let found = Leaves::new(&value, &Options::default()).leaves;
+        assert_eq!(
+            found.last().map(|leaf| leaf.pointer.as_str()),
+            Some("/last/a")
+        );
+        let deep = (0..100).fold(json!(1), |inner, _| json!({"a".repeat(1000): [inner, 1]}));
+        assert!(pointers(&deep).1 < 1 << 20);
+        // Ordinary names are far from the bound.
+        let ordinary = json!({"measurements_of_the_day": vec![json!([{"x": 1, "y": 2}]); 20_000]});
+        assert_eq!(pointers(&ordinary).0, 40_000);
+        assert_eq!(pointers(&json!(vec![1; 100_000])).0, 100_000);
     }
 }

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use schema_dialect::{pointer, pointer_tokens};
+use evidence::Place;
+use schema_dialect::pointer_tokens;
 use serde_json::Value;
 
 use crate::schema::{Rules, Schema};
@@ -13,6 +14,8 @@ use crate::types::{EvidenceStatus, LeafEvidence};
 
 /// Maximum number of trials that validate the whole value.
 const MAX_TRIALS: usize = 1000;
+/// Maximum number of members and elements that the removal of all parts at once passes or moves: a tenth of a second of work.
+const MAX_MOVED: usize = 20_000_000;
 /// Maximum number of removals that are described one by one.
 const MAX_DESCRIBED: usize = 100;
 
@@ -81,7 +84,8 @@ impl<'a> Remover<'a> {
             .map(|leaf| (leaf.pointer.as_str(), leaf.status))
             .collect();
         let mut values = Values::default();
-        let root = collect(data, String::new(), false, &statuses, &mut values);
+        let place = &mut Place::root(data);
+        let root = collect(data, place, false, &statuses, &mut values);
         Self {
             conditions,
             data,
@@ -116,13 +120,15 @@ impl<'a> Remover<'a> {
 
     /// Removes all parts at once, each in its preferred way. Returns false, and removes nothing, if the result is not valid.
     fn remove_all(&mut self, parts: &[Part]) -> bool {
-        let (before, mut repairs) = (self.data.clone(), Vec::new());
+        let (before, mut repairs, mut moved) = (self.data.clone(), Vec::new(), 0);
         let mut wanted = Vec::new();
         removed_first(parts, &mut wanted);
         let are_removed = wanted.into_iter().rev().all(|part| {
             let [way, _] = self.ways(&part.pointer);
             repairs.push(describe(self.data, &part.pointer, way));
-            remove(self.data, &part.pointer, way).is_some()
+            let removed = remove(self.data, &part.pointer, way);
+            moved += removed.as_ref().map_or(0, Removed::behind);
+            removed.is_some() && moved <= MAX_MOVED
         });
         if are_removed && self.conditions.accepts(self.data) {
             self.repairs = repairs;
@@ -151,6 +157,9 @@ impl<'a> Remover<'a> {
     }
 
     fn try_to_remove(&mut self, place: &str) -> bool {
+        if self.trials >= MAX_TRIALS {
+            return false;
+        }
         self.ways(place).into_iter().any(|way| {
             self.trials += 1;
             if self.trials > MAX_TRIALS || !self.conditions.accepts_without(self.data, place, way) {
@@ -199,7 +208,7 @@ impl Conditions<'_> {
 /// Returns the parts of a value that are to be removed, and counts its values; `None` if none of them is absent.
 fn collect(
     value: &Value,
-    place: String,
+    place: &mut Place,
     is_element: bool,
     statuses: &HashMap<&str, EvidenceStatus>,
     values: &mut Values,
@@ -207,19 +216,22 @@ fn collect(
     let (mut inner, mut within) = (Vec::new(), Values::default());
     match value {
         Value::Null => {}
+        _ if !place.visit() => within.kept += 1,
         Value::Object(members) => {
             for (name, member) in members {
-                let place = pointer(&place, name);
+                let back = place.enter_member(name);
                 inner.extend(collect(member, place, false, statuses, &mut within));
+                place.leave(back);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                let place = format!("{place}/{index}");
+                let back = place.enter_element(index);
                 inner.extend(collect(item, place, true, statuses, &mut within));
+                place.leave(back);
             }
         }
-        _ => match statuses.get(place.as_str()) {
+        _ => match statuses.get(place.pointer()) {
             Some(EvidenceStatus::Absent) => within.absent += 1,
             Some(EvidenceStatus::Derived) => within.derived += 1,
             _ => within.kept += 1,
@@ -236,7 +248,7 @@ fn collect(
         _ => Whole::Never,
     };
     (within.absent > 0).then_some(Part {
-        pointer: place,
+        pointer: place.pointer().to_owned(),
         inner,
         whole,
     })
@@ -261,11 +273,21 @@ pub fn is_element(data: &Value, place: &str) -> bool {
     parent.is_some_and(Value::is_array)
 }
 
-/// Value that was removed, with what is needed to put it back.
+/// Value that was removed, with what is needed to put it back. The numbers are those of the members or elements behind it.
 enum Removed {
     Member(usize, String, Value),
     Element(usize, Value),
     Replaced(Value),
+}
+
+impl Removed {
+    /// Returns the number of members or elements that were moved.
+    const fn behind(&self) -> usize {
+        match self {
+            Self::Member(behind, ..) | Self::Element(behind, _) => *behind,
+            Self::Replaced(_) => 0,
+        }
+    }
 }
 
 /// Removes the value at a place. Returns `None`, and changes nothing, if that is not possible.
@@ -279,13 +301,15 @@ fn remove(data: &mut Value, place: &str, way: Removal) -> Option<Removed> {
     let name = pointer_tokens(place).last()?;
     match data.pointer_mut(parent)? {
         Value::Object(members) => {
-            let position = members.keys().position(|key| *key == *name)?;
+            // The last ones are removed first.
+            let behind = members.keys().rev().position(|key| *key == *name)?;
             let (name, value) = members.shift_remove_entry(&*name)?;
-            Some(Removed::Member(position, name, value))
+            Some(Removed::Member(behind, name, value))
         }
         Value::Array(items) => {
             let index = name.parse().ok().filter(|index| *index < items.len())?;
-            Some(Removed::Element(index, items.remove(index)))
+            let value = items.remove(index);
+            Some(Removed::Element(items.len() - index, value))
         }
         _ => None,
     }
@@ -300,14 +324,14 @@ fn restore(data: &mut Value, place: &str, removed: Removed) {
                 *place = value;
             }
         }
-        Removed::Member(position, name, value) => {
+        Removed::Member(behind, name, value) => {
             if let Some(Value::Object(members)) = data.pointer_mut(parent) {
-                members.shift_insert(position, name, value);
+                members.shift_insert(members.len() - behind, name, value);
             }
         }
-        Removed::Element(index, value) => {
+        Removed::Element(behind, value) => {
             if let Some(Value::Array(items)) = data.pointer_mut(parent) {
-                items.insert(index, value);
+                items.insert(items.len() - behind, value);
             }
         }
     }
@@ -338,5 +362,31 @@ pub fn shown(data: &Value, place: &str) -> String {
         }
         Some(value) => value.to_string(),
         None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_removal_moves_what_is_behind_and_is_undone() {
+        let members: serde_json::Map<_, _> = (0..1000).map(|n| (n.to_string(), json!(n))).collect();
+        let items: Vec<_> = (0..1000).collect();
+        let data = json!({"members": members, "items": items});
+        for (place, behind) in [
+            ("/members/999", 0),
+            ("/members/0", 999),
+            ("/items/999", 0),
+            ("/items/990", 9),
+        ] {
+            let mut changed = data.clone();
+            let removed = remove(&mut changed, place, Removal::LeaveOut).unwrap();
+            assert_eq!(removed.behind(), behind, "{place}");
+            restore(&mut changed, place, removed);
+            assert_eq!(changed.to_string(), data.to_string(), "{place}");
+        }
     }
 }

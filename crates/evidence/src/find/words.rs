@@ -23,26 +23,44 @@ enum Difference {
     Signs,
 }
 
-/// Adds the mentions of a query's words to it, at most `limit`.
+/// Words that all searches through a whole text may pass together: a tenth of a second of work.
+pub const MOST_PASSED: usize = 20_000_000;
+/// Bytes of text that a search for signs passes as fast as a word.
+const BYTES_PER_WORD: usize = 8;
+/// Places of a word that are looked at if no search through the whole text is left.
+const FEWEST_ANCHORS: usize = 256;
+
+/// Adds the mentions of a query's words to it, at most `limit`. `passed` are the words that searches through the whole text may still
+/// pass: a value of signs or of frequent words needs one.
 pub fn find(
     source: Words,
     query: &mut Query,
     values: &Tokens,
     positions: &Positions,
     limit: usize,
+    passed: &mut usize,
 ) {
     let words = query.tokens.clone();
     if words.is_empty() {
-        find_literally(source.text, query, limit);
+        if spend(passed, source.text.len() / BYTES_PER_WORD) {
+            find_literally(source.text, query, limit);
+        }
         return;
     }
     let wanted = values.hashes().get(words.clone()).unwrap_or_default();
     let mut found = Vec::new();
-    occurrences(source.tokens, wanted, positions, &mut |token| {
+    occurrences(source.tokens, wanted, positions, passed, &mut |token| {
         found.extend(compare(source, query, values, token));
         found.len() < limit
     });
     query.mentions.append(&mut found);
+}
+
+/// Spends the words of a search. Returns false if they are not left.
+fn spend(passed: &mut usize, words: usize) -> bool {
+    let left = passed.checked_sub(words);
+    *passed = left.unwrap_or(*passed);
+    left.is_some()
 }
 
 /// Finds a value without words: signs only.
@@ -64,6 +82,7 @@ fn occurrences(
     tokens: &Tokens,
     wanted: &[u32],
     positions: &Positions,
+    passed: &mut usize,
     found: &mut impl FnMut(usize) -> bool,
 ) {
     let rarest = (0..)
@@ -75,11 +94,17 @@ fn occurrences(
     };
     let anchors = positions.first_places(rarest);
     let is_frequent = anchors.len() < count;
-    if is_frequent || count.saturating_mul(wanted.len()) > 4 * tokens.len() + 4096 {
+    let needs_search = is_frequent || count.saturating_mul(wanted.len()) > 4 * tokens.len() + 4096;
+    if needs_search && spend(passed, tokens.len()) {
         search_linearly(tokens.hashes(), wanted, found);
         return;
     }
-    for anchor in anchors {
+    let most = if needs_search {
+        FEWEST_ANCHORS
+    } else {
+        anchors.len()
+    };
+    for anchor in anchors.iter().take(most) {
         let Some(first) = (*anchor as usize).checked_sub(place) else {
             continue;
         };
@@ -308,4 +333,42 @@ fn gap_difference(ours: &str, theirs: &str, is_between_digits: bool) -> Differen
 
 fn is_digit(c: char) -> bool {
     decimal_digit(c).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Index, Options, Status};
+    use serde_json::json;
+
+    #[test]
+    fn searches_through_the_whole_text_are_bounded_together() {
+        // 100,000 words, of which each value has only frequent ones, or none.
+        let text = "a b ".repeat(50_000) + "!!! a a a";
+        let signs: Vec<_> = (0..1000).map(|n| "?!".repeat(n + 1)).collect();
+        let words: Vec<_> = (0..200).map(|n| "a b ".repeat(n + 2) + "b").collect();
+        let value = json!([["!!!", "a a a"], signs, words, "a b a"]);
+        let evidence = Index::new(text.as_str()).align(&value, &Options::default());
+        let status = |place: usize| evidence.get(place).map(|leaf| leaf.status);
+        assert_eq!(status(0), Some(Status::Exact));
+        assert_eq!(status(1), Some(Status::Exact));
+        // Without a search, the first places of a word are looked at.
+        assert_eq!(status(1202), Some(Status::Exact));
+        let mut passed = 10;
+        assert!(super::spend(&mut passed, 10) && !super::spend(&mut passed, 1));
+    }
+
+    #[test]
+    fn a_value_of_signs_is_not_searched_for_without_end() {
+        let text = "a ".repeat(100_000) + "~~~";
+        let signs =
+            (0..10_000).map(|n| format!("~{}", "!".repeat(n % 90 + 1) + &"?".repeat(n / 90)));
+        let mut values: Vec<_> = signs.collect();
+        values.push("~~~".to_owned());
+        let evidence = Index::new(text.as_str()).align(&json!(values), &Options::default());
+        // 20 million words are used up by 800 searches through 25,000 of them.
+        assert_eq!(
+            evidence.last().map(|leaf| leaf.status),
+            Some(Status::Absent)
+        );
+    }
 }
