@@ -15,10 +15,11 @@ use serde_json::Value;
 use tokio::time::Sleep;
 
 use super::grounding::{self, Grounder, GroundingSettings};
-use crate::long_work::run_off_worker;
+use crate::long_work::{Piece, run_long, run_off_worker};
 use crate::schema::{Lowered, Rules, Schema, StreamedList, Whole};
 use crate::types::{LeafEvidence, Mode, NullPolicy};
 use llm_json::partial::Partial;
+use throttle::CallerId;
 
 /// Partial result of an item.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,8 +122,8 @@ impl PartialPublisher {
         }
     }
 
-    /// Returns the next complete and valid element.
-    fn item(&self) -> Option<PartialEvent> {
+    /// Returns the next complete and valid element. Long work is done on behalf of `caller`.
+    fn item(&self, caller: CallerId) -> Option<PartialEvent> {
         let list = self.list.as_ref()?;
         loop {
             let (finished, form, attempt) = {
@@ -130,7 +131,11 @@ impl PartialPublisher {
                 let finished = state.partial.as_mut()?.next_finished()?;
                 (finished, state.form.clone(), state.attempt)
             };
-            let Some(mut data) = list.valid(form.as_deref(), finished.value, self.coerce) else {
+            let piece = self.long_piece(list, &finished.value, caller);
+            let valid = run_long(piece, || {
+                list.valid(form.as_deref(), finished.value, self.coerce)
+            });
+            let Some(mut data) = valid else {
                 continue;
             };
             let Ok(evidence) = self.ground(list, &mut data) else {
@@ -150,6 +155,14 @@ impl PartialPublisher {
                 evidence,
             });
         }
+    }
+
+    /// Returns the piece of long work that validating an element is; `None` if it is short.
+    fn long_piece(&self, list: &StreamedList, element: &Value, caller: CallerId) -> Option<Piece> {
+        let bytes = element.to_string().len();
+        let is_slow =
+            list.element.is_slow_for(bytes) || self.coerce && list.element.is_slow_to_coerce(bytes);
+        is_slow.then_some(Piece { caller, bytes })
     }
 
     /// Returns the evidence of an element; `None` unless the request asked for it.
@@ -252,15 +265,18 @@ impl StreamedList {
 #[derive(Debug)]
 pub struct PartialStream {
     publisher: Arc<PartialPublisher>,
+    /// Caller of the request.
+    caller: CallerId,
     /// Timer until the next version of the object may be sent.
     pause: Pin<Box<Sleep>>,
     is_pausing: bool,
 }
 
 impl PartialStream {
-    pub fn new(publisher: Arc<PartialPublisher>) -> Self {
+    pub fn new(publisher: Arc<PartialPublisher>, caller: CallerId) -> Self {
         Self {
             publisher,
+            caller,
             pause: Box::pin(tokio::time::sleep(Duration::ZERO)),
             is_pausing: false,
         }
@@ -270,7 +286,7 @@ impl PartialStream {
     /// object.
     pub fn drain_remaining(&mut self) -> Option<PartialEvent> {
         self.publisher
-            .item()
+            .item(self.caller)
             .or_else(|| self.publisher.partial().map(|(event, _)| event))
     }
 }
@@ -281,7 +297,7 @@ impl Stream for PartialStream {
     /// Polls for the next event. The stream never ends.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PartialEvent>> {
         self.publisher.reader.register(cx.waker());
-        if let Some(item) = self.publisher.item() {
+        if let Some(item) = self.publisher.item(self.caller) {
             return Poll::Ready(Some(item));
         }
         if self.is_pausing && self.pause.as_mut().poll(cx).is_pending() {

@@ -19,7 +19,7 @@ use crate::types::{
     OnFailure, TraceContext,
 };
 use serde_json::Value;
-use throttle::{Price, TokenUsage, WaitBudget, estimate_tokens};
+use throttle::{CallerId, Price, TokenUsage, WaitBudget, estimate_tokens};
 
 /// Estimated tokens of the fixed text of every prompt.
 const PROMPT_TEXT_TOKENS: u64 = 80;
@@ -203,13 +203,13 @@ impl PreparedRequest {
 
     /// Returns the partial results of the request's only item. The publisher is built on the blocking pool, because a large
     /// schema takes milliseconds.
-    pub(super) async fn stream_partials(&self) -> PartialStream {
+    pub(super) async fn stream_partials(&self, caller: CallerId) -> PartialStream {
         let schema = Arc::clone(&self.schema);
         let (coerce, grounding) = (self.coerce, Arc::clone(&self.grounding));
         let build = move || PartialPublisher::new(&schema, coerce, &grounding);
         let publisher = tokio::task::spawn_blocking(build).await.unwrap_or_default();
         let publisher = self.partials.get_or_init(|| Arc::new(publisher));
-        PartialStream::new(Arc::clone(publisher))
+        PartialStream::new(Arc::clone(publisher), caller)
     }
 
     /// Returns the target at an index: 0 is the first, then come the fallbacks.

@@ -105,7 +105,7 @@ impl AdmittedRequest {
 
     /// Returns the partial results of the request's only item. Call it before the item starts.
     pub async fn stream_partials(&self) -> PartialStream {
-        self.request.stream_partials().await
+        self.request.stream_partials(self.admission.caller()).await
     }
 
     /// Extracts from all inputs while the returned stream is polled.

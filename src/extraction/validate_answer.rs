@@ -31,8 +31,6 @@ pub enum Verdict {
     Refusal(String),
 }
 
-/// Size from which an answer is coerced as long work, whatever its schema.
-const INLINE_COERCION_BYTES: usize = 4096;
 /// Size of a text and its answer from which evidence is looked for as long work.
 const INLINE_EVIDENCE_BYTES: usize = 8192;
 
@@ -68,7 +66,7 @@ impl ValidationInput<'_> {
         self.schema.is_slow_for(bytes)
             || self.rules.is_slow_for(bytes, self.text.len())
             || self.example_values.is_slow_for(bytes, self.text.len())
-            || self.coerce && bytes > INLINE_COERCION_BYTES
+            || self.coerce && self.schema.is_slow_to_coerce(bytes)
             || self.requires_evidence() && bytes + self.text.len() > INLINE_EVIDENCE_BYTES
     }
 }

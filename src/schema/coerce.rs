@@ -2,7 +2,7 @@
 //!
 //! Coercion is tried only if the value is invalid, and its result is used only if that is valid. It changes the form of what the
 //! model wrote, and never invents, completes or truncates a value. An ambiguous value is not coerced. The work is bounded by the
-//! size of the value: each branch that is tried spends from a budget of visits.
+//! size of the value: each branch that is tried, each text that is compared and each value that is copied spends from a budget of visits.
 //!
 //! | module | contents |
 //! |---|---|
@@ -35,13 +35,22 @@ mod written_value;
 mod xml;
 mod yaml;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::compiled::Schema;
 use coercer::Coercer;
 use coercion::{Match, Shapes};
+pub(super) use enum_match::Choices;
 use path::Path;
 pub(super) use text_normalize::has_second_thoughts;
+
+/// Size from which an answer may take long to coerce, in bytes. Each value has 48 visits, each of up to a microsecond.
+const QUICK_ANSWER_BYTES: usize = 1024;
+/// Size from which a schema makes coercion slow, in bytes: the forms of its enumerated values are computed once, and each answer
+/// may be compared with all of them.
+const QUICK_SCHEMA_BYTES: usize = 32 * 1024;
 
 /// Valid value that an invalid one was coerced to.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +75,7 @@ impl Schema {
     /// Coerces an invalid value. `None`: no unambiguous coercion makes it valid.
     #[must_use]
     pub fn coerced(&self, value: &Value, whole: Whole) -> Option<Coerced> {
-        let mut coercer = Coercer::new(value);
+        let mut coercer = Coercer::new(self.choices(), value);
         let shapes = match whole {
             Whole::Yes => Shapes::Any,
             Whole::No => Shapes::Inward,
@@ -78,8 +87,20 @@ impl Schema {
     /// Coerces an answer without JSON: a scalar in prose, `name: value` lines, or XML elements.
     #[must_use]
     pub fn coerced_text(&self, text: &str) -> Option<Coerced> {
-        let fit = text::parse(self.tree.root(), text);
+        let fit = text::parse(self.choices(), self.tree.root(), text);
         self.checked(fit?)
+    }
+
+    /// Returns the forms of the schema's enumerated values.
+    fn choices(&self) -> &Arc<Choices> {
+        self.choices
+            .get_or_init(|| Arc::new(Choices::new(&self.tree)))
+    }
+
+    /// Returns true if coercing an answer of so many bytes may take longer than a few milliseconds.
+    #[must_use]
+    pub fn is_slow_to_coerce(&self, bytes: usize) -> bool {
+        bytes > QUICK_ANSWER_BYTES || self.raw.get().len() > QUICK_SCHEMA_BYTES
     }
 
     /// Returns the coerced value if it is valid.
@@ -100,7 +121,7 @@ impl Schema {
     /// Coerces as [`Schema::coerced`], and returns the number of visits, for tests of the bound.
     #[must_use]
     pub fn coerced_counted(&self, value: &Value) -> (Option<Coerced>, usize) {
-        let mut coercer = Coercer::new(value);
+        let mut coercer = Coercer::new(self.choices(), value);
         let before = coercer.budget();
         let fit = coercer.fit(self.tree.root(), value, &Path::ROOT, Shapes::Any);
         let visits = before - coercer.budget();

@@ -1,6 +1,6 @@
 //! Compiled schema: parsed, checked for its cost, and ready to validate instances.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use jsonschema::Validator;
 use schema_dialect::{
@@ -10,6 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use throttle::{MemoryReservation, NoMemory, RETRY_SOON};
 
+use super::coerce::Choices;
 use super::error_messages::{self, MAX_FAULTS, invalid};
 use super::patterns::{self, Patterns, Reserve};
 use super::validation_cost::Trial;
@@ -34,6 +35,8 @@ pub struct Schema {
     /// True if the schema may give a value another kind of evidence than the default.
     pub(super) has_evidence_hints: bool,
     weight: Weight,
+    /// Forms of the enumerated values, computed by the first coercion.
+    pub(super) choices: OnceLock<Arc<Choices>>,
     /// Lowered forms by dialect, filled on demand. `None`: the schema cannot be lowered to the dialect.
     pub(super) lowered: Mutex<Vec<(&'static Dialect, Option<Lowered>)>>,
     /// Memory held for as long as the schema lives.
@@ -133,6 +136,7 @@ impl Schema {
             skeleton,
             format_notes,
             weight,
+            choices: OnceLock::new(),
             lowered: Mutex::default(),
             memory: None,
         })
@@ -144,7 +148,8 @@ impl Schema {
         let text = self.raw.get();
         // References that lead into one another make more nodes than there are values.
         let values = count_values(text.as_bytes()).max(self.tree.nodes().count());
-        text.len()
+        // The text once as it is, and once in the forms of the enumerated values.
+        2 * text.len()
             + values * BYTES_PER_VALUE
             + POINTER_COPIES * self.weight.all_pointer_bytes
             + self.weight.patterns.memory_bytes()

@@ -1,6 +1,6 @@
 //! Choice of a branch of `anyOf` or `oneOf`: the one that needs the fewest changes.
 
-use schema_dialect::Nodes;
+use schema_dialect::{NodeRef, Nodes};
 use serde_json::Value;
 
 use super::coercer::Coercer;
@@ -32,23 +32,15 @@ pub fn choose(
         }
     }
     // If each branch is a single constant, match against all of them at once, with their titles and descriptions.
-    if let Some(named) = constants(branches) {
-        let chosen = enum_match::choose(&named, value, at);
+    let constants = || branches.iter().filter_map(NodeRef::constant);
+    if constants().nth(1).is_some() {
+        let chosen = enum_match::choose_branch(coercer, branches, value, at);
         let is_word = best
             .as_ref()
-            .is_none_or(|best| named.iter().any(|(word, _)| **word == best.value));
+            .is_none_or(|best| constants().any(|word| *word == best.value));
         if is_word && (chosen.is_some() || value.is_string()) {
             return chosen.map(Match::Coerced);
         }
     }
     best.filter(|_| !is_tie).map(Match::Coerced)
-}
-
-/// Returns the constants of branches with their descriptions. `None`: fewer than two branches have one.
-fn constants(branches: Nodes<'_>) -> Option<Vec<(&Value, Option<&str>)>> {
-    let named: Vec<_> = branches
-        .iter()
-        .filter_map(|branch| Some((branch.constant()?, branch.title().or(branch.description()))))
-        .collect();
-    (named.len() > 1).then_some(named)
 }

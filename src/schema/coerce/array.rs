@@ -16,7 +16,7 @@ pub fn match_elements(
 ) -> Option<Match> {
     let first = schema.prefix_items();
     let rest = schema.items();
-    let mut coercion: Option<Coercion> = None;
+    let (mut changed, mut cost, mut notes) = (Vec::new(), 0_u32, Vec::new());
     for (index, item) in items.iter().enumerate() {
         let Some(schema) = first.and_then(|first| first.get(index)).or(rest) else {
             break;
@@ -24,20 +24,24 @@ pub fn match_elements(
         if let Match::Coerced(element) =
             coercer.fit(schema, item, &at.element(index), Shapes::Inward)?
         {
-            let list = coercion.get_or_insert_with(|| Coercion {
-                value: Value::Null,
-                cost: 0,
-                notes: Vec::new(),
-            });
-            if list.value.is_null() {
-                list.value = Value::Array(items.to_vec());
-            }
-            if let Some(place) = list.value.get_mut(index) {
-                *place = element.value;
-            }
-            list.cost = list.cost.saturating_add(element.cost);
-            list.notes.extend(element.notes);
+            cost = cost.saturating_add(element.cost);
+            notes.extend(element.notes);
+            changed.push((index, element.value));
         }
     }
-    Some(coercion.map_or(Match::AsIs, Match::Coerced))
+    if changed.is_empty() {
+        return Some(Match::AsIs);
+    }
+    let mut changed = changed.into_iter().peekable();
+    let elements = items.iter().enumerate().map(|(index, item)| {
+        match changed.next_if(|(place, _)| *place == index) {
+            Some((_, element)) => Some(element),
+            None => coercer.copy(item),
+        }
+    });
+    Some(Match::Coerced(Coercion {
+        value: Value::Array(elements.collect::<Option<_>>()?),
+        cost,
+        notes,
+    }))
 }

@@ -1,25 +1,36 @@
 //! State of coercing one value: the remaining visits and the depth.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::coercion::{Coercion, Match};
+use super::enum_match::Choices;
 
 /// Number of visits for each value of an answer.
 const VISITS_PER_VALUE: usize = 48;
 /// Number of visits for an answer of any size.
 const LEAST_VISITS: usize = 4096;
 
+/// Bytes of text that count as one value, and whose comparison costs one visit.
+pub const BYTES_PER_VISIT: usize = 32;
+/// Number of values whose copy costs one visit.
+const COPIED_PER_VISIT: usize = 4;
+
 /// State of coercing one value.
 pub struct Coercer {
     budget: usize,
+    /// Forms of the schema's enumerated values.
+    pub choices: Arc<Choices>,
     /// Nesting of the current schema.
     pub depth: usize,
 }
 
 impl Coercer {
     /// Creates the state, with a budget by the size of the value.
-    pub fn new(value: &Value) -> Self {
+    pub fn new(choices: &Arc<Choices>, value: &Value) -> Self {
         Self {
+            choices: Arc::clone(choices),
             budget: count(value)
                 .saturating_mul(VISITS_PER_VALUE)
                 .saturating_add(LEAST_VISITS),
@@ -39,6 +50,12 @@ impl Coercer {
         left.map(|_| ())
     }
 
+    /// Copies a value, and spends the visits for its size. `None`: the budget is used up.
+    pub fn copy(&mut self, value: &Value) -> Option<Value> {
+        self.spend(count(value) / COPIED_PER_VISIT)?;
+        Some(value.clone())
+    }
+
     /// Continues with the value that `so_far` stands for, and adds up both coercions.
     pub fn and_then(
         &mut self,
@@ -51,10 +68,11 @@ impl Coercer {
             Match::Coerced(first) => Some(Match::Coerced(match next(self, &first.value)? {
                 Match::AsIs => first,
                 Match::Coerced(second) => {
-                    let notes = [first.notes, second.notes].concat();
+                    let mut notes = first.notes;
+                    notes.extend(second.notes);
                     Coercion {
                         value: second.value,
-                        cost: first.cost + second.cost,
+                        cost: first.cost.saturating_add(second.cost),
                         notes,
                     }
                 }
@@ -64,11 +82,15 @@ impl Coercer {
 }
 
 /// Counts the values in a value, itself included. A long text counts as several.
-fn count(value: &Value) -> usize {
+pub fn count(value: &Value) -> usize {
     1 + match value {
-        Value::String(text) => text.len() / 32,
+        Value::String(text) => text.len() / BYTES_PER_VISIT,
+        Value::Number(number) => number.as_str().len() / BYTES_PER_VISIT,
         Value::Array(items) => items.iter().map(count).sum(),
-        Value::Object(members) => members.values().map(count).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| name.len() / BYTES_PER_VISIT + count(member))
+            .sum(),
         _ => 0,
     }
 }

@@ -28,6 +28,14 @@ impl Coercion {
             notes: vec![note],
         }
     }
+
+    /// Adds a change that was made before the others.
+    #[must_use]
+    pub fn after(mut self, cost: u32, note: String) -> Self {
+        self.cost = self.cost.saturating_add(cost);
+        self.notes.insert(0, note);
+        self
+    }
 }
 
 /// Allowed changes to the wrapping of a value.

@@ -1,8 +1,14 @@
 //! Matching of a value with enumerated ones: in another case, with punctuation, by its description, or as the only one in a
 //! sentence.
 
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use schema_dialect::{NodeId, NodeRef, Nodes, Tree};
 use serde_json::Value;
 
+use super::coercer::{BYTES_PER_VISIT, Coercer, count};
 use super::coercion::Coercion;
 use super::path::{Path, shown};
 use super::scalar::{is_placeholder, parse_boolean};
@@ -17,87 +23,246 @@ const AMONG: u32 = 2;
 const MAX_TEXT: usize = 600;
 /// Maximum number of enumerated words that are searched for.
 const MAX_LISTED: usize = 64;
+/// Maximum length of a word or a description that is recognised in another form, in bytes. A longer word matches only itself.
+const MAX_WORD: usize = 1024;
+/// Number of comparisons with an enumerated value that cost one visit.
+const COMPARED_PER_VISIT: usize = 16;
+/// Number of comparisons of an enumerated word with a place of a sentence that cost one visit.
+const PLACES_PER_VISIT: usize = 64;
 
-/// Returns the only enumerated value that `value` can mean. Each may have a description.
-pub fn choose(listed: &[(&Value, Option<&str>)], value: &Value, at: &Path<'_>) -> Option<Coercion> {
+/// Forms of all enumerated values of a schema, computed once: they may have a megabyte of text.
+#[derive(Debug, Default)]
+pub struct Choices(HashMap<NodeId, Enumeration>);
+
+/// Forms of the values that one node lists.
+#[derive(Debug)]
+struct Enumeration {
+    /// Form of each value, in order.
+    forms: Box<[Form]>,
+    /// Title or description of a constant without case, separators and marks; empty if it has none.
+    about: Box<str>,
+    /// Bytes of the numbers, lists and objects, which are compared in full.
+    compared_bytes: usize,
+}
+
+/// Forms of a value; of one that is no word, or a long one, the default.
+#[derive(Debug, Default)]
+struct Form {
+    /// The word without case, separators and marks.
+    key: Box<str>,
+    /// Bytes of the word without the white space around it.
+    trimmed: Range<usize>,
+    /// Number of words in it, at least 1; 0: it has no forms.
+    words: usize,
+    /// True if it has marks that are part of it.
+    has_sign: bool,
+}
+
+impl Choices {
+    /// Computes the forms of the values that the nodes of a schema list.
+    pub fn new(tree: &Tree) -> Self {
+        let listing = |node: NodeRef<'_>| Some((node.id(), Enumeration::new(node)?));
+        Self(tree.nodes().filter_map(listing).collect())
+    }
+
+    /// Returns the visits that comparing a value with each of those that a node lists costs.
+    pub fn visits(&self, node: NodeRef<'_>, value: &Value) -> usize {
+        let Some(listed) = self.0.get(&node.id()) else {
+            return 0;
+        };
+        let is_scanned = value.is_number() || value.is_array() || value.is_object();
+        let bytes = if is_scanned { listed.compared_bytes } else { 0 };
+        listed.forms.len() / COMPARED_PER_VISIT + bytes / BYTES_PER_VISIT
+    }
+
+    /// Returns the values that a node lists, with their forms.
+    fn of_node<'c>(&'c self, node: NodeRef<'c>) -> impl Iterator<Item = Listed<'c>> {
+        let values = node.listed_values().unwrap_or_default();
+        let listed = self.0.get(&node.id());
+        let forms = listed.map_or(&[][..], |listed| &listed.forms);
+        let about = listed.map_or("", |listed| &listed.about);
+        let listed = values.iter().zip(forms);
+        listed.map(move |(value, form)| Listed { value, form, about })
+    }
+}
+
+impl Enumeration {
+    fn new(node: NodeRef<'_>) -> Option<Self> {
+        let values = node.listed_values()?;
+        let about = node.constant().and(node.title().or(node.description()));
+        let compared = |value: &Value| match value {
+            Value::Number(number) => number.as_str().len(),
+            Value::Array(_) | Value::Object(_) => count(value) * BYTES_PER_VISIT,
+            _ => 0,
+        };
+        Some(Self {
+            forms: values.iter().map(Form::new).collect(),
+            about: about
+                .filter(|about| about.len() <= MAX_WORD)
+                .map(key_form)
+                .unwrap_or_default()
+                .into(),
+            compared_bytes: values.iter().map(compared).sum(),
+        })
+    }
+}
+
+impl Form {
+    fn new(value: &Value) -> Self {
+        let Some(word) = value.as_str().filter(|word| word.len() <= MAX_WORD) else {
+            return Self::default();
+        };
+        let start = word.len() - word.trim_start().len();
+        Self {
+            key: key_form(word).into(),
+            trimmed: start..start + word.trim().len(),
+            words: words(word).count().max(1),
+            has_sign: has_sign(word),
+        }
+    }
+}
+
+/// Enumerated value with its forms.
+#[derive(Clone, Copy)]
+struct Listed<'c> {
+    value: &'c Value,
+    form: &'c Form,
+    /// Normalized description; empty if there is none.
+    about: &'c str,
+}
+
+impl<'c> Listed<'c> {
+    /// Returns the word, if it has forms.
+    fn word(&self) -> Option<&'c str> {
+        self.value.as_str().filter(|_| self.form.words > 0)
+    }
+}
+
+/// Returns the only value that a node lists and `value` can mean.
+pub fn choose(
+    coercer: &mut Coercer,
+    node: NodeRef<'_>,
+    value: &Value,
+    at: &Path<'_>,
+) -> Option<Coercion> {
+    let choices = Arc::clone(&coercer.choices);
+    let listed: Vec<_> = choices
+        .of_node(node)
+        .map(|listed| Listed {
+            about: "",
+            ..listed
+        })
+        .collect();
+    choose_listed(coercer, &listed, value, at)
+}
+
+/// Returns the only constant of the branches that `value` can mean, by itself or by its title or description.
+pub fn choose_branch(
+    coercer: &mut Coercer,
+    branches: Nodes<'_>,
+    value: &Value,
+    at: &Path<'_>,
+) -> Option<Coercion> {
+    let choices = Arc::clone(&coercer.choices);
+    let constants = branches.iter().filter(|branch| branch.constant().is_some());
+    let listed: Vec<_> = constants
+        .flat_map(|branch| choices.of_node(branch))
+        .collect();
+    coercer.spend(listed.len() / COMPARED_PER_VISIT)?;
+    choose_listed(coercer, &listed, value, at)
+}
+
+fn choose_listed(
+    coercer: &mut Coercer,
+    listed: &[Listed<'_>],
+    value: &Value,
+    at: &Path<'_>,
+) -> Option<Coercion> {
     let (chosen, cost) = match value {
-        Value::String(text) => match_text(listed, text)?,
+        Value::String(text) => match_text(coercer, listed, text)?,
         Value::Null => return None,
         // 2 for "2", and the other way round.
         scalar if !scalar.is_object() && !scalar.is_array() => {
             let text = scalar.to_string();
-            (
-                only(
-                    listed
-                        .iter()
-                        .filter(|(listed, _)| listed.as_str() == Some(&text))
-                        .map(|(value, _)| *value),
-                )?,
-                SPELLED,
-            )
+            let same = listed.iter().map(|listed| listed.value);
+            let same = same.filter(|value| value.as_str() == Some(&text));
+            (only(same)?, SPELLED)
         }
         _ => return None,
     };
     let note = at.note(&format!("read {} as {}", shown(value), shown(chosen)));
-    Some(Coercion::new(chosen.clone(), cost, note))
+    Some(Coercion::new(coercer.copy(chosen)?, cost, note))
 }
 
 /// Finds the enumerated value that a text means.
-fn match_text<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<(&'s Value, u32)> {
+fn match_text<'c>(
+    coercer: &mut Coercer,
+    listed: &[Listed<'c>],
+    text: &str,
+) -> Option<(&'c Value, u32)> {
+    if text.len() > MAX_WORD {
+        return None;
+    }
     let text = bare(text);
-    let words = || {
-        listed
-            .iter()
-            .filter_map(|(value, _)| Some((*value, value.as_str()?)))
-    };
+    let words = || listed.iter().filter(|listed| listed.form.words > 0);
     let trimmed = || {
-        words()
-            .filter(|(_, word)| word.trim() == text)
-            .map(|(value, _)| value)
+        let is_same = |listed: &&Listed<'_>| {
+            let word = listed.word();
+            word.and_then(|word| word.get(listed.form.trimmed.clone())) == Some(text)
+        };
+        words().filter(is_same).map(|listed| listed.value)
     };
     if trimmed().next().is_some() {
         return only(trimmed()).map(|value| (value, SPELLED));
     }
     let form = key_form(text);
     if !form.is_empty() {
-        let mut same: Vec<_> = words()
-            .filter(|(_, word)| key_form(word) == form)
-            .map(|(value, _)| value)
-            .collect();
+        let same = words().filter(|listed| *listed.form.key == *form);
+        let mut same: Vec<_> = same.map(|listed| listed.value).collect();
         // Signed numbers, and words that consist of marks, have no normalized form.
-        let is_signed = words().any(|(_, word)| has_sign(word));
-        let is_exact = |word: &str| word.to_lowercase() == text.to_lowercase();
-        same.retain(|value| {
-            value.as_str().is_some_and(|word| {
-                !(is_signed && (has_sign(word) || has_sign(text))) || is_exact(word)
-            })
-        });
+        let is_signed = words().any(|listed| listed.form.has_sign);
+        if is_signed && !same.is_empty() {
+            let lower = text.to_lowercase();
+            coercer.spend(same.len() * MAX_WORD / BYTES_PER_VISIT)?;
+            same.retain(|value| {
+                value.as_str().is_some_and(|word| {
+                    !(has_sign(word) || has_sign(text)) || word.to_lowercase() == lower
+                })
+            });
+        }
         if !same.is_empty() {
             return only(same.into_iter()).map(|value| (value, SPELLED));
         }
-        let described = listed
-            .iter()
-            .filter(|(_, about)| about.is_some_and(|about| key_form(about) == form))
-            .map(|(value, _)| *value);
-        if let Some(value) = only(described) {
+        let described = listed.iter().filter(|listed| *listed.about == *form);
+        if let Some(value) = only(described.map(|listed| listed.value)) {
             return Some((value, SPELLED));
         }
     }
+    let truth = parse_boolean(text);
+    let is_nothing = is_placeholder(&Value::String(text.to_owned()));
+    let number = serde_json::from_str::<Value>(text)
+        .ok()
+        .filter(Value::is_number);
+    if number.is_some() {
+        let numbers = listed.iter().filter_map(|listed| listed.value.as_number());
+        let bytes: usize = numbers.map(|number| number.as_str().len()).sum();
+        coercer.spend(bytes / BYTES_PER_VISIT)?;
+    }
     let others = listed
         .iter()
-        .map(|(value, _)| *value)
+        .map(|listed| listed.value)
         .filter(|value| match value {
-            Value::Bool(listed) => parse_boolean(text) == Some(*listed),
-            Value::Null => is_placeholder(&Value::String(text.to_owned())),
-            Value::Number(_) => {
-                serde_json::from_str::<Value>(text).is_ok_and(|read| json_equal(&read, value))
-            }
+            Value::Bool(listed) => truth == Some(*listed),
+            Value::Null => is_nothing,
+            Value::Number(_) => number
+                .as_ref()
+                .is_some_and(|number| json_equal(number, value)),
             _ => false,
         });
     if let Some(value) = only(others) {
         return Some((value, SPELLED));
     }
-    only_mentioned(listed, text).map(|value| (value, AMONG))
+    only_mentioned(coercer, listed, text).map(|value| (value, AMONG))
 }
 
 /// Returns true if a word has marks that are part of it: `-1`, `+`, `C#`.
@@ -106,23 +271,26 @@ fn has_sign(word: &str) -> bool {
 }
 
 /// Returns the only enumerated word in a text, unless the text casts doubt on it.
-fn only_mentioned<'s>(listed: &[(&'s Value, Option<&str>)], text: &str) -> Option<&'s Value> {
+fn only_mentioned<'c>(
+    coercer: &mut Coercer,
+    listed: &[Listed<'c>],
+    text: &str,
+) -> Option<&'c Value> {
     if text.len() > MAX_TEXT || listed.len() > MAX_LISTED {
         return None;
     }
-    let exact = |word: &str, found: &str| word == found;
-    let in_any_case = |word: &str, found: &str| key_form(word) == key_form(found);
     let candidates: Vec<_> = listed
         .iter()
-        .filter_map(|(value, _)| Some((*value, value.as_str()?)))
+        .filter(|listed| listed.form.words > 0)
         .collect();
-    let ways: &[fn(&str, &str) -> bool] = if candidates.iter().any(|(_, word)| has_sign(word)) {
-        &[exact]
-    } else {
-        &[exact, in_any_case]
-    };
-    for &is_same in ways {
-        match find(&candidates, text, is_same) {
+    let has_signs = candidates.iter().any(|listed| listed.form.has_sign);
+    let sentence = Sentence::new(text);
+    for in_any_case in [false, true]
+        .into_iter()
+        .take(if has_signs { 1 } else { 2 })
+    {
+        coercer.spend(sentence.places.len() * candidates.len() / PLACES_PER_VISIT)?;
+        match find(&candidates, &sentence, in_any_case) {
             Found::None => {}
             Found::One(value) => return Some(value),
             Found::Many => return None,
@@ -138,26 +306,64 @@ enum Found<'s> {
     Many,
 }
 
+/// Text with its words, each also in its normalized form.
+struct Sentence<'t> {
+    text: &'t str,
+    /// Normalized forms of all words, one after the other. Between words, nothing has a form.
+    forms: String,
+    /// Bytes of each word in the text and in the forms.
+    places: Vec<(Range<usize>, Range<usize>)>,
+}
+
+impl<'t> Sentence<'t> {
+    fn new(text: &'t str) -> Self {
+        let (mut forms, mut places) = (String::new(), Vec::new());
+        for (start, word) in words(text) {
+            let before = forms.len();
+            forms.push_str(&key_form(word));
+            places.push((start..start + word.len(), before..forms.len()));
+        }
+        Self {
+            text,
+            forms,
+            places,
+        }
+    }
+
+    /// Returns the word at a place.
+    fn word(&self, at: usize) -> Option<&'t str> {
+        let (place, _) = self.places.get(at)?;
+        self.text.get(place.clone())
+    }
+
+    /// Returns true if a listed word stands at a place.
+    fn has_at(&self, at: usize, listed: &Listed<'_>, in_any_case: bool) -> bool {
+        let last = at + listed.form.words - 1;
+        let (Some((first, first_form)), Some((last, last_form))) =
+            (self.places.get(at), self.places.get(last))
+        else {
+            return false;
+        };
+        if in_any_case {
+            self.forms.get(first_form.start..last_form.end) == Some(&*listed.form.key)
+        } else {
+            self.text.get(first.start..last.end) == listed.word()
+        }
+    }
+}
+
 /// Finds the enumerated words in a text, the longest at each place.
-fn find<'s>(
-    candidates: &[(&'s Value, &str)],
-    text: &str,
-    is_same: fn(&str, &str) -> bool,
-) -> Found<'s> {
-    let places: Vec<_> = words(text).collect();
+fn find<'c>(candidates: &[&Listed<'c>], sentence: &Sentence<'_>, in_any_case: bool) -> Found<'c> {
     let (mut found, mut has_doubt, mut at) = (None, false, 0);
-    while let Some(&(start, word)) = places.get(at) {
-        let longest = candidates.iter().filter_map(|(value, listed)| {
-            let length = words(listed).count().max(1);
-            let (last, end) = places.get(at + length - 1)?;
-            let span = text.get(start..last + end.len())?;
-            is_same(listed, span).then_some((length, *value))
-        });
-        match longest.max_by_key(|(length, _)| *length) {
-            Some((_, value)) if found.is_some_and(|found| found != value) => return Found::Many,
-            Some((length, value)) => {
-                found = Some(value);
-                at += length;
+    while let Some(word) = sentence.word(at) {
+        let here = candidates
+            .iter()
+            .filter(|listed| sentence.has_at(at, listed, in_any_case));
+        match here.max_by_key(|listed| listed.form.words) {
+            Some(listed) if found.is_some_and(|found| found != listed.value) => return Found::Many,
+            Some(listed) => {
+                found = Some(listed.value);
+                at += listed.form.words;
             }
             None => {
                 has_doubt |= is_doubt(word);

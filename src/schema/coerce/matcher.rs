@@ -73,12 +73,11 @@ impl Coercer {
         shapes: Shapes,
     ) -> Option<Match> {
         if let Some(choices) = schema.listed_values() {
-            self.spend(choices.len() / 16)?;
+            self.spend(self.choices.visits(schema, value))?;
             if choices.iter().any(|listed| json_equal(listed, value)) {
                 return Some(Match::AsIs);
             }
-            let plain: Vec<_> = choices.iter().map(|listed| (listed, None)).collect();
-            return enum_match::choose(&plain, value, at)
+            return enum_match::choose(self, schema, value, at)
                 .map(Match::Coerced)
                 .or_else(|| wrapping::rewrap(self, schema, value, at, shapes));
         }

@@ -1,11 +1,12 @@
 //! Matching of objects, member by member: keys spelled differently, members without a value, unknown members.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use schema_dialect::{Keyword, Named, NodeRef};
 use serde_json::{Map, Value};
 
-use super::coercer::Coercer;
+use super::coercer::{BYTES_PER_VISIT, Coercer};
 use super::coercion::{Coercion, Match, Shapes};
 use super::path::{Path, shown};
 use super::scalar::is_placeholder;
@@ -17,6 +18,8 @@ const RENAMED: u32 = 1;
 const LEFT_OUT: u32 = 2;
 /// Cost of removing an unknown member.
 const DROPPED: u32 = 6;
+/// Number of member names whose look-up costs one visit.
+const NAMES_PER_VISIT: usize = 8;
 /// Cost from which on the object may be a wrapper around the requested one.
 pub const FAR: u32 = DROPPED;
 
@@ -75,28 +78,32 @@ impl<'s> Members<'s> {
 }
 
 /// Matches the members of an object with a schema.
-pub fn match_members(
+pub fn match_members<'m>(
     coercer: &mut Coercer,
-    schema: NodeRef<'_>,
-    members: &Map<String, Value>,
+    schema: NodeRef<'m>,
+    members: &'m Map<String, Value>,
     at: &Path<'_>,
 ) -> Option<Match> {
     let keywords = Members::from_schema(schema);
     let mut renamed = HashMap::new();
     if let Some(properties) = keywords.properties {
+        coercer.spend(members.len() / NAMES_PER_VISIT)?;
         let known = members
             .keys()
             .filter(|key| properties.get(key).is_some())
             .count();
         if known < properties.len() && known < members.len() {
             coercer.spend((properties.len() + members.len()) / 4)?;
+            let names = properties.names().chain(members.keys().map(String::as_str));
+            let bytes: usize = names.map(str::len).sum();
+            coercer.spend(bytes / (2 * BYTES_PER_VISIT))?;
             renamed = keywords.renamed(members);
         }
     }
     let mut object = CoercedObject::default();
     for (key, value) in members {
         coercer.spend(1)?;
-        let name = renamed.get(key.as_str()).copied().unwrap_or(key);
+        let name = renamed.get(key.as_str()).copied().unwrap_or(key.as_str());
         if name != key {
             let written = shown(&Value::String(key.clone()));
             object.note(
@@ -106,30 +113,40 @@ pub fn match_members(
         }
         object.add(coercer, &keywords, (name, value), &at.member(name))?;
     }
-    let mut required = keywords.required.iter();
-    if !required.all(|name| object.members.contains_key(&**name)) {
-        return None;
+    if !keywords.required.is_empty() {
+        let names: HashSet<&str> = object.members.iter().map(|(name, _)| *name).collect();
+        let mut required = keywords.required.iter();
+        if !required.all(|name| names.contains(&**name)) {
+            return None;
+        }
     }
-    Some(if object.notes.is_empty() {
-        Match::AsIs
-    } else {
-        Match::Coerced(Coercion {
-            value: Value::Object(object.members),
-            cost: object.cost,
-            notes: object.notes,
-        })
-    })
+    if object.notes.is_empty() {
+        return Some(Match::AsIs);
+    }
+    let members = object.members.into_iter().map(|(name, value)| {
+        let value = match value {
+            Cow::Borrowed(unchanged) => coercer.copy(unchanged)?,
+            Cow::Owned(coerced) => coerced,
+        };
+        Some((name.to_owned(), value))
+    });
+    Some(Match::Coerced(Coercion {
+        value: Value::Object(members.collect::<Option<_>>()?),
+        cost: object.cost,
+        notes: object.notes,
+    }))
 }
 
 /// Object whose members are matched one by one.
 #[derive(Default)]
-struct CoercedObject {
-    members: Map<String, Value>,
+struct CoercedObject<'m> {
+    /// Members that are kept. Those that are valid unchanged are copied only if another one is changed.
+    members: Vec<(&'m str, Cow<'m, Value>)>,
     cost: u32,
     notes: Vec<String>,
 }
 
-impl CoercedObject {
+impl<'m> CoercedObject<'m> {
     /// Adds the cost and the description of a change.
     fn note(&mut self, cost: u32, note: String) {
         self.cost = self.cost.saturating_add(cost);
@@ -141,7 +158,7 @@ impl CoercedObject {
         &mut self,
         coercer: &mut Coercer,
         keywords: &Members<'_>,
-        (name, value): (&str, &Value),
+        (name, value): (&'m str, &'m Value),
         at: &Path<'_>,
     ) -> Option<()> {
         let property = keywords.property(name);
@@ -159,12 +176,12 @@ impl CoercedObject {
         };
         match fit {
             Some(Match::AsIs) => {
-                self.members.insert(name.to_owned(), value.clone());
+                self.members.push((name, Cow::Borrowed(value)));
             }
             Some(Match::Coerced(coercion)) => {
                 self.cost = self.cost.saturating_add(coercion.cost);
                 self.notes.extend(coercion.notes);
-                self.members.insert(name.to_owned(), coercion.value);
+                self.members.push((name, Cow::Owned(coercion.value)));
             }
             None if is_placeholder(value) && !keywords.requires(name) => {
                 let reason = format!("left out: {} is no value for it", shown(value));

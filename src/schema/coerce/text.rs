@@ -1,10 +1,13 @@
 //! Parsing of an answer without JSON: `name: value` lines, XML elements, or a scalar in prose.
 
+use std::sync::Arc;
+
 use schema_dialect::{JsonType, Keyword, Named, NodeRef};
 use serde_json::{Map, Value};
 
 use super::coercer::Coercer;
 use super::coercion::{Coercion, Match, Shapes};
+use super::enum_match::Choices;
 use super::path::Path;
 use super::text_normalize::{bare, is_refusal};
 use super::written_value::{bare_text, parse_scalar, property};
@@ -21,7 +24,7 @@ const XML: &str = "read from XML elements";
 const YAML: &str = "read from YAML";
 
 /// Parses `text` as a value of a schema.
-pub fn parse(schema: NodeRef<'_>, text: &str) -> Option<Match> {
+pub fn parse(choices: &Arc<Choices>, schema: NodeRef<'_>, text: &str) -> Option<Match> {
     let whole = unfenced(text);
     let answer = text;
     let text = without_element(whole);
@@ -49,18 +52,11 @@ pub fn parse(schema: NodeRef<'_>, text: &str) -> Option<Match> {
         }
         (scalar(root, text)?, "read from the text")
     };
-    let mut coercer = Coercer::new(&value);
+    let mut coercer = Coercer::new(choices, &value);
     let note = Path::ROOT.note(note);
     match coercer.fit(schema, &value, &Path::ROOT, Shapes::None)? {
         Match::AsIs => Some(Match::Coerced(Coercion::new(value, FROM_TEXT, note))),
-        Match::Coerced(coercion) => {
-            let notes = [vec![note], coercion.notes].concat();
-            Some(Match::Coerced(Coercion {
-                value: coercion.value,
-                cost: coercion.cost.saturating_add(FROM_TEXT),
-                notes,
-            }))
-        }
+        Match::Coerced(coercion) => Some(Match::Coerced(coercion.after(FROM_TEXT, note))),
     }
 }
 

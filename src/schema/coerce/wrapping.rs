@@ -2,9 +2,9 @@
 
 use llm_json::answer;
 use schema_dialect::{JsonType, Keyword, NodeRef};
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Number, Value};
 
-use super::coercer::Coercer;
+use super::coercer::{BYTES_PER_VISIT, Coercer};
 use super::coercion::{Coercion, Match, Shapes};
 use super::path::{Path, shown};
 use super::scalar;
@@ -16,6 +16,10 @@ const DECODED: u32 = 2;
 const UNWRAPPED: u32 = 3;
 /// Cost of adding a list around the value.
 const WRAPPED: u32 = 4;
+/// Number of member names whose comparison costs one visit.
+const NAMES_PER_VISIT: usize = 8;
+/// Maximum number of members that are looked at for schemas.
+const MAX_SCHEMAS: usize = 64;
 /// Cost of adding an object around the value.
 const PUT_IN: u32 = 5;
 
@@ -59,7 +63,7 @@ pub fn rewrap(
         matches: Vec::new(),
     };
     attempts.unwrap(value)?;
-    attempts.wrap(value, shapes);
+    attempts.wrap(value, shapes)?;
     nearest(attempts.matches).map(Match::Coerced)
 }
 
@@ -79,7 +83,7 @@ impl Attempts<'_, '_> {
     fn unwrap(&mut self, value: &Value) -> Option<()> {
         match value {
             Value::String(text) => {
-                self.coercer.spend(text.len() / 32)?;
+                self.coercer.spend(text.len() / BYTES_PER_VISIT)?;
                 if let Some(inner) = parse_container(text) {
                     self.attempt(&inner, DECODED, "read the JSON in the string");
                 } else if wants_array(self.schema)
@@ -95,10 +99,13 @@ impl Attempts<'_, '_> {
                 }
             }
             Value::Object(members) => {
+                self.coercer.spend(members.len() / NAMES_PER_VISIT)?;
                 if let Some((name, inner)) = wrapped_member(self.schema, members) {
                     let name = Value::String(name.to_owned());
                     let change = format!("took the value out of {}", shown(&name));
-                    let parsed = inner.as_str().and_then(parse_container);
+                    let text = inner.as_str().unwrap_or_default();
+                    self.coercer.spend(text.len() / BYTES_PER_VISIT)?;
+                    let parsed = parse_container(text);
                     self.attempt(parsed.as_ref().unwrap_or(inner), UNWRAPPED, &change);
                 }
             }
@@ -108,14 +115,17 @@ impl Attempts<'_, '_> {
     }
 
     /// Tries the value as the only element of a list, and as the only member of an object.
-    fn wrap(&mut self, value: &Value, shapes: Shapes) {
+    ///
+    /// `None`: the budget is used up.
+    fn wrap(&mut self, value: &Value, shapes: Shapes) -> Option<()> {
         if shapes == Shapes::Any
             && wants_array(self.schema)
             && !value.is_array()
             && !value.is_null()
             && !is_several(self.schema, value)
         {
-            self.attempt(&json!([value]), WRAPPED, "made it a list of one");
+            let list = Value::Array(vec![self.coercer.copy(value)?]);
+            self.attempt(&list, WRAPPED, "made it a list of one");
         }
         // A bare element of a list may mean anything.
         if (shapes == Shapes::Any || value.is_object())
@@ -123,8 +133,11 @@ impl Attempts<'_, '_> {
         {
             let shown_name = shown(&Value::String(name.to_owned()));
             let change = format!("made it the one member {shown_name}");
-            self.attempt(&json!({ name: value }), PUT_IN, &change);
+            let inner = self.coercer.copy(value)?;
+            let object = std::iter::once((name.to_owned(), inner)).collect();
+            self.attempt(&Value::Object(object), PUT_IN, &change);
         }
+        Some(())
     }
 
     /// Keeps the changed value if it matches the schema.
@@ -136,14 +149,14 @@ impl Attempts<'_, '_> {
             return;
         };
         let note = self.at.note(change);
-        self.matches.push(match fit {
-            Match::AsIs => Coercion::new(value.clone(), cost, note),
-            Match::Coerced(coercion) => Coercion {
-                value: coercion.value,
-                cost: coercion.cost.saturating_add(cost),
-                notes: [vec![note], coercion.notes].concat(),
-            },
-        });
+        let coercion = match fit {
+            Match::AsIs => {
+                let copy = self.coercer.copy(value);
+                copy.map(|copy| Coercion::new(copy, cost, note))
+            }
+            Match::Coerced(coercion) => Some(coercion.after(cost, note)),
+        };
+        self.matches.extend(coercion);
     }
 }
 
@@ -299,9 +312,9 @@ fn wrapped_member<'m>(
 /// Returns true if the members are schemas: the model repeated the schema instead of answering.
 fn holds_schemas(properties: &Value) -> bool {
     let is_schema = |value: &Value| SCHEMA_MEMBERS.iter().any(|name| value.get(name).is_some());
-    properties
-        .as_object()
-        .is_none_or(|members| members.is_empty() || members.values().any(is_schema))
+    properties.as_object().is_none_or(|members| {
+        members.is_empty() || members.values().take(MAX_SCHEMAS).any(is_schema)
+    })
 }
 
 /// Returns the only property of an object schema, if it is required and `value` can be its value. A text cannot: it may mean

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::super::{ParsedAnswer, Schema};
+use super::super::super::{ParsedAnswer, Schema, Whole};
 use llm_json::answer::Repair;
 
 /// Schemas in which everything that can be mended occurs.
@@ -158,4 +158,64 @@ fn the_work_is_bounded_by_the_size() {
             );
         }
     }
+}
+
+#[test]
+fn long_enumerated_values_match_only_themselves() {
+    let (short, long) = ("b c".to_owned(), "b ".repeat(1000) + "c");
+    let schema = json!({"type": "array", "items": {"enum": ["a", short, long, 12, {"x": 1}]}});
+    let compiled = Schema::compile(&schema.to_string()).unwrap();
+    let coerced = |value: Value| {
+        let coerced = compiled.coerced(&json!([value]), Whole::Yes);
+        coerced.map(|coerced| coerced.value[0].clone())
+    };
+    assert!(compiled.is_valid(&json!([long])));
+    assert_eq!(coerced(json!("B-C")), Some(json!("b c")));
+    assert_eq!(coerced(json!("I would say b  c, at last")), None);
+    assert_eq!(
+        coerced(json!("I would say B c, at last")),
+        Some(json!("b c"))
+    );
+    assert_eq!(coerced(json!("12.0")), Some(json!(12)));
+    assert_eq!(coerced(json!(long.to_uppercase())), None);
+    // The forms of the enumerated values are computed once, off the workers.
+    let large = json!({"enum": ["a", "b".repeat(100_000)]});
+    let large = Schema::compile(&large.to_string()).unwrap();
+    assert!(large.is_slow_to_coerce(10) && compiled.is_slow_to_coerce(2000));
+    assert!(!compiled.is_slow_to_coerce(500));
+}
+
+#[test]
+fn what_is_copied_and_compared_counts() {
+    let visits = |schema: Value, value: &Value| {
+        let schema = Schema::compile(&schema.to_string()).unwrap();
+        let (coerced, visits) = schema.coerced_counted(value);
+        (coerced.is_some(), visits)
+    };
+    // A renamed member copies the others, for each branch.
+    let value = json!({"ID": 1, "rest": vec![0; 5000]});
+    let branch = |n| json!({"properties": {"id": {"maximum": 1000 + n}}, "required": ["id"]});
+    let branches: Vec<_> = (0..50).map(branch).collect();
+    let (is_coerced, spent) = visits(json!({"type": "object", "anyOf": branches}), &value);
+    assert!(is_coerced && spent > 50 * 1000, "{spent}");
+    // A constant that is meant by its title is copied for each element.
+    let large = json!(vec![1; 2000]);
+    let words =
+        json!({"anyOf": [{"title": "one", "const": large}, {"title": "two", "const": [2]}]});
+    let list = json!({"type": "array", "items": words});
+    let (is_coerced, spent) = visits(list.clone(), &json!(["one", "two"]));
+    assert!(is_coerced && spent > 500, "{spent}");
+    assert!(!visits(list, &json!(vec!["one"; 100])).0);
+    // Each number is compared with all enumerated ones, digit by digit.
+    let digits: Vec<Value> = (100..200)
+        .map(|n| serde_json::from_str(&format!("{n}.{}", "1".repeat(900))).unwrap())
+        .collect();
+    let list = json!({"type": "array", "items": {"enum": digits}});
+    assert!(visits(list, &json!([7])).1 > 100 * 900 / 32);
+    // A text within an object is parsed once for each branch.
+    let value = json!({"data": format!("[{}", "x".repeat(20_000))});
+    let branches: Vec<_> = (0..50)
+        .map(|n| json!({"type": "object", "required": [format!("a{n}")]}))
+        .collect();
+    assert!(visits(json!({"anyOf": branches}), &value).1 > 50 * 20_000 / 32);
 }
