@@ -110,6 +110,24 @@ async fn a_value_of_an_example_is_rejected_for_another_text() {
 }
 
 #[tokio::test]
+async fn a_dry_run_is_refused_above_a_mebibyte() {
+    let upstream = Upstream::playing();
+    let server = Server::with(&upstream).await;
+    let dry_run = |text: String| with(single(text), json!({"dry_run": true}));
+    server.extract(&dry_run("x".repeat(900_000))).await.ok();
+    let problem = server
+        .extract(&dry_run("x".repeat(1_100_000)))
+        .await
+        .problem(413, "payload_too_large");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("a dry run may have 1048576 bytes"),
+        "{detail}"
+    );
+    assert_eq!(upstream.calls(), 0);
+}
+
+#[tokio::test]
 async fn a_dry_run_returns_the_request_and_makes_no_call() {
     let upstream = Upstream::playing();
     let server = Server::with(&upstream).await;

@@ -26,6 +26,7 @@ use crate::contract::{ItemResult, append_json};
 use crate::extraction::{
     BLANK, CallEstimate, PreparedRequest, RequestClass, Submission, is_blank, shutting_down,
 };
+use crate::long_work::{Piece, run_long};
 use crate::provider::RequestPreview;
 use crate::types::{
     Code, Content, Error, FieldError, Input, Item, ItemOutcome, OnError, Outcome, Single,
@@ -35,6 +36,9 @@ use throttle::CallerId;
 
 /// Media type of a dry run. Its own, so that typed clients need not tell it from a result.
 const DRY_RUN_TYPE: &str = "application/vnd.extractd.dry-run+json";
+
+/// Maximum size of the request of a dry run, in bytes: 1 MiB. Its reply takes about six times as much while it is made.
+const MAX_DRY_RUN_BYTES: usize = 1024 * 1024;
 
 /// Extract from one text
 ///
@@ -74,6 +78,7 @@ pub async fn extract(
         items_only,
         dry_run,
         trace_context,
+        piece,
         memory,
     } = SingleRequest::parse(state, caller, request).await?;
     let metadata = spec.metadata.take();
@@ -82,7 +87,7 @@ pub async fn extract(
         .prepare(caller, spec, RequestClass::Single, trace_context)
         .await?;
     if dry_run {
-        return dry_run_response(&prepared, &text);
+        return run_long(piece, || dry_run_response(&prepared, &text));
     }
     let context = ResponseContext {
         id: new_id("ext"),
@@ -190,6 +195,8 @@ struct SingleRequest {
     items_only: bool,
     dry_run: bool,
     trace_context: Option<TraceContext>,
+    /// Long work that a dry run is, if it is long.
+    piece: Option<Piece>,
     /// Memory of the body, reserved until the response is complete.
     memory: BodyMemory,
 }
@@ -206,6 +213,12 @@ impl SingleRequest {
         let kept_bytes = |request: &Single| request.spec.kept_bytes();
         let mut request = complete.parse(kept_bytes).await?;
         request.spec.offset_unit = offset_unit_only(&head.uri)?;
+        if request.dry_run && complete.bytes.len() > MAX_DRY_RUN_BYTES {
+            let detail = format!(
+                "a dry run may have {MAX_DRY_RUN_BYTES} bytes; send it with a shorter text, examples or schema"
+            );
+            return Err(Error::new(Code::PayloadTooLarge, detail));
+        }
         let text = request.input.ok_or_else(|| {
             Error::invalid("/input", "this field is required: the text to extract from")
         })?;
@@ -222,6 +235,7 @@ impl SingleRequest {
             items_only: request.stream == SingleStream::Items,
             dry_run: request.dry_run,
             trace_context: trace_context(&head.headers),
+            piece: request.dry_run.then(|| complete.parsing_piece()).flatten(),
             memory: complete.into_memory(),
         })
     }
