@@ -21,8 +21,10 @@ impl SharedValue {
     /// Creates a value that holds memory.
     #[must_use]
     pub fn new(value: Value, memory: Option<PooledMemory>) -> Self {
-        let _memory = memory;
-        Self(Arc::new(Held { value, _memory }))
+        Self(Arc::new(Held {
+            value,
+            _memory: memory,
+        }))
     }
 
     /// Returns the value to be changed. It is copied first if others share it.
