@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use crate::provider::{ChatRequest, Request};
+use crate::provider::{BoxFuture, ChatRequest, MessageSink, Request};
+use throttle::{MemoryPool, PooledMemory};
 
 /// Chat completion in the format of OpenAI's API, and the provider's answer.
 #[derive(Debug)]
@@ -39,12 +40,20 @@ impl Chat {
         self.is_streamed
     }
 
+    /// Returns the receiver of a call's messages, with the memory of the request's results.
+    pub(super) fn sink<'r>(&'r self, memory: &'r MemoryPool) -> Sink<'r> {
+        Sink {
+            messages: &self.messages,
+            memory,
+        }
+    }
+
     /// Returns the request of a call with the settings of `call`.
     pub(super) fn request<'r>(
         &'r self,
         call: &Request<'r>,
         text: &'r str,
-        on_message: &'r (dyn Fn(&[u8]) + Send + Sync),
+        messages: &'r dyn MessageSink,
     ) -> ChatRequest<'r> {
         ChatRequest {
             model: call.model,
@@ -54,22 +63,51 @@ impl Chat {
             text,
             trace_context: call.trace_context,
             key: call.key,
-            on_message,
+            messages,
             memory: call.memory,
         }
     }
 }
 
-/// Messages of a provider that the client has not taken yet. Their size is bounded by that of one answer.
+/// Size of the waiting messages of a stream from which no more of it is read, in bytes: 1 MiB, some 4,000 tokens.
+const MAX_WAITING_BYTES: usize = 1024 * 1024;
+
+/// Receiver of a call's messages.
+pub(super) struct Sink<'a> {
+    messages: &'a ChatMessages,
+    memory: &'a MemoryPool,
+}
+
+impl MessageSink for Sink<'_> {
+    fn receive(&self, message: &[u8]) {
+        self.messages.push(message, self.memory);
+    }
+
+    fn room(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.messages.room())
+    }
+}
+
+/// Messages of a provider that the client has not taken yet.
 #[derive(Debug, Default)]
 pub struct ChatMessages {
     queue: Mutex<Queue>,
     arrived: Notify,
+    taken: Notify,
+}
+
+#[derive(Debug)]
+struct Message {
+    json: Bytes,
+    bytes: usize,
+    _memory: PooledMemory,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<Bytes>,
+    waiting: VecDeque<Message>,
+    /// Size of the waiting messages, in bytes.
+    bytes: usize,
     has_begun: bool,
 }
 
@@ -78,13 +116,27 @@ impl ChatMessages {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends a message.
-    pub(super) fn push(&self, message: &[u8]) {
+    /// Appends a message, which holds memory until it is taken.
+    fn push(&self, message: &[u8], memory: &MemoryPool) {
+        let bytes = message.len() + size_of::<Message>();
+        let message = Message {
+            json: Bytes::copy_from_slice(message),
+            bytes,
+            _memory: memory.hold(bytes),
+        };
         let mut queue = self.lock();
         queue.has_begun = true;
-        queue.waiting.push_back(Bytes::copy_from_slice(message));
+        queue.bytes += bytes;
+        queue.waiting.push_back(message);
         drop(queue);
         self.arrived.notify_one();
+    }
+
+    /// Waits until no more than [`MAX_WAITING_BYTES`] wait.
+    async fn room(&self) {
+        while self.lock().bytes > MAX_WAITING_BYTES {
+            self.taken.notified().await;
+        }
     }
 
     /// Returns true if a message has arrived, whether it was taken or not.
@@ -95,7 +147,12 @@ impl ChatMessages {
     /// Takes the next message that has arrived.
     #[must_use]
     pub fn pop(&self) -> Option<Bytes> {
-        self.lock().waiting.pop_front()
+        let mut queue = self.lock();
+        let message = queue.waiting.pop_front()?;
+        queue.bytes -= message.bytes;
+        drop(queue);
+        self.taken.notify_one();
+        Some(message.json)
     }
 
     /// Waits until a message arrives. One reader may wait at a time.
@@ -106,5 +163,39 @@ impl ChatMessages {
         if self.lock().waiting.is_empty() {
             self.arrived.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use throttle::{CallerId, MemoryLedger, MemoryUse};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn messages_that_wait_are_counted_and_bounded() {
+        let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
+        let memory = MemoryPool::new(ledger.empty(CallerId(1), MemoryUse::Responses));
+        let chat = Chat::new(Map::new(), true);
+        let sink = chat.sink(&memory);
+        let mut sent = 0;
+        while sink.room().now_or_never().is_some() {
+            sink.receive(&[b'x'; 250]);
+            sent += 1;
+            assert!(sent < 10_000, "the messages are not bounded");
+        }
+        assert!(ledger.snapshot().held >= MAX_WAITING_BYTES);
+        let room = sink.room();
+        let taken = async {
+            for _ in 0..sent {
+                chat.messages().arrived().await;
+                assert_eq!(chat.messages().pop().map(|json| json.len()), Some(250));
+            }
+        };
+        let all = futures_util::future::join(room, taken);
+        let limit = std::time::Duration::from_secs(30);
+        tokio::time::timeout(limit, all).await.unwrap();
+        assert_eq!((memory.held(), ledger.snapshot().held), (0, 0));
     }
 }

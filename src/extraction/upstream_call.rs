@@ -91,6 +91,7 @@ impl ItemRun<'_> {
         let (request, target) = (self.request, self.route.current());
         let context = self.begin_call_span(text, feedback);
         let (trial, memory) = (Arc::clone(&self.trial), Arc::clone(&self.memory));
+        let results = self.results;
         let partials = request.partials.get();
         let on_text = |mode, text: &str| {
             if let Some(partials) = partials {
@@ -108,12 +109,9 @@ impl ItemRun<'_> {
             ..request.provider_request(target, text, feedback, &trial, self.output_limit)
         };
         let chat = request.chat.as_deref();
-        let on_message = |message: &[u8]| {
-            if let Some(chat) = chat {
-                chat.messages().push(message);
-            }
-        };
-        let chat = chat.map(|chat| chat.request(&call, text, &on_message));
+        let sink = chat.map(|chat| chat.sink(results));
+        let chat = chat.zip(sink.as_ref());
+        let chat = chat.map(|(chat, sink)| chat.request(&call, text, sink));
         let provider = &target.endpoint.provider;
         permit.begin();
         self.route.record_call();

@@ -3,10 +3,17 @@
 use serde_json::{Map, Value};
 
 use super::call_memory::CallMemory;
+use super::interface::BoxFuture;
 use crate::types::TraceContext;
 
 /// Receiver of the provider's messages: the whole completion, or the chunks of a stream one by one.
-pub type MessageSink<'a> = &'a (dyn Fn(&[u8]) + Send + Sync);
+pub trait MessageSink: Send + Sync {
+    /// Takes a message.
+    fn receive(&self, message: &[u8]);
+
+    /// Waits until so few messages wait for the client that more of a stream may be read.
+    fn room(&self) -> BoxFuture<'_, ()>;
+}
 
 /// Chat completion in the format of OpenAI's API.
 #[derive(Clone, Copy)]
@@ -26,7 +33,7 @@ pub struct ChatRequest<'a> {
     /// Index of the API key to call with, from 0.
     pub key: usize,
     /// Receiver of the provider's messages. Those of a failed call must be discarded.
-    pub on_message: MessageSink<'a>,
+    pub messages: &'a dyn MessageSink,
     /// Memory of the completion; `None`: not counted.
     pub memory: Option<&'a CallMemory>,
 }

@@ -52,7 +52,7 @@ impl HttpProvider {
             let body = self.read_completion(chat, incoming).await?;
             let decoded = wire().decode(&body);
             if decoded.is_ok() {
-                (chat.on_message)(&self.message_without_keys(&body));
+                chat.messages.receive(&self.message_without_keys(&body));
             }
             decoded
         };
@@ -106,6 +106,7 @@ impl HttpProvider {
             if let Err(error) = self.hand_on(&mut frames, chat, &mut partial) {
                 return Ok(Err(error));
             }
+            chat.messages.room().await;
             memory::for_answer(chat.memory, |memory| memory.received(partial.size()))?;
             if partial.size() > net::MAX_ANSWER_BYTES {
                 let error = net::Error::TooLarge(net::MAX_ANSWER_BYTES);
@@ -134,7 +135,7 @@ impl HttpProvider {
             }
             decode_message(&wire(), &message, partial)?;
             if partial.state != StreamState::Ended {
-                (chat.on_message)(&self.message_without_keys(&message));
+                chat.messages.receive(&self.message_without_keys(&message));
             }
         }
         Ok(())

@@ -203,6 +203,42 @@ async fn unread_ordered_responses_stay_within_the_budget() {
     until_nothing_is_held(&attacker).await;
 }
 
+/// The chunks of a stream take more than its text, and a reader may be slower than the provider.
+#[tokio::test]
+async fn unread_chunks_of_a_chat_are_counted_and_bounded() {
+    let chunk = json!({
+        "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+        "choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": null}],
+    });
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    let stream = format!("{head}{}", format!("data: {chunk}\n\n").repeat(60_000));
+    let upstream = Upstream::start(move |_| Reply::RawCut(stream.clone().into_bytes()));
+    let (server, attacker, victim) = with_attacker(&upstream, "").await;
+    let body = json!({
+        "model": "test-model", "stream": true, "messages": [{"role": "user", "content": "a"}],
+    })
+    .to_string();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer key-attacker\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        server.address(),
+        body.len()
+    );
+    let reader = unread(&server, &format!("{head}{body}")).await;
+    let responses = async || {
+        let row = victim.limit_of("memory_bytes", "responses").await?;
+        row["in_use"].as_u64()
+    };
+    let held = eventually(LIMIT, "the chunks wait", async || {
+        responses().await.filter(|held| *held > MIB)
+    })
+    .await;
+    sleep(Duration::from_secs(1)).await;
+    let later = responses().await.unwrap();
+    assert!(later < 2 * MIB, "{held} {later}");
+    drop(reader);
+    until_nothing_is_held(&attacker).await;
+}
+
 /// Items that share a result, and those that find it in the cache, have its values once.
 #[tokio::test]
 async fn unread_results_that_are_shared_stay_within_the_budget() {
