@@ -90,23 +90,17 @@ impl CompleteBody {
         &mut self,
         kept_bytes: fn(&T) -> usize,
     ) -> Result<T, Error> {
-        self.parse_and_keep(json_body::parse, kept_bytes).await
+        self.parse_with(json_body::parse, kept_bytes).await
     }
 
-    /// Parses the body with a function of its own. Reserves the memory of all its values first, and keeps it.
+    /// Parses the body with a function of its own, as [`CompleteBody::parse`] does. What else the function does with the values is a part
+    /// of the same long work.
     ///
     /// # Errors
     /// Those of `parse`; `payload_too_large` or `overloaded` if there is no memory for the values.
     pub async fn parse_with<T: Send + 'static>(
         &mut self,
-        parse: fn(&[u8]) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        self.parse_and_keep(parse, |_| usize::MAX).await
-    }
-
-    async fn parse_and_keep<T: Send + 'static>(
-        &mut self,
-        parse: fn(&[u8]) -> Result<T, Error>,
+        parse: impl FnOnce(&[u8]) -> Result<T, Error> + Send + 'static,
         kept_bytes: fn(&T) -> usize,
     ) -> Result<T, Error> {
         // Moved into the work, which goes on if the client leaves.
@@ -133,7 +127,7 @@ impl CompleteBody {
     /// # Errors
     /// `payload_too_large` or `overloaded` if there is no memory for the values.
     pub async fn reserve_values(&mut self) -> Result<(), Error> {
-        self.parse_with(|_| Ok(())).await
+        self.parse_with(|_| Ok(()), |()| usize::MAX).await
     }
 
     /// Returns the piece of long work that parsing the body is; `None` if it is short.

@@ -24,7 +24,9 @@ use super::super::request_body::{self, BodyMemory};
 use super::super::response_memory::StreamMemory;
 use super::super::state::{AppState, State};
 use super::super::trace_context::trace_context;
-use crate::extraction::{ChatMessages, PreparedRequest, RequestClass, Submission, shutting_down};
+use crate::extraction::{
+    ChatMessages, Models, PreparedRequest, RequestClass, Submission, shutting_down,
+};
 use crate::types::{
     Code, Content, Error, Input, Item, ItemOutcome, OffsetUnit, OnError, Outcome, TraceContext,
 };
@@ -49,8 +51,8 @@ pub async fn completions(
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let received = Received::receive(&state.0, caller, request).await?;
-    let mut plan = plan(received.fields, state.extractor.models())?;
+    let received = Received::receive(&state.0, caller, request, plan).await?;
+    let mut plan = received.plan;
     plan.spec.offset_unit = received.offset_unit;
     let run = ChatRun::prepare(&state.0, caller, plan, received.trace_context, request_id).await?;
     run.respond(&state.0, caller, received.memory).await
@@ -74,11 +76,8 @@ pub async fn responses(
     Extension(RequestId(request_id)): Extension<RequestId>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let received = Received::receive(&state.0, caller, request).await?;
-    let echo = Echo::new(&received.fields.to_values());
-    let fields = to_chat(received.fields)?;
-    let mut plan = plan(fields, state.extractor.models()).map_err(request::relocate)?;
-    plan.include_usage = true;
+    let received = Received::receive(&state.0, caller, request, plan_response).await?;
+    let (echo, mut plan) = received.plan;
     plan.spec.offset_unit = received.offset_unit;
     let run = ChatRun::prepare(&state.0, caller, plan, received.trace_context, request_id).await;
     let run = ChatRun {
@@ -88,17 +87,37 @@ pub async fn responses(
     run.respond(&state.0, caller, received.memory).await
 }
 
-/// A request that was read.
-struct Received {
-    fields: Fields,
+/// Plans a request of the Responses API. Returns its settings with the plan.
+///
+/// # Errors
+/// `invalid_request` at the field that cannot be used.
+fn plan_response(fields: Fields, models: &Models) -> Result<(Echo, Plan), Error> {
+    let echo = Echo::new(&fields.to_values());
+    let plan = plan(to_chat(fields)?, models).map_err(request::relocate)?;
+    let plan = Plan {
+        include_usage: true,
+        ..plan
+    };
+    Ok((echo, plan))
+}
+
+/// A request that was read and planned.
+struct Received<T> {
+    plan: T,
     trace_context: Option<TraceContext>,
     /// Unit of the offsets in evidence.
     offset_unit: OffsetUnit,
     memory: BodyMemory,
 }
 
-impl Received {
-    async fn receive(state: &AppState, caller: CallerId, request: Request) -> Result<Self, Error> {
+impl<T: Send + 'static> Received<T> {
+    /// Reads and plans a request. Planning a large one takes long, as parsing it does.
+    async fn receive(
+        state: &Arc<AppState>,
+        caller: CallerId,
+        request: Request,
+        plan: fn(Fields, &Models) -> Result<T, Error>,
+    ) -> Result<Self, Error> {
         let (head, body) = request.into_parts();
         let format = content_negotiation::request_format(&head.headers);
         if !matches!(format, Ok(RequestFormat::Json)) {
@@ -107,8 +126,10 @@ impl Received {
         }
         let mut complete = request_body::read_body(state, caller, &head.headers, body).await?;
         let offset_unit = offset_unit_only(&head.uri)?;
+        let shared = Arc::clone(state);
+        let parse = move |bytes: &[u8]| plan(Fields::parse(bytes)?, shared.extractor.models());
         Ok(Self {
-            fields: complete.parse_with(Fields::parse).await?,
+            plan: complete.parse_with(parse, |_| usize::MAX).await?,
             trace_context: trace_context(&head.headers),
             offset_unit,
             memory: complete.into_memory(),

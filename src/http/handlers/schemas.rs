@@ -201,8 +201,11 @@ pub async fn put(
         .into());
     }
     let complete = request_body::read_body(&state, caller, &head.headers, body).await?;
-    serde_json::from_slice::<serde::de::IgnoredAny>(&complete.bytes)
-        .map_err(|error| json_body::not_json(&complete.bytes, &error))?;
+    request_body::work_on(complete.bytes.clone(), caller, |bytes| {
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes)
+            .map_err(|error| json_body::not_json(bytes, &error))
+    })
+    .await??;
     let text = std::str::from_utf8(&complete.bytes).map_err(|_| {
         Error::new(
             Code::InvalidJson,

@@ -33,7 +33,25 @@ const MAX_KEY_CHARS: usize = 255;
 /// Request fields that are stored apart from the spec.
 const STORED_APART: [&str; 3] = ["inputs", "metadata", "webhook"];
 
-type Members<'a> = BTreeMap<&'a str, &'a RawValue>;
+/// Fields of a request that are stored with the job, as they were sent.
+struct SentFields {
+    members: BTreeMap<String, Box<RawValue>>,
+    /// All of them as JSON.
+    json: String,
+}
+
+impl SentFields {
+    /// Parses the JSON object of a request's fields, which is valid.
+    fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let mut all: BTreeMap<String, &RawValue> =
+            serde_json::from_slice(bytes).map_err(|error| unserializable(&error))?;
+        all.retain(|name, _| !STORED_APART.contains(&name.as_str()));
+        let json = serde_json::to_string(&all).map_err(|error| unserializable(&error))?;
+        let owned = |(name, value): (String, &RawValue)| (name, value.to_owned());
+        let members = all.into_iter().map(owned).collect();
+        Ok(Self { members, json })
+    }
+}
 
 /// Creates a job from a request, and returns it with the warnings about its schema.
 ///
@@ -73,14 +91,18 @@ impl JobCreation<'_> {
     async fn json(self, body: Body, uri: &Uri) -> Result<(Created, Vec<FieldError>), Error> {
         let mut complete =
             request_body::read_body(self.state, self.caller, self.headers, body).await?;
-        let kept_bytes = |request: &JobRequest| request.batch.kept_bytes();
-        let mut request = complete.parse(kept_bytes).await?;
+        let parse = |bytes: &[u8]| {
+            let request: JobRequest = json_body::parse(bytes)?;
+            Ok((request, SentFields::parse(bytes)?))
+        };
+        let (mut request, fields) = complete
+            .parse_with(parse, |(request, _)| request.batch.kept_bytes())
+            .await?;
         no_query(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = request.batch.inputs.take().ok_or_else(missing)?;
-        let text = std::str::from_utf8(&complete.bytes).unwrap_or_default();
-        let (creation, warnings) = self.creation(request, text).await?;
         let _memory = complete.into_memory();
+        let (creation, warnings) = self.creation(request, fields).await?;
         let inputs = inputs
             .into_iter()
             .enumerate()
@@ -94,7 +116,8 @@ impl JobCreation<'_> {
         let request: JobRequest = json_body::from_text(&text)?;
         let ledger = self.state.extractor.limits().memory();
         let _values = BodyMemory::of_query(ledger, self.caller, request.batch.kept_bytes())?;
-        let (creation, warnings) = self.creation(request, &text).await?;
+        let fields = SentFields::parse(text.as_bytes())?;
+        let (creation, warnings) = self.creation(request, fields).await?;
         let memory =
             WaitingMemory::new(ledger.empty(self.caller, MemoryUse::Inputs), MEMORY_TIMEOUT);
         let upload = Arc::new(UploadMonitor::new(self.state.idle_timeout));
@@ -111,11 +134,11 @@ impl JobCreation<'_> {
         Ok((created.await?, warnings))
     }
 
-    /// Validates everything but the inputs, and returns the warnings about the schema as well. `text` is the JSON object of the request's fields.
+    /// Validates everything but the inputs, and returns the warnings about the schema as well.
     async fn creation(
         &self,
         request: JobRequest,
-        text: &str,
+        fields: SentFields,
     ) -> Result<(Creation, Vec<FieldError>), Error> {
         let JobRequest { mut batch, webhook } = request;
         let metadata = batch.spec.metadata.take();
@@ -142,15 +165,14 @@ impl JobCreation<'_> {
             })?;
         }
         self.state.reject_if_draining()?;
-        let mut members: Members<'_> =
-            serde_json::from_str(text).map_err(|error| unserializable(&error))?;
-        members.retain(|name, _| !STORED_APART.contains(name));
-        let sent_fields =
-            serde_json::to_string(&members).map_err(|error| unserializable(&error))?;
+        let SentFields {
+            mut members,
+            json: sent_fields,
+        } = fields;
         // A job keeps its schema even if the registered one changes.
         let schema = RawValue::from_string(prepared.schema_text().to_owned())
             .map_err(|error| unserializable(&error))?;
-        members.insert("schema", &schema);
+        members.insert("schema".to_owned(), schema);
         let creation = Creation {
             id: new_id("job"),
             caller: self.caller,
