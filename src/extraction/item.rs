@@ -284,18 +284,22 @@ impl<'a> ItemRun<'a> {
             return Ok(Some(success));
         }
         let bytes = cached.parsed_bytes();
-        let ledger = self.extractor.limits.memory();
-        let reservation = ledger.empty(self.results.caller(), MemoryUse::Responses);
-        let is_single = self.request.class == RequestClass::Single;
-        let mut memory = WaitingMemory::new(reservation, cached_result_wait(is_single));
-        if bytes > UNRESERVED_RESULT_BYTES {
-            let reserved = memory.reserve(bytes).await;
-            reserved.map_err(|refused| no_result_memory(&refused))?;
-        }
-        let caller = self.results.caller();
-        let piece = (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes });
         let parse = || cached.parse(|| hold_result(self.results, bytes));
-        Ok(run_long(piece, parse).await)
+        if bytes <= UNRESERVED_RESULT_BYTES {
+            return Ok(parse());
+        }
+        let (ledger, caller) = (self.extractor.limits.memory(), self.results.caller());
+        let is_single = self.request.class == RequestClass::Single;
+        let mut memory = WaitingMemory::new(
+            ledger.empty(caller, MemoryUse::Responses),
+            cached_result_wait(is_single),
+        );
+        let reserved = memory.reserve(bytes).await;
+        reserved.map_err(|refused| no_result_memory(&refused))?;
+        // Other items may have read it meanwhile.
+        let read = || cached.shared().or_else(parse);
+        let piece = (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes });
+        Ok(run_long(piece, read).await)
     }
 
     /// Shares the result of an equal item in flight: waits until that item completes, or until this one gets a permit first.

@@ -29,6 +29,9 @@ pub struct InputStream {
     error: ReadError,
     /// Memory of a large page.
     memory: WaitingMemory,
+    /// Memory of the values that the job's request keeps, in bytes, and the reservation of it.
+    kept_bytes: usize,
+    values: Option<MemoryReservation>,
 }
 
 /// Next page of a stream.
@@ -69,12 +72,14 @@ impl ReadError {
 }
 
 impl InputStream {
-    /// Begins to read the first page. `window` is the maximum number of items in flight, and `memory` holds the inputs.
+    /// Begins to read the first page. `window` is the maximum number of items in flight, and `memory` holds the inputs, and the
+    /// `kept_bytes` of values of the job's request.
     pub fn new(
         store: &Arc<dyn Store>,
         job: JobKey,
         window: usize,
         mut memory: WaitingMemory,
+        kept_bytes: usize,
     ) -> Self {
         let page_size = u32::try_from(window)
             .unwrap_or(u32::MAX)
@@ -91,6 +96,8 @@ impl InputStream {
             reader,
             error: ReadError::default(),
             memory,
+            kept_bytes,
+            values: None,
         }
     }
 
@@ -184,6 +191,11 @@ impl Stream for InputStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Input>> {
         let this = &mut *self;
+        if this.values.is_none() && this.kept_bytes > 0 {
+            // A job waits without an end.
+            let _ = ready!(this.memory.poll_reserve(cx, this.kept_bytes));
+            this.values = Some(this.memory.split(this.kept_bytes));
+        }
         loop {
             if let Some(item) = this.page.pop_front() {
                 let memory = Some(this.page_memory.split(item.input.len()));

@@ -246,7 +246,13 @@ impl JobRun<'_> {
     /// Extracts the admitted items, and waits until their results are recorded.
     async fn extract(&mut self, admitted: AdmittedRequest) -> Result<RunEnd, StoreError> {
         let (window, memory) = (admitted.window(), admitted.input_memory(Duration::MAX));
-        let inputs = InputStream::new(&self.context.store, self.job.key, window, memory);
+        let inputs = InputStream::new(
+            &self.context.store,
+            self.job.key,
+            window,
+            memory,
+            self.loaded.kept_bytes,
+        );
         let read_error = inputs.read_error();
         let mut outcomes = admitted.run(self.loaded.on_error, inputs);
         let mut recorder = ResultRecorder::new(self.context, self.job.key);

@@ -21,6 +21,8 @@ pub struct LoadedJob {
     pub on_error: OnError,
     /// ID of the request that created the job.
     pub request_id: String,
+    /// Memory of the values that its request keeps, in bytes.
+    pub kept_bytes: usize,
     /// True if the job's end is delivered to a webhook.
     pub has_webhook: bool,
 }
@@ -63,6 +65,7 @@ pub async fn load_job(context: &JobContext, job: &Job) -> Result<LoadedJob, Stor
         Ok(parsed) => parsed,
         Err(error) => return Ok(LoadedJob::unreadable(&error)),
     };
+    let kept_bytes = batch.kept_bytes();
     let caller = context.extractor.limits().caller_of(&job.caller);
     let request = context
         .extractor
@@ -78,6 +81,7 @@ pub async fn load_job(context: &JobContext, job: &Job) -> Result<LoadedJob, Stor
         concurrency: batch.concurrency(),
         on_error: batch.on_error,
         request_id: spec.request_id,
+        kept_bytes,
         has_webhook: spec.webhook.is_some(),
     })
 }
@@ -103,6 +107,7 @@ impl LoadedJob {
             concurrency: None,
             on_error: OnError::Continue,
             request_id: String::new(),
+            kept_bytes: 0,
             has_webhook: false,
         }
     }
