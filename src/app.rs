@@ -83,6 +83,15 @@ impl Server {
     /// If a part cannot be built, or the address cannot be bound.
     pub async fn bind(config: Config, persistence: Persistence<'_>) -> anyhow::Result<Self> {
         let metrics = Metrics::start().context("cannot start the metrics")?;
+        Self::bind_with(config, persistence, metrics).await
+    }
+
+    /// Binds the address and builds the parts, with the metrics of the process.
+    async fn bind_with(
+        config: Config,
+        persistence: Persistence<'_>,
+        metrics: Metrics,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(config.listen)
             .await
             .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -400,6 +409,7 @@ fn check_health(listen: SocketAddr) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use serde_json::json;
@@ -410,6 +420,8 @@ mod tests {
     use crate::jobs::store::{CreateOutcome, JobKey, NewJob, Status, Store};
     use throttle::{CallerId, MemoryUse};
 
+    /// Metrics, which start once in a process.
+    static METRICS: LazyLock<Metrics> = LazyLock::new(|| Metrics::start().unwrap());
     /// Maximum time of what a test waits for.
     const LIMIT: Duration = Duration::from_secs(30);
 
@@ -425,7 +437,9 @@ mod tests {
             .unwrap()
             .config;
         change(&mut config);
-        Server::bind(config, Persistence::Temporary).await.unwrap()
+        Server::bind_with(config, Persistence::Temporary, METRICS.clone())
+            .await
+            .unwrap()
     }
 
     /// Stores a job whose only input needs no call.
