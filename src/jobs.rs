@@ -46,7 +46,7 @@ use crate::net::Client;
 use crate::types::{Code, Error};
 use context::{JobCommand, JobContext};
 use errors::{invalid_cursor, job_not_found, store_problem};
-use store::{Event, ItemStatus, Job, JobFilter, JobKey, PageSize, ResultOrder, Store};
+use store::{Event, ItemStatus, Job, JobFilter, JobKey, PageSize, ResultOrder, Status, Store};
 use throttle::CallerId;
 
 /// Jobs of the whole process. Clones share them.
@@ -181,6 +181,10 @@ impl Jobs {
     /// Those of [`Jobs::get`].
     pub async fn cancel(&self, caller: CallerId, id: &str) -> Result<(Job, bool), Error> {
         let job = self.get(caller, id).await?;
+        // Most repeated cancellations need no turn of the writer.
+        if !matches!(job.status, Status::Queued | Status::Running) {
+            return Ok((job, false));
+        }
         let cancelled = self.0.run_to_completion(move |context| async move {
             let is_cancelled = context.store.cancel(job.key).await?;
             if is_cancelled {

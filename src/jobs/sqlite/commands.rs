@@ -5,29 +5,27 @@ use std::num::NonZeroU64;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::queries::{self, cost_to_store};
+use super::queries::{self, JobRow, cost_to_store};
 use super::quota::{StorageLimits, add_bytes, total_len};
 use super::rowid::{job_rowids, to_rowid};
 use crate::jobs::store::{
-    CreateOutcome, DeliveryAttempt, DeliveryState, Digest, FinishedItem, ItemStatus, Job, JobEnd,
-    JobKey, NewJob, Status, UnixMillis,
+    DeliveryAttempt, DeliveryState, Digest, FinishedItem, ItemStatus, JobEnd, JobKey, NewJob,
+    Status, UnixMillis,
 };
 use crate::types::{EvidenceCounts, Usage};
 
-/// Creates a job in the state `Uploading`, or returns the job that exists for the same idempotency key.
+/// Creates a job in the state `Uploading` with this metadata as JSON, and returns its key; or, as the inner error, the job that
+/// exists for the same idempotency key.
 pub fn create_uploading(
     connection: &Connection,
     job: &NewJob,
+    metadata: Option<&str>,
     limits: &StorageLimits,
-) -> rusqlite::Result<CreateOutcome> {
+) -> rusqlite::Result<Result<JobKey, Box<JobRow>>> {
     if let Some(existing) = find_idempotent(connection, job)? {
-        return Ok(CreateOutcome::Existing(Box::new(existing)));
+        return Ok(Err(Box::new(existing)));
     }
     limits.check_new_job(connection, &job.caller)?;
-    let metadata = job
-        .metadata
-        .as_ref()
-        .and_then(|metadata| serde_json::to_string(metadata).ok());
     let idempotency = job.idempotency.as_ref();
     let sql = "INSERT INTO jobs (id, caller, metadata, status, created_at, idempotency_key, idempotency_until, stored_bytes)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
@@ -47,11 +45,11 @@ pub fn create_uploading(
     connection
         .prepare_cached("INSERT INTO specs (job, body) VALUES (?1, ?2)")?
         .execute(params![key, job.spec])?;
-    Ok(CreateOutcome::New(JobKey(key)))
+    Ok(Ok(JobKey(key)))
 }
 
 /// Returns the job of the same caller and idempotency key; `None` without a key, or if the key has expired.
-fn find_idempotent(connection: &Connection, job: &NewJob) -> rusqlite::Result<Option<Job>> {
+fn find_idempotent(connection: &Connection, job: &NewJob) -> rusqlite::Result<Option<JobRow>> {
     let Some(idempotency) = &job.idempotency else {
         return Ok(None);
     };
@@ -88,7 +86,7 @@ pub fn finalize(
     job: JobKey,
     total: u32,
     digest: &Digest,
-) -> rusqlite::Result<Job> {
+) -> rusqlite::Result<JobRow> {
     let sql = "UPDATE jobs SET status = ?2, total = ?3, digest = ?4 WHERE key = ?1 AND status = ?5";
     let changed = connection.prepare_cached(sql)?.execute(params![
         job.0,
@@ -108,7 +106,7 @@ pub fn record_results(
     connection: &Connection,
     job: JobKey,
     items: &[FinishedItem],
-) -> rusqlite::Result<Job> {
+) -> rusqlite::Result<JobRow> {
     let mut last_event: u32 = connection
         .prepare_cached("SELECT last_event FROM jobs WHERE key = ?1")?
         .query_row([job.0], |row| row.get(0))?;
@@ -146,16 +144,16 @@ pub fn record_results(
 /// Adds to a job's values by status of their evidence. Returns the job with the new counts.
 fn add_grounding(
     connection: &Connection,
-    mut job: Job,
+    mut row: JobRow,
     counts: EvidenceCounts,
-) -> rusqlite::Result<Job> {
-    let sum = job.grounding.get_or_insert_default();
+) -> rusqlite::Result<JobRow> {
+    let sum = row.job.grounding.get_or_insert_default();
     *sum += counts;
     let json = serde_json::to_string(sum).unwrap_or_default();
     connection
         .prepare_cached("UPDATE jobs SET grounding = ?2 WHERE key = ?1")?
-        .execute(params![job.key.0, json])?;
-    Ok(job)
+        .execute(params![row.job.key.0, json])?;
+    Ok(row)
 }
 
 /// Records a result and its event. Returns false if the item has a result already.
@@ -228,8 +226,7 @@ pub fn transition(
     to: Status,
     now: UnixMillis,
 ) -> rusqlite::Result<bool> {
-    let current = queries::job_by_key(connection, job).optional()?;
-    if !current.is_some_and(|job| from.contains(&job.status)) {
+    if !queries::status(connection, job)?.is_some_and(|status| from.contains(&status)) {
         return Ok(false);
     }
     let sql = "UPDATE jobs SET status = ?2, started_at = CASE WHEN ?3 THEN coalesce(started_at, ?4) ELSE started_at END
@@ -250,12 +247,12 @@ pub fn complete(
     job: JobKey,
     from: Status,
     end: &JobEnd,
-) -> rusqlite::Result<Option<Job>> {
+) -> rusqlite::Result<Option<JobRow>> {
     let current = queries::job_by_key(connection, job).optional()?;
-    let Some(current) = current.filter(|job| job.status == from) else {
+    let Some(current) = current.filter(|row| row.job.status == from) else {
         return Ok(None);
     };
-    let event = current.last_event + 1;
+    let event = current.job.last_event + 1;
     connection
         .prepare_cached("INSERT INTO events (place, body) VALUES (?1, ?2)")?
         .execute(params![to_rowid(job, event), end.body])?;
@@ -277,7 +274,7 @@ pub fn complete(
             event,
             end.finished_at,
             body,
-            current.caller
+            current.job.caller
         ])?;
         let sql = "INSERT OR REPLACE INTO deliveries (job, state, attempts, next_at) VALUES (?1, ?2, 0, ?3)";
         connection.prepare_cached(sql)?.execute(params![
@@ -295,9 +292,8 @@ pub fn requeue(
     connection: &Connection,
     job: JobKey,
     only: Option<ItemStatus>,
-) -> rusqlite::Result<Option<Job>> {
-    let current = queries::job_by_key(connection, job).optional()?;
-    if !current.is_some_and(|job| job.status.is_ended()) {
+) -> rusqlite::Result<Option<JobRow>> {
+    if !queries::status(connection, job)?.is_some_and(Status::is_ended) {
         return Ok(None);
     }
     let [first, last] = job_rowids(job);

@@ -15,6 +15,8 @@ use crate::jobs::store::StoreError;
 const LONG_LOG_PAGES: u32 = 1_000;
 /// Number of free pages that are returned to the file system at once.
 const PAGES_PER_VACUUM: u32 = 1_000;
+/// Statements that the connection keeps prepared: more than all writes have. SQLite's binding keeps 16.
+const CACHED_STATEMENTS: usize = 64;
 /// Behaviour that locks the file from the first statement on: a transaction that reads first could find that another connection
 /// has written meanwhile.
 const IMMEDIATE: TransactionBehavior = TransactionBehavior::Immediate;
@@ -44,6 +46,7 @@ impl Database {
             Ok(())
         }))?;
         connection.busy_timeout(busy_timeout)?;
+        connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         Ok(Self {
             connection,
             log_pages,

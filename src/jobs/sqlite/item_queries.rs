@@ -3,11 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::page::first_page;
-use super::queries::job_by_key;
+use super::queries::status;
 use super::rowid::{job_of, job_rowids, number_of, to_rowid};
 use crate::jobs::store::{
     CrashCount, CrashSuspect, Event, ItemStatus, JobKey, MAX_PAGE_BYTES, PageSize, PendingItem,
-    ResultOrder,
+    ResultOrder, Status,
 };
 
 /// Maximum number of crash suspects.
@@ -183,7 +183,7 @@ fn results_sql(query: &ResultQuery) -> String {
     )
 }
 
-/// Returns the row ID of the first input without a result, from the row ID `from` on; `None` if the job has ended. Looks at the
+/// Returns the row ID of the first input without a result, from the row ID `from` on; `None` if the job has ended or was removed. Looks at the
 /// next `within` inputs only, if given.
 fn first_without_result(
     connection: &Connection,
@@ -191,7 +191,7 @@ fn first_without_result(
     from: i64,
     within: Option<u32>,
 ) -> rusqlite::Result<Option<i64>> {
-    if job_by_key(connection, job)?.status.is_ended() {
+    if status(connection, job)?.is_none_or(Status::is_ended) {
         return Ok(None);
     }
     let [_, last] = job_rowids(job);

@@ -19,14 +19,32 @@ const SELECT_JOB: &str = "SELECT key, id, caller, metadata, status, total, succe
                           finished_at, expires_at, error, digest, grounding, state, attempts, attempted_at, http_status, reason, next_at \
                           FROM jobs LEFT JOIN deliveries ON deliveries.job = jobs.key";
 
-fn job_from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
-    let metadata: Option<String> = row.get("metadata")?;
+/// Job as it is stored. Its metadata, up to 64 KiB of JSON, is not parsed: that would take the write thread longer than a write.
+#[derive(Debug)]
+pub struct JobRow {
+    /// Job without its metadata.
+    pub job: Job,
+    metadata: Option<String>,
+}
+
+impl JobRow {
+    /// Returns the job with its metadata.
+    pub fn into_job(self) -> Job {
+        let metadata = self.metadata;
+        Job {
+            metadata: metadata.and_then(|metadata| serde_json::from_str(&metadata).ok()),
+            ..self.job
+        }
+    }
+}
+
+fn job_from_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     let grounding: Option<String> = row.get("grounding")?;
-    Ok(Job {
+    let job = Job {
         key: JobKey(row.get("key")?),
         id: row.get("id")?,
         caller: row.get("caller")?,
-        metadata: metadata.and_then(|metadata| serde_json::from_str(&metadata).ok()),
+        metadata: None,
         status: status_from(row.get("status")?),
         counts: counts_from_row(row)?,
         last_event: row.get("last_event")?,
@@ -39,6 +57,10 @@ fn job_from_row(row: &Row<'_>) -> rusqlite::Result<Job> {
         digest: row.get("digest")?,
         grounding: grounding.and_then(|counts| serde_json::from_str(&counts).ok()),
         delivery: delivery_from_row(row)?,
+    };
+    Ok(JobRow {
+        job,
+        metadata: row.get("metadata")?,
     })
 }
 
@@ -102,14 +124,22 @@ fn cost_from_store(cost: i64) -> Usd {
 }
 
 /// Returns the job with this key; an error if it was removed.
-pub fn job_by_key(connection: &Connection, job: JobKey) -> rusqlite::Result<Job> {
+pub fn job_by_key(connection: &Connection, job: JobKey) -> rusqlite::Result<JobRow> {
     connection
         .prepare_cached(&format!("{SELECT_JOB} WHERE key = ?1"))?
         .query_row([job.0], job_from_row)
 }
 
+/// Returns the status of the job with this key; `None` if it was removed.
+pub fn status(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Status>> {
+    connection
+        .prepare_cached("SELECT status FROM jobs WHERE key = ?1")?
+        .query_row([job.0], |row| row.get(0).map(status_from))
+        .optional()
+}
+
 /// Returns the job with this ID, visible or not.
-pub fn job_by_id(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job>> {
+pub fn job_by_id(connection: &Connection, id: &str) -> rusqlite::Result<Option<JobRow>> {
     connection
         .prepare_cached(&format!("{SELECT_JOB} WHERE id = ?1"))?
         .query_row([id], job_from_row)
@@ -118,7 +148,8 @@ pub fn job_by_id(connection: &Connection, id: &str) -> rusqlite::Result<Option<J
 
 /// Returns the job with this ID if callers can see it.
 pub fn visible_job(connection: &Connection, id: &str) -> rusqlite::Result<Option<Job>> {
-    Ok(job_by_id(connection, id)?.filter(|job| job.status.is_visible()))
+    let found = job_by_id(connection, id)?.filter(|row| row.job.status.is_visible());
+    Ok(found.map(JobRow::into_job))
 }
 
 /// Returns the spec of a job.
@@ -161,7 +192,7 @@ pub fn jobs_of_caller(
         let metadata = row.get_ref("metadata")?.as_str_or_null()?;
         let error = row.get_ref("error")?.as_str_or_null()?;
         let bytes = metadata.map_or(0, str::len) + error.map_or(0, str::len);
-        Ok((bytes, job_from_row(row)?))
+        Ok((bytes, job_from_row(row)?.into_job()))
     })?;
     let page = first_page(rows, MAX_PAGE_BYTES, |(bytes, _)| *bytes)?;
     Ok(page.into_iter().map(|(_, job)| job).collect())

@@ -1,6 +1,6 @@
 //! Removal of jobs: a mark first, then their rows in steps that do not delay other writes for long.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::queries;
 use super::rowid::job_rowids;
@@ -14,8 +14,7 @@ pub const MAX_BYTES_PER_STEP: usize = 4 << 20;
 /// Marks a job that has ended or is being cancelled as deleted, and forgets its idempotency key. Returns false if it is in
 /// another state, or was removed.
 pub fn soft_delete(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
-    let current = queries::job_by_key(connection, job).optional()?;
-    if !current.is_some_and(|job| job.status.is_deletable()) {
+    if !queries::status(connection, job)?.is_some_and(Status::is_deletable) {
         return Ok(false);
     }
     let sql =

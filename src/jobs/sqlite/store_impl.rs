@@ -4,8 +4,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures_util::TryFutureExt;
 use rusqlite::OptionalExtension;
 
+use super::queries::JobRow;
 use super::quota::total_len;
 use super::write_class::WriteClass;
 use super::{Sqlite, commands, item_queries, queries, recovery, removal, webhook_queries};
@@ -17,10 +19,17 @@ use crate::jobs::store::{
 
 impl Store for Sqlite {
     fn create_uploading(&self, job: NewJob) -> Stored<'_, CreateOutcome> {
-        let (limits, bytes) = (self.limits, job.spec.len());
-        self.write_bytes(WriteClass::Ordinary, bytes, move |connection| {
-            commands::create_uploading(connection, &job, &limits)
-        })
+        let limits = self.limits;
+        let metadata = job.metadata.as_ref();
+        let metadata = metadata.and_then(|metadata| serde_json::to_string(metadata).ok());
+        let bytes = job.spec.len() + metadata.as_ref().map_or(0, String::len);
+        let created = self.write_bytes(WriteClass::Ordinary, bytes, move |connection| {
+            commands::create_uploading(connection, &job, metadata.as_deref(), &limits)
+        });
+        Box::pin(created.map_ok(|created| match created {
+            Ok(job) => CreateOutcome::New(job),
+            Err(existing) => CreateOutcome::Existing(Box::new(existing.into_job())),
+        }))
     }
 
     fn add_inputs(&self, job: JobKey, first: u32, inputs: Vec<Vec<u8>>) -> Stored<'_, ()> {
@@ -32,9 +41,10 @@ impl Store for Sqlite {
     }
 
     fn finalize(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job> {
-        self.write(WriteClass::Ordinary, move |connection| {
+        let queued = self.write(WriteClass::Ordinary, move |connection| {
             commands::finalize(connection, job, total, &digest)
-        })
+        });
+        Box::pin(queued.map_ok(JobRow::into_job))
     }
 
     fn soft_delete(&self, job: JobKey) -> Stored<'_, bool> {
@@ -86,7 +96,10 @@ impl Store for Sqlite {
     }
 
     fn job_by_key(&self, job: JobKey) -> Stored<'_, Option<Job>> {
-        self.query(move |connection| queries::job_by_key(connection, job).optional())
+        self.query(move |connection| {
+            let found = queries::job_by_key(connection, job).optional()?;
+            Ok(found.map(JobRow::into_job))
+        })
     }
 
     fn jobs(
@@ -159,9 +172,10 @@ impl Store for Sqlite {
 
     fn record_results(&self, job: JobKey, items: Vec<FinishedItem>) -> Stored<'_, Job> {
         let bytes = as_usize(total_len(items.iter().map(|item| &item.body)));
-        self.write_bytes(WriteClass::Results, bytes, move |connection| {
+        let recorded = self.write_bytes(WriteClass::Results, bytes, move |connection| {
             commands::record_results(connection, job, &items)
-        })
+        });
+        Box::pin(recorded.map_ok(JobRow::into_job))
     }
 
     fn transition(
@@ -177,17 +191,19 @@ impl Store for Sqlite {
     }
 
     fn complete(&self, job: JobKey, from: Status, end: JobEnd) -> Stored<'_, Option<Job>> {
-        self.write(WriteClass::Finish, move |connection| {
+        let ended = self.write(WriteClass::Finish, move |connection| {
             commands::complete(connection, job, from, &end)
-        })
+        });
+        Box::pin(ended.map_ok(|row| row.map(JobRow::into_job)))
     }
 
     fn requeue(&self, job: JobKey, only: Option<ItemStatus>) -> Stored<'_, Option<Job>> {
         let limits = self.limits;
-        self.write(WriteClass::Ordinary, move |connection| {
+        let requeued = self.write(WriteClass::Ordinary, move |connection| {
             limits.check_more(connection, job, 0)?;
             commands::requeue(connection, job, only)
-        })
+        });
+        Box::pin(requeued.map_ok(|row| row.map(JobRow::into_job)))
     }
 
     fn has_failed_since_queued(&self, job: JobKey) -> Stored<'_, bool> {

@@ -7,6 +7,7 @@ use crate::jobs::store::{
 use crate::types::Usage;
 
 mod failures;
+mod groups;
 mod restart;
 mod retry;
 mod simulation;

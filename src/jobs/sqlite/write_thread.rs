@@ -228,22 +228,18 @@ impl WriteThread {
         }
     }
 
-    /// Writes a group, without those that are invalid by themselves.
+    /// Writes a group, without those that are rejected.
     fn write(&mut self, mut group: Vec<WriteJob>) {
-        while let Err((failed, error)) = self.execute(&mut group) {
-            let Some(index) = failed.filter(|_| !error.affects_all_writes()) else {
-                self.health.set_error(error.clone());
-                return self.stall_or_reject(group, &error);
-            };
-            (group.remove(index).report)(Err(error));
-            if group.is_empty() {
-                return;
-            }
+        let is_probe = group.is_empty();
+        if let Err(error) = self.execute(&mut group) {
+            self.health.set_error(error.clone());
+            return self.stall_or_reject(group, &error);
+        }
+        if group.is_empty() && !is_probe {
+            return;
         }
         self.set_writable();
-        for write in group {
-            (write.report)(Ok(()));
-        }
+        report_success(group);
         if let Err(error) = self.database.checkpoint_if_long() {
             self.health.set_error(error);
         }
@@ -288,24 +284,12 @@ impl WriteThread {
     /// The error of the store, if it affects the writes after this one.
     fn execute_one(&mut self, write: WriteJob) -> Result<(), StoreError> {
         let mut group = vec![write];
-        match self.execute(&mut group) {
-            Ok(()) => {
-                for write in group {
-                    (write.report)(Ok(()));
-                }
-                Ok(())
-            }
-            Err((_, error)) if error.affects_all_writes() => {
-                self.stall_or_reject(group, &error);
-                Err(error)
-            }
-            Err((_, error)) => {
-                for write in group {
-                    (write.report)(Err(error.clone()));
-                }
-                Ok(())
-            }
+        let result = self.execute(&mut group);
+        match &result {
+            Ok(()) => report_success(group),
+            Err(error) => self.stall_or_reject(group, error),
         }
+        result
     }
 
     /// Frees what a write released, so that the next one has the same space.
@@ -322,7 +306,7 @@ impl WriteThread {
     /// Takes the reserved space again, and writes something.
     fn take_reserve(&mut self) -> Result<(), StoreError> {
         self.reserve.take()?;
-        self.execute(&mut []).map_err(|(_, error)| error)
+        self.execute(&mut Vec::new())
     }
 
     fn set_writable(&mut self) {
@@ -330,19 +314,73 @@ impl WriteThread {
         self.health.set_writable();
     }
 
-    /// Executes a group in one transaction.
+    /// Executes a group in one transaction, or a probe if it is empty. Writes that are rejected are reported and taken out of the
+    /// group; the others are executed once, however many are rejected.
     ///
     /// # Errors
-    /// Nothing was written: the index of the write that failed, if it was one, and the reason.
-    fn execute(&mut self, group: &mut [WriteJob]) -> Result<(), (Option<usize>, StoreError)> {
-        let of_store = |error| (None, from_sqlite(&error));
+    /// Nothing was written, for a reason that is not of a single write.
+    fn execute(&mut self, group: &mut Vec<WriteJob>) -> Result<(), StoreError> {
+        let of_store = |error| from_sqlite(&error);
         let transaction = self.database.transaction().map_err(of_store)?;
         if group.is_empty() {
             probe_write(&transaction).map_err(of_store)?;
+            return transaction.commit().map_err(of_store);
         }
-        for (index, write) in group.iter_mut().enumerate() {
-            (write.statements)(&transaction).map_err(|error| (Some(index), from_sqlite(&error)))?;
+        // A write alone is rejected with its transaction.
+        let is_alone = group.len() == 1;
+        let mut waiting = std::mem::take(group).into_iter();
+        while let Some(mut write) = waiting.next() {
+            let result = if is_alone {
+                (write.statements)(&transaction)
+            } else {
+                execute_in_savepoint(&transaction, &mut write.statements)
+            };
+            let Err(error) = result.map_err(of_store) else {
+                group.push(write);
+                continue;
+            };
+            // Without memory, SQLite may have rolled the transaction back.
+            let is_lost = transaction.is_autocommit();
+            if error.affects_all_writes() {
+                group.push(write);
+            } else {
+                (write.report)(Err(error.clone()));
+                if !is_lost {
+                    continue;
+                }
+            }
+            group.extend(waiting);
+            return Err(error);
+        }
+        if group.is_empty() {
+            return Ok(());
         }
         transaction.commit().map_err(of_store)
+    }
+}
+
+/// Executes a write of a group, and undoes what it did if it is rejected.
+fn execute_in_savepoint(
+    connection: &Connection,
+    statements: &mut Statements,
+) -> rusqlite::Result<()> {
+    let execute = |sql| connection.prepare_cached(sql)?.execute([]).map(drop);
+    execute("SAVEPOINT of_write")?;
+    let result = statements(connection);
+    // An error that ended the transaction has undone everything.
+    if connection.is_autocommit() {
+        return result;
+    }
+    if result.is_err() && execute("ROLLBACK TO of_write").is_err() {
+        execute("ROLLBACK")?;
+        return result;
+    }
+    execute("RELEASE of_write")?;
+    result
+}
+
+fn report_success(group: Vec<WriteJob>) {
+    for write in group {
+        (write.report)(Ok(()));
     }
 }

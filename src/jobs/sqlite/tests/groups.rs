@@ -1,0 +1,58 @@
+//! Groups of writes: what a rejected write does to the others of its transaction.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+/// Makes the write thread wait until the sender is dropped, so that the writes submitted meanwhile share a transaction.
+fn hold_writer(store: &Sqlite) -> (std::sync::mpsc::Sender<()>, Stored<'_, ()>) {
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let held = store.write(WriteClass::Work, move |_| {
+        released.recv().unwrap_or_default();
+        Ok(())
+    });
+    (release, held)
+}
+
+#[tokio::test]
+async fn a_rejected_write_is_undone_and_the_others_of_its_group_are_executed_once() {
+    const PAIRS: usize = 50;
+    let folder = Folder::new("groups");
+    let store = folder.open();
+    let job = create(&store, "job_a", 0).await;
+    let executed = Arc::new(AtomicUsize::new(0));
+    let (release, held) = hold_writer(&store);
+    let pairs = (0..PAIRS).map(|_| {
+        let add = |executed: Arc<AtomicUsize>, is_rejected: bool| {
+            store.write(WriteClass::Ordinary, move |connection| {
+                executed.fetch_add(1, Ordering::SeqCst);
+                quota::add_bytes(connection, job, 1)?;
+                if is_rejected {
+                    let quota = crate::jobs::store::StorageQuota::Jobs { max: 1 };
+                    return Err(error::to_sqlite(StoreError::Quota(quota)));
+                }
+                Ok(())
+            })
+        };
+        let rejected = add(Arc::clone(&executed), true);
+        let written = add(Arc::clone(&executed), false);
+        async move {
+            let (rejected, written) = tokio::join!(rejected, written);
+            assert!(matches!(rejected, Err(StoreError::Quota(_))));
+            written.unwrap();
+        }
+    });
+    let released = async {
+        // The writes before it in the `join` have been submitted.
+        drop(release);
+    };
+    let (held, _, ()) = tokio::join!(held, futures_util::future::join_all(pairs), released);
+    held.unwrap();
+    assert_eq!(executed.load(Ordering::SeqCst), 2 * PAIRS);
+    let stored = store.query(move |connection| {
+        let sql = "SELECT stored_bytes FROM jobs WHERE key = ?1";
+        connection.query_row(sql, [job.0], |row| row.get::<_, u32>(0))
+    });
+    // The spec has two bytes.
+    assert_eq!(stored.await.unwrap() as usize, 2 + PAIRS);
+}
