@@ -7,6 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::store::JobKey;
 
+/// Maximum number of removals that this process has begun, each a task of about a kilobyte: what the disk removes in the seconds
+/// until the next sweep.
+const MAX_REMOVALS: usize = 1_000;
+
 /// Uploads and removals of this process.
 #[derive(Debug, Default)]
 pub struct HiddenJobs {
@@ -31,9 +35,13 @@ impl HiddenJobs {
         lock(&self.uploads).contains(id)
     }
 
-    /// Registers the removal of a job until the guard is dropped. Returns `None` if the job is being removed already.
+    /// Registers the removal of a job until the guard is dropped. Returns `None` if the job is being removed already, or if too
+    /// many are: a later sweep finds it.
     pub fn begin_removal(self: &Arc<Self>, job: JobKey) -> Option<RemovalGuard> {
-        lock(&self.removals).insert(job).then(|| RemovalGuard {
+        let mut removals = lock(&self.removals);
+        let is_new = removals.len() < MAX_REMOVALS && removals.insert(job);
+        drop(removals);
+        is_new.then(|| RemovalGuard {
             jobs: Arc::clone(self),
             job,
         })
@@ -67,5 +75,21 @@ pub struct RemovalGuard {
 impl Drop for RemovalGuard {
     fn drop(&mut self) {
         lock(&self.jobs.removals).remove(&self.job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_number_of_removals_is_begun() {
+        let jobs = Arc::new(HiddenJobs::default());
+        let begin = |job| jobs.begin_removal(JobKey(job));
+        let begun: Vec<_> = (0..10_000).filter_map(begin).collect();
+        assert_eq!(begun.len(), MAX_REMOVALS);
+        drop(begun);
+        let _removal = begin(1).expect("the others have ended");
+        assert!(begin(1).is_none(), "it is being removed");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -42,6 +43,7 @@ pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobComma
         missing_since: HashMap::new(),
         failures: RunFailures::default(),
         runs: JoinSet::new(),
+        removal: JoinSet::new(),
         vacuum: JoinSet::new(),
     };
     scheduler.resume_unfinished().await;
@@ -84,6 +86,8 @@ struct JobScheduler {
     failures: RunFailures,
     /// Runs, each with its job.
     runs: JoinSet<(JobKey, RunOutcome)>,
+    /// Removal of what need not be stored; at most one.
+    removal: JoinSet<()>,
     /// Vacuum of the store; at most one.
     vacuum: JoinSet<()>,
 }
@@ -122,15 +126,9 @@ impl JobScheduler {
         {
             tokio::select! {
                 () = tokio::time::sleep(STORE_POLL_INTERVAL) => {}
-                _ = maintenance.tick(), if error == StoreError::Full => self.remove_unneeded().await,
+                _ = maintenance.tick(), if error == StoreError::Full => remove_unneeded(context).await,
             }
         }
-    }
-
-    /// Removes expired jobs, and what interrupted uploads and removals left.
-    async fn remove_unneeded(&self) {
-        self.remove_expired().await;
-        self.remove_abandoned().await;
     }
 
     async fn schedule_until_drained(&mut self, commands: &mut mpsc::Receiver<JobCommand>) {
@@ -151,7 +149,7 @@ impl JobScheduler {
                 () = &mut healthy, if !is_healthy => {
                     is_healthy = self.context.store.mark_healthy().await.is_ok();
                 }
-                _ = maintenance.tick() => self.maintain().await,
+                _ = maintenance.tick() => self.maintain(),
             }
         }
     }
@@ -313,10 +311,10 @@ impl JobScheduler {
         });
     }
 
-    async fn maintain(&mut self) {
+    fn maintain(&mut self) {
         match self.context.store.not_ready_reason() {
             None => {}
-            Some(StoreError::Full) => return self.remove_unneeded().await,
+            Some(StoreError::Full) => return self.remove_unneeded_in_background(),
             Some(_) => return,
         }
         for delayed in self.failures.take_due() {
@@ -328,7 +326,7 @@ impl JobScheduler {
         // Callers may have been added to the configuration.
         self.waiting.mark_all();
         self.cancel_orphans().await;
-        self.remove_unneeded().await;
+        self.remove_unneeded_in_background();
         self.vacuum_if_needed();
     }
 
@@ -380,6 +378,16 @@ impl JobScheduler {
         Ok(())
     }
 
+    /// Removes what need not be stored in a task of its own: commands do not wait for its writes.
+    fn remove_unneeded_in_background(&mut self) {
+        while self.removal.try_join_next().is_some() {}
+        if self.removal.is_empty() {
+            let context = Arc::clone(&self.context);
+            self.removal
+                .spawn(async move { remove_unneeded(&context).await });
+        }
+    }
+
     fn vacuum_if_needed(&mut self) {
         while self.vacuum.try_join_next().is_some() {}
         if !self.vacuum.is_empty() || !self.context.take_vacuum_request() {
@@ -393,43 +401,57 @@ impl JobScheduler {
             }
         });
     }
+}
 
-    /// Removes the hidden jobs that this process neither receives nor removes: uploads and removals of a process that died, or
-    /// that a store error interrupted.
-    async fn remove_abandoned(&self) {
-        let hidden = match self.context.store.hidden().await {
-            Ok(hidden) => hidden,
-            Err(error) => {
-                tracing::warn!(%error, "the unfinished uploads and removals could not be read from the store");
-                return;
-            }
-        };
-        for (job, id) in hidden {
-            // An upload is registered before its row exists. One that has ended since the read is visible, and stays.
-            if !self.context.hidden.is_uploading(&id) {
-                self.context.remove_in_background(job);
-            }
+/// Removes expired jobs, and what interrupted uploads and removals left.
+async fn remove_unneeded(context: &Arc<JobContext>) {
+    remove_expired(context).await;
+    remove_abandoned(context).await;
+}
+
+/// Removes the hidden jobs that this process neither receives nor removes: uploads and removals of a process that died, or that a
+/// store error interrupted.
+async fn remove_abandoned(context: &Arc<JobContext>) {
+    let hidden = match context.store.hidden().await {
+        Ok(hidden) => hidden,
+        Err(error) => {
+            tracing::warn!(%error, "the unfinished uploads and removals could not be read from the store");
+            return;
+        }
+    };
+    for (job, id) in hidden {
+        // An upload is registered before its row exists. One that has ended since the read is visible, and stays.
+        if !context.hidden.is_uploading(&id) {
+            context.remove_in_background(job);
         }
     }
+}
 
-    async fn remove_expired(&self) {
-        let expired = match self.context.store.expired(unix_millis()).await {
-            Ok(expired) => expired,
-            Err(error) => {
-                tracing::warn!(%error, "the expired jobs could not be read from the store");
-                return;
-            }
-        };
-        for job in expired {
-            match self.context.store.soft_delete(job).await {
-                Ok(_) => {
-                    tracing::info!(job = job.0, "the job has expired and is removed");
-                    self.context.remove_in_background(job);
-                }
-                Err(error) => {
-                    tracing::warn!(job = job.0, %error, "an expired job could not be marked as deleted; trying again in a few seconds");
-                }
-            }
+async fn remove_expired(context: &Arc<JobContext>) {
+    let expired = match context.store.expired(unix_millis()).await {
+        Ok(expired) => expired,
+        Err(error) => {
+            tracing::warn!(%error, "the expired jobs could not be read from the store");
+            return;
+        }
+    };
+    // The marks share a transaction.
+    join_all(
+        expired
+            .into_iter()
+            .map(|job| remove_expired_job(context, job)),
+    )
+    .await;
+}
+
+async fn remove_expired_job(context: &Arc<JobContext>, job: JobKey) {
+    match context.store.soft_delete(job).await {
+        Ok(_) => {
+            tracing::info!(job = job.0, "the job has expired and is removed");
+            context.remove_in_background(job);
+        }
+        Err(error) => {
+            tracing::warn!(job = job.0, %error, "an expired job could not be marked as deleted; trying again in a few seconds");
         }
     }
 }

@@ -33,6 +33,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rusqlite::Connection;
+use tokio::sync::Semaphore;
 
 use super::store::{StoreError, Stored};
 pub use backup::back_up;
@@ -45,7 +46,13 @@ use write_class::WriteClass;
 pub struct Sqlite {
     shared: Arc<Shared>,
     limits: StorageLimits,
+    /// Turns of the removals, each for one step.
+    removal_turns: Semaphore,
 }
+
+/// Maximum number of removal steps that wait for the writer or are executed: each can write 4 MiB, and the writes of callers and
+/// runs wait behind them. With two, one is ready when the other is done.
+const MAX_REMOVAL_STEPS: usize = 2;
 
 impl Sqlite {
     /// Opens the file, or creates it with its folder, readable by its owner only. If the previous process died, the items that
@@ -101,6 +108,7 @@ impl Sqlite {
                 opened: OnceLock::new(),
             }),
             limits: StorageLimits::default(),
+            removal_turns: Semaphore::new(MAX_REMOVAL_STEPS),
         }
     }
 

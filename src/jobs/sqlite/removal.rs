@@ -1,6 +1,6 @@
 //! Removal of jobs: a mark first, then their rows in steps that do not delay other writes for long.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::queries;
 use super::rowid::job_rowids;
@@ -25,27 +25,35 @@ pub fn soft_delete(connection: &Connection, job: JobKey) -> rusqlite::Result<boo
     Ok(true)
 }
 
-/// Marks a job that is being uploaded as deleted, and forgets its idempotency key. Returns false if the job is visible or was
-/// removed.
-pub fn abandon(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
+/// Marks a job that is being uploaded as deleted, and forgets its idempotency key. Returns the bytes that it stores; `None` if the
+/// job is visible or was removed.
+pub fn abandon(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<usize>> {
     let sql =
-        "UPDATE jobs SET status = ?2, idempotency_key = NULL WHERE key = ?1 AND status IN (?2, ?3)";
-    let changed = connection.prepare_cached(sql)?.execute(params![
-        job.0,
-        Status::Deleting as i64,
-        Status::Uploading as i64
-    ])?;
-    Ok(changed > 0)
+        "UPDATE jobs SET status = ?2, idempotency_key = NULL WHERE key = ?1 AND status IN (?2, ?3)
+               RETURNING stored_bytes";
+    let stored_bytes: Option<i64> = connection
+        .prepare_cached(sql)?
+        .query_row(
+            params![job.0, Status::Deleting as i64, Status::Uploading as i64],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(stored_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(0)))
 }
 
 /// Removes some rows of a job, its row in `jobs` last. Returns true if nothing is left.
 pub fn remove_step(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
+    let mut left = StepLeft {
+        rows: MAX_ROWS_PER_STEP,
+        bytes: MAX_BYTES_PER_STEP,
+    };
     for (table, size_bytes) in [
         ("inputs", "length(body)"),
         ("items", "0"),
         ("events", "length(body)"),
     ] {
-        if remove_rows(connection, job, table, size_bytes)? {
+        remove_rows(connection, job, table, size_bytes, &mut left)?;
+        if left.is_none() {
             return Ok(false);
         }
     }
@@ -60,37 +68,51 @@ pub fn remove_step(connection: &Connection, job: JobKey) -> rusqlite::Result<boo
     Ok(true)
 }
 
-/// Removes the first rows of a job from a table. Returns false if there are none. `size_bytes` is the SQL expression of a row's
-/// size.
+/// Rows and bytes that a step may still remove.
+struct StepLeft {
+    rows: u32,
+    bytes: usize,
+}
+
+impl StepLeft {
+    const fn is_none(&self) -> bool {
+        self.rows == 0 || self.bytes == 0
+    }
+}
+
+/// Removes the first rows of a job from a table, as many as the step may. `size_bytes` is the SQL expression of a row's size.
 fn remove_rows(
     connection: &Connection,
     job: JobKey,
     table: &str,
     size_bytes: &str,
-) -> rusqlite::Result<bool> {
+    left: &mut StepLeft,
+) -> rusqlite::Result<()> {
     let [first, last] = job_rowids(job);
     let sql = format!(
         "SELECT place, {size_bytes} FROM {table} WHERE place BETWEEN ?1 AND ?2 ORDER BY place LIMIT ?3"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![first, last, MAX_ROWS_PER_STEP], |row| {
+    let rows = statement.query_map(params![first, last, left.rows], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })?;
-    let (mut last_removed, mut bytes): (Option<i64>, usize) = (None, 0);
+    let mut last_removed: Option<i64> = None;
     for row in rows {
         let (rowid, size_bytes): (i64, i64) = row?;
         last_removed = Some(rowid);
-        bytes += usize::try_from(size_bytes).unwrap_or(0);
-        if bytes >= MAX_BYTES_PER_STEP {
+        left.rows = left.rows.saturating_sub(1);
+        let size_bytes = usize::try_from(size_bytes).unwrap_or(0);
+        left.bytes = left.bytes.saturating_sub(size_bytes);
+        if left.is_none() {
             break;
         }
     }
     let Some(last_removed) = last_removed else {
-        return Ok(false);
+        return Ok(());
     };
     let sql = format!("DELETE FROM {table} WHERE place BETWEEN ?1 AND ?2");
     connection
         .prepare_cached(&sql)?
-        .execute([first, last_removed])?;
-    Ok(true)
+        .execute([first, last_removed])
+        .map(drop)
 }

@@ -59,14 +59,17 @@ impl Store for Sqlite {
 
     fn remove(&self, job: JobKey) -> Stored<'_, ()> {
         Box::pin(async move {
-            let is_hidden = self.write(WriteClass::Removal, move |connection| {
+            let abandoned = self.write(WriteClass::Removal, move |connection| {
                 removal::abandon(connection, job)
             });
-            if !is_hidden.await? {
+            let Some(stored_bytes) = abandoned.await? else {
                 return Ok(());
-            }
+            };
+            let bytes = stored_bytes.min(removal::MAX_BYTES_PER_STEP);
             loop {
-                let bytes = removal::MAX_BYTES_PER_STEP;
+                let turn = self.removal_turns.acquire().await;
+                let _turn =
+                    turn.map_err(|_| StoreError::Other("the store is closed".to_owned()))?;
                 let step = self.write_bytes(WriteClass::Removal, bytes, move |connection| {
                     removal::remove_step(connection, job)
                 });

@@ -56,3 +56,39 @@ async fn a_rejected_write_is_undone_and_the_others_of_its_group_are_executed_onc
     // The spec has two bytes.
     assert_eq!(stored.await.unwrap() as usize, 2 + PAIRS);
 }
+
+#[tokio::test]
+async fn a_small_job_is_removed_in_one_step_when_it_is_its_turn() {
+    let folder = Folder::new("removal-turns");
+    let store = folder.open();
+    let mut jobs = Vec::new();
+    for index in 0..3 {
+        let job = create(&store, &format!("job_{index}"), 2).await;
+        let states = &[Status::Queued];
+        let started = store.transition(job, states, Status::Running, 2_000);
+        started.await.unwrap();
+        let results = vec![finished(0, ItemStatus::Failed)];
+        store.record_results(job, results).await.unwrap();
+        let end = store.complete(job, Status::Running, job_end(Status::Stopped));
+        end.await.unwrap();
+        assert!(store.soft_delete(job).await.unwrap());
+        jobs.push(job);
+    }
+    let first = jobs.pop().unwrap();
+    let step = store.write(WriteClass::Removal, move |connection| {
+        removal::remove_step(connection, first)
+    });
+    assert!(step.await.unwrap(), "one step takes the rows of all tables");
+    let turns = u32::try_from(MAX_REMOVAL_STEPS).unwrap();
+    let turns = store.removal_turns.acquire_many(turns).await.unwrap();
+    let removals = futures_util::future::join_all(jobs.iter().map(|job| store.remove(*job)));
+    let write_between = async {
+        // The marks of the removals are executed before it, and their steps wait.
+        store.write(WriteClass::Work, |_| Ok(())).await.unwrap();
+        assert_eq!(hidden(&store).await, jobs);
+        drop(turns);
+    };
+    let (removed, ()) = tokio::join!(removals, write_between);
+    assert!(removed.into_iter().all(|removed| removed.is_ok()));
+    assert_eq!(hidden(&store).await, []);
+}
