@@ -122,8 +122,8 @@ impl PartialPublisher {
         }
     }
 
-    /// Returns the next complete and valid element. Long work is done on behalf of `caller`.
-    fn item(&self, caller: CallerId) -> Option<PartialEvent> {
+    /// Returns the next complete and valid element.
+    fn item(&self) -> Option<PartialEvent> {
         let list = self.list.as_ref()?;
         loop {
             let (finished, form, attempt) = {
@@ -131,8 +131,9 @@ impl PartialPublisher {
                 let finished = state.partial.as_mut()?.next_finished()?;
                 (finished, state.form.clone(), state.attempt)
             };
-            let piece = self.long_piece(list, &finished.value, caller);
-            let valid = run_long(piece, || {
+            // Without a permit: a stream that is not polled would keep it from others.
+            let is_slow = self.is_slow(list, &finished.value);
+            let valid = run_off_worker(is_slow, || {
                 list.valid(form.as_deref(), finished.value, self.coerce)
             });
             let Some(mut data) = valid else {
@@ -157,12 +158,10 @@ impl PartialPublisher {
         }
     }
 
-    /// Returns the piece of long work that validating an element is; `None` if it is short.
-    fn long_piece(&self, list: &StreamedList, element: &Value, caller: CallerId) -> Option<Piece> {
+    /// Returns true if validating an element may keep a thread busy.
+    fn is_slow(&self, list: &StreamedList, element: &Value) -> bool {
         let bytes = element.to_string().len();
-        let is_slow =
-            list.element.is_slow_for(bytes) || self.coerce && list.element.is_slow_to_coerce(bytes);
-        is_slow.then_some(Piece { caller, bytes })
+        list.element.is_slow_for(bytes) || self.coerce && list.element.is_slow_to_coerce(bytes)
     }
 
     /// Returns the evidence of an element; `None` unless the request asked for it.
@@ -286,7 +285,7 @@ impl PartialStream {
     /// object.
     pub fn drain_remaining(&mut self) -> Option<PartialEvent> {
         self.publisher
-            .item(self.caller)
+            .item()
             .or_else(|| self.publisher.partial().map(|(event, _)| event))
     }
 }
@@ -297,7 +296,7 @@ impl Stream for PartialStream {
     /// Polls for the next event. The stream never ends.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PartialEvent>> {
         self.publisher.reader.register(cx.waker());
-        if let Some(item) = self.publisher.item(self.caller) {
+        if let Some(item) = self.publisher.item() {
             return Poll::Ready(Some(item));
         }
         if self.is_pausing && self.pause.as_mut().poll(cx).is_pending() {

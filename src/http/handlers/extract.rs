@@ -87,7 +87,7 @@ pub async fn extract(
         .prepare(caller, spec, RequestClass::Single, trace_context)
         .await?;
     if dry_run {
-        return run_long(piece, || dry_run_response(&prepared, &text));
+        return run_long(piece, || dry_run_response(&prepared, &text)).await;
     }
     let context = ResponseContext {
         id: new_id("ext"),

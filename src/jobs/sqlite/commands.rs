@@ -9,10 +9,24 @@ use super::queries::{self, JobRow, cost_to_store};
 use super::quota::{StorageLimits, add_bytes, total_len};
 use super::rowid::{job_rowids, to_rowid};
 use crate::jobs::store::{
-    DeliveryAttempt, DeliveryState, Digest, FinishedItem, ItemStatus, JobEnd, JobKey, NewJob,
-    Status, UnixMillis,
+    DeliveryAttempt, DeliveryState, Digest, FinishedItem, ItemCounts, ItemStatus, JobEnd, JobKey,
+    NewJob, Status, UnixMillis,
 };
 use crate::types::{EvidenceCounts, Usage};
+
+/// Maximum number of items whose results a step of a retry forgets: other writes wait for it.
+const REQUEUED_PER_STEP: u32 = 10_000;
+/// Bytes that a step writes for an item, in pages of the item and of its indexes: with all its items, a step has no other write in
+/// its transaction.
+const REQUEUED_ITEM_BYTES: usize = 420;
+/// Bytes that the largest step writes.
+pub const MAX_REQUEUE_STEP_BYTES: usize = REQUEUED_PER_STEP as usize * REQUEUED_ITEM_BYTES;
+/// Statuses of the items that a retry queues again, with the column of their count.
+const REQUEUEABLE: [(ItemStatus, &str); 3] = [
+    (ItemStatus::Failed, "failed"),
+    (ItemStatus::Invalid, "invalid"),
+    (ItemStatus::Cancelled, "cancelled"),
+];
 
 /// Creates a job in the state `Uploading` with this metadata as JSON, and returns its key; or, as the inner error, the job that
 /// exists for the same idempotency key.
@@ -257,7 +271,8 @@ pub fn complete(
         .prepare_cached("INSERT INTO events (place, body) VALUES (?1, ?2)")?
         .execute(params![to_rowid(job, event), end.body])?;
     add_bytes(connection, job, end.body.len() as u64)?;
-    let sql = "UPDATE jobs SET status = ?2, last_event = ?3, finished_at = ?4, expires_at = ?5, error = ?6, taken = 0
+    let sql = "UPDATE jobs SET status = ?2, last_event = ?3, finished_at = ?4, expires_at = ?5, error = ?6, taken = 0,
+               requeued = 0
                WHERE key = ?1";
     connection.prepare_cached(sql)?.execute(params![
         job.0,
@@ -286,8 +301,8 @@ pub fn complete(
     Ok(Some(queries::job_by_key(connection, job)?))
 }
 
-/// Queues a job that has ended again, without the results of its items that did not succeed, or only of those with the
-/// status `only`. Returns `None` if it has not ended.
+/// Queues a job that has ended again. The results of its items that did not succeed, or only of those with the status `only`, are
+/// forgotten by [`requeue_step`]. Returns `None` if it has not ended.
 pub fn requeue(
     connection: &Connection,
     job: JobKey,
@@ -296,34 +311,72 @@ pub fn requeue(
     if !queries::status(connection, job)?.is_some_and(Status::is_ended) {
         return Ok(None);
     }
-    let [first, last] = job_rowids(job);
-    let is_requeued = |status| only.is_none_or(|only| only == status);
-    for status in [
-        ItemStatus::Failed,
-        ItemStatus::Invalid,
-        ItemStatus::Cancelled,
-    ] {
-        if is_requeued(status) {
-            let sql = "UPDATE items SET event = NULL, status = NULL WHERE place BETWEEN ?1 AND ?2 AND status = ?3";
-            connection.execute(sql, params![first, last, status as i64])?;
-        }
-    }
-    connection.execute(
-        "UPDATE jobs SET status = ?2, failed = iif(?3, 0, failed), invalid = iif(?4, 0, invalid), cancelled = iif(?5, 0, cancelled),
-         finished_at = NULL, expires_at = NULL, error = NULL
-         WHERE key = ?1",
-        params![
-            job.0,
-            Status::Queued as i64,
-            is_requeued(ItemStatus::Failed),
-            is_requeued(ItemStatus::Invalid),
-            is_requeued(ItemStatus::Cancelled)
-        ],
-    )?;
+    let requeued: i64 = REQUEUEABLE
+        .iter()
+        .filter(|(status, _)| only.is_none_or(|only| only == *status))
+        .map(|(status, _)| bit(*status))
+        .sum();
+    let sql = "UPDATE jobs SET status = ?2, requeued = ?3, finished_at = NULL, expires_at = NULL, error = NULL WHERE key = ?1";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![job.0, Status::Queued as i64, requeued])?;
     for table in ["webhooks", "deliveries"] {
         connection.execute(&format!("DELETE FROM {table} WHERE job = ?1"), [job.0])?;
     }
-    Ok(Some(queries::job_by_key(connection, job)?))
+    queries::job_by_key(connection, job).map(Some)
+}
+
+/// Forgets some results of the items that a retry queues again, and takes them from the job's counts. Returns true if none is left,
+/// or the job is not queued.
+pub fn requeue_step(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
+    let sql = "SELECT requeued FROM jobs WHERE key = ?1 AND status = ?2";
+    let requeued: Option<i64> = connection
+        .prepare_cached(sql)?
+        .query_row(params![job.0, Status::Queued as i64], |row| row.get(0))
+        .optional()?;
+    let Some(requeued) = requeued.filter(|requeued| *requeued != 0) else {
+        return Ok(true);
+    };
+    let [first, last] = job_rowids(job);
+    let mut left = REQUEUED_PER_STEP;
+    for (status, column) in REQUEUEABLE {
+        if requeued & bit(status) == 0 {
+            continue;
+        }
+        // `status > 0` is the condition of the index, which contains only what is left.
+        let sql = format!(
+            "UPDATE items SET event = NULL, status = NULL WHERE place IN
+             (SELECT place FROM items WHERE status = {} AND status > 0 AND place BETWEEN ?1 AND ?2 LIMIT ?3)",
+            status as i64
+        );
+        let changed = connection
+            .prepare_cached(&sql)?
+            .execute(params![first, last, left])?;
+        let changed = u32::try_from(changed).unwrap_or(u32::MAX);
+        let sql = format!("UPDATE jobs SET {column} = max({column} - ?2, 0) WHERE key = ?1");
+        connection
+            .prepare_cached(&sql)?
+            .execute(params![job.0, changed])?;
+        left = left.saturating_sub(changed);
+        if left == 0 {
+            return Ok(false);
+        }
+    }
+    connection
+        .prepare_cached("UPDATE jobs SET requeued = 0 WHERE key = ?1")?
+        .execute([job.0])?;
+    Ok(true)
+}
+
+/// Returns about the bytes that the next [`requeue_step`] of a job with these counts writes.
+pub fn requeue_step_bytes(counts: ItemCounts) -> usize {
+    let items = counts.failed + counts.invalid + counts.cancelled;
+    items.min(REQUEUED_PER_STEP) as usize * REQUEUED_ITEM_BYTES
+}
+
+/// Returns the bit of a status in the column `requeued`.
+const fn bit(status: ItemStatus) -> i64 {
+    1 << status as u32
 }
 
 /// Records an attempt of a webhook delivery, which ends it or schedules the next one. Does nothing if another end of the job is

@@ -9,7 +9,7 @@ use super::error::from_sqlite;
 use crate::jobs::store::StoreError;
 
 /// Migrations: step n creates layout n + 1 from layout n.
-const STEPS: [&str; 5] = ["
+const STEPS: [&str; 6] = ["
     CREATE TABLE jobs (
         key         INTEGER PRIMARY KEY AUTOINCREMENT,
         id          TEXT NOT NULL UNIQUE,
@@ -102,11 +102,14 @@ const STEPS: [&str; 5] = ["
 ", "
     -- Values of succeeded items by status of their evidence, as JSON.
     ALTER TABLE jobs ADD COLUMN grounding TEXT;
+", "
+    -- Statuses of items that a retry has yet to queue again, as bits. The job is queued meanwhile.
+    ALTER TABLE jobs ADD COLUMN requeued INTEGER NOT NULL DEFAULT 0;
 "];
 
 /// Newest layout, which this version reads and writes.
-pub const LAYOUT: i64 = 5;
-const _: () = assert!(STEPS.len() == 5, "LAYOUT is the number of steps");
+pub const LAYOUT: i64 = 6;
+const _: () = assert!(STEPS.len() == 6, "LAYOUT is the number of steps");
 /// Application ID of the file: "xtrd".
 const APPLICATION_ID: i64 = 0x7874_7264;
 

@@ -188,8 +188,21 @@ impl Store for Sqlite {
         to: Status,
         now: UnixMillis,
     ) -> Stored<'_, bool> {
-        self.write(WriteClass::Work, move |connection| {
-            commands::transition(connection, job, from, to, now)
+        Box::pin(async move {
+            let mut bytes = 0;
+            loop {
+                let moved = self.write_bytes(WriteClass::Work, bytes, move |connection| {
+                    // A large retry may have been interrupted, or has steps left.
+                    if to == Status::Running && !commands::requeue_step(connection, job)? {
+                        return Ok(None);
+                    }
+                    commands::transition(connection, job, from, to, now).map(Some)
+                });
+                match moved.await? {
+                    Some(is_moved) => return Ok(is_moved),
+                    None => bytes = commands::MAX_REQUEUE_STEP_BYTES,
+                }
+            }
         })
     }
 
@@ -201,12 +214,23 @@ impl Store for Sqlite {
     }
 
     fn requeue(&self, job: JobKey, only: Option<ItemStatus>) -> Stored<'_, Option<Job>> {
-        let limits = self.limits;
-        let requeued = self.write(WriteClass::Ordinary, move |connection| {
-            limits.check_more(connection, job, 0)?;
-            commands::requeue(connection, job, only)
-        });
-        Box::pin(requeued.map_ok(|row| row.map(JobRow::into_job)))
+        Box::pin(async move {
+            let limits = self.limits;
+            let queued = self.write(WriteClass::Ordinary, move |connection| {
+                limits.check_more(connection, job, 0)?;
+                commands::requeue(connection, job, only)
+            });
+            let Some(queued) = queued.await? else {
+                return Ok(None);
+            };
+            let bytes = commands::requeue_step_bytes(queued.job.counts);
+            let step = self.write_bytes(WriteClass::Ordinary, bytes, move |connection| {
+                commands::requeue_step(connection, job)?;
+                queries::job_by_key(connection, job)
+            });
+            // The job is queued even if the step failed: the start of the job repeats it.
+            Ok(Some(step.await.unwrap_or(queued).into_job()))
+        })
     }
 
     fn has_failed_since_queued(&self, job: JobKey) -> Stored<'_, bool> {

@@ -148,3 +148,66 @@ async fn retries_end_at_the_limit_of_stored_bytes() {
     let job = store.job_by_key(job).await.unwrap().unwrap();
     assert_eq!(job.status, Status::Completed);
 }
+
+#[tokio::test]
+async fn a_retry_of_many_items_is_finished_in_steps_when_the_job_starts() {
+    const ITEMS: u32 = 10_001;
+    let folder = Folder::new("requeue-steps");
+    let store = folder.open();
+    let job = create(&store, "job_a", ITEMS).await;
+    let start = async |store: &Sqlite| {
+        let states = &[Status::Queued];
+        let started = store.transition(job, states, Status::Running, 2_000);
+        assert!(started.await.unwrap());
+    };
+    start(&store).await;
+    let results = (0..ITEMS).map(|index| finished(index, ItemStatus::Failed));
+    store.record_results(job, results.collect()).await.unwrap();
+    let end = job_end(Status::Completed);
+    store.complete(job, Status::Running, end).await.unwrap();
+    let requeued = store.requeue(job, None).await.unwrap().unwrap();
+    assert_eq!(
+        (requeued.status, requeued.counts.failed),
+        (Status::Queued, 1),
+        "one transaction for 10,000 items"
+    );
+    drop(store);
+    let store = folder.open();
+    start(&store).await;
+    let started = store.job_by_key(job).await.unwrap().unwrap();
+    assert_eq!(
+        (started.status, started.counts.failed),
+        (Status::Running, 0)
+    );
+    let pending = store.pending(job, 0, ITEMS + 1).await.unwrap();
+    assert_eq!(pending.len(), ITEMS as usize);
+}
+
+#[tokio::test]
+async fn cancelling_a_retry_of_many_items_keeps_the_results_that_are_left() {
+    const ITEMS: u32 = 10_001;
+    let folder = Folder::new("requeue-cancelled");
+    let store = folder.open();
+    let job = create(&store, "job_a", ITEMS).await;
+    let start = async || {
+        let states = &[Status::Queued];
+        store.transition(job, states, Status::Running, 2_000).await
+    };
+    start().await.unwrap();
+    let results = (0..ITEMS).map(|index| finished(index, ItemStatus::Invalid));
+    store.record_results(job, results.collect()).await.unwrap();
+    let end = job_end(Status::Completed);
+    store.complete(job, Status::Running, end).await.unwrap();
+    store.requeue(job, None).await.unwrap().unwrap();
+    assert!(store.cancel(job).await.unwrap());
+    assert!(!start().await.unwrap(), "the job is being cancelled");
+    let end = job_end(Status::Cancelled);
+    let ended = store.complete(job, Status::Cancelling, end).await.unwrap();
+    assert_eq!(ended.unwrap().counts.invalid, 1);
+    let requeued = store.requeue(job, Some(ItemStatus::Failed)).await.unwrap();
+    assert_eq!(
+        requeued.unwrap().counts.invalid,
+        1,
+        "the retry that was cancelled is not continued"
+    );
+}
