@@ -104,6 +104,7 @@ impl Jobs {
     ///
     /// # Errors
     /// - `invalid_request` for an invalid cursor;
+    /// - `overloaded` if the search takes too long;
     /// - `overloaded` or `internal` if the store fails.
     pub async fn list(
         &self,
@@ -115,6 +116,7 @@ impl Jobs {
         let before = after
             .map(|cursor| cursor.parse().map(JobKey).map_err(|_| invalid_cursor()))
             .transpose()?;
+        let _turn = self.0.search_turn(caller).await;
         let found = self
             .0
             .store
@@ -254,7 +256,7 @@ impl Jobs {
     /// the last result of the previous page. In input order, the page ends before the first item without a result.
     ///
     /// # Errors
-    /// `overloaded` or `internal` if the store fails.
+    /// `overloaded` if the search takes too long; `overloaded` or `internal` if the store fails.
     pub async fn results(
         &self,
         job: &Job,
@@ -263,6 +265,8 @@ impl Jobs {
         after: Option<u32>,
         page: PageSize,
     ) -> Result<Vec<Event>, Error> {
+        let caller = self.0.extractor.limits().caller_of(&job.caller);
+        let _turn = self.0.search_turn(caller.unwrap_or_default()).await;
         let results = self.0.store.results(job.key, order, only, after, page);
         results.await.map_err(|error| store_problem(&error))
     }

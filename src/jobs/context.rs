@@ -18,7 +18,7 @@ use super::store::{Job, JobKey, Store, StoreError, UnixMillis};
 use crate::extraction::Extractor;
 use crate::telemetry::JobMeters;
 use crate::types::{Error, clock};
-use throttle::CallerId;
+use throttle::{CallerId, FairPermit, FairSemaphore};
 
 /// Settings of the durable jobs.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +53,10 @@ pub enum JobCommand {
 /// of requests, at less than 100 bytes each. A full channel delays the request that sends the command, and loses nothing.
 const MAX_COMMANDS: usize = 1024;
 
+/// Maximum number of concurrent searches on behalf of callers, each of up to ten seconds: fewer than the store reads at once (eight),
+/// so that short reads, and those of running jobs, do not wait behind them.
+const MAX_SEARCHES: usize = 6;
+
 /// Context that every task of the jobs shares.
 #[derive(Debug)]
 pub struct JobContext {
@@ -66,6 +70,8 @@ pub struct JobContext {
     /// Progress of each job that runs or is followed.
     progress: Mutex<HashMap<JobKey, Weak<JobProgress>>>,
     commands: mpsc::Sender<JobCommand>,
+    /// Turns of the searches on behalf of callers.
+    searches: FairSemaphore,
     /// True if removed rows left free space in the store that was not returned to the file system yet.
     needs_vacuum: AtomicBool,
 }
@@ -88,6 +94,7 @@ impl JobContext {
             hidden: Arc::default(),
             progress: Mutex::default(),
             commands,
+            searches: FairSemaphore::new(MAX_SEARCHES),
             // The process before may have ended between a removal and its vacuum.
             needs_vacuum: AtomicBool::new(true),
         });
@@ -97,6 +104,11 @@ impl JobContext {
     /// Returns the name under which a caller's jobs are stored; empty without configured callers.
     pub fn caller_name(&self, caller: CallerId) -> String {
         self.extractor.limits().owner(caller)
+    }
+
+    /// Waits for the caller's turn to search the store, which lasts until the permit is dropped.
+    pub async fn search_turn(&self, caller: CallerId) -> FairPermit {
+        self.searches.acquire(caller, 1).await
     }
 
     /// Runs `work` to its end, even if the request that waits for it is cancelled. Used for a change of the store and the

@@ -40,6 +40,9 @@ pub fn store_problem(error: &StoreError) -> Error {
         StoreError::Quota(quota @ (StorageQuota::Jobs { .. } | StorageQuota::Bytes { .. })) => {
             Error::new(Code::QuotaExceeded, quota.to_string()).retry_after(QUOTA_RETRY_AFTER)
         }
+        StoreError::TooLong => {
+            Error::new(Code::Overloaded, error.to_string()).retry_after(STORE_RETRY_AFTER)
+        }
         StoreError::Full
         | StoreError::ReadOnly
         | StoreError::Unopened(_)

@@ -31,6 +31,7 @@ mod write_thread;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
@@ -116,8 +117,17 @@ impl Sqlite {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Stored<'_, T> {
+        self.query_within(None, query)
+    }
+
+    /// Runs a query, if `max_time` is given for so long.
+    fn query_within<T: Send + 'static>(
+        &self,
+        max_time: Option<Duration>,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Stored<'_, T> {
         match self.opened() {
-            Ok(opened) => Box::pin(Arc::clone(&opened.readers).run(query)),
+            Ok(opened) => Box::pin(Arc::clone(&opened.readers).run(max_time, query)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }

@@ -24,6 +24,7 @@ pub fn from_sqlite(error: &rusqlite::Error) -> StoreError {
             StoreError::ReadOnly
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
+        Some(ErrorCode::OperationInterrupted) => StoreError::TooLong,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             StoreError::Corrupt(error.to_string())
         }

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::error::{from_sqlite, to_sqlite};
 use super::health::Health;
@@ -14,6 +15,8 @@ use crate::jobs::store::StoreError;
 
 /// Time for which a connection waits for a lock, while the file is checkpointed or vacuumed.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Steps of SQLite's virtual machine between two looks at whether a read is to end: some tenths of a millisecond.
+const STEPS_PER_LOOK: i32 = 10_000;
 /// Maximum number of concurrent reads, each with a connection of its own.
 const MAX_READERS: usize = 8;
 /// Number of pages that one transaction of a vacuum returns to the file system.
@@ -52,16 +55,24 @@ impl Readers {
         idle.clear();
     }
 
-    /// Runs `query` on a read connection.
+    /// Runs `query` on a read connection, until it takes longer than `max_time` or the future is dropped.
     ///
     /// # Errors
-    /// The query failed. A permanent error stops the store.
+    /// The query failed, or took too long. A permanent error stops the store.
     pub async fn run<T: Send + 'static>(
         self: Arc<Self>,
+        max_time: Option<Duration>,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.run_blocking(|readers| readers.with_connection(query))
-            .await
+        let dropped = CancellationToken::new();
+        let _guard = dropped.clone().drop_guard();
+        self.run_blocking(move |readers| {
+            let end = max_time.map(|max_time| Instant::now() + max_time);
+            let is_to_end =
+                move || dropped.is_cancelled() || end.is_some_and(|end| Instant::now() >= end);
+            readers.with_connection(is_to_end, query)
+        })
+        .await
     }
 
     /// Returns some free pages to the file system, and finally truncates the write-ahead log. Returns false if there is more
@@ -102,16 +113,20 @@ impl Readers {
         task.await.unwrap_or_else(panicked)
     }
 
+    /// Runs `query` on an idle or a new connection, and interrupts it once `is_to_end` returns true.
     fn with_connection<T>(
         &self,
+        is_to_end: impl FnMut() -> bool + Send + 'static,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let reused = idle.pop();
         drop(idle);
         let connect = || self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY);
-        let connection = reused.map_or_else(connect, Ok)?;
+        let mut connection = reused.map_or_else(connect, Ok)?;
+        connection.progress_handler(STEPS_PER_LOOK, Some(is_to_end))?;
         let result = query(&connection);
+        connection.progress_handler(0, None::<fn() -> bool>)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.permits.is_closed() {
             idle.push(connection);

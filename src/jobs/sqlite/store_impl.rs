@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use rusqlite::OptionalExtension;
@@ -16,6 +17,10 @@ use crate::jobs::store::{
     JobEnd, JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem, ResultOrder, Status,
     Store, StoreError, Stored, UnixMillis,
 };
+
+/// Maximum time of a search on behalf of a caller, whose conditions may be met by none of many jobs or results: several times that of
+/// a look at each of a million.
+const MAX_SEARCH: Duration = Duration::from_secs(10);
 
 impl Store for Sqlite {
     fn create_uploading(&self, job: NewJob) -> Stored<'_, CreateOutcome> {
@@ -112,7 +117,7 @@ impl Store for Sqlite {
         before: Option<JobKey>,
         limit: u32,
     ) -> Stored<'_, Vec<Job>> {
-        self.query(move |connection| {
+        self.query_within(Some(MAX_SEARCH), move |connection| {
             queries::jobs_of_caller(connection, &caller, &filter, before, limit)
         })
     }
@@ -255,7 +260,9 @@ impl Store for Sqlite {
             after,
             page,
         };
-        self.query(move |connection| item_queries::results(connection, job, &query))
+        self.query_within(Some(MAX_SEARCH), move |connection| {
+            item_queries::results(connection, job, &query)
+        })
     }
 
     fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<JobKey>> {

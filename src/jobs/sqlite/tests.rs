@@ -8,6 +8,7 @@ use crate::types::Usage;
 
 mod failures;
 mod groups;
+mod reads;
 mod restart;
 mod retry;
 mod simulation;
