@@ -15,11 +15,10 @@ use serde_json::Value;
 use tokio::time::Sleep;
 
 use super::grounding::{self, Grounder, GroundingSettings};
-use crate::long_work::{Piece, run_long, run_off_worker};
+use crate::long_work::run_off_worker;
 use crate::schema::{Lowered, Rules, Schema, StreamedList, Whole};
 use crate::types::{LeafEvidence, Mode, NullPolicy};
 use llm_json::partial::Partial;
-use throttle::CallerId;
 
 /// Partial result of an item.
 #[derive(Debug, Clone, PartialEq)]
@@ -264,18 +263,15 @@ impl StreamedList {
 #[derive(Debug)]
 pub struct PartialStream {
     publisher: Arc<PartialPublisher>,
-    /// Caller of the request.
-    caller: CallerId,
     /// Timer until the next version of the object may be sent.
     pause: Pin<Box<Sleep>>,
     is_pausing: bool,
 }
 
 impl PartialStream {
-    pub fn new(publisher: Arc<PartialPublisher>, caller: CallerId) -> Self {
+    pub fn new(publisher: Arc<PartialPublisher>) -> Self {
         Self {
             publisher,
-            caller,
             pause: Box::pin(tokio::time::sleep(Duration::ZERO)),
             is_pausing: false,
         }

@@ -12,6 +12,7 @@ use super::partial_stream::{PartialPublisher, PartialStream};
 use super::request_class::RequestClass;
 use super::straggler_detector::StragglerDetector;
 use super::targets::Target;
+use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
 use crate::provider::{self, Request, RequestPreview, Trial, ValidationFeedback};
 use crate::schema::{Rules, Schema};
 use crate::types::{
@@ -201,15 +202,19 @@ impl PreparedRequest {
         &self.first.endpoint
     }
 
-    /// Returns the partial results of the request's only item. The publisher is built on the blocking pool, because a large
-    /// schema takes milliseconds.
+    /// Returns the partial results of the request's only item. The publisher is built as long work of the caller, because a
+    /// large schema takes milliseconds.
     pub(super) async fn stream_partials(&self, caller: CallerId) -> PartialStream {
         let schema = Arc::clone(&self.schema);
         let (coerce, grounding) = (self.coerce, Arc::clone(&self.grounding));
         let build = move || PartialPublisher::new(&schema, coerce, &grounding);
-        let publisher = tokio::task::spawn_blocking(build).await.unwrap_or_default();
+        let piece = Piece {
+            caller,
+            bytes: LONG_TEXT_BYTES,
+        };
+        let publisher = spawn_long(piece, build).await.unwrap_or_default();
         let publisher = self.partials.get_or_init(|| Arc::new(publisher));
-        PartialStream::new(Arc::clone(publisher), caller)
+        PartialStream::new(Arc::clone(publisher))
     }
 
     /// Returns the target at an index: 0 is the first, then come the fallbacks.

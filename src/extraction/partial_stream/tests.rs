@@ -22,7 +22,7 @@ fn publisher(
     publisher.begin(1, &forms, "");
     (
         Arc::clone(&publisher),
-        PartialStream::new(publisher, CallerId(0)),
+        PartialStream::new(publisher),
         forms,
     )
 }
