@@ -259,7 +259,7 @@ mod tests {
         let held = || ledger.snapshot().held;
         let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
         let memory = WaitingMemory::new(memory, Duration::MAX);
-        let mut stream = InputStream::new(&store, job, 16, memory);
+        let mut stream = InputStream::new(&store, job, 16, memory, 0);
         let first = stream.next().await.unwrap();
         assert_eq!(held(), 2 * SMALL, "the large input is not read ahead");
         let second = stream.next().await.unwrap();

@@ -149,7 +149,7 @@ impl JobScheduler {
                 () = &mut healthy, if !is_healthy => {
                     is_healthy = self.context.store.mark_healthy().await.is_ok();
                 }
-                _ = maintenance.tick() => self.maintain(),
+                _ = maintenance.tick() => self.maintain().await,
             }
         }
     }
@@ -311,7 +311,7 @@ impl JobScheduler {
         });
     }
 
-    fn maintain(&mut self) {
+    async fn maintain(&mut self) {
         match self.context.store.not_ready_reason() {
             None => {}
             Some(StoreError::Full) => return self.remove_unneeded_in_background(),

@@ -20,11 +20,7 @@ fn publisher(
     let publisher = Arc::new(PartialPublisher::new(&schema, true, &off));
     let forms = BTreeMap::from([(MODE, Arc::new(schema.lowered(subset).unwrap()))]);
     publisher.begin(1, &forms, "");
-    (
-        Arc::clone(&publisher),
-        PartialStream::new(publisher),
-        forms,
-    )
+    (Arc::clone(&publisher), PartialStream::new(publisher), forms)
 }
 
 fn people() -> Value {

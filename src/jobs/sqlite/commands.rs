@@ -51,8 +51,7 @@ pub fn create_uploading(
         job.created_at,
         idempotency.map(|idempotency| &idempotency.key),
         idempotency.map(|idempotency| idempotency.until),
-        i64::try_from(job.spec.len() + metadata.as_ref().map_or(0, String::len))
-            .unwrap_or(i64::MAX),
+        i64::try_from(job.spec.len() + metadata.map_or(0, str::len)).unwrap_or(i64::MAX),
     ])?;
     let key = u32::try_from(connection.last_insert_rowid())
         .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?;

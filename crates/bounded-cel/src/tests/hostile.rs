@@ -130,7 +130,8 @@ fn texts_in_lookups_errors_and_conversions_count() {
     let input = " 0".repeat(30_000);
     let digits = format!("1.{}", "7".repeat(950));
     let number: Value = serde_json::from_str(&digits).unwrap();
-    let data = json!({"number": number, "digits": digits, "numbers": [number], "short": "0".repeat(100)});
+    let data =
+        json!({"number": number, "digits": digits, "numbers": [number], "short": "0".repeat(100)});
     let looped = |body| format!("{list}.all(a, {list}.all(b, {body} || true))");
     // The loops themselves are affordable.
     let cheap = "data.digits != '' && data.short == data.short";
@@ -158,14 +159,18 @@ fn texts_in_lookups_errors_and_conversions_count() {
         "data.numbers.sum() > 0",
         "(data.numbers + data.numbers)[0] > 0",
     ] {
-        let violation = rules(&[&looped(body)])
-            .violations(&data, &input, MAX)
-            .pop();
-        let message = violation.unwrap_or_else(|| panic!("{body} is cheap")).message;
+        let violation = rules(&[&looped(body)]).violations(&data, &input, MAX).pop();
+        let message = violation
+            .unwrap_or_else(|| panic!("{body} is cheap"))
+            .message;
         assert!(message.contains("too much work"), "{body}: {message}");
     }
     // Once, each is affordable, and a message has the beginning of the text.
-    breaks("data[input] == 1", &json!({}), "there is no key \"Ada Byron");
+    breaks(
+        "data[input] == 1",
+        &json!({}),
+        "there is no key \"Ada Byron",
+    );
     let violation = rules(&["data[input] == 1"]).violations(&json!({}), &input, MAX);
     assert!(violation[0].message.len() < 1000 && violation[0].message.contains("there is no key"));
     let looked_up = rules(&["data.all(n, input.contains(n))"]);
