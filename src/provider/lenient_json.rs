@@ -95,6 +95,9 @@ const MAX_SHOWN_BYTES: usize = 200;
 /// of nothing but elements would take twenty times its size.
 const MAX_PARTS: usize = 4096;
 
+/// Maximum depth of lists and objects of nothing: each level is read, and takes a piece of the stack, which deep nesting would overflow.
+const MAX_EMPTY_DEPTH: u8 = 8;
+
 /// One JSON value, as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node<'a>(&'a str);
@@ -139,15 +142,23 @@ impl<'a> Node<'a> {
     /// Returns true if the value says something: not `null`, `false`, zero or empty, nor a list or an object of nothing but such
     /// values. Gateways add an empty `error` to good answers.
     pub fn is_meaningful(self) -> bool {
-        match self.first_byte() {
-            b'"' => !self.string().unwrap_or_default().trim().is_empty(),
-            b'{' => self
-                .members()
-                .0
-                .iter()
-                .any(|(_, node)| node.is_meaningful()),
-            b'[' => self.items().into_iter().any(Self::is_meaningful),
-            b't' => true,
+        self.says_something(MAX_EMPTY_DEPTH)
+    }
+
+    /// Returns true if the value says something; lists and objects deeper than this count as saying something.
+    fn says_something(self, depth: u8) -> bool {
+        let within = depth.checked_sub(1);
+        match (self.first_byte(), within) {
+            (b'"', _) => !self.string().unwrap_or_default().trim().is_empty(),
+            (b'{' | b'[', None) | (b't', _) => true,
+            (b'{', Some(depth)) => {
+                let members = self.members();
+                members.0.iter().any(|(_, node)| node.says_something(depth))
+            }
+            (b'[', Some(depth)) => {
+                let mut items = self.items().into_iter();
+                items.any(|item| item.says_something(depth))
+            }
             _ => self.number().is_some_and(|number| number != 0.0),
         }
     }

@@ -143,3 +143,13 @@ fn lists_and_objects_beyond_any_use_are_not_taken_apart() {
     assert_eq!(parsed.members().0.len(), MAX_PARTS);
     assert_eq!(parsed.members().get("7").count(), Some(7));
 }
+
+#[test]
+fn deep_nesting_overflows_no_stack() {
+    let deep = "[".repeat(20_000) + &"]".repeat(20_000);
+    let body = format!("{{\"error\":{deep}}}");
+    let parsed = JsonText::parse(body.as_bytes()).unwrap();
+    assert!(parsed.members().get("error").is_meaningful());
+    let shallow = JsonText::parse(b"[[{\"a\":[[]]}]]").unwrap();
+    assert!(!shallow.root().is_meaningful());
+}
