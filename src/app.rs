@@ -4,6 +4,7 @@
 mod allocator;
 mod build_extractor;
 mod caller_reload;
+mod descriptors;
 mod key_reload;
 mod local_model;
 mod memory_size;
@@ -178,6 +179,7 @@ impl Server {
             spawn_watch(&lifecycle, keys.watch(extractor.limits().clone()));
         }
         let grace = config.server.shutdown_grace;
+        let connections = open_connections(extractor.limits().memory().snapshot().max_bytes);
         let timeouts = http::ConnectionTimeouts {
             header: config.server.header_timeout,
             idle: config.server.idle_timeout,
@@ -205,6 +207,7 @@ impl Server {
             self.listener,
             router,
             timeouts,
+            connections,
             lifecycle.clone(),
             closing.clone(),
         ));
@@ -220,6 +223,19 @@ impl Server {
         tokio::join!(close(store), traces::stop(traces));
         tracing::info!("the server has stopped");
     }
+}
+
+/// Raises the limit of descriptors, and returns the registry of as many connections as they and the memory allow.
+fn open_connections(max_memory_bytes: usize) -> http::OpenConnections {
+    let descriptors = descriptors::raise_limit();
+    let process_bytes = memory_size::process_share(max_memory_bytes);
+    let max = descriptors::max_connections(descriptors, process_bytes);
+    tracing::info!(
+        max_open_files = descriptors,
+        max_connections = max,
+        "connections are limited by open files and memory"
+    );
+    http::OpenConnections::new(max)
 }
 
 /// Runs a task that watches files until the server drains.

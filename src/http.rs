@@ -15,6 +15,7 @@ mod json_body;
 mod middleware;
 mod ndjson_reader;
 mod ndjson_writer;
+mod open_connections;
 mod openapi;
 mod problem;
 mod query;
@@ -32,5 +33,6 @@ mod upload_monitor;
 
 pub use api_keys::ApiKeys;
 pub use connection::{ConnectionTimeouts, serve};
+pub use open_connections::OpenConnections;
 pub use router::{document, router};
 pub use state::{Lifecycle, Parts};

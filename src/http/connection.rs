@@ -1,5 +1,6 @@
 //! Connections: accept loop, HTTP/1.1 serving, graceful close, and a handle for handlers to check or close their connection.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -8,7 +9,9 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::{Body, Bytes};
 use futures_util::FutureExt;
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,6 +21,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::open_connections::{InUse, OpenConnection, OpenConnections, OpenRequest};
 use super::response_memory::MAX_CONNECTION_BUFFER;
 use super::state::Lifecycle;
 use crate::turn;
@@ -25,7 +29,7 @@ use crate::turn;
 /// Delay after a failed `accept` (too many open files), so that other connections can close.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Minimum time between two warnings about connections that cannot be accepted.
+/// Minimum time between two warnings about connections that cannot be accepted, or have to wait.
 const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Maximum time for which bytes are read after the last response.
@@ -55,13 +59,13 @@ pub struct ConnectionTimeouts {
 #[derive(Debug, Clone)]
 pub struct Connection {
     socket: Arc<TcpStream>,
-    closing: CancellationToken,
+    open: Arc<OpenConnection>,
 }
 
 impl Connection {
     /// Closes the connection at once, aborting its request and response.
     pub fn close(&self) {
-        self.closing.cancel();
+        self.open.closing().cancel();
     }
 
     /// Returns true if the client has closed its side, even if received bytes are still unread.
@@ -79,6 +83,7 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     timeouts: ConnectionTimeouts,
+    connections: OpenConnections,
     lifecycle: Lifecycle,
     stop: CancellationToken,
 ) {
@@ -87,7 +92,7 @@ pub async fn serve(
         .timer(TokioTimer::new())
         .max_buf_size(MAX_CONNECTION_BUFFER)
         .header_read_timeout(timeouts.header);
-    let mut last_warning = None;
+    let mut warnings = Warnings::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -95,9 +100,21 @@ pub async fn serve(
         };
         match accepted {
             Ok((socket, _)) => {
+                if connections.is_full() && warnings.are_due() {
+                    let max = connections.max();
+                    tracing::warn!(
+                        max,
+                        "the maximum of connections is open, all with requests; new ones wait, and this warning is repeated after 10 s at the earliest"
+                    );
+                }
+                let open = tokio::select! {
+                    open = connections.admit() => open,
+                    () = stop.cancelled() => return,
+                };
+                let socket = Arc::new(socket);
                 lifecycle.tasks.spawn(serve_connection(
                     server.clone(),
-                    socket,
+                    Connection { socket, open },
                     timeouts.idle,
                     router.clone(),
                     stop.clone(),
@@ -105,9 +122,8 @@ pub async fn serve(
             }
             Err(error) => {
                 // Twenty times a second, for as long as there are too many open files.
-                if last_warning.is_none_or(|last: Instant| last.elapsed() >= WARNING_INTERVAL) {
+                if warnings.are_due() {
                     tracing::warn!(%error, "connections cannot be accepted; each is tried again in 50 ms, and this warning is repeated after 10 s at the earliest");
-                    last_warning = Some(Instant::now());
                 }
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
@@ -115,29 +131,43 @@ pub async fn serve(
     }
 }
 
+/// Limits the warnings of the accept loop.
+#[derive(Debug, Default)]
+struct Warnings(Option<Instant>);
+
+impl Warnings {
+    /// Returns true if the last warning is long ago; then the next one is given now.
+    fn are_due(&mut self) -> bool {
+        let are_due = (self.0).is_none_or(|last| last.elapsed() >= WARNING_INTERVAL);
+        if are_due {
+            self.0 = Some(Instant::now());
+        }
+        are_due
+    }
+}
+
 async fn serve_connection(
     server: hyper::server::conn::http1::Builder,
-    socket: TcpStream,
+    connection: Connection,
     idle_timeout: Duration,
     router: Router,
     stop: CancellationToken,
 ) {
+    let socket = Arc::clone(&connection.socket);
     set_options(&socket);
-    let socket = Arc::new(socket);
-    let connection = Connection {
-        socket: Arc::clone(&socket),
-        closing: CancellationToken::new(),
-    };
-    let closing = connection.closing.clone();
+    let closing = connection.open.closing().clone();
+    let io = TokioIo::new(Socket::new(&connection, idle_timeout));
     let service = service_fn(move |mut request: http::Request<Incoming>| {
+        let open = OpenRequest::begin(&connection.open);
         request.extensions_mut().insert(connection.clone());
+        request.extensions_mut().insert(open.clone());
         let router = router.clone();
         async move {
             poll_fn(|cx| turn::poll_take(cx, REQUEST_UNITS)).await;
-            router.oneshot(request).await
+            let response = router.oneshot(request).await?;
+            Ok::<_, Infallible>(response.map(|body| OpenBody { body, _open: open }))
         }
     });
-    let io = TokioIo::new(Socket::new(Arc::clone(&socket), idle_timeout));
     let serving = server.serve_connection(io, service);
     tokio::pin!(serving);
     let ended = tokio::select! {
@@ -148,15 +178,39 @@ async fn serve_connection(
             serving.await
         }
     };
-    match ended {
-        Ok(()) => linger(&socket).await,
-        Err(error) => {
-            tracing::debug!(%error, "a connection ended with an error");
-            // hyper has sent a 4xx for invalid HTTP, which the client must be able to read.
-            if error.is_parse() {
-                linger(&socket).await;
-            }
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended with an error");
+        // hyper has sent a 4xx for invalid HTTP, which the client must be able to read.
+        if !error.is_parse() {
+            return;
         }
+    }
+    closing.run_until_cancelled(linger(&socket)).await;
+}
+
+/// Body of a response, which keeps its request open until it has been handed to the connection.
+struct OpenBody {
+    body: Body,
+    _open: OpenRequest,
+}
+
+impl http_body::Body for OpenBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -191,9 +245,10 @@ async fn linger(socket: &TcpStream) {
 #[derive(Debug)]
 struct Socket {
     stream: Arc<TcpStream>,
+    open: Arc<OpenConnection>,
     idle_timeout: Duration,
-    /// Timer of the current wait for the client to read; `None` while nothing waits to be sent.
-    write_timer: Option<Pin<Box<Sleep>>>,
+    /// Timer of the current wait for the client to read, during which the connection is in use; `None` while nothing waits to be sent.
+    write_timer: Option<(Pin<Box<Sleep>>, InUse)>,
 }
 
 impl AsyncRead for Socket {
@@ -217,9 +272,10 @@ impl AsyncRead for Socket {
 }
 
 impl Socket {
-    const fn new(stream: Arc<TcpStream>, idle_timeout: Duration) -> Self {
+    fn new(connection: &Connection, idle_timeout: Duration) -> Self {
         Self {
-            stream,
+            stream: Arc::clone(&connection.socket),
+            open: Arc::clone(&connection.open),
             idle_timeout,
             write_timer: None,
         }
@@ -248,9 +304,9 @@ impl Socket {
     /// Waits until the client has read nothing for the idle timeout. Returns the error that ends the connection.
     fn poll_write_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let timeout = self.idle_timeout;
-        let timer = self
-            .write_timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        let open = &self.open;
+        let (timer, _) = (self.write_timer)
+            .get_or_insert_with(|| (Box::pin(tokio::time::sleep(timeout)), open.begin_use()));
         ready!(timer.as_mut().poll(cx));
         tracing::warn!(
             timeout_ms = timeout.as_millis(),
@@ -295,11 +351,80 @@ impl AsyncWrite for Socket {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::{Notify, mpsc};
+
+    use super::*;
+
+    /// Starts a server of at most `max` connections, whose only route reports a request and ends with the notification.
+    async fn start(max: usize) -> (SocketAddr, mpsc::UnboundedReceiver<()>, Arc<Notify>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let ends = Arc::new(Notify::new());
+        let (reports, reported) = mpsc::unbounded_channel();
+        let end = Arc::clone(&ends);
+        let route = axum::routing::get(move || async move {
+            reports.send(()).unwrap();
+            end.notified().await;
+        });
+        let timeouts = ConnectionTimeouts {
+            header: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
+        };
+        tokio::spawn(serve(
+            listener,
+            Router::new().route("/", route),
+            timeouts,
+            OpenConnections::new(max),
+            Lifecycle::default(),
+            CancellationToken::new(),
+        ));
+        (address, reported, ends)
+    }
+
+    async fn ask(address: SocketAddr) -> TcpStream {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        client
+    }
+
+    /// Reads what the server sends, until it closes the connection.
+    async fn read(client: &mut TcpStream) -> String {
+        let mut text = String::new();
+        let reading = client.read_to_string(&mut text);
+        tokio::time::timeout(Duration::from_secs(30), reading)
+            .await
+            .unwrap()
+            .unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn idle_connections_make_room_and_new_ones_wait_for_those_with_a_request() {
+        let (address, mut reported, ends) = start(2).await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let mut first = ask(address).await;
+        reported.recv().await.unwrap();
+        let _second = ask(address).await;
+        assert_eq!(read(&mut idle).await, "", "closed for the second request");
+        reported.recv().await.unwrap();
+        let _third = ask(address).await;
+        tokio::task::yield_now().await;
+        assert!(reported.is_empty(), "the third one waits");
+        ends.notify_one();
+        let answer = read(&mut first).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        reported.recv().await.unwrap();
+    }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn little_waits_in_the_kernel_for_a_client_that_does_not_read() {
-        use super::*;
-
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap())
             .await

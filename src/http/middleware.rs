@@ -23,13 +23,15 @@ pub use auth::SignedLink;
 pub use request_id::RequestId;
 
 use super::chat::error::ErrorShape;
+use super::open_connections::OpenRequest;
 use super::problem::ApiError;
 use super::request_memory::no_response_memory;
 use super::response_memory;
 use super::state::AppState;
 use crate::contract::millis;
 use crate::telemetry;
-use throttle::CallerId;
+use crate::types::{Code, Error};
+use throttle::{CallerId, RETRY_SOON};
 
 /// Authenticates a request, calls the route, and completes the response's body and headers.
 pub async fn handle(
@@ -45,7 +47,10 @@ pub async fn handle(
     let shape = ErrorShape::of_path(request.uri().path());
     let (method, uri) = (request.method().clone(), request.uri().clone());
     request.extensions_mut().insert(request_id.clone());
-    let authenticated = auth::authenticate(&state, &mut request);
+    let authenticated = auth::authenticate(&state, &mut request).and_then(|caller| {
+        count_open(&state, &request, caller)?;
+        Ok(caller)
+    });
     let caller = authenticated.as_ref().ok().copied();
     let response = match authenticated {
         // Caught here rather than in a layer of its own, which would box every request and body once more.
@@ -74,6 +79,30 @@ pub async fn handle(
     telemetry::count_request(path, status);
     tracing::debug!(%method, path, status, request_id = %request_id.0, elapsed_ms = millis(started.elapsed()), "request completed");
     server_span::complete(span, response)
+}
+
+/// Counts a request of a connection for its caller while it is open. Health probes are not counted; the calls of `/mcp`'s tools have no
+/// connection of their own.
+///
+/// # Errors
+/// `quota_exceeded` if the caller has its share of open requests.
+fn count_open(state: &AppState, request: &Request, caller: CallerId) -> Result<(), Error> {
+    match request.extensions().get::<OpenRequest>() {
+        Some(open) if !auth::is_probe(request.uri().path()) => count_for(open, state, caller),
+        _ => Ok(()),
+    }
+}
+
+/// Counts an open request for a caller, in place of the one before.
+///
+/// # Errors
+/// `quota_exceeded` if the caller has its share of open requests.
+pub fn count_for(open: &OpenRequest, state: &AppState, caller: CallerId) -> Result<(), Error> {
+    let is_shared = state.extractor.limits().has_several_callers();
+    open.count_for(caller, is_shared).map_err(|refused| {
+        let detail = format!("{refused}; end some of them, or wait for them, and retry in 1 s");
+        Error::new(Code::QuotaExceeded, detail).retry_after(RETRY_SOON)
+    })
 }
 
 /// Counts the memory of a response until it is sent. The web page and the API documents are kept once, shared by all responses.

@@ -24,6 +24,9 @@ const MAX_PAUSE: Duration = Duration::from_secs(20);
 /// Minimum upload rate, in bytes per second. Both limits are the defaults of Apache's mod_reqtimeout
 /// (<https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html>, read 2026-11).
 const MIN_BYTES_PER_S: u32 = 500;
+/// Maximum time of a whole body: 10 minutes, in which a body of 20 MB comes at 35 kB/s. At the minimum rate alone it would hold its
+/// connection and its memory for 11 hours.
+const MAX_TIME: Duration = Duration::from_secs(600);
 
 /// Body in memory, with the memory reserved for it.
 #[derive(Debug)]
@@ -184,7 +187,7 @@ pub async fn read_body(
     let mut is_too_large = announced.is_some_and(|announced| announced > max_bytes);
     let started = Instant::now();
     while !is_too_large {
-        let deadline = started + MAX_PAUSE + min_rate_time(received.len());
+        let deadline = started + max_time(received.len());
         let chunk =
             match tokio::time::timeout_at(deadline.min(Instant::now() + MAX_PAUSE), stream.next())
                 .await
@@ -234,15 +237,18 @@ fn grow(
     Ok(())
 }
 
-/// Returns the time that this many bytes take at the minimum rate.
-fn min_rate_time(bytes: usize) -> Duration {
-    Duration::from_secs(bytes as u64) / MIN_BYTES_PER_S
+/// Returns the time in which the next part has to come after this many bytes: what they take at the minimum rate and a pause, and at
+/// most that of a whole body.
+fn max_time(bytes: usize) -> Duration {
+    let at_min_rate = Duration::from_secs(bytes as u64) / MIN_BYTES_PER_S;
+    (MAX_PAUSE + at_min_rate).min(MAX_TIME)
 }
 
 fn too_slow(bytes: usize) -> Error {
     let why = format!(
-        "no data for {} s, or less than {MIN_BYTES_PER_S} bytes per second",
-        MAX_PAUSE.as_secs()
+        "no data for {} s, less than {MIN_BYTES_PER_S} bytes per second, or more than {} min in all",
+        MAX_PAUSE.as_secs(),
+        MAX_TIME.as_secs() / 60
     );
     interrupted(
         bytes,
@@ -306,6 +312,13 @@ mod tests {
         assert_eq!(batch.inputs.map(|inputs| inputs.len()), Some(1_000));
         let _memory = inputs.into_memory();
         assert!((1_000..4_000).contains(&(held() / size_of::<crate::types::Item>())));
+    }
+
+    #[test]
+    fn a_body_may_be_slow_and_ends_within_ten_minutes() {
+        assert_eq!(max_time(0), MAX_PAUSE);
+        assert_eq!(max_time(5_000), MAX_PAUSE + Duration::from_secs(10));
+        assert_eq!(max_time(20_000_000), MAX_TIME);
     }
 
     #[test]

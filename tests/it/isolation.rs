@@ -1,6 +1,7 @@
 //! No caller takes the service from the others: what one caller holds, sends or fails leaves the others' requests as they are
 //! (reliability.md, "Callers and shares").
 
+mod connections;
 mod health;
 mod idle_clients;
 mod memory;
@@ -12,11 +13,16 @@ use crate::support::client::{Client, LIMIT, eventually};
 use crate::support::server::Server;
 use crate::upstream::Upstream;
 
+/// Returns a configuration with the callers `attacker` and `victim`. `more` comes first.
+fn with_callers(more: &str) -> String {
+    format!(
+        "{more}\n[callers.attacker]\nkey = \"key-attacker\"\n[callers.victim]\nkey = \"key-victim\"\n"
+    )
+}
+
 /// Starts a server with the callers `attacker` and `victim`, and more configuration of its own. `more` comes first.
 async fn with_attacker(upstream: &Upstream, more: &str) -> (Server, Client, Client) {
-    let config = format!(
-        "{more}\n[callers.attacker]\nkey = \"key-attacker\"\n[callers.victim]\nkey = \"key-victim\"\n"
-    );
+    let config = with_callers(more);
     let server = Server::asking(upstream).config(&config).start().await;
     let (attacker, victim) = (
         server.with_key("key-attacker"),

@@ -101,6 +101,12 @@ impl Limits {
         ))
     }
 
+    /// Returns true if several callers are configured, so that they have shares.
+    #[must_use]
+    pub fn has_several_callers(&self) -> bool {
+        self.0.lock().has_several_callers()
+    }
+
     /// Returns the memory budget of the process.
     #[must_use]
     pub fn memory(&self) -> &MemoryLedger {

@@ -11,7 +11,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
-use super::super::super::middleware::SignedLink;
+use super::super::super::middleware::{SignedLink, count_for};
+use super::super::super::open_connections::OpenRequest;
 use super::super::super::problem::ApiError;
 use super::super::super::query;
 use super::super::super::response_memory::{StreamMemory, page_room, resize_if_possible};
@@ -46,6 +47,7 @@ pub async fn job_events(
     state: State,
     Extension(caller): Extension<CallerId>,
     signed: Option<Extension<SignedLink>>,
+    open: Option<Extension<OpenRequest>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     uri: Uri,
@@ -56,6 +58,9 @@ pub async fn job_events(
         let job = state.jobs.get_of_any_caller(&id).await?;
         // A caller that is no longer configured has no share of its own.
         let owner = limits.caller_of(&job.caller).unwrap_or_default();
+        if let Some(open) = open {
+            count_for(&open, &state, owner)?;
+        }
         (job, owner)
     } else {
         (state.jobs.get(caller, &id).await?, caller)

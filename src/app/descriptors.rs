@@ -1,0 +1,53 @@
+//! Descriptors of open files: their limit is raised at the start, and connections may take a part of them.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Part of the descriptors that is kept for calls to providers, the job store and files: one of so many.
+const KEPT_PART: u64 = 4;
+/// Memory of a connection without a request, in bytes: its task, and the buffers that it begins with, with some room.
+const CONNECTION_BYTES: usize = 32 * 1024;
+
+/// Raises the limit of descriptors as far as the process may. Returns it; `None` if there is none.
+pub fn raise_limit() -> Option<u64> {
+    let before = getrlimit(Resource::Nofile);
+    if before.current == before.maximum {
+        return before.current;
+    }
+    let wanted = Rlimit {
+        current: before.maximum,
+        maximum: before.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
+        let limit = before.current;
+        tracing::info!(%error, limit, "the limit of open files cannot be raised; set a higher one (`ulimit -n`)");
+    }
+    getrlimit(Resource::Nofile).current
+}
+
+/// Returns the maximum number of connections: three quarters of the descriptors, and as many as have room in the memory of the process
+/// itself, `process_bytes`.
+pub fn max_connections(descriptors: Option<u64>, process_bytes: usize) -> usize {
+    let by_memory = process_bytes / CONNECTION_BYTES;
+    let by_descriptors = descriptors.map(|all| all - all / KEPT_PART);
+    let by_descriptors = by_descriptors.and_then(|all| usize::try_from(all).ok());
+    by_descriptors.map_or(by_memory, |most| most.min(by_memory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_raised_to_the_hard_one() {
+        raise_limit();
+        let now = getrlimit(Resource::Nofile);
+        assert_eq!(now.current, now.maximum);
+    }
+
+    #[test]
+    fn connections_leave_descriptors_and_memory() {
+        assert_eq!(max_connections(Some(1_024), 1 << 30), 768);
+        assert_eq!(max_connections(Some(1 << 30), 128 << 20), 4_096);
+        assert_eq!(max_connections(None, 128 << 20), 4_096);
+    }
+}
