@@ -46,7 +46,9 @@ use crate::net::Client;
 use crate::types::{Code, Error};
 use context::{JobCommand, JobContext};
 use errors::{invalid_cursor, job_not_found, store_problem};
-use store::{Event, ItemStatus, Job, JobFilter, JobKey, PageSize, ResultOrder, Status, Store};
+use store::{
+    Event, ItemStatus, Job, JobFilter, JobKey, PageSize, ResultOrder, Status, Store, StoreError,
+};
 use throttle::CallerId;
 
 /// Jobs of the whole process. Clones share them.
@@ -134,7 +136,12 @@ impl Jobs {
         if !has_more && let Some(last) = jobs.last() {
             let caller = self.0.caller_name(caller);
             let further = self.0.store.jobs(caller, filter, Some(last.key), 1).await;
-            has_more = !further.map_err(|error| store_problem(&error))?.is_empty();
+            has_more = match further {
+                Ok(further) => !further.is_empty(),
+                // The next page may find more.
+                Err(StoreError::TooLong) => true,
+                Err(error) => return Err(store_problem(&error)),
+            };
         }
         let last = jobs.last().filter(|_| has_more);
         let next = last.map(|job| job.key.0.to_string());

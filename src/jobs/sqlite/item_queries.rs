@@ -183,8 +183,8 @@ fn results_sql(query: &ResultQuery) -> String {
     )
 }
 
-/// Returns the row ID of the first input without a result, from the row ID `from` on; `None` if the job has ended or was removed. Looks at the
-/// next `within` inputs only, if given.
+/// Returns the row ID of the first input without a result, from the row ID `from` on; `None` if the job has ended or was
+/// removed. Looks at the next `within` inputs only, if given.
 fn first_without_result(
     connection: &Connection,
     job: JobKey,

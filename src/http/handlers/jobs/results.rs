@@ -21,7 +21,7 @@ use crate::contract::ItemResult;
 use crate::extraction::WaitingMemory;
 use crate::jobs::Jobs;
 use crate::jobs::store::{Event, ItemStatus, Job, PageSize, ResultOrder};
-use crate::types::{Error, OffsetUnit};
+use crate::types::{Code, Error, OffsetUnit};
 use throttle::{CallerId, MemoryUse};
 
 // `ResultQuery::page` writes this object piece by piece; the type exists for the OpenAPI document.
@@ -149,7 +149,12 @@ impl ResultQuery {
         results.truncate(limit as usize);
         if !has_more && let Some(last) = results.last() {
             let next = self.load(Some(self.cursor(last)), PageSize::of_rows(1));
-            has_more = !next.await?.is_empty();
+            has_more = match next.await {
+                Ok(next) => !next.is_empty(),
+                // The search took too long: the next page may find more.
+                Err(error) if error.code == Code::Overloaded => true,
+                Err(error) => return Err(error),
+            };
         }
         let last = results.last().map(|last| self.cursor(last)).or(after);
         let next = last.filter(|_| has_more || !self.job.status.is_ended());
