@@ -100,9 +100,12 @@ pub async fn poll_long<F: Future>(piece: Option<Piece>, mut future: Pin<&mut F>)
 /// Waits until the task is woken by what it polled last.
 async fn wait_for_wake() {
     let mut has_waited = false;
-    poll_fn(|_| match std::mem::replace(&mut has_waited, true) {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
+    poll_fn(|_| {
+        if std::mem::replace(&mut has_waited, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
 }
@@ -248,14 +251,14 @@ mod tests {
             .unwrap();
         let (release, released) = std::sync::mpsc::channel::<()>();
         let released = Arc::new(std::sync::Mutex::new(released));
-        let hold = |number| {
+        let start = |number| {
             let released = Arc::clone(&released);
             spawn_long(piece(number), move || {
                 let _ = released.lock().unwrap().recv_timeout(LIMIT);
             })
         };
         let held: Vec<_> = (0..10 * cores() + 40)
-            .map(|number| runtime.spawn(hold(number)))
+            .map(|number| runtime.spawn(start(number)))
             .collect();
         let other = runtime.spawn_blocking(|| ());
         let other = runtime.block_on(async { tokio::time::timeout(LIMIT / 2, other).await });

@@ -182,7 +182,8 @@ mod tests {
         assert_eq!(cached.shared(), None);
         let parsed = cached.parse(|| None);
         let is_one = |other: Option<Success>| {
-            std::ptr::eq(&*other.unwrap().data, &*parsed.as_ref().unwrap().data)
+            let (other, parsed) = (other.unwrap(), parsed.as_ref().unwrap());
+            std::ptr::addr_eq(&raw const *other.data, &raw const *parsed.data)
         };
         assert!(is_one(cached.shared()), "the value is there once");
         assert_eq!(parsed.as_ref().unwrap().data, success("a").data);

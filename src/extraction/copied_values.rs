@@ -173,7 +173,7 @@ fn normalised(text: &str) -> String {
 
 /// Text that values are searched in, normalised.
 struct Text {
-    text: String,
+    normal: String,
     /// The text without the signs that group digits, if it was needed.
     joined: OnceCell<String>,
     /// Its groups of digits without leading zeros, if they were needed.
@@ -185,7 +185,7 @@ struct Text {
 impl Text {
     fn new(text: &str) -> Self {
         Self {
-            text: normalised(text),
+            normal: normalised(text),
             joined: OnceCell::new(),
             numbers: OnceCell::new(),
             left: Cell::new(MAX_SEARCHED_BYTES),
@@ -202,9 +202,9 @@ impl Text {
     /// Returns true if a normalised value stands in the text: as it is, or by its groups of digits, as a date or a number may be written
     /// in another form. `None` if too much was searched before.
     fn states(&self, value: &str) -> Option<bool> {
-        let take = || self.take(self.text.len() + value.len()).then_some(());
+        let take = || self.take(self.normal.len() + value.len()).then_some(());
         take()?;
-        if contains_word(&self.text, value) {
+        if contains_word(&self.normal, value) {
             return Some(true);
         }
         let is_number_like = value.starts_with(|c: char| c.is_ascii_digit() || c == '-')
@@ -218,7 +218,7 @@ impl Text {
         // 1234.5 may be written 1,234.50; 2026-07-05 may be July 5, 2026.
         let joined = self.joined.get_or_init(|| {
             let is_sign = |c: &char| matches!(c, ',' | '\'' | '\u{a0}');
-            self.text.chars().filter(|c| !is_sign(c)).collect()
+            self.normal.chars().filter(|c| !is_sign(c)).collect()
         });
         if contains_word(joined, value) {
             return Some(true);
@@ -227,7 +227,7 @@ impl Text {
         let is_date = groups.len() >= 3;
         let known = || {
             self.numbers
-                .get_or_init(|| numbers(&self.text).map(str::to_owned).collect())
+                .get_or_init(|| numbers(&self.normal).map(str::to_owned).collect())
         };
         let ends = [groups.first(), groups.get(2)];
         Some(

@@ -233,7 +233,7 @@ fn example_errors(examples: &[Example], schema: &Schema) -> Vec<FieldError> {
     let mut work = ValidationWork::default();
     for (index, example) in examples.iter().enumerate() {
         let output = format!("/examples/{index}/output");
-        if !work.add(schema, &example.output) {
+        if work.is_used_up() {
             let message = "the examples cannot be checked against the schema in bounded time; send fewer or smaller examples, or a simpler schema";
             errors.push(FieldError {
                 pointer: output,
@@ -241,6 +241,7 @@ fn example_errors(examples: &[Example], schema: &Schema) -> Vec<FieldError> {
             });
             break;
         }
+        work.add(schema, &example.output);
         errors.extend(schema.faults(&example.output).into_iter().map(|mut error| {
             error.pointer.insert_str(0, &output);
             error

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use axum::body::BodyDataStream;
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{FutureExt, Stream, StreamExt};
+use futures_util::{Stream, StreamExt};
 use serde::de::IgnoredAny;
+use tokio::task::JoinSet;
 use tokio::time::Sleep;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::json_body;
 use super::request_body::{BYTE_ORDER_MARK, parsing_piece};
@@ -44,7 +44,7 @@ pub struct NdjsonReader {
     /// Memory of `buffer`, of which each input takes its part with it.
     memory: WaitingMemory,
     /// Long line, and the task that parses it.
-    parsing: Option<(Bytes, AbortOnDropHandle<Result<Item, Error>>)>,
+    parsing: Option<(Bytes, JoinSet<Result<Item, Error>>)>,
     /// Timer of the current wait for the client; `None` while there is something to read.
     idle_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -173,14 +173,15 @@ impl NdjsonReader {
         };
         let text = line.clone();
         // In a task: the stream may not be polled for long, and would keep a permit from the others.
-        let parsing = tokio::spawn(async move {
+        let mut parsing = JoinSet::new();
+        parsing.spawn(async move {
             let parsed = spawn_long(piece, move || json_body::parse(&text)).await;
             parsed.unwrap_or_else(|_| {
                 let detail = "a bug in the server prevented reading the line";
                 Err(Error::new(Code::Internal, detail))
             })
         });
-        self.parsing = Some((line, AbortOnDropHandle::new(parsing)));
+        self.parsing = Some((line, parsing));
         self.poll_parsed(cx)
     }
 
@@ -189,9 +190,9 @@ impl NdjsonReader {
         let Some((_, parsing)) = &mut self.parsing else {
             return Poll::Ready(None);
         };
-        let parsed = std::task::ready!(parsing.poll_unpin(cx));
+        let parsed = std::task::ready!(parsing.poll_join_next(cx));
         // The task is not aborted, and does not panic.
-        let taken = self.parsing.take().zip(parsed.ok());
+        let taken = self.parsing.take().zip(parsed.and_then(Result::ok));
         Poll::Ready(taken.map(|((line, _), parsed)| self.input(&line, parsed)))
     }
 

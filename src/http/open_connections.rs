@@ -70,14 +70,18 @@ impl OpenConnections {
             if let Ok(place) = Arc::clone(&registry.free).try_acquire_owned() {
                 return OpenConnection::new(Arc::clone(registry), place);
             }
+            let place = Arc::clone(&registry.free).acquire_owned();
             let longest_idle = registry.lock().idle.pop_first();
             if let Some((_, closing)) = longest_idle {
                 closing.cancel();
-            }
-            tokio::select! {
-                Ok(place) = Arc::clone(&registry.free).acquire_owned() => {
+                // Its place, which it leaves at once.
+                if let Ok(place) = place.await {
                     return OpenConnection::new(Arc::clone(registry), place);
                 }
+                continue;
+            }
+            tokio::select! {
+                Ok(place) = place => return OpenConnection::new(Arc::clone(registry), place),
                 () = registry.becomes_idle.notified() => {}
             }
         }

@@ -85,11 +85,11 @@ mod tests {
     #[test]
     fn a_bounded_number_of_removals_is_begun() {
         let jobs = Arc::new(HiddenJobs::default());
-        let begin = |job| jobs.begin_removal(JobKey(job));
-        let begun: Vec<_> = (0..10_000).filter_map(begin).collect();
+        let remove = |job| jobs.begin_removal(JobKey(job));
+        let begun: Vec<_> = (0..10_000).filter_map(remove).collect();
         assert_eq!(begun.len(), MAX_REMOVALS);
         drop(begun);
-        let _removal = begin(1).expect("the others have ended");
-        assert!(begin(1).is_none(), "it is being removed");
+        let _removal = remove(1).expect("the others have ended");
+        assert!(remove(1).is_none(), "it is being removed");
     }
 }

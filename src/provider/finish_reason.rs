@@ -124,12 +124,12 @@ pub fn apply_finish_reason(
         let explanation = explanation
             .map(|text| format!(": {text}"))
             .unwrap_or_default();
-        DecodeError::ErrorBody(UpstreamErrorBody {
+        DecodeError::ErrorBody(Box::new(UpstreamErrorBody {
             message: format!(
                 "the provider ended the answer with the finish reason `{reason}`{explanation}"
             ),
             ..UpstreamErrorBody::default()
-        })
+        }))
     })?;
     // A provider's explanation of a refusal is not replaced by a later event without one.
     if !matches!(partial.finish, Some(Finish::Refusal(_))) {

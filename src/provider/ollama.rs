@@ -185,7 +185,9 @@ impl WireFormat for Ollama {
         let is_error = chunk.get("error").is_meaningful()
             || chunk.get("message").is_null() && has_error_words(&chunk);
         if is_error {
-            return Err(DecodeError::ErrorBody(decode_error_node(text.root())));
+            return Err(DecodeError::ErrorBody(Box::new(decode_error_node(
+                text.root(),
+            ))));
         }
         apply_message(&chunk.get("message").members(), partial);
         if chunk.get("done").is_true() {

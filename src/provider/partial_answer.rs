@@ -151,5 +151,5 @@ pub enum DecodeError {
     /// The body does not have the API's format; with a sentence that says why.
     Malformed(String),
     /// The body contains an error instead of an answer.
-    ErrorBody(UpstreamErrorBody),
+    ErrorBody(Box<UpstreamErrorBody>),
 }

@@ -157,7 +157,7 @@ mod tests {
             let held = ledger.snapshot().held;
             match compiled {
                 Ok(_) => assert_eq!(held, kept),
-                Err(error) => assert_eq!((error.code, held), (Code::Overloaded, 0)),
+                Err(error) => assert_eq!((error.code, held), (Code::PayloadTooLarge, 0)),
             }
         }
         // A pattern's program is reserved before it is made.
@@ -167,7 +167,7 @@ mod tests {
             let memory = ledger.empty(CallerId(1), MemoryUse::Schemas);
             let refused = cache.get(&text, memory).await.err();
             let code = refused.map(|error| error.code);
-            let expected = Some(Code::Overloaded).filter(|_| pattern.contains("20000"));
+            let expected = Some(Code::PayloadTooLarge).filter(|_| pattern.contains("20000"));
             assert_eq!(code, expected, "{pattern}");
         }
     }

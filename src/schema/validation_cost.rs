@@ -22,7 +22,7 @@ pub struct Trial<'t> {
     pub instance: &'t Value,
 }
 
-/// Work of validating several instances, which is bounded as that of one.
+/// Work of validating several instances, which is bounded as that of one: the last of them may go beyond it.
 #[derive(Debug, Default)]
 pub struct ValidationWork {
     /// Evaluations of the instances added.
@@ -30,13 +30,17 @@ pub struct ValidationWork {
 }
 
 impl ValidationWork {
-    /// Adds the work of validating an instance. Returns false if all instances together are too much.
-    pub fn add(&mut self, schema: &Schema, instance: &Value) -> bool {
-        let trial = schema.trial(instance);
-        let of_instance = trial.counted().map(|cost| cost.evaluations);
-        let all = of_instance.and_then(|of_instance| self.evaluations.checked_add(of_instance));
-        self.evaluations = all.unwrap_or(u64::MAX);
-        self.evaluations <= MAX_EVALUATIONS
+    /// Adds the work of validating an instance.
+    pub fn add(&mut self, schema: &Schema, instance: &Value) {
+        let cost = schema.trial(instance).counted();
+        let evaluations = cost.map_or(MAX_EVALUATIONS, |cost| cost.evaluations);
+        self.evaluations = self.evaluations.saturating_add(evaluations);
+    }
+
+    /// Returns true if no other instance may be validated.
+    #[must_use]
+    pub const fn is_used_up(&self) -> bool {
+        self.evaluations >= MAX_EVALUATIONS
     }
 }
 

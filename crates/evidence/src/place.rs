@@ -71,7 +71,7 @@ impl Place {
 }
 
 /// Way back to the value around a member or an element.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 #[must_use]
 pub struct Back(usize);
 

@@ -4,6 +4,7 @@
 //! field rely on it.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -119,7 +120,10 @@ impl Writer<'_> {
             None => self.out.push_str("\\\\"),
             Some(next @ ('<' | '>')) => self.out.push(next),
             Some('c') => match self.rest.next_if(char::is_ascii_alphabetic) {
-                Some(letter) => self.out.push_str(&format!("\\x{:02x}", letter as u32 % 32)),
+                // Writing to a string does not fail.
+                Some(letter) => {
+                    let _ = write!(self.out, "\\x{:02x}", letter as u32 % 32);
+                }
                 None => self.out.push_str("\\c"),
             },
             Some(next) if next.is_ascii_alphanumeric() && !ESCAPES.contains(next) => {

@@ -15,7 +15,9 @@ pub fn decode(body: &[u8]) -> Result<PartialAnswer, DecodeError> {
     let message = text.members();
     let has_content = message.has("content") && !message.get("content").is_null();
     if message.get("error").is_meaningful() || !has_content && has_error_words(&message) {
-        return Err(DecodeError::ErrorBody(decode_error_node(text.root())));
+        return Err(DecodeError::ErrorBody(Box::new(decode_error_node(
+            text.root(),
+        ))));
     }
     if !has_content {
         return Err(malformed("it has no `content`", body));
@@ -70,9 +72,15 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
             *partial = decode(message)?;
             partial.state = StreamState::Ended;
         }
-        "error" => return Err(DecodeError::ErrorBody(decode_error_node(text.root()))),
+        "error" => {
+            return Err(DecodeError::ErrorBody(Box::new(decode_error_node(
+                text.root(),
+            ))));
+        }
         _ if event.get("error").is_meaningful() => {
-            return Err(DecodeError::ErrorBody(decode_error_node(text.root())));
+            return Err(DecodeError::ErrorBody(Box::new(decode_error_node(
+                text.root(),
+            ))));
         }
         // Pings, ends of blocks, and types that are not known.
         _ => {}

@@ -46,7 +46,7 @@ fn apply_chunk(node: Node<'_>, partial: &mut PartialAnswer) -> Result<(), Decode
     let is_error =
         chunk.get("error").is_meaningful() || candidates.is_empty() && has_error_words(&chunk);
     if is_error {
-        return Err(DecodeError::ErrorBody(decode_error_node(node)));
+        return Err(DecodeError::ErrorBody(Box::new(decode_error_node(node))));
     }
     apply_usage(chunk.get("usageMetadata"), partial);
     apply_feedback(&chunk.get("promptFeedback").members(), partial);

@@ -53,7 +53,7 @@ fn parse(body: &[u8]) -> Result<JsonText<'_>, DecodeError> {
 /// Returns an error if `error` says something.
 fn check_error(completion: &Members<'_>, whole: Node<'_>) -> Result<(), DecodeError> {
     if completion.get("error").is_meaningful() {
-        Err(DecodeError::ErrorBody(decode_error_node(whole)))
+        Err(DecodeError::ErrorBody(Box::new(decode_error_node(whole))))
     } else {
         Ok(())
     }
@@ -62,7 +62,7 @@ fn check_error(completion: &Members<'_>, whole: Node<'_>) -> Result<(), DecodeEr
 /// Returns the error for a body without `choices`: its own words, or its beginning.
 fn no_choices(completion: &Members<'_>, whole: Node<'_>) -> DecodeError {
     if has_error_words(completion) {
-        return DecodeError::ErrorBody(decode_error_node(whole));
+        return DecodeError::ErrorBody(Box::new(decode_error_node(whole)));
     }
     let body = whole.json().as_bytes();
     DecodeError::Malformed(not_read("a chat completion", "it has no `choices`", body))
@@ -95,7 +95,7 @@ fn apply_choice(
     let choice = choice.members();
     let error = choice.get("error");
     if error.is_meaningful() {
-        return Err(DecodeError::ErrorBody(decode_error_node(error)));
+        return Err(DecodeError::ErrorBody(Box::new(decode_error_node(error))));
     }
     let reason = choice.get("finish_reason");
     if reason.is_meaningful() {

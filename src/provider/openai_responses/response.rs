@@ -36,9 +36,15 @@ pub fn decode_event(message: &[u8], partial: &mut PartialAnswer) -> Result<(), D
         "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
             finish_stream(event.get("response"), partial)?;
         }
-        "error" => return Err(DecodeError::ErrorBody(decode_error_node(text.root()))),
+        "error" => {
+            return Err(DecodeError::ErrorBody(Box::new(decode_error_node(
+                text.root(),
+            ))));
+        }
         "" if event.get("error").is_meaningful() => {
-            return Err(DecodeError::ErrorBody(decode_error_node(text.root())));
+            return Err(DecodeError::ErrorBody(Box::new(decode_error_node(
+                text.root(),
+            ))));
         }
         // A whole response where a stream was asked for.
         "" if event.has("output") && partial.size() == 0 => {
@@ -77,7 +83,7 @@ fn finish_stream(response: Node<'_>, partial: &mut PartialAnswer) -> Result<(), 
 fn decode_response(node: Node<'_>) -> Result<PartialAnswer, DecodeError> {
     let response = node.members();
     if response.get("error").is_meaningful() {
-        return Err(DecodeError::ErrorBody(decode_error_node(node)));
+        return Err(DecodeError::ErrorBody(Box::new(decode_error_node(node))));
     }
     let output = response.get("output");
     let mut partial = PartialAnswer {
@@ -88,7 +94,7 @@ fn decode_response(node: Node<'_>) -> Result<PartialAnswer, DecodeError> {
     let reason = response.get("incomplete_details").get("reason").string();
     if !output.is_array() && status.string().is_none_or(|status| status == "completed") {
         return Err(if has_error_words(&response) {
-            DecodeError::ErrorBody(decode_error_node(node))
+            DecodeError::ErrorBody(Box::new(decode_error_node(node)))
         } else {
             malformed("it has no `output`", node.json().as_bytes())
         });

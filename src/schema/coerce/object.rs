@@ -126,7 +126,7 @@ pub fn match_members<'m>(
     let members = object.members.into_iter().map(|(name, value)| {
         let value = match value {
             Cow::Borrowed(unchanged) => coercer.copy(unchanged)?,
-            Cow::Owned(coerced) => coerced,
+            Cow::Owned(changed) => changed,
         };
         Some((name.to_owned(), value))
     });

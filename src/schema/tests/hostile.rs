@@ -384,7 +384,7 @@ fn a_schema_of_many_properties_is_counted_by_those_that_are_there() {
             &json!({"properties": properties, "patternProperties": patterns, "items": {"$ref": "#"}}),
         );
         let schema = schema.unwrap();
-        assert!(schema.is_valid(&vec![json!({}); 400_000].into()));
+        assert!(schema.is_valid(&vec![json!({}); 50_000].into()));
         assert!(schema.is_valid(&json!([{"p1": 1, "q": 2, "ab": 3}])));
     });
 }

@@ -444,7 +444,7 @@ fn a_value_that_looks_like_a_reference_is_left_as_it_is_where_the_schema_is_wrap
 }
 
 /// Returns the schema of an object whose properties refer to one definition, each with a constraint of its own.
-fn referring(count: usize, definition: Value) -> Value {
+fn referring(count: usize, definition: &Value) -> Value {
     let property = json!({"$ref": "#/$defs/x", "minProperties": 0});
     let properties: Map<_, _> = (0..count)
         .map(|n| (format!("p{n}"), property.clone()))
@@ -463,7 +463,7 @@ fn what_many_refer_to_is_not_copied_without_end() {
         json!({"if": true, "then": {"required": [long.clone()]}}),
         json!({"type": "string", "default": long}),
     ] {
-        let schema = referring(1000, definition.clone());
+        let schema = referring(1000, &definition);
         let text = schema.to_string();
         let tree = Tree::build(SchemaDocument::parse(schema).unwrap()).unwrap();
         let mut lowering = Lowering::new(&tree, text.len(), &STRICT, Effort::Full);
@@ -481,7 +481,7 @@ fn what_many_refer_to_is_not_copied_without_end() {
     }
     // A list of countries at each of a hundred properties fits.
     let codes: Vec<_> = (0..250).map(|n| format!("{n:02X}")).collect();
-    let (json, _) = lowered(&referring(100, json!({"enum": codes})), &STRICT);
+    let (json, _) = lowered(&referring(100, &json!({"enum": codes})), &STRICT);
     assert_eq!(json["properties"]["p99"]["enum"][249], "F9");
 }
 

@@ -282,8 +282,8 @@ proptest! {
 fn items_are_removed_from_the_queues_that_are_selected_and_others_are_not_looked_at() {
     let mut queue = Numbers::default();
     for key in 1..=3 {
-        for item in 0..6 {
-            push(&mut queue, item as u8 % 2, key, item);
+        for (item, caller) in (0..6).zip([0, 1].into_iter().cycle()) {
+            push(&mut queue, caller, key, item);
         }
     }
     let job = queue.push(Class::Job, 1, 2, QueueEnd::Back, 9);

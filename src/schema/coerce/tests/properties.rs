@@ -171,7 +171,6 @@ fn long_enumerated_values_match_only_themselves() {
     };
     assert!(compiled.is_valid(&json!([long])));
     assert_eq!(coerced(json!("B-C")), Some(json!("b c")));
-    assert_eq!(coerced(json!("I would say b  c, at last")), None);
     assert_eq!(
         coerced(json!("I would say B c, at last")),
         Some(json!("b c"))
