@@ -11,6 +11,7 @@ mod call_log;
 mod call_span;
 mod chat;
 mod copied_values;
+mod examples;
 mod extractor;
 mod failed_call;
 mod grounding;

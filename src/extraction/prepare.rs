@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::examples::{MAX_PROMPT_BYTES, check_examples, too_long};
 use super::extractor::Extractor;
 use super::grounding::GroundingSettings;
 use super::prepared_request::PreparedRequest;
@@ -10,21 +11,14 @@ use super::request_class::RequestClass;
 use super::request_identity::identify;
 use super::straggler_detector::StragglerDetector;
 use super::targets::{Target, prepare_targets};
-use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
-use crate::schema::{Rules, Schema, ValidationWork};
-use crate::types::{
-    Code, Error, Example, ExtraBody, FieldError, SchemaSource, Spec, TraceContext, written_size,
-};
+use crate::schema::{Rules, Schema};
+use crate::types::{Error, ExtraBody, SchemaSource, Spec, TraceContext};
 use throttle::{CallerId, MemoryUse, WaitBudget};
 
 /// Maximum wait of a single for an open circuit breaker: long enough for one probe.
 const MAX_OUTAGE: Duration = Duration::from_secs(8);
 /// Maximum wait of a batch's item for an open circuit breaker.
 const MAX_BATCH_OUTAGE: Duration = Duration::from_secs(30);
-/// Size of examples up to which they are worked on within a worker of the runtime, in bytes: for less than a millisecond.
-pub(super) const QUICK_EXAMPLE_BYTES: usize = 8 * 1024;
-/// Maximum size of the instructions, and of all examples together, in bytes: they are sent with every item.
-const MAX_PROMPT_BYTES: usize = 1 << 20;
 
 impl Extractor {
     /// Prepares a caller's spec for use with every item of a request.
@@ -164,88 +158,4 @@ fn check_extra_body(first: &Target, extra_body: &ExtraBody) -> Result<(), Error>
         .provider
         .check_extra_body(fields)
         .map_err(|error| Error::invalid(format!("/extra_body{}", error.pointer), error.message))
-}
-
-fn too_long(pointer: &str) -> Error {
-    let message =
-        format!("takes more than {MAX_PROMPT_BYTES} bytes, which are sent with every item");
-    Error::invalid(pointer, message)
-}
-
-/// Examples of a request, whose outputs are valid.
-pub(super) struct CheckedExamples {
-    pub(super) list: Arc<[Example]>,
-    /// Size of all of them together, in bytes.
-    pub(super) bytes: usize,
-}
-
-/// Returns the size of all examples together, in bytes.
-fn size_of_examples(examples: &[Example]) -> Result<usize, Error> {
-    let mut left = MAX_PROMPT_BYTES;
-    for (index, example) in examples.iter().enumerate() {
-        let rest = left.checked_sub(example.input.0.len());
-        let rest = rest.and_then(|rest| rest.checked_sub(written_size(&example.output, rest)?));
-        left = rest.ok_or_else(|| too_long(&format!("/examples/{index}")))?;
-    }
-    Ok(MAX_PROMPT_BYTES - left)
-}
-
-/// Validates the examples' outputs, as long work on behalf of the caller if they are large or the schema costly.
-async fn check_examples(
-    caller: CallerId,
-    examples: Vec<Example>,
-    schema: &Arc<Schema>,
-) -> Result<CheckedExamples, Error> {
-    let bytes = size_of_examples(&examples)?;
-    let (examples, errors) = if bytes <= QUICK_EXAMPLE_BYTES && !schema.is_slow_for(bytes) {
-        let errors = example_errors(&examples, schema);
-        (examples, errors)
-    } else {
-        let schema = Arc::clone(schema);
-        let check = move || {
-            let errors = example_errors(&examples, &schema);
-            (examples, errors)
-        };
-        let piece = Piece {
-            caller,
-            bytes: bytes.max(LONG_TEXT_BYTES),
-        };
-        spawn_long(piece, check).await.map_err(|_| {
-            let detail = "a bug in the server: the examples could not be validated";
-            Error::new(Code::Internal, detail)
-        })?
-    };
-    let Some(first) = errors.first() else {
-        return Ok(CheckedExamples {
-            list: examples.into(),
-            bytes,
-        });
-    };
-    let detail = format!(
-        "{}: an example's output must be valid against the schema: {}",
-        first.pointer, first.message
-    );
-    Err(Error::new(Code::InvalidRequest, detail).with_errors(errors))
-}
-
-fn example_errors(examples: &[Example], schema: &Schema) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    let mut work = ValidationWork::default();
-    for (index, example) in examples.iter().enumerate() {
-        let output = format!("/examples/{index}/output");
-        if work.is_used_up() {
-            let message = "the examples cannot be checked against the schema in bounded time; send fewer or smaller examples, or a simpler schema";
-            errors.push(FieldError {
-                pointer: output,
-                message: message.to_owned(),
-            });
-            break;
-        }
-        work.add(schema, &example.output);
-        errors.extend(schema.faults(&example.output).into_iter().map(|mut error| {
-            error.pointer.insert_str(0, &output);
-            error
-        }));
-    }
-    errors
 }

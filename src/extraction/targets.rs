@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::copied_values::ExampleValues;
+use super::examples::{CheckedExamples, QUICK_EXAMPLE_BYTES};
 use super::models::{ModelEndpoint, ModelRoute};
-use super::prepare::{CheckedExamples, QUICK_EXAMPLE_BYTES};
 use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
 use crate::provider::RequestTemplate;
 use crate::schema::{Lowered, Schema};

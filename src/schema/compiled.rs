@@ -242,6 +242,12 @@ impl Schema {
         vec![first.map_or_else(generic, |error| error_messages::field_error(&error))]
     }
 
+    /// Returns the number of subschema evaluations that validating an instance takes.
+    #[must_use]
+    pub fn evaluations(&self, instance: &Value) -> u64 {
+        self.trial(instance).evaluations()
+    }
+
     /// Returns true if validating an instance of so many bytes may take longer than about a millisecond.
     #[must_use]
     pub const fn is_slow_for(&self, bytes: usize) -> bool {
@@ -250,8 +256,7 @@ impl Schema {
         bytes > QUICK_BYTES || self.weight.is_open || self.weight.of_bytes(bytes) > QUICK_WORK
     }
 
-    /// Returns the trial of validating an instance.
-    pub(super) fn trial<'t>(&'t self, instance: &'t Value) -> Trial<'t> {
+    fn trial<'t>(&'t self, instance: &'t Value) -> Trial<'t> {
         Trial {
             weight: &self.weight,
             tree: &self.tree,

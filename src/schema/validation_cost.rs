@@ -5,7 +5,6 @@ pub mod weight;
 
 use serde_json::Value;
 
-use super::compiled::Schema;
 use count::Count;
 use schema_dialect::Tree;
 use weight::{Cost, Faults, MAX_LINKS, Size, Weight};
@@ -30,10 +29,8 @@ pub struct ValidationWork {
 }
 
 impl ValidationWork {
-    /// Adds the work of validating an instance.
-    pub fn add(&mut self, schema: &Schema, instance: &Value) {
-        let cost = schema.trial(instance).counted();
-        let evaluations = cost.map_or(MAX_EVALUATIONS, |cost| cost.evaluations);
+    /// Adds the work of validating an instance, in subschema evaluations.
+    pub const fn add(&mut self, evaluations: u64) {
         self.evaluations = self.evaluations.saturating_add(evaluations);
     }
 
@@ -45,6 +42,12 @@ impl ValidationWork {
 }
 
 impl Trial<'_> {
+    /// Returns the number of evaluations; the maximum if there are more.
+    pub fn evaluations(&self) -> u64 {
+        let counted = self.counted();
+        counted.map_or(MAX_EVALUATIONS, |cost| cost.evaluations)
+    }
+
     /// Returns true if validation stays within the limits.
     pub fn is_affordable(&self) -> bool {
         if !self.weight.is_open && self.evaluations_at_most() <= MAX_EVALUATIONS {
