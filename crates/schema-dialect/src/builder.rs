@@ -25,9 +25,7 @@ pub struct Part<'r> {
 }
 
 /// Identity of a reference's target: its place, and the dynamic scope if that can change its meaning.
-type Target = (*const Value, ScopeId);
-/// Number of a dynamic scope; 0 if the scope cannot matter. Scopes are as long as the `$id`s around them, and each target has one.
-type ScopeId = usize;
+type Target = (*const Value, String);
 
 /// Target of a reference that has a name and waits for its turn.
 pub struct Pending<'r> {
@@ -48,8 +46,6 @@ pub struct Builder<'r> {
     is_dynamic: bool,
     /// Nodes of the targets of references, including the root.
     targets: HashMap<Target, NodeId>,
-    /// Dynamic scopes that can matter, each once.
-    scopes: HashMap<String, ScopeId>,
     taken: HashMap<String, usize>,
     pub pending: Vec<Pending<'r>>,
     pub nodes: Vec<Node>,
@@ -65,8 +61,7 @@ impl<'r> Builder<'r> {
             root,
             places: None,
             is_dynamic,
-            targets: HashMap::from([((std::ptr::from_ref(root), 0), NodeId::ROOT)]),
-            scopes: HashMap::new(),
+            targets: HashMap::from([((std::ptr::from_ref(root), String::new()), NodeId::ROOT)]),
             taken: HashMap::new(),
             pending: Vec::new(),
             nodes: vec![Node::new(Origin::Pointer("".into()))],
@@ -148,10 +143,10 @@ impl<'r> Builder<'r> {
         Ok(id)
     }
 
-    /// Returns the number of the dynamic scope, in which each resource counts once.
-    fn scope(&mut self, resolver: &Resolver<'r>) -> ScopeId {
+    /// Returns the dynamic scope as text, each resource once; empty if it cannot matter.
+    fn scope(&self, resolver: &Resolver<'r>) -> String {
         if !self.is_dynamic {
-            return 0;
+            return String::new();
         }
         let mut seen: Vec<String> = Vec::new();
         let scope = resolver.dynamic_scope();
@@ -162,11 +157,7 @@ impl<'r> Builder<'r> {
         }
         // The last resource is the outermost one, which every path has.
         seen.pop();
-        if seen.is_empty() {
-            return 0;
-        }
-        let next = self.scopes.len() + 1;
-        *self.scopes.entry(seen.join(" ")).or_insert(next)
+        seen.join(" ")
     }
 
     fn free_name(&mut self, reference: &str) -> String {
@@ -283,25 +274,5 @@ mod tests {
             assert_eq!(builder.places.as_ref().map(HashMap::len), Some(6));
         }
         assert_eq!(builder.find(&json!({})), None);
-    }
-
-    #[test]
-    fn a_dynamic_scope_is_kept_once() {
-        let draft = Draft::Draft202012;
-        let inner = json!({"$id": "http://a/c"});
-        let document = json!({"$id": "http://a/b", "items": inner});
-        let base = referencing::uri::from_str("http://a/").unwrap();
-        let resource = draft.create_resource_ref(&document);
-        let registry = referencing::SPECIFICATIONS.add(base.as_str(), resource);
-        let registry = registry.unwrap().prepare().unwrap();
-        let root = registry.resolver(base.clone());
-        let outer = root.in_subresource(draft.create_resource_ref(&document));
-        let inner = outer
-            .unwrap()
-            .in_subresource(draft.create_resource_ref(&document["items"]))
-            .unwrap();
-        let mut builder = Builder::new(&document, true, Vec::new());
-        assert_eq!([0; 3].map(|_| builder.scope(&inner)), [1; 3]);
-        assert_eq!((builder.scope(&root), builder.scopes.len()), (0, 1));
     }
 }
