@@ -64,7 +64,7 @@ pub use failure::{Failure, FailureKind};
 pub use gemini::Gemini;
 pub use genai_names::GenAiNames;
 pub use http_provider::HttpProvider;
-pub use interface::{BoxFuture, Provider, RequestPreview};
+pub use interface::{Provider, RequestPreview};
 #[cfg(feature = "local")]
 pub use local_provider::{LocalOptions, LocalProvider};
 pub use ollama::Ollama;

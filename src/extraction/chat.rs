@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use crate::provider::{BoxFuture, ChatRequest, MessageSink, Request};
+use crate::provider::{ChatRequest, MessageSink, Request};
 use throttle::{MemoryPool, PooledMemory};
 
 /// Chat completion in the format of OpenAI's API, and the provider's answer.

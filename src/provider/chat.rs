@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
+use futures_util::future::BoxFuture;
+
 use super::call_memory::CallMemory;
-use super::interface::BoxFuture;
 use crate::types::TraceContext;
 
 /// Receiver of the provider's messages: the whole completion, or the chunks of a stream one by one.

@@ -24,7 +24,7 @@ use super::chat::ChatRequest;
 use super::extra_body;
 use super::failure::{Failure, FailureKind};
 use super::genai_names::GenAiNames;
-use super::interface::{BoxFuture, Provider, RequestPreview};
+use super::interface::{Provider, RequestPreview};
 use super::partial_answer::{DecodeError, PartialAnswer};
 use super::rate_limit_headers::quota_from_headers;
 use super::request::Request;
@@ -34,6 +34,7 @@ use super::usage_check::UsageCheck;
 use super::wire_format::WireFormat;
 use crate::net::{self, Client, Incoming, Url};
 use crate::types::{Dialect, FieldError, Mode, TraceContext};
+use futures_util::future::BoxFuture;
 
 /// Maximum length of a provider's message in a failure, in bytes.
 const MAX_MESSAGE_BYTES: usize = 500;

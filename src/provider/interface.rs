@@ -1,7 +1,6 @@
 //! Trait [`Provider`], which the extraction layer calls.
 
-use std::pin::Pin;
-
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
@@ -11,9 +10,6 @@ use super::failure::{Failure, FailureKind};
 use super::genai_names::GenAiNames;
 use super::request::Request;
 use crate::types::{Dialect, FieldError, Mode, pointer};
-
-/// Boxed future, which makes a trait with an async method dyn-compatible.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Request to a provider, as it would be sent. Secrets are masked.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, utoipa::ToSchema)]

@@ -11,13 +11,14 @@ use tokio::sync::{mpsc, watch};
 use super::answer::{Answer, Finish};
 use super::failure::{Failure, FailureKind};
 use super::genai_names::GenAiNames;
-use super::interface::{BoxFuture, Provider, RequestPreview};
+use super::interface::{Provider, RequestPreview};
 use super::llama::prompt::prompt;
 use super::llama::retry_schema::without_rejected;
 use super::llama::{self, ChatTurn, Completion, Engine, GenerateError, Role};
 use super::prompt::{feedback_message, truncated_answer};
 use super::request::{Request, TextSink};
 use crate::types::{Dialect, Mode, Usage};
+use futures_util::future::BoxFuture;
 
 /// Settings of the built-in model.
 #[derive(Debug, Clone)]

@@ -17,6 +17,7 @@
 
 mod any_of;
 mod array;
+pub(super) mod choices;
 mod coercer;
 mod coercion;
 mod enum_match;
@@ -40,9 +41,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::compiled::Schema;
+use choices::Choices;
 use coercer::Coercer;
 use coercion::{Match, Shapes};
-pub(super) use enum_match::Choices;
 use path::Path;
 pub(super) use text_normalize::has_second_thoughts;
 

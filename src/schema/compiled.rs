@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use throttle::{MemoryReservation, NoMemory, RETRY_SOON};
 
-use super::coerce::Choices;
+use super::coerce::choices::Choices;
 use super::error_messages::{self, MAX_FAULTS, invalid};
 use super::patterns::{self, Patterns, Reserve};
 use super::validation_cost::Trial;

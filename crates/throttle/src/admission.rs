@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use crate::caller_id::CallerId;
 use crate::fair_queue::Class;
 use crate::grant::GrantedCall;
 use crate::model_limits::Model;
@@ -16,7 +17,7 @@ use crate::permit_request::{Denied, PermitRequest};
 use crate::scheduler::enqueue::{EnterResult, RequestHandle};
 use crate::scheduler::{QueueTicket, Waiter};
 use crate::shared::Shared;
-use crate::types::{AdmissionRequest, CallerId, PoolId, RequestId};
+use crate::types::{AdmissionRequest, PoolId, RequestId};
 
 /// An admitted request. Dropping it returns its places to the waiting room.
 #[derive(Debug)]

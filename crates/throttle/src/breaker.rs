@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Add;
 use std::time::{Duration, Instant};
 
+use crate::caller_id::CallerId;
 use crate::raii_counter::{CountGuard, RaiiCounter};
 use crate::rolling_window::CallerWindows;
-use crate::types::CallerId;
 
 /// Minimum number of calls in the last ten seconds for the failure ratio to count.
 const MIN_VOLUME: u32 = 20;

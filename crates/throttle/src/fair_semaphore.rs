@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use crate::caller_id::CallerId;
 use crate::fair_order::FairOrder;
-use crate::types::CallerId;
 
 /// Semaphore that is shared fairly: a caller that has used less goes before one that has used more, however many requests the other
 /// one has sent before. The requests of one caller are served in the order in which they came.

@@ -6,10 +6,11 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api_key_limits::KeySet;
+use crate::caller_id::CallerId;
 use crate::model_limits::Model;
 use crate::permit_request::{Denied, Priority};
 use crate::raii_counter::CountGuard;
-use crate::types::{CallReport, CallerId, TokenUsage};
+use crate::types::{CallReport, TokenUsage};
 
 /// Resources that a call holds until its answer's last byte. Each is an RAII guard counted by its
 /// limit.

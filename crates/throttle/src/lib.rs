@@ -17,6 +17,7 @@
 //! | `fair_semaphore` | [`FairSemaphore`]: permits that go to the callers in turn |
 //! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
+//! | `caller_id` | [`CallerId`]: whose requests share limits |
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
 //! | `memory`, `memory_pool` | [`MemoryLedger`]: the memory budget, with a share for each caller; [`MemoryPool`]: a request's small things |
 //! | `hold` | which limit keeps the waiting calls of a model |
@@ -42,6 +43,7 @@ mod admission;
 mod api_key_limits;
 pub mod backoff;
 mod breaker;
+mod caller_id;
 mod caller_quota;
 mod fair_order;
 mod fair_queue;
@@ -77,6 +79,7 @@ mod types;
 pub use admission::{Admission, PendingPermit};
 pub use api_key_limits::KeySet;
 pub use breaker::Health;
+pub use caller_id::CallerId;
 pub use caller_quota::{Quota, QuotaStatus, Window};
 pub use fair_queue::Class;
 pub use fair_semaphore::{FairPermit, FairSemaphore};
@@ -98,6 +101,6 @@ pub use snapshot::{
 pub use token_estimator::estimate_tokens;
 pub use types::RETRY_SOON;
 pub use types::{
-    AdmissionRequest, CallReport, CallerId, Config, KeyQuota, Pause, Pool, PoolId, Refused,
-    RemainingQuota, TokenUsage, UsageReport,
+    AdmissionRequest, CallReport, Config, KeyQuota, Pause, Pool, PoolId, Refused, RemainingQuota,
+    TokenUsage, UsageReport,
 };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::admission::Admission;
+use crate::caller_id::CallerId;
 use crate::caller_quota::{Quota, QuotaStatus};
 use crate::hold::HoldSnapshot;
 use crate::memory::MemoryLedger;
@@ -13,7 +14,7 @@ use crate::shared::Shared;
 use crate::snapshot::{
     BreakerSnapshot, BudgetSnapshot, LimitSnapshot, OutageSnapshot, RetryBudgetSnapshot,
 };
-use crate::types::{AdmissionRequest, CallerId, Config, Pool, PoolId, Refused};
+use crate::types::{AdmissionRequest, Config, Pool, PoolId, Refused};
 
 /// All limits of the process; cheap to clone.
 #[derive(Debug, Clone)]

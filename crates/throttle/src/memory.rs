@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::types::CallerId;
+use crate::caller_id::CallerId;
 
 /// Memory budget of the process; cheap to clone.
 #[derive(Debug, Clone)]

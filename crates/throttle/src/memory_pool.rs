@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::caller_id::CallerId;
 use crate::memory::MemoryReservation;
-use crate::types::CallerId;
 
 /// Step in which a pool reserves memory, in bytes: 64 KiB. What is below a step is not reserved, and is the share of an ordinary request.
 const STEP_BYTES: usize = 64 * 1024;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::types::CallerId;
+use crate::caller_id::CallerId;
 
 /// Time from the beginning of an outage to its first probe. It doubles after each probe.
 const FIRST_PROBE: Duration = Duration::from_secs(1);

@@ -4,8 +4,8 @@
 use std::ops::Add;
 use std::time::{Duration, Instant};
 
+use crate::caller_id::CallerId;
 use crate::rolling_window::{CallerWindows, STEP};
-use crate::types::CallerId;
 
 /// Retries allowed per first call of the last ten seconds.
 const SHARE: f64 = 0.2;

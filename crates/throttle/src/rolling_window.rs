@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Add;
 use std::time::{Duration, Instant};
 
-use crate::types::CallerId;
+use crate::caller_id::CallerId;
 
 /// Number of steps: the current second, which has only begun, and the ten before it. With fewer, less than ten seconds would be
 /// covered.

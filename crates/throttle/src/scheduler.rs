@@ -14,6 +14,7 @@ use std::time::{Instant, SystemTime};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::api_key_limits::KeySet;
+use crate::caller_id::CallerId;
 use crate::caller_quota::{Caller, Quota};
 use crate::fair_queue::{Queue, Ticket};
 use crate::grant::GrantedCall;
@@ -21,7 +22,7 @@ use crate::model_limits::{Model, ModelLimits};
 use crate::observer::Observer;
 use crate::permit_request::{Denied, Priority, WaitBudget};
 use crate::provider_limits::ProviderLimits;
-use crate::types::{CallerId, Config, Pool, PoolId, RequestId};
+use crate::types::{Config, Pool, PoolId, RequestId};
 
 /// Key of a queue: the items of a request that wait for the same model and may use the same
 /// provider keys.

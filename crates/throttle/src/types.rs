@@ -49,10 +49,6 @@ pub struct Pool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolId(pub usize);
 
-/// Identifier of a caller: the first level of the fair queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct CallerId(pub u64);
-
 /// Identifier of an admitted request, a single or a batch.
 pub type RequestId = u64;
 

@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::choices::{Choices, count};
 use super::coercion::{Coercion, Match};
-use super::enum_match::Choices;
 
 /// Number of visits for each value of an answer.
 const VISITS_PER_VALUE: usize = 48;
 /// Number of visits for an answer of any size.
 const LEAST_VISITS: usize = 4096;
 
-/// Bytes of text that count as one value, and whose comparison costs one visit.
-pub const BYTES_PER_VISIT: usize = 32;
 /// Number of values whose copy costs one visit.
 const COPIED_PER_VISIT: usize = 4;
 
@@ -78,19 +76,5 @@ impl Coercer {
                 }
             })),
         }
-    }
-}
-
-/// Counts the values in a value, itself included. A long text counts as several.
-pub fn count(value: &Value) -> usize {
-    1 + match value {
-        Value::String(text) => text.len() / BYTES_PER_VISIT,
-        Value::Number(number) => number.as_str().len() / BYTES_PER_VISIT,
-        Value::Array(items) => items.iter().map(count).sum(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, member)| name.len() / BYTES_PER_VISIT + count(member))
-            .sum(),
-        _ => 0,
     }
 }

@@ -1,14 +1,14 @@
 //! Matching of a value with enumerated ones: in another case, with punctuation, by its description, or as the only one in a
 //! sentence.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use schema_dialect::{NodeId, NodeRef, Nodes, Tree};
+use schema_dialect::{NodeRef, Nodes};
 use serde_json::Value;
 
-use super::coercer::{BYTES_PER_VISIT, Coercer, count};
+use super::choices::{BYTES_PER_VISIT, COMPARED_PER_VISIT, Listed, MAX_WORD, has_sign};
+use super::coercer::Coercer;
 use super::coercion::Coercion;
 use super::path::{Path, shown};
 use super::scalar::{is_placeholder, parse_boolean};
@@ -23,120 +23,8 @@ const AMONG: u32 = 2;
 const MAX_TEXT: usize = 600;
 /// Maximum number of enumerated words that are searched for.
 const MAX_LISTED: usize = 64;
-/// Maximum length of a word or a description that is recognised in another form, in bytes. A longer word matches only itself.
-const MAX_WORD: usize = 1024;
-/// Number of comparisons with an enumerated value that cost one visit.
-const COMPARED_PER_VISIT: usize = 16;
 /// Number of comparisons of an enumerated word with a place of a sentence that cost one visit.
 const PLACES_PER_VISIT: usize = 64;
-
-/// Forms of all enumerated values of a schema, computed once: they may have a megabyte of text.
-#[derive(Debug, Default)]
-pub struct Choices(HashMap<NodeId, Enumeration>);
-
-/// Forms of the values that one node lists.
-#[derive(Debug)]
-struct Enumeration {
-    /// Form of each value, in order.
-    forms: Box<[Form]>,
-    /// Title or description of a constant without case, separators and marks; empty if it has none.
-    about: Box<str>,
-    /// Bytes of the numbers, lists and objects, which are compared in full.
-    compared_bytes: usize,
-}
-
-/// Forms of a value; of one that is no word, or a long one, the default.
-#[derive(Debug, Default)]
-struct Form {
-    /// The word without case, separators and marks.
-    key: Box<str>,
-    /// Bytes of the word without the white space around it.
-    trimmed: Range<usize>,
-    /// Number of words in it, at least 1; 0: it has no forms.
-    words: usize,
-    /// True if it has marks that are part of it.
-    has_sign: bool,
-}
-
-impl Choices {
-    /// Computes the forms of the values that the nodes of a schema list.
-    pub fn new(tree: &Tree) -> Self {
-        let listing = |node: NodeRef<'_>| Some((node.id(), Enumeration::new(node)?));
-        Self(tree.nodes().filter_map(listing).collect())
-    }
-
-    /// Returns the visits that comparing a value with each of those that a node lists costs.
-    pub fn visits(&self, node: NodeRef<'_>, value: &Value) -> usize {
-        let Some(listed) = self.0.get(&node.id()) else {
-            return 0;
-        };
-        let is_scanned = value.is_number() || value.is_array() || value.is_object();
-        let bytes = if is_scanned { listed.compared_bytes } else { 0 };
-        listed.forms.len() / COMPARED_PER_VISIT + bytes / BYTES_PER_VISIT
-    }
-
-    /// Returns the values that a node lists, with their forms.
-    fn of_node<'c>(&'c self, node: NodeRef<'c>) -> impl Iterator<Item = Listed<'c>> {
-        let values = node.listed_values().unwrap_or_default();
-        let listed = self.0.get(&node.id());
-        let forms = listed.map_or(&[][..], |listed| &listed.forms);
-        let about = listed.map_or("", |listed| &listed.about);
-        let listed = values.iter().zip(forms);
-        listed.map(move |(value, form)| Listed { value, form, about })
-    }
-}
-
-impl Enumeration {
-    fn new(node: NodeRef<'_>) -> Option<Self> {
-        let values = node.listed_values()?;
-        let about = node.constant().and(node.title().or(node.description()));
-        let compared = |value: &Value| match value {
-            Value::Number(number) => number.as_str().len(),
-            Value::Array(_) | Value::Object(_) => count(value) * BYTES_PER_VISIT,
-            _ => 0,
-        };
-        Some(Self {
-            forms: values.iter().map(Form::new).collect(),
-            about: about
-                .filter(|about| about.len() <= MAX_WORD)
-                .map(key_form)
-                .unwrap_or_default()
-                .into(),
-            compared_bytes: values.iter().map(compared).sum(),
-        })
-    }
-}
-
-impl Form {
-    fn new(value: &Value) -> Self {
-        let Some(word) = value.as_str().filter(|word| word.len() <= MAX_WORD) else {
-            return Self::default();
-        };
-        let start = word.len() - word.trim_start().len();
-        Self {
-            key: key_form(word).into(),
-            trimmed: start..start + word.trim().len(),
-            words: words(word).count().max(1),
-            has_sign: has_sign(word),
-        }
-    }
-}
-
-/// Enumerated value with its forms.
-#[derive(Clone, Copy)]
-struct Listed<'c> {
-    value: &'c Value,
-    form: &'c Form,
-    /// Normalized description; empty if there is none.
-    about: &'c str,
-}
-
-impl<'c> Listed<'c> {
-    /// Returns the word, if it has forms.
-    fn word(&self) -> Option<&'c str> {
-        self.value.as_str().filter(|_| self.form.words > 0)
-    }
-}
 
 /// Returns the only value that a node lists and `value` can mean.
 pub fn choose(
@@ -263,11 +151,6 @@ fn match_text<'c>(
         return Some((value, SPELLED));
     }
     only_mentioned(coercer, listed, text).map(|value| (value, AMONG))
-}
-
-/// Returns true if a word has marks that are part of it: `-1`, `+`, `C#`.
-fn has_sign(word: &str) -> bool {
-    word.starts_with(['-', '+', '−']) || word.ends_with(['+', '#', '-'])
 }
 
 /// Returns the only enumerated word in a text, unless the text casts doubt on it.

@@ -6,7 +6,8 @@ use std::collections::{HashMap, HashSet};
 use schema_dialect::{Keyword, Named, NodeRef};
 use serde_json::{Map, Value};
 
-use super::coercer::{BYTES_PER_VISIT, Coercer};
+use super::choices::BYTES_PER_VISIT;
+use super::coercer::Coercer;
 use super::coercion::{Coercion, Match, Shapes};
 use super::path::{Path, shown};
 use super::scalar::is_placeholder;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use schema_dialect::{JsonType, Keyword, Named, NodeRef};
 use serde_json::{Map, Value};
 
+use super::choices::Choices;
 use super::coercer::Coercer;
 use super::coercion::{Coercion, Match, Shapes};
-use super::enum_match::Choices;
 use super::path::Path;
 use super::text_normalize::{bare, is_refusal};
 use super::written_value::{bare_text, parse_scalar, property};

@@ -4,7 +4,8 @@ use llm_json::answer;
 use schema_dialect::{JsonType, Keyword, NodeRef};
 use serde_json::{Map, Number, Value};
 
-use super::coercer::{BYTES_PER_VISIT, Coercer};
+use super::choices::BYTES_PER_VISIT;
+use super::coercer::Coercer;
 use super::coercion::{Coercion, Match, Shapes};
 use super::path::{Path, shown};
 use super::scalar;

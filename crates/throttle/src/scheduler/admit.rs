@@ -8,8 +8,9 @@
 use std::time::{Duration, Instant};
 
 use super::State;
+use crate::caller_id::CallerId;
 use crate::caller_quota::Caller;
-use crate::types::{AdmissionRequest, CallerId, PoolId, RETRY_SOON, Refused, RequestId};
+use crate::types::{AdmissionRequest, PoolId, RETRY_SOON, Refused, RequestId};
 
 impl State {
     /// Admits a request. A single takes its place at once.

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use super::{PoolState, Waiter};
 use crate::api_key_limits::KeySet;
+use crate::caller_id::CallerId;
 use crate::model_limits::Model;
 use crate::permit_request::{Denied, WaitBudget};
 use crate::provider_limits::ProviderLimits;
-use crate::types::{CallerId, RETRY_SOON};
+use crate::types::RETRY_SOON;
 
 /// Models whose waiting items a call has affected.
 #[derive(Debug, Clone, Copy)]

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::{PoolState, State, Waiter, Wake};
+use crate::caller_id::CallerId;
 use crate::fair_queue::Decision;
 use crate::grant::{CallCharge, GrantRequest, GrantedCall, HeldResources, Refusal};
 use crate::permit_request::Denied;
-use crate::types::{CallerId, PoolId};
+use crate::types::PoolId;
 
 /// Decision about a waiting item: what it holds, or why it is denied.
 type Offer = Decision<Result<(HeldResources, CallCharge), Denied>>;

@@ -8,11 +8,12 @@ use tokio::sync::oneshot;
 use super::denial::WaitAhead;
 use super::{PoolState, QueueKey, QueueTicket, State, Waiter, Waiters};
 use crate::api_key_limits::KeySet;
+use crate::caller_id::CallerId;
 use crate::fair_queue::{Class, QueueEnd};
 use crate::grant::{CallCharge, GrantRequest, GrantedCall, Refusal};
 use crate::model_limits::Model;
 use crate::permit_request::{Denied, PermitRequest, Priority};
-use crate::types::{CallerId, RequestId};
+use crate::types::RequestId;
 
 /// The admitted request that an item belongs to.
 #[derive(Debug, Clone, Copy)]

@@ -7,13 +7,13 @@ use super::{
 use crate::adaptive::Adaptive;
 use crate::api_key_limits::ApiKeyLimits;
 use crate::breaker;
+use crate::caller_id::CallerId;
 use crate::caller_quota::{Caller, Window};
 use crate::hold::HoldSnapshot;
 use crate::memory::MemorySnapshot;
 use crate::model_limits::Model;
 use crate::outage::{Availability, Outage};
 use crate::scheduler::{PoolState, State};
-use crate::types::CallerId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
