@@ -532,7 +532,7 @@ export interface components {
              */
             trace?: boolean | null;
             grounding?: components["schemas"]["Grounding"] | null;
-            /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
+            /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. At most 64 KiB as JSON. */
             metadata?: {
                 [key: string]: string;
             } | null;
@@ -937,7 +937,7 @@ export interface components {
              */
             trace?: boolean | null;
             grounding?: components["schemas"]["Grounding"] | null;
-            /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
+            /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. At most 64 KiB as JSON. */
             metadata?: {
                 [key: string]: string;
             } | null;
@@ -1168,7 +1168,7 @@ export interface components {
              */
             trace?: boolean | null;
             grounding?: components["schemas"]["Grounding"] | null;
-            /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. */
+            /** @description Metadata, returned unchanged at the top level of the response and never sent to the model. At most 64 KiB as JSON. */
             metadata?: {
                 [key: string]: string;
             } | null;
@@ -1305,7 +1305,7 @@ export interface components {
             /** @description ID of the item, returned with its result. */
             id?: string | null;
             input: components["schemas"]["Content"];
-            /** @description Metadata, returned unchanged with the result and never sent to the model. */
+            /** @description Metadata, returned unchanged with the result and never sent to the model. At most 64 KiB as JSON. */
             metadata?: {
                 [key: string]: string;
             } | null;
@@ -2096,7 +2096,7 @@ export interface operations {
                 trace?: boolean;
                 /** @description With an NDJSON body only. Handling of values that the text does not state. Unless `off`, each result has `evidence`. Default `off`. */
                 grounding?: components["schemas"]["Grounding"];
-                /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. */
+                /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. At most 64 KiB as JSON. */
                 metadata?: string;
             };
             header?: {
@@ -2421,7 +2421,7 @@ export interface operations {
                 trace?: boolean;
                 /** @description With an NDJSON body only. Handling of values that the text does not state. Unless `off`, each result has `evidence`. Default `off`. */
                 grounding?: components["schemas"]["Grounding"];
-                /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. */
+                /** @description With an NDJSON body only. Metadata, returned unchanged at the top level of the response and never sent to the model. At most 64 KiB as JSON. */
                 metadata?: string;
             };
             header?: {

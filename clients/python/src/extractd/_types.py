@@ -1705,7 +1705,7 @@ class ExtractRequest(BaseModel):
     grounding: Grounding | None = None
     metadata: dict[str, str] | None = None
     """
-    Metadata, returned unchanged at the top level of the response and never sent to the model.
+    Metadata, returned unchanged at the top level of the response and never sent to the model. At most 64 KiB as JSON.
     """
 
 
@@ -1801,7 +1801,7 @@ class NamedInput(BaseModel):
     """
     metadata: dict[str, str] | None = None
     """
-    Metadata, returned unchanged with the result and never sent to the model.
+    Metadata, returned unchanged with the result and never sent to the model. At most 64 KiB as JSON.
     """
 
 
@@ -1998,7 +1998,7 @@ class BatchRequest(BaseModel):
     grounding: Grounding | None = None
     metadata: dict[str, str] | None = None
     """
-    Metadata, returned unchanged at the top level of the response and never sent to the model.
+    Metadata, returned unchanged at the top level of the response and never sent to the model. At most 64 KiB as JSON.
     """
 
 
@@ -2134,5 +2134,5 @@ class JobRequest(BaseModel):
     grounding: Grounding | None = None
     metadata: dict[str, str] | None = None
     """
-    Metadata, returned unchanged at the top level of the response and never sent to the model.
+    Metadata, returned unchanged at the top level of the response and never sent to the model. At most 64 KiB as JSON.
     """
