@@ -225,7 +225,8 @@ impl Server {
     }
 }
 
-/// Raises the limit of descriptors, and returns the registry of as many connections as they and the memory allow.
+/// Raises the limit of open files, and returns the registry of connections, whose maximum follows from that limit and from the memory of the
+/// process.
 fn open_connections(max_memory_bytes: usize) -> http::OpenConnections {
     let descriptors = descriptors::raise_limit();
     let process_bytes = memory_size::process_share(max_memory_bytes);

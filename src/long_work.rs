@@ -116,8 +116,8 @@ fn has_other_threads() -> bool {
         .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
-/// Waits for a permit for a piece of work within the current task; `None` if it is short, part of work that has one, or nobody else can
-/// be kept waiting.
+/// Waits for a permit for a piece of work within the current task. Returns `None` if the work needs none: it is short, it is part of work
+/// that has a permit, or the runtime has only this thread.
 async fn acquire_if_needed(piece: Option<Piece>) -> Option<FairPermit> {
     let piece = piece.filter(|_| !HAS_PERMIT.get() && has_other_threads())?;
     Some(acquire(piece).await)

@@ -7,7 +7,8 @@ const KEPT_PART: u64 = 4;
 /// Memory of a connection without a request, in bytes: its task, and the buffers that it begins with, with some room.
 const CONNECTION_BYTES: usize = 32 * 1024;
 
-/// Raises the limit of descriptors as far as the process may. Returns it; `None` if there is none.
+/// Raises the number of files that the process may have open to the maximum that the system permits it. Returns the new limit; `None` if
+/// the number is not limited.
 pub fn raise_limit() -> Option<u64> {
     let before = getrlimit(Resource::Nofile);
     if before.current == before.maximum {

@@ -60,7 +60,7 @@ impl OpenConnections {
         self.0.free.available_permits() == 0 && self.0.lock().idle.is_empty()
     }
 
-    /// Waits for the place of a new connection. While there is none, closes those that are idle, the longest idle first.
+    /// Waits until one more connection may be open. At the maximum, closes the connection that has been idle for the longest time.
     ///
     /// # Cancel safety
     /// Dropping the future takes no place.

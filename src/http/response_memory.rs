@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(ledger.snapshot().held, 0);
     }
 
-    /// Whoever has a signed link reads at the expense of the job's caller.
+    /// A reader with a signed link uses the share of the job's caller.
     #[tokio::test]
     async fn the_parts_of_a_stream_are_counted_for_the_caller_of_its_memory() {
         let ledger = MemoryLedger::new(1 << 20, 1 << 20);

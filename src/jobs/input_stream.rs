@@ -36,15 +36,15 @@ pub struct InputStream {
 
 /// Next page of a stream.
 enum NextPage {
-    /// It is being read.
+    /// The page is being read.
     Reading(JoinSet<Result<Page, StoreError>>),
-    /// It is large: it is read when it is its turn.
+    /// The page is large, and is read once the inputs before it are taken and its memory is reserved.
     Large {
         /// Index from which it begins.
         from: u32,
         size: PageSize,
     },
-    /// There is none, after the last page or an error.
+    /// No page follows: the last one was read, or reading failed.
     None,
 }
 

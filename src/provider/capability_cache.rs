@@ -27,7 +27,7 @@ pub struct CapabilityCache(Mutex<HashMap<String, Vec<Entry>>>);
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     adaptation: Adaptation,
-    /// What the requests it holds for have in common, see [`RequestKeys`]; `None`: it holds for all of the model.
+    /// Key of the requests to which it applies, see [`RequestKeys`]; `None`: all requests to the model.
     key: Option<u64>,
     expires: Instant,
 }
@@ -172,8 +172,9 @@ impl Omitted {
     }
 }
 
-/// What requests have in common for which an adaptation holds that says nothing about the model: the schema and the caller's own fields,
-/// and of a feature whose value a caller chooses the value. A caller's odd value changes no request with another one.
+/// Keys of the requests to which an adaptation applies that was not proven for the model. Requests with the same schema and the same fields
+/// of the caller's own have the same key; for a feature whose value a caller chooses, the value must be the same too. So a value that the
+/// server rejects changes no request that has another value.
 struct RequestKeys<'a> {
     request: &'a Request<'a>,
     common: u64,

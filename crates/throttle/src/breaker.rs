@@ -1,7 +1,7 @@
 //! Circuit breaker per model and provider: closed, open, half-open. Time is an argument.
 //!
-//! What one caller sends may be the reason of its failures. So the failures of one caller do not open the breaker while the calls of
-//! others succeed, and the caller that has kept it open lets others probe first.
+//! Failures are counted for each caller, because a caller's own requests may be their reason. The failures of one caller do not open the
+//! breaker while the calls of others succeed, and the probes of others go before those of the caller that has kept it open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Add;
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_blamed_leaves_the_probes_to_others_that_ask_for_them() {
+    fn the_probes_of_others_go_before_those_of_the_caller_that_failed() {
         let start = Instant::now();
         let mut breaker = Breaker::default();
         for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! What a caller writes into a body, and the provider repeats when it rejects it, holds up nobody else.
+//! Text of a request that the provider repeats in its rejection: it does not affect other callers.
 
 use serde_json::{Value, json};
 

@@ -73,7 +73,7 @@ pub(super) struct WaitAhead {
     outage: Option<Instant>,
     /// End of the first pause.
     paused: Option<Instant>,
-    /// What the circuit breaker says.
+    /// Result of asking the circuit breaker: a call may go out, or the time at which it may, if that is known.
     breaker: Result<(), Option<Instant>>,
 }
 
