@@ -17,7 +17,7 @@ use tokio::time::Sleep;
 use super::grounding::{self, Grounder, GroundingSettings};
 use crate::long_work::run_off_worker;
 use crate::schema::{Lowered, Rules, Schema, StreamedList, Whole};
-use crate::types::{LeafEvidence, Mode, NullPolicy};
+use crate::types::{LeafEvidence, Mode, NullPolicy, written_size};
 use llm_json::partial::Partial;
 
 /// Partial result of an item.
@@ -159,7 +159,7 @@ impl PartialPublisher {
 
     /// Returns true if validating an element may keep a thread busy.
     fn is_slow(&self, list: &StreamedList, element: &Value) -> bool {
-        let bytes = element.to_string().len();
+        let bytes = written_size(element, usize::MAX).unwrap_or(usize::MAX);
         list.element.is_slow_for(bytes) || self.coerce && list.element.is_slow_to_coerce(bytes)
     }
 
