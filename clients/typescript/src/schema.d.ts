@@ -556,7 +556,7 @@ export interface components {
          * @enum {string}
          */
         BatchStatus: "completed" | "stopped";
-        /** @description Circuit breaker of one model. While it is open, the model is not called. */
+        /** @description Circuit breaker of one model. While it is open, the model is not called, except for probes: if only one caller's calls failed, by the others at once. */
         BreakerView: {
             /** @description Model, as `provider/model`. */
             model: string;
@@ -567,7 +567,7 @@ export interface components {
             state: string;
             /**
              * Format: double
-             * @description Time until a probe call is let through, in milliseconds. Present while the breaker is open.
+             * @description Time until a probe of any caller is let through, in milliseconds. Present while the breaker is open.
              */
             retry_in_ms?: number | null;
         };

@@ -1,10 +1,11 @@
 //! Circuit breaker per model and provider: closed, open, half-open. Time is an argument.
 //!
 //! Failures are counted for each caller, because a caller's own requests may be their reason. The failures of one caller do not open the
-//! breaker while the calls of others succeed, and the probes of others go before those of the caller that has kept it open.
+//! breaker while the calls of others succeed. If only one caller's calls failed, the breaker is open for that caller: the calls of others are
+//! probes at once. Later, the probes of others go before those of the callers that have kept it open.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Add;
+use std::ops::{Add, Sub};
 use std::time::{Duration, Instant};
 
 use crate::caller_id::CallerId;
@@ -69,6 +70,20 @@ impl Add for OutcomeCounts {
     }
 }
 
+impl Sub for OutcomeCounts {
+    type Output = Self;
+
+    /// Returns the counts of the calls that are not among those of `part`. `slowest` is that of all.
+    fn sub(self, part: Self) -> Self {
+        Self {
+            succeeded: self.succeeded - part.succeeded,
+            failed: self.failed - part.failed,
+            timed_out: self.timed_out - part.timed_out,
+            slowest: self.slowest,
+        }
+    }
+}
+
 impl OutcomeCounts {
     /// Returns true if significantly more than half failed (by two standard deviations).
     fn is_mostly_failure(self) -> bool {
@@ -97,6 +112,8 @@ pub struct Breaker {
 
 #[derive(Debug)]
 struct OpenPeriod {
+    since: Instant,
+    /// Time from which the blamed callers may call, and all others unless `is_of_one_caller`.
     until: Instant,
     length: Duration,
     probes: RaiiCounter,
@@ -104,8 +121,19 @@ struct OpenPeriod {
     failed: usize,
     /// The caller with the most failures when the breaker opened, and the callers whose probes have failed since.
     blamed: BTreeSet<CallerId>,
+    /// True if no call of another caller than the blamed one has failed: its own requests may be the reason.
+    is_of_one_caller: bool,
     /// True if another caller has asked for a call in this period.
     do_others_ask: bool,
+}
+
+/// Evidence that opens the breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Blame {
+    /// The caller with the most failures.
+    caller: CallerId,
+    /// True if no call of another caller failed.
+    is_alone: bool,
 }
 
 impl Breaker {
@@ -127,7 +155,8 @@ impl Breaker {
         let Some(opened) = &self.open_period else {
             return Ok(());
         };
-        if opened.until > now {
+        let is_open_for_all = !opened.is_of_one_caller || opened.blamed.contains(&caller);
+        if opened.until > now && is_open_for_all {
             return Err(Some(opened.until));
         }
         if opened.probes.count() + opened.succeeded + opened.failed >= MAX_PROBES {
@@ -164,7 +193,7 @@ impl Breaker {
     ) -> bool {
         match (&mut self.open_period, health) {
             // Not a probe: it began before the breaker opened.
-            (Some(opened), _) if began < opened.until => false,
+            (Some(opened), _) if began <= opened.since => false,
             (_, Health::Neutral) => false,
             (Some(opened), Health::Success) => {
                 opened.succeeded += 1;
@@ -187,7 +216,8 @@ impl Breaker {
                 }
                 let length = (opened.length * 2).min(MAX_OPEN_PERIOD);
                 let blamed = std::mem::take(&mut opened.blamed);
-                self.open(length, blamed, now);
+                let is_of_one_caller = opened.is_of_one_caller && blamed.len() == 1;
+                self.open(length, blamed, is_of_one_caller, now);
                 true
             }
             (None, Health::Success) => {
@@ -202,11 +232,11 @@ impl Breaker {
                 let counts = self.outcomes.current(caller, now);
                 counts.failed += 1;
                 counts.timed_out += u32::from(matches!(health, Health::Timeout { .. }));
-                let blamed = self.caller_to_blame(now);
-                if let Some(blamed) = blamed {
-                    self.open(FIRST_OPEN_PERIOD, BTreeSet::from([blamed]), now);
+                let blame = self.blame(now);
+                if let Some(Blame { caller, is_alone }) = blame {
+                    self.open(FIRST_OPEN_PERIOD, BTreeSet::from([caller]), is_alone, now);
                 }
-                blamed.is_some()
+                blame.is_some()
             }
         }
     }
@@ -215,7 +245,7 @@ impl Breaker {
     pub fn discount_short_timeout(&mut self, health: Health, now: Instant) -> Health {
         match health {
             Health::Timeout { took, .. }
-                if took < MIN_TIMEOUT || took < self.totals(now).slowest * 2 =>
+                if took < MIN_TIMEOUT || took < self.outcomes.sum(now).slowest * 2 =>
             {
                 Health::Neutral
             }
@@ -223,17 +253,18 @@ impl Breaker {
         }
     }
 
-    /// Returns the sums of the last ten seconds, all callers together.
-    fn totals(&mut self, now: Instant) -> OutcomeCounts {
-        let callers = self.outcomes.totals(now).map(|(_, own)| own);
-        callers.fold(OutcomeCounts::default(), Add::add)
-    }
-
-    /// Returns true if at least one of ten calls timed out, as overload would cause. A few stuck
-    /// calls are not overload.
+    /// Returns true if at least one of ten calls timed out, as overload would cause. A few stuck calls are not overload, and neither are
+    /// the timeouts of one caller while the calls of others are answered in time.
     pub fn is_slow(&mut self, now: Instant) -> bool {
-        let all = self.totals(now);
-        all.timed_out * 10 >= all.succeeded
+        let all = self.outcomes.sum(now);
+        let most = self.outcomes.largest(now, |own| own.timed_out);
+        let others = most.map_or(all, |(_, most)| all - most);
+        let counted = if others.succeeded + others.timed_out > 0 {
+            others
+        } else {
+            all
+        };
+        counted.timed_out * 10 >= counted.succeeded
     }
 
     /// Returns true if calls of other callers were answered, or failed, in the last ten seconds.
@@ -242,36 +273,43 @@ impl Breaker {
         callers.any(|(id, own)| id != caller && own.succeeded + own.failed > 0)
     }
 
-    /// If the breaker should open, returns the caller with the most failures. The calls of all other callers have to agree: as many of
-    /// them failed as succeeded at least (of none, if there are no other callers), or they have failed in a row.
-    fn caller_to_blame(&mut self, now: Instant) -> Option<CallerId> {
-        let (mut all, mut most, mut blamed) =
-            (OutcomeCounts::default(), OutcomeCounts::default(), None);
-        for (caller, own) in self.outcomes.totals(now) {
-            all = all + own;
-            if own.failed > most.failed {
-                (most, blamed) = (own, Some(caller));
-            }
-        }
+    /// Returns the evidence if the breaker should open. The calls of all callers but the one with the most failures have to agree: as many
+    /// of them failed as succeeded at least (of none, if there are no other callers), or they have failed in a row.
+    fn blame(&mut self, now: Instant) -> Option<Blame> {
+        let all = self.outcomes.sum(now);
+        let (caller, most) = self.outcomes.largest(now, |own| own.failed)?;
+        let others = all - most;
         let in_a_row: u32 = self.in_a_row.values().sum();
         let most_in_a_row = self.in_a_row.values().max().copied().unwrap_or_default();
         let none_succeeded =
             all.succeeded == 0 && (all.timed_out > 0 || all.failed >= MIN_FAILURES_WITHOUT_SUCCESS);
         let is_down =
             none_succeeded || in_a_row >= MAX_CONSECUTIVE_FAILURES || all.is_mostly_failure();
-        let do_others_agree = all.failed - most.failed >= all.succeeded - most.succeeded
+        let do_others_agree = others.failed >= others.succeeded
             || in_a_row - most_in_a_row >= MIN_FAILURES_WITHOUT_SUCCESS;
-        blamed.filter(|_| is_down && do_others_agree)
+        let blame = Blame {
+            caller,
+            is_alone: others.failed == 0,
+        };
+        (is_down && do_others_agree).then_some(blame)
     }
 
-    fn open(&mut self, length: Duration, blamed: BTreeSet<CallerId>, now: Instant) {
+    fn open(
+        &mut self,
+        length: Duration,
+        blamed: BTreeSet<CallerId>,
+        is_of_one_caller: bool,
+        now: Instant,
+    ) {
         self.open_period = Some(OpenPeriod {
+            since: now,
             until: now + length,
             length,
             probes: RaiiCounter::default(),
             succeeded: 0,
             failed: 0,
             blamed,
+            is_of_one_caller,
             do_others_ask: false,
         });
         self.outcomes.clear();
@@ -529,5 +567,71 @@ mod tests {
             breaker.record(CallerId(3), Health::Success, now, now);
         }
         assert_eq!(breaker.state(now), State::Closed);
+    }
+
+    #[test]
+    fn the_calls_of_others_are_probes_at_once_if_only_one_caller_failed() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        let open_by_alice = |breaker: &mut Breaker, now| {
+            (0..5).any(|_| breaker.record(ALICE, Health::Failure, now, now))
+        };
+        assert!(open_by_alice(&mut breaker, start));
+        let until = after(start, 5_000);
+        let now = after(start, 1);
+        assert_eq!(breaker.check_call(ALICE, now), Err(Some(until)));
+        assert_eq!(breaker.check_call(BOB, now), Ok(()));
+        let probes: Vec<_> = (0..MAX_PROBES)
+            .filter_map(|_| breaker.probe_guard())
+            .collect();
+        assert_eq!(breaker.check_call(BOB, now), Err(None), "three and no more");
+        drop(probes);
+        for _ in 0..DECIDING_PROBES {
+            breaker.record(BOB, Health::Success, now, now);
+        }
+        assert_eq!(breaker.state(now), State::Closed);
+
+        // The provider is down: after the others' probes, it is open for all.
+        assert!(open_by_alice(&mut breaker, now));
+        let later = after(now, 1);
+        assert!(!breaker.record(BOB, Health::Failure, later, later));
+        assert!(breaker.check_call(BOB, later).is_err(), "it has tried");
+        assert_eq!(breaker.check_call(CallerId(3), later), Ok(()));
+        assert!(breaker.record(CallerId(3), Health::Failure, later, later));
+        let until = after(later, 10_000);
+        for caller in [ALICE, BOB, CallerId(3), CallerId(4)] {
+            assert_eq!(breaker.check_call(caller, later), Err(Some(until)));
+        }
+        // What one of them tries later is not the evidence of one caller.
+        for _ in 0..DECIDING_PROBES {
+            breaker.record(ALICE, Health::Failure, until, until);
+        }
+        assert!(breaker.check_call(CallerId(4), until).is_err());
+    }
+
+    #[test]
+    fn failures_of_two_callers_open_the_breaker_for_all() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        for caller in [ALICE, ALICE, ALICE, ALICE, BOB] {
+            breaker.record(caller, Health::Failure, start, start);
+        }
+        assert!(breaker.check_call(CallerId(3), start).is_err());
+    }
+
+    #[test]
+    fn the_timeouts_of_one_caller_are_not_overload_while_others_are_answered() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        breaker.record(BOB, Health::Success, start, start);
+        for _ in 0..20 {
+            breaker.record(ALICE, timeout(5_000), start, start);
+        }
+        assert!(!breaker.is_slow(start));
+        breaker.record(BOB, timeout(5_000), start, start);
+        assert!(breaker.is_slow(start), "those of others, too");
+        let later = after(start, 12_000);
+        breaker.record(ALICE, timeout(5_000), later, later);
+        assert!(breaker.is_slow(later), "nobody else calls");
     }
 }

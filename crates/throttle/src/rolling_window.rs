@@ -78,6 +78,24 @@ impl<T: Copy + Default + PartialEq + Add<Output = T>> CallerWindows<T> {
         callers.map(move |(caller, own)| (*caller, own.total(now)))
     }
 
+    /// Returns the sum of the last ten seconds, all callers together.
+    pub fn sum(&mut self, now: Instant) -> T {
+        let callers = self.totals(now).map(|(_, own)| own);
+        callers.fold(T::default(), Add::add)
+    }
+
+    /// Returns the caller with the largest `count` in the last ten seconds, the first of several, and its sum; `None` if no caller has one.
+    pub fn largest(&mut self, now: Instant, count: impl Fn(T) -> u32) -> Option<(CallerId, T)> {
+        let mut largest = None;
+        for (caller, own) in self.totals(now) {
+            let most = largest.map_or(0, |(_, most)| count(most));
+            if count(own) > most {
+                largest = Some((caller, own));
+            }
+        }
+        largest
+    }
+
     /// Sets all sums to zero.
     pub fn clear(&mut self) {
         self.0.clear();
@@ -95,11 +113,26 @@ mod tests {
         for number in 0..1_000 {
             let now = start + Duration::from_millis(100 * number);
             *windows.current(CallerId(number), now) += 1;
-            let total: u32 = windows.totals(now).map(|(_, own)| own).sum();
+            let total = windows.sum(now);
             assert_eq!(u64::from(total), (number + 1).min(110), "eleven seconds");
             assert!(windows.0.len() <= 111, "{}", windows.0.len());
         }
         windows.clear();
         assert_eq!(windows.totals(start).count(), 0);
+    }
+
+    #[test]
+    fn the_largest_sum_is_the_first_of_several_and_not_zero() {
+        let now = Instant::now();
+        let mut windows = CallerWindows::<u32>::default();
+        let largest = |windows: &mut CallerWindows<u32>| windows.largest(now, |own| own);
+        assert_eq!(largest(&mut windows), None);
+        *windows.current(CallerId(1), now) = 0;
+        assert_eq!(largest(&mut windows), None);
+        for (caller, sum) in [(2, 1), (3, 7), (4, 7), (5, 2)] {
+            *windows.current(CallerId(caller), now) = sum;
+        }
+        assert_eq!(largest(&mut windows), Some((CallerId(3), 7)));
+        assert_eq!(windows.sum(now), 17);
     }
 }

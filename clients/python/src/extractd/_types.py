@@ -27,7 +27,7 @@ class BatchStatus(Enum):
 
 class BreakerView(BaseModel):
     """
-    Circuit breaker of one model. While it is open, the model is not called.
+    Circuit breaker of one model. While it is open, the model is not called, except for probes: if only one caller's calls failed, by the others at once.
     """
 
     model_config = ConfigDict(
@@ -43,7 +43,7 @@ class BreakerView(BaseModel):
     """
     retry_in_ms: float | None = None
     """
-    Time until a probe call is let through, in milliseconds. Present while the breaker is open.
+    Time until a probe of any caller is let through, in milliseconds. Present while the breaker is open.
     """
 
 

@@ -235,6 +235,20 @@ async fn the_failures_of_one_caller_say_nothing_of_the_provider_while_another_is
 }
 
 #[tokio::test]
+async fn a_breaker_that_one_caller_has_opened_is_closed_by_the_next_calls_of_others() {
+    let (limits, attacker, victim) = shared();
+    let model = model(&limits);
+    for _ in 0..5 {
+        call(&attacker, &model, CallReport::new(Health::Failure)).await;
+    }
+    assert_eq!(limits.breakers()[0].state, BreakerState::Open);
+    for _ in 0..2 {
+        call(&victim, &model, CallReport::new(Health::Success)).await;
+    }
+    assert_eq!(limits.breakers()[0].state, BreakerState::Closed);
+}
+
+#[tokio::test]
 async fn the_retries_of_one_caller_leave_some_to_the_others() {
     let (_limits, attacker, victim) = shared();
     while attacker.withdraw_retry(POOL).is_ok() {}

@@ -57,7 +57,7 @@ impl From<LimitSnapshot> for Limit {
     }
 }
 
-/// Circuit breaker of one model. While it is open, the model is not called.
+/// Circuit breaker of one model. While it is open, the model is not called, except for probes: if only one caller's calls failed, by the others at once.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct BreakerView {
     /// Model, as `provider/model`.
@@ -65,7 +65,7 @@ pub struct BreakerView {
     /// `closed`, `open` or `half_open`.
     #[schema(example = "closed")]
     state: &'static str,
-    /// Time until a probe call is let through, in milliseconds. Present while the breaker is open.
+    /// Time until a probe of any caller is let through, in milliseconds. Present while the breaker is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_in_ms: Option<f64>,
 }
