@@ -4,6 +4,7 @@
 //! The only module that knows axum. Knows nothing of how an item is extracted.
 
 mod api_keys;
+mod body_frames;
 mod chat;
 mod connection;
 mod content_negotiation;

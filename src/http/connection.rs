@@ -9,9 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
 use futures_util::FutureExt;
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,6 +19,7 @@ use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::body_frames::MappedBody;
 use super::open_connections::{InUse, OpenConnection, OpenConnections, OpenRequest};
 use super::response_memory::MAX_CONNECTION_BUFFER;
 use super::state::Lifecycle;
@@ -165,7 +164,12 @@ async fn serve_connection(
         async move {
             poll_fn(|cx| turn::poll_take(cx, REQUEST_UNITS)).await;
             let response = router.oneshot(request).await?;
-            Ok::<_, Infallible>(response.map(|body| OpenBody { body, _open: open }))
+            // The request is open until its response has been handed to the connection.
+            let keep_open = move |frame| {
+                let _open = &open;
+                frame
+            };
+            Ok::<_, Infallible>(response.map(|body| MappedBody::new(body, keep_open)))
         }
     });
     let serving = server.serve_connection(io, service);
@@ -186,32 +190,6 @@ async fn serve_connection(
         }
     }
     closing.run_until_cancelled(linger(&socket)).await;
-}
-
-/// Body of a response, which keeps its request open until it has been handed to the connection.
-struct OpenBody {
-    body: Body,
-    _open: OpenRequest,
-}
-
-impl http_body::Body for OpenBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 /// Sets the options of a connection. An error is ignored: it costs only latency or memory.

@@ -1,15 +1,13 @@
 //! Memory of responses until they are sent: a slow reader holds it against its own share.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 
+use super::body_frames::{MappedBody, NextFrame};
 use super::request_memory::no_response_memory;
 use super::state::AppState;
 use crate::extraction::WaitingMemory;
@@ -118,29 +116,29 @@ pub fn count(
     if let Some(length) = size.exact().filter(|_| may_be_refused) {
         resize_if_possible(&mut reserved, usize::try_from(length).unwrap_or(usize::MAX))?;
     }
-    let ledger = ledger.clone();
-    Ok(response.map(|body| {
-        Body::new(CountedBody {
-            body,
-            ledger,
-            stream,
-            reserved,
-        })
-    }))
+    let mut memory = PartMemory {
+        ledger: ledger.clone(),
+        stream,
+        reserved,
+    };
+    let count = move |frame: NextFrame| {
+        frame.map(|frame| frame.map(|frame| frame.map_data(|part| memory.count(part))))
+    };
+    Ok(response.map(|body| Body::new(MappedBody::new(body, count))))
 }
 
-/// Body whose large parts are counted.
-struct CountedBody {
-    body: Body,
+/// Memory of the parts of a response.
+struct PartMemory {
     ledger: MemoryLedger,
     stream: Option<StreamMemory>,
     /// Memory of the parts that follow, as far as it is reserved.
     reserved: MemoryReservation,
 }
 
-impl CountedBody {
-    fn counted(&mut self, part: Bytes) -> Bytes {
-        let memory = (part.len() > USUAL_BYTES).then(|| self.memory_of(part.len()));
+impl PartMemory {
+    /// Returns the part with its memory, if it is counted.
+    fn count(&mut self, part: Bytes) -> Bytes {
+        let memory = (part.len() > USUAL_BYTES).then(|| self.take(part.len()));
         if memory.is_none() && self.stream.is_none() {
             return part;
         }
@@ -152,35 +150,13 @@ impl CountedBody {
     }
 
     /// Takes the memory of a part of this size.
-    fn memory_of(&mut self, bytes: usize) -> MemoryReservation {
+    fn take(&mut self, bytes: usize) -> MemoryReservation {
         let memory = self.reserved.split(bytes);
         if memory.bytes() == bytes {
             return memory;
         }
         self.ledger
             .record(memory.caller(), MemoryUse::Responses, bytes)
-    }
-}
-
-impl http_body::Body for CountedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let counted = |frame: Frame<Bytes>| frame.map_data(|part| self.counted(part));
-        Poll::Ready(frame.map(|frame| frame.map(counted)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

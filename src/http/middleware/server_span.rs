@@ -1,14 +1,11 @@
 //! Span of a request to the API, in a trace that is exported. It ends with the response's body.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use http_body::{Frame, SizeHint};
 
+use super::super::body_frames::{MappedBody, NextFrame};
 use super::super::trace_context::trace_context;
 use super::request_id::RequestId;
 use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart, Traces};
@@ -82,37 +79,14 @@ pub fn complete(mut span: ActiveSpan, response: Response) -> Response {
         let reason = status.canonical_reason().unwrap_or_default();
         span.fail(status.as_str().to_owned(), reason);
     }
-    response.map(|body| Body::new(TracedBody { body, span }))
-}
-
-/// Body of a response whose end ends the span, or its drop if the client leaves before.
-struct TracedBody {
-    body: Body,
-    span: ActiveSpan,
-}
-
-impl http_body::Body for TracedBody {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+    // The span ends with the body, or is dropped with it if the client leaves before.
+    let follow = move |frame: NextFrame| {
         match &frame {
             Some(Ok(_)) => {}
-            Some(Err(_)) => self.span.fail("body", "the response was cut off"),
-            None => drop(std::mem::take(&mut self.span)),
+            Some(Err(_)) => span.fail("body", "the response was cut off"),
+            None => drop(std::mem::take(&mut span)),
         }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+        frame
+    };
+    response.map(|body| Body::new(MappedBody::new(body, follow)))
 }
