@@ -6,6 +6,8 @@
 //!
 //! Knows nothing of the server's HTTP.
 
+mod absent_callers;
+mod cleanup;
 mod context;
 mod crash_quarantine;
 mod create;

@@ -1,5 +1,4 @@
-//! Schedules jobs: all runnable jobs, up to a per-caller limit, so that one caller cannot delay another's jobs. Also removes
-//! expired jobs.
+//! Schedules jobs: all runnable jobs, up to a per-caller limit, so that one caller cannot delay another's jobs.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -7,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::absent_callers::AbsentCallers;
+use super::cleanup::{Cleanup, remove_unneeded};
 use super::context::{JobCommand, JobContext, to_millis, unix_millis};
 use super::crash_quarantine::{self, HEALTHY_AFTER};
 use super::job_run::{fail_job, run_job};
@@ -24,9 +24,6 @@ use super::waiting_jobs::{CallerName, WaitingJobs};
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval at which a store that does not work is looked at.
 const STORE_POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// Maximum time for which a caller must be missing from the configuration before its old jobs are cancelled: time to notice that
-/// it was removed by mistake.
-const MAX_ABSENCE: Duration = Duration::from_secs(3600);
 /// Maximum number of jobs of a missing caller that are cancelled in one round of maintenance: each starts a run.
 const MAX_ORPHANS: usize = 100;
 /// Wait before the store is read again after an error.
@@ -40,11 +37,10 @@ pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobComma
         running: HashMap::new(),
         running_per_caller: HashMap::new(),
         run_again: HashSet::new(),
-        missing_since: HashMap::new(),
+        absent: AbsentCallers::default(),
         failures: RunFailures::default(),
         runs: JoinSet::new(),
-        removal: JoinSet::new(),
-        vacuum: JoinSet::new(),
+        cleanup: Cleanup::new(Arc::clone(&context)),
     };
     scheduler.resume_unfinished().await;
     scheduler.schedule_until_drained(&mut commands).await;
@@ -80,16 +76,13 @@ struct JobScheduler {
     running_per_caller: HashMap<CallerName, usize>,
     /// Running jobs for which a command arrived, which their runs may have missed.
     run_again: HashSet<JobKey>,
-    /// Callers with waiting jobs that are not configured, and since when this process knows.
-    missing_since: HashMap<CallerName, Instant>,
+    /// Callers with waiting jobs that are not configured.
+    absent: AbsentCallers,
     /// Failed runs, and the jobs that wait because of them.
     failures: RunFailures,
     /// Runs, each with its job.
     runs: JoinSet<(JobKey, RunOutcome)>,
-    /// Removal of what need not be stored; at most one.
-    removal: JoinSet<()>,
-    /// Vacuum of the store; at most one.
-    vacuum: JoinSet<()>,
+    cleanup: Cleanup,
 }
 
 impl JobScheduler {
@@ -314,7 +307,7 @@ impl JobScheduler {
     async fn maintain(&mut self) {
         match self.context.store.not_ready_reason() {
             None => {}
-            Some(StoreError::Full) => return self.remove_unneeded_in_background(),
+            Some(StoreError::Full) => return self.cleanup.start_removal(),
             Some(_) => return,
         }
         for delayed in self.failures.take_due() {
@@ -326,8 +319,8 @@ impl JobScheduler {
         // Callers may have been added to the configuration.
         self.waiting.mark_all();
         self.cancel_orphans().await;
-        self.remove_unneeded_in_background();
-        self.vacuum_if_needed();
+        self.cleanup.start_removal();
+        self.cleanup.start_vacuum_if_needed();
     }
 
     /// Cancels the jobs of callers that are no longer configured, once they are as old as ended jobs may become: nobody else could
@@ -335,19 +328,14 @@ impl JobScheduler {
     async fn cancel_orphans(&mut self) {
         let context = Arc::clone(&self.context);
         let limits = context.extractor.limits();
-        let callers = self.waiting.callers();
-        let missing: HashSet<_> = callers
-            .filter(|caller| limits.caller_of(caller).is_none())
-            .cloned()
-            .collect();
-        self.missing_since
-            .retain(|caller, _| missing.contains(caller));
-        for caller in missing {
-            let since = self.missing_since.entry(caller.clone());
-            let absence = since.or_insert_with(Instant::now).elapsed();
-            if absence >= context.config.retention.min(MAX_ABSENCE)
-                && let Err(error) = self.cancel_old_jobs(&caller).await
-            {
+        let is_configured = |caller: &str| limits.caller_of(caller).is_some();
+        let absent = self.absent.update(
+            self.waiting.callers(),
+            is_configured,
+            context.config.retention,
+        );
+        for caller in absent {
+            if let Err(error) = self.cancel_old_jobs(&caller).await {
                 tracing::warn!(caller, %error, "the jobs of a caller that is no longer configured could not be cancelled; trying again in a few seconds");
             }
         }
@@ -376,82 +364,5 @@ impl JobScheduler {
             }
         }
         Ok(())
-    }
-
-    /// Removes what need not be stored in a task of its own: commands do not wait for its writes.
-    fn remove_unneeded_in_background(&mut self) {
-        while self.removal.try_join_next().is_some() {}
-        if self.removal.is_empty() {
-            let context = Arc::clone(&self.context);
-            self.removal
-                .spawn(async move { remove_unneeded(&context).await });
-        }
-    }
-
-    fn vacuum_if_needed(&mut self) {
-        while self.vacuum.try_join_next().is_some() {}
-        if !self.vacuum.is_empty() || !self.context.take_vacuum_request() {
-            return;
-        }
-        let context = Arc::clone(&self.context);
-        self.vacuum.spawn(async move {
-            let is_done = context.store.vacuum_step().await.unwrap_or(false);
-            if !is_done {
-                context.request_vacuum();
-            }
-        });
-    }
-}
-
-/// Removes expired jobs, and what interrupted uploads and removals left.
-async fn remove_unneeded(context: &Arc<JobContext>) {
-    remove_expired(context).await;
-    remove_abandoned(context).await;
-}
-
-/// Removes the hidden jobs that this process neither receives nor removes: uploads and removals of a process that died, or that a
-/// store error interrupted.
-async fn remove_abandoned(context: &Arc<JobContext>) {
-    let hidden = match context.store.hidden().await {
-        Ok(hidden) => hidden,
-        Err(error) => {
-            tracing::warn!(%error, "the unfinished uploads and removals could not be read from the store");
-            return;
-        }
-    };
-    for (job, id) in hidden {
-        // An upload is registered before its row exists. One that has ended since the read is visible, and stays.
-        if !context.hidden.is_uploading(&id) {
-            context.remove_in_background(job);
-        }
-    }
-}
-
-async fn remove_expired(context: &Arc<JobContext>) {
-    let expired = match context.store.expired(unix_millis()).await {
-        Ok(expired) => expired,
-        Err(error) => {
-            tracing::warn!(%error, "the expired jobs could not be read from the store");
-            return;
-        }
-    };
-    // The marks share a transaction.
-    join_all(
-        expired
-            .into_iter()
-            .map(|job| remove_expired_job(context, job)),
-    )
-    .await;
-}
-
-async fn remove_expired_job(context: &Arc<JobContext>, job: JobKey) {
-    match context.store.soft_delete(job).await {
-        Ok(_) => {
-            tracing::info!(job = job.0, "the job has expired and is removed");
-            context.remove_in_background(job);
-        }
-        Err(error) => {
-            tracing::warn!(job = job.0, %error, "an expired job could not be marked as deleted; trying again in a few seconds");
-        }
     }
 }
