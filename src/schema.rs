@@ -26,10 +26,10 @@ pub use coerce::{Coerced, Whole};
 pub use compiled::{Lowered, Schema};
 pub use parse_answer::ParsedAnswer;
 pub use registry::{NAME_PATTERN, Quota, Registry, RegistryError};
-pub use rules::Rules;
+pub use rules::{RuleBudget, Rules};
 pub use stored_schema::{Entry, Source};
 pub use streamed_list::StreamedList;
-pub use validation_cost::ValidationWork;
+pub use validation_cost::Evaluations;
 pub use version_store::Version;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
-use crate::schema::{Schema, ValidationWork};
+use crate::schema::{Evaluations, Schema};
 use crate::types::{Code, Error, Example, FieldError, written_size};
 use throttle::CallerId;
 
@@ -77,10 +77,10 @@ pub async fn check_examples(
 
 fn example_errors(examples: &[Example], schema: &Schema) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let mut work = ValidationWork::default();
+    let evaluations = Evaluations::of_examples();
     for (index, example) in examples.iter().enumerate() {
         let output = format!("/examples/{index}/output");
-        if work.is_used_up() {
+        if evaluations.are_used_up() {
             let message = "the examples cannot be checked against the schema in bounded time; send fewer or smaller examples, or a simpler schema";
             errors.push(FieldError {
                 pointer: output,
@@ -88,7 +88,7 @@ fn example_errors(examples: &[Example], schema: &Schema) -> Vec<FieldError> {
             });
             break;
         }
-        work.add(schema.evaluations(&example.output));
+        evaluations.spend(schema.evaluations(&example.output));
         errors.extend(schema.faults(&example.output).into_iter().map(|mut error| {
             error.pointer.insert_str(0, &output);
             error

@@ -140,11 +140,7 @@ impl Grounder<'_> {
     }
 
     const fn conditions(&self) -> Conditions<'_> {
-        Conditions {
-            schema: self.schema,
-            rules: self.rules,
-            text: self.text,
-        }
+        Conditions::new(self.schema, self.rules, self.text)
     }
 
     fn align(self, index: &Index<'_>, value: &Value) -> Box<[LeafEvidence]> {
@@ -162,31 +158,31 @@ impl Grounder<'_> {
     pub fn errors(self, data: &Value) -> Vec<FieldError> {
         let evidence = self.evidence(data);
         let absent = evidence.iter().filter(|leaf| is_absent(leaf));
-        let mut trial = data.clone();
+        let (mut trial, conditions) = (data.clone(), self.conditions());
         absent
             .take(MAX_ERRORS)
             .map(|leaf| FieldError {
-                message: self.request_to_remove(&mut trial, &leaf.pointer),
+                message: request_to_remove(&conditions, &mut trial, &leaf.pointer),
                 pointer: leaf.pointer.clone(),
             })
             .collect()
     }
+}
 
-    fn request_to_remove(self, data: &mut Value, pointer: &str) -> String {
-        let shown = removal::shown(data, pointer);
-        let (may_be_left_out, may_be_null) = self.conditions().alternatives(data, pointer);
-        let is_element = removal::is_element(data, pointer);
-        let advice = match (may_be_left_out, may_be_null) {
-            (true, _) if is_element => "leave this element out",
-            (true, true) => "give null, or leave this field out",
-            (true, false) => "leave this field out; do not give null",
-            (false, true) => "give null",
-            (false, false) => {
-                "give null or leave it out where the schema allows it, else give what the text states"
-            }
-        };
-        format!("{shown} does not stand in the text; {advice}")
-    }
+fn request_to_remove(conditions: &Conditions<'_>, data: &mut Value, pointer: &str) -> String {
+    let shown = removal::shown(data, pointer);
+    let (may_be_left_out, may_be_null) = conditions.alternatives(data, pointer);
+    let is_element = removal::is_element(data, pointer);
+    let advice = match (may_be_left_out, may_be_null) {
+        (true, _) if is_element => "leave this element out",
+        (true, true) => "give null, or leave this field out",
+        (true, false) => "leave this field out; do not give null",
+        (false, true) => "give null",
+        (false, false) => {
+            "give null or leave it out where the schema allows it, else give what the text states"
+        }
+    };
+    format!("{shown} does not stand in the text; {advice}")
 }
 
 /// Returns true if the text does not state the value.

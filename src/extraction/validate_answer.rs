@@ -9,7 +9,7 @@ use super::copied_values::ExampleValues;
 use super::grounding::{Grounder, GroundingSettings};
 use crate::long_work::{Piece, spawn_long};
 use crate::provider::{Answer, Finish};
-use crate::schema::{Lowered, ParsedAnswer, Rules, Schema};
+use crate::schema::{Evaluations, Lowered, ParsedAnswer, Rules, Schema};
 use crate::types::{FieldError, Grounding};
 use throttle::CallerId;
 
@@ -132,8 +132,9 @@ fn verdict(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
 
 fn verdict_on_text(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
     let schema = input.schema;
+    let evaluations = Evaluations::of_answer();
     let lift = |value: Value| match input.lowered {
-        Some(lowered) => schema.raised(lowered, value),
+        Some(lowered) => schema.raised_within(lowered, value, &evaluations),
         None => value,
     };
     match &answer.finish {
@@ -143,34 +144,40 @@ fn verdict_on_text(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
         Finish::Length if answer.is_parsed => Verdict::Truncated,
         Finish::Length => match answer::strict(&answer.text).map(lift) {
             // The answer ended exactly at the limit.
-            Some(data) if schema.is_valid(&data) => apply_rules(input, data, Vec::new()),
+            Some(data) if schema.is_valid_within(&data, &evaluations) => {
+                apply_rules(input, data, Vec::new())
+            }
             _ => Verdict::Truncated,
         },
-        finish => match schema.parse_answer(&answer.text, lift, input.coerce) {
-            Err(no_json) => invalid_with_message(&no_json.message),
-            Ok(ParsedAnswer { value, faults, .. }) if !faults.is_empty() => Verdict::Invalid {
-                errors: faults,
-                candidate: Some(value),
-            },
-            Ok(ParsedAnswer {
-                value,
-                repairs,
-                left_open: None,
-                ..
-            }) => apply_rules(input, value, repairs),
-            // Without the last attempt's exception, unclosed JSON is invalid: a validation retry may complete it.
-            Ok(ParsedAnswer { value, repairs, .. }) if input.is_last && *finish == Finish::Stop => {
-                apply_rules(input, value, repairs)
+        finish => {
+            match schema.parse_answer_within(&answer.text, lift, input.coerce, &evaluations) {
+                Err(no_json) => invalid_with_message(&no_json.message),
+                Ok(ParsedAnswer { value, faults, .. }) if !faults.is_empty() => Verdict::Invalid {
+                    errors: faults,
+                    candidate: Some(value),
+                },
+                Ok(ParsedAnswer {
+                    value,
+                    repairs,
+                    left_open: None,
+                    ..
+                }) => apply_rules(input, value, repairs),
+                // Without the last attempt's exception, unclosed JSON is invalid: a validation retry may complete it.
+                Ok(ParsedAnswer { value, repairs, .. })
+                    if input.is_last && *finish == Finish::Stop =>
+                {
+                    apply_rules(input, value, repairs)
+                }
+                Ok(ParsedAnswer {
+                    value,
+                    left_open: Some(message),
+                    ..
+                }) => Verdict::Invalid {
+                    errors: vec![error_at_root(message)],
+                    candidate: Some(value),
+                },
             }
-            Ok(ParsedAnswer {
-                value,
-                left_open: Some(message),
-                ..
-            }) => Verdict::Invalid {
-                errors: vec![error_at_root(message)],
-                candidate: Some(value),
-            },
-        },
+        }
     }
 }
 

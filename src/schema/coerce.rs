@@ -41,6 +41,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::compiled::Schema;
+use super::validation_cost::Evaluations;
 use choices::Choices;
 use coercer::Coercer;
 use coercion::{Match, Shapes};
@@ -76,20 +77,31 @@ impl Schema {
     /// Coerces an invalid value. `None`: no unambiguous coercion makes it valid.
     #[must_use]
     pub fn coerced(&self, value: &Value, whole: Whole) -> Option<Coerced> {
+        self.coerced_within(value, whole, &Evaluations::of_answer())
+    }
+
+    /// Coerces as [`Schema::coerced`], and validates with the evaluations that are left.
+    #[must_use]
+    pub fn coerced_within(
+        &self,
+        value: &Value,
+        whole: Whole,
+        evaluations: &Evaluations,
+    ) -> Option<Coerced> {
         let mut coercer = Coercer::new(self.choices(), value);
         let shapes = match whole {
             Whole::Yes => Shapes::Any,
             Whole::No => Shapes::Inward,
         };
         let fit = coercer.fit(self.tree.root(), value, &Path::ROOT, shapes);
-        self.checked(fit?)
+        self.checked(fit?, evaluations)
     }
 
     /// Coerces an answer without JSON: a scalar in prose, `name: value` lines, or XML elements.
     #[must_use]
-    pub fn coerced_text(&self, text: &str) -> Option<Coerced> {
+    pub fn coerced_text(&self, text: &str, evaluations: &Evaluations) -> Option<Coerced> {
         let fit = text::parse(self.choices(), self.tree.root(), text);
-        self.checked(fit?)
+        self.checked(fit?, evaluations)
     }
 
     /// Returns the forms of the schema's enumerated values.
@@ -105,11 +117,11 @@ impl Schema {
     }
 
     /// Returns the coerced value if it is valid.
-    fn checked(&self, fit: Match) -> Option<Coerced> {
+    fn checked(&self, fit: Match, evaluations: &Evaluations) -> Option<Coerced> {
         let Match::Coerced(coerced) = fit else {
             return None;
         };
-        let valid = self.is_valid(&coerced.value);
+        let valid = self.is_valid_within(&coerced.value, evaluations);
         valid.then(|| Coerced {
             value: coerced.value,
             cost: coerced.cost,
@@ -126,6 +138,7 @@ impl Schema {
         let before = coercer.budget();
         let fit = coercer.fit(self.tree.root(), value, &Path::ROOT, Shapes::Any);
         let visits = before - coercer.budget();
-        (fit.and_then(|fit| self.checked(fit)), visits)
+        let evaluations = Evaluations::of_answer();
+        (fit.and_then(|fit| self.checked(fit, &evaluations)), visits)
     }
 }

@@ -13,8 +13,8 @@ use throttle::{MemoryReservation, NoMemory, RETRY_SOON};
 use super::coerce::choices::Choices;
 use super::error_messages::{self, MAX_FAULTS, invalid};
 use super::patterns::{self, Patterns, Reserve};
-use super::validation_cost::Trial;
 use super::validation_cost::weight::Weight;
+use super::validation_cost::{Evaluations, Trial};
 use super::{formats, locations, schema_limits, skeleton};
 use crate::types::{
     Code, Error, Example, FieldError, StrictJson, Unrepresentable, count_values, parsed_size,
@@ -212,7 +212,13 @@ impl Schema {
     /// Returns true if the instance is valid and can be validated in bounded time.
     #[must_use]
     pub fn is_valid(&self, instance: &Value) -> bool {
-        self.trial(instance).is_affordable() && self.validator.is_valid(instance)
+        self.is_valid_within(instance, &Evaluations::of_answer())
+    }
+
+    /// Returns true if the instance is valid and can be validated with the evaluations that are left.
+    #[must_use]
+    pub fn is_valid_within(&self, instance: &Value, evaluations: &Evaluations) -> bool {
+        self.trial(instance).spend(evaluations) && self.validator.is_valid(instance)
     }
 
     /// Returns the validation errors of `instance`, at most twenty; empty if it is valid. For an instance too costly to report on

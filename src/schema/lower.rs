@@ -6,6 +6,7 @@ use schema_dialect::{Dialect, lower};
 use serde_json::Value;
 
 use super::compiled::{Lowered, Schema};
+use super::validation_cost::Evaluations;
 
 /// Maximum length of a schema whose lowering takes less than about a millisecond, in bytes.
 const QUICKLY_LOWERED_BYTES: usize = 8 << 10;
@@ -36,7 +37,20 @@ impl Schema {
     /// as it is.
     #[must_use]
     pub fn raised(&self, lowered: &Lowered, value: Value) -> Value {
-        lowered.asked.lifted(value, |value| self.is_valid(value))
+        self.raised_within(lowered, value, &Evaluations::of_answer())
+    }
+
+    /// Lifts as [`Schema::raised`], and validates with the evaluations that are left.
+    #[must_use]
+    pub fn raised_within(
+        &self,
+        lowered: &Lowered,
+        value: Value,
+        evaluations: &Evaluations,
+    ) -> Value {
+        lowered
+            .asked
+            .lifted(value, |value| self.is_valid_within(value, evaluations))
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::coerce::{Coerced, Whole, has_second_thoughts};
 use super::compiled::Schema;
+use super::validation_cost::Evaluations;
 use crate::types::FieldError;
 use llm_json::answer::{self, Answer, Candidates, NoJson, Repair};
 
@@ -40,26 +41,57 @@ impl Schema {
         lift: impl Fn(Value) -> Value,
         coerce: bool,
     ) -> Result<ParsedAnswer, NoJson> {
+        self.parse_answer_within(text, lift, coerce, &Evaluations::of_answer())
+    }
+
+    /// Parses as [`Schema::parse_answer`], and validates with the evaluations that are left for the answer.
+    ///
+    /// # Errors
+    /// [`NoJson`] as [`Schema::parse_answer`].
+    pub fn parse_answer_within(
+        &self,
+        text: &str,
+        lift: impl Fn(Value) -> Value,
+        coerce: bool,
+        evaluations: &Evaluations,
+    ) -> Result<ParsedAnswer, NoJson> {
+        let reader = Reader {
+            schema: self,
+            lift,
+            evaluations,
+        };
         match answer::candidates(text) {
-            Ok(candidates) => Ok(self.choose_candidate(candidates, &lift, coerce)),
-            Err(none) if coerce => {
-                let read = self
-                    .parse_prose(text, &none)
-                    .or_else(|| self.close_object(&none, &lift));
-                read.or_else(|| self.parse_unfinished(text, &none, lift))
-                    .ok_or(none)
-            }
+            Ok(candidates) => Ok(reader.choose_candidate(candidates, coerce)),
+            Err(none) if coerce => reader
+                .parse_prose(text, &none)
+                .or_else(|| reader.close_object(&none))
+                .or_else(|| reader.parse_unfinished(text, &none))
+                .ok_or(none),
             Err(none) => Err(none),
         }
     }
+}
+
+/// Reader of one answer: all that it tries shares the evaluations that are left.
+struct Reader<'a, L> {
+    schema: &'a Schema,
+    /// Conversion of a value to the caller's form.
+    lift: L,
+    evaluations: &'a Evaluations,
+}
+
+impl<L: Fn(Value) -> Value> Reader<'_, L> {
+    fn is_valid(&self, value: &Value) -> bool {
+        self.schema.is_valid_within(value, self.evaluations)
+    }
+
+    fn coerced(&self, value: &Value, whole: Whole) -> Option<Coerced> {
+        self.schema.coerced_within(value, whole, self.evaluations)
+    }
 
     /// Returns the meaning of the values found in a text.
-    fn choose_candidate(
-        &self,
-        candidates: Candidates<'_>,
-        lift: &impl Fn(Value) -> Value,
-        coerce: bool,
-    ) -> ParsedAnswer {
+    fn choose_candidate(&self, candidates: Candidates<'_>, coerce: bool) -> ParsedAnswer {
+        let lift = &self.lift;
         if coerce && self.is_list_of_kinds(&candidates) {
             return uncoerced(candidates.take_all(), &|value| value);
         }
@@ -74,7 +106,7 @@ impl Schema {
         if let Some(valid) = candidates.accepted(is_valid) {
             return uncoerced(candidates.take(valid), &|_| lifted.take());
         }
-        if coerce && let Some(read) = self.coerce_candidates(&candidates, lift) {
+        if coerce && let Some(read) = self.coerce_candidates(&candidates) {
             return match read {
                 CandidateCoercion::One(place, coerced) => {
                     coerced_answer(&candidates.take(place), coerced)
@@ -86,7 +118,7 @@ impl Schema {
         let largest = candidates.largest();
         let read = uncoerced(candidates.take(largest), lift);
         ParsedAnswer {
-            faults: self.faults(&read.value),
+            faults: self.schema.faults(&read.value),
             ..read
         }
     }
@@ -103,16 +135,12 @@ impl Schema {
 
     /// Returns true if the schema describes the elements of the root.
     fn takes_lists(&self) -> bool {
-        let items = self.tree.root().target().items();
+        let items = self.schema.tree.root().target().items();
         items.is_some_and(|items| items.keyword_count() > 0)
     }
 
     /// Chooses the candidate of the lowest cost, the later of two equal ones; or all, if the schema asks for a list and none is one.
-    fn coerce_candidates(
-        &self,
-        candidates: &Candidates<'_>,
-        lift: &impl Fn(Value) -> Value,
-    ) -> Option<CandidateCoercion> {
+    fn coerce_candidates(&self, candidates: &Candidates<'_>) -> Option<CandidateCoercion> {
         if candidates.is_sequence() {
             let all = Value::Array(candidates.values().cloned().collect());
             if self.is_valid(&all) {
@@ -133,7 +161,7 @@ impl Schema {
         };
         let mut best: Option<(usize, Coerced)> = None;
         for place in candidates.likeliest() {
-            let value = lift(candidates.get(place)?.clone());
+            let value = (self.lift)(candidates.get(place)?.clone());
             if let Some(coerced) = self.coerced(&value, is_whole)
                 && best
                     .as_ref()
@@ -169,9 +197,9 @@ impl Schema {
 
     /// Closes an object that lacks its closing brace, if nothing else can be missing: it is valid, and each open object has every
     /// property that the schema names. Any other truncated value may be incomplete: a list, a string, a number.
-    fn close_object(&self, none: &NoJson, lift: &impl Fn(Value) -> Value) -> Option<ParsedAnswer> {
+    fn close_object(&self, none: &NoJson) -> Option<ParsedAnswer> {
         let unclosed = none.unclosed.as_deref()?;
-        let (mut schema, mut value) = (self.tree.root(), &unclosed.answer.value);
+        let (mut schema, mut value) = (self.schema.tree.root(), &unclosed.answer.value);
         for level in 1..=unclosed.levels {
             let named = schema.target();
             let properties = named.properties()?;
@@ -188,19 +216,14 @@ impl Schema {
                 (schema, value) = (properties.get(last)?, inner);
             }
         }
-        let read = uncoerced(unclosed.answer.clone(), lift);
+        let read = uncoerced(unclosed.answer.clone(), &self.lift);
         self.is_valid(&read.value).then_some(read)
     }
 
     /// Reads a text that ends within its value as if it were to end there.
-    fn parse_unfinished(
-        &self,
-        text: &str,
-        none: &NoJson,
-        lift: impl Fn(Value) -> Value,
-    ) -> Option<ParsedAnswer> {
+    fn parse_unfinished(&self, text: &str, none: &NoJson) -> Option<ParsedAnswer> {
         let text = none.ending.as_ref()?.complete(text);
-        let mut read = self.choose_candidate(answer::candidates(&text).ok()?, &lift, true);
+        let mut read = self.choose_candidate(answer::candidates(&text).ok()?, true);
         read.repairs.push(Repair::ClosedAtEnd.to_string());
         read.left_open = Some(none.message.clone());
         read.faults.is_empty().then_some(read)
@@ -208,7 +231,9 @@ impl Schema {
 
     /// Reads an answer without JSON.
     fn parse_prose(&self, text: &str, none: &NoJson) -> Option<ParsedAnswer> {
-        let coerced = self.coerced_text(text.get(none.prose?..)?)?;
+        let coerced = self
+            .schema
+            .coerced_text(text.get(none.prose?..)?, self.evaluations)?;
         Some(ParsedAnswer {
             value: coerced.value,
             repairs: coerced.repairs,

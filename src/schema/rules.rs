@@ -6,6 +6,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub use bounded_cel::Budget as RuleBudget;
 use bounded_cel::CompileError;
 use serde_json::Value;
 
@@ -67,6 +68,12 @@ impl Rules {
                 message: violation.message,
             })
             .collect()
+    }
+
+    /// Returns true if `data` violates no rule, evaluated within a budget that several values share.
+    #[must_use]
+    pub fn are_met_within(&self, data: &Value, input: &str, budget: &mut RuleBudget) -> bool {
+        self.0.are_met_within(data, input, budget)
     }
 
     /// Returns true if [`Rules::faults`] may take longer than about a millisecond for data of `bytes` bytes of JSON.

@@ -3,6 +3,8 @@
 mod count;
 pub mod weight;
 
+use std::cell::Cell;
+
 use serde_json::Value;
 
 use count::Count;
@@ -11,34 +13,55 @@ use weight::{Cost, Faults, MAX_LINKS, Size, Weight};
 
 /// Maximum number of subschema evaluations for an instance: a few seconds of work.
 const MAX_EVALUATIONS: u64 = 5_000_000;
+/// Maximum number of subschema evaluations for all that is tried for one answer: its candidates, their lifted forms, their coercions,
+/// and the removals of its absent values.
+const MAX_ANSWER_EVALUATIONS: u64 = 4 * MAX_EVALUATIONS;
+/// Share of the evaluations left up to which the quick bound counts, which may be far above the number; a larger one is counted
+/// exactly.
+const QUICK_SHARE: u64 = 16;
 /// Maximum memory of all collected errors of an instance, in bytes.
 const MAX_FAULTS_BYTES: u64 = 64 << 20;
+
+/// Subschema evaluations that are left for several instances.
+#[derive(Debug)]
+pub struct Evaluations(Cell<u64>);
+
+impl Evaluations {
+    /// Returns the evaluations of all that is tried for one answer.
+    #[must_use]
+    pub const fn of_answer() -> Self {
+        Self(Cell::new(MAX_ANSWER_EVALUATIONS))
+    }
+
+    /// Returns the evaluations of a request's examples: as many as those of one instance.
+    #[must_use]
+    pub const fn of_examples() -> Self {
+        Self(Cell::new(MAX_EVALUATIONS))
+    }
+
+    /// Returns the evaluations that one instance may take.
+    fn of_instance(&self) -> u64 {
+        self.0.get().min(MAX_EVALUATIONS)
+    }
+
+    /// Spends evaluations, as many as are left at most.
+    pub fn spend(&self, evaluations: u64) {
+        self.0.set(self.0.get().saturating_sub(evaluations));
+    }
+
+    /// Returns true if no other instance may be validated.
+    #[must_use]
+    pub const fn are_used_up(&self) -> bool {
+        self.0.get() == 0
+    }
+}
+
 /// Instance to validate, with its schema.
 #[derive(Debug, Clone, Copy)]
 pub struct Trial<'t> {
     pub weight: &'t Weight,
     pub tree: &'t Tree,
     pub instance: &'t Value,
-}
-
-/// Work of validating several instances, which is bounded as that of one: the last of them may go beyond it.
-#[derive(Debug, Default)]
-pub struct ValidationWork {
-    /// Evaluations of the instances added.
-    evaluations: u64,
-}
-
-impl ValidationWork {
-    /// Adds the work of validating an instance, in subschema evaluations.
-    pub const fn add(&mut self, evaluations: u64) {
-        self.evaluations = self.evaluations.saturating_add(evaluations);
-    }
-
-    /// Returns true if no other instance may be validated.
-    #[must_use]
-    pub const fn is_used_up(&self) -> bool {
-        self.evaluations >= MAX_EVALUATIONS
-    }
 }
 
 impl Trial<'_> {
@@ -50,11 +73,20 @@ impl Trial<'_> {
 
     /// Returns true if validation stays within the limits.
     pub fn is_affordable(&self) -> bool {
-        if !self.weight.is_open && self.evaluations_at_most() <= MAX_EVALUATIONS {
-            return true;
-        }
-        self.counted()
-            .is_some_and(|cost| cost.evaluations <= MAX_EVALUATIONS)
+        self.spend(&Evaluations::of_answer())
+    }
+
+    /// Spends the evaluations of a validation. Returns false if it would take more than are left.
+    pub fn spend(&self, left: &Evaluations) -> bool {
+        let limit = left.of_instance();
+        let quick = (!self.weight.is_open).then(|| self.evaluations_at_most());
+        let evaluations = quick
+            .filter(|most| *most <= limit / QUICK_SHARE)
+            .or_else(|| self.counted().map(|cost| cost.evaluations))
+            .or(quick)
+            .filter(|evaluations| *evaluations <= limit);
+        left.spend(evaluations.unwrap_or_default());
+        evaluations.is_some()
     }
 
     /// Returns true if all errors fit into memory. jsonschema collects all of them before it returns the first.

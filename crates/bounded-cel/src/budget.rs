@@ -33,15 +33,22 @@ impl EvalError {
     }
 }
 
-/// Remaining steps and bytes.
+/// Remaining steps and bytes of evaluating rules.
 #[derive(Debug)]
 pub struct Budget {
     steps: u64,
     bytes: usize,
 }
 
+impl Default for Budget {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Budget {
     /// Returns the budget of one list of rules.
+    #[must_use]
     pub const fn new() -> Self {
         Self {
             steps: MAX_STEPS,
@@ -53,7 +60,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`EvalError::BudgetExhausted`].
-    pub fn spend(&mut self, steps: u64) -> Result<(), EvalError> {
+    pub(crate) fn spend(&mut self, steps: u64) -> Result<(), EvalError> {
         self.steps = self
             .steps
             .checked_sub(steps)
@@ -62,17 +69,17 @@ impl Budget {
     }
 
     /// Spends the steps for scanning a text of so many bytes.
-    pub fn scan(&mut self, bytes: usize) -> Result<(), EvalError> {
+    pub(crate) fn scan(&mut self, bytes: usize) -> Result<(), EvalError> {
         self.spend(Self::steps_of_scan(bytes))
     }
 
     /// Returns the steps for scanning a text of so many bytes.
-    pub const fn steps_of_scan(bytes: usize) -> u64 {
+    pub(crate) const fn steps_of_scan(bytes: usize) -> u64 {
         (bytes / BYTES_PER_STEP) as u64
     }
 
     /// Spends the steps for parsing the text of a number.
-    pub fn parse_number(&mut self, text: &str) -> Result<(), EvalError> {
+    pub(crate) fn parse_number(&mut self, text: &str) -> Result<(), EvalError> {
         if text.len() <= SHORT_NUMBER_BYTES {
             return Ok(());
         }
@@ -80,13 +87,13 @@ impl Budget {
     }
 
     /// Returns a text in quotes for a message, shortened if it is long, and spends the steps for it.
-    pub fn quote(&mut self, text: &str) -> Result<String, EvalError> {
+    pub(crate) fn quote(&mut self, text: &str) -> Result<String, EvalError> {
         self.spend(QUOTE_STEPS)?;
         Ok(format!("{:?}", truncate_for_display(text)))
     }
 
     /// Spends the steps and bytes for creating a value of so many bytes.
-    pub fn allocate(&mut self, bytes: usize) -> Result<(), EvalError> {
+    pub(crate) fn allocate(&mut self, bytes: usize) -> Result<(), EvalError> {
         self.scan(bytes)?;
         self.bytes = self
             .bytes

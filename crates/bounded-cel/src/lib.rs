@@ -46,5 +46,6 @@ mod value;
 )]
 mod tests;
 
+pub use budget::Budget;
 pub use error::{CompileError, Location};
 pub use rules::{Rule, Rules, Violation};

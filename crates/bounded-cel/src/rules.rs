@@ -105,11 +105,24 @@ impl Rules {
     #[must_use]
     pub fn violations(&self, data: &Value, input: &str, max: usize) -> Vec<Violation> {
         let mut budget = Budget::new();
+        let violations = self.violations_within(data, input, &mut budget);
+        violations.take(max).collect()
+    }
+
+    /// Returns true if `data` violates no rule, within a budget that other data may have spent from.
+    #[must_use]
+    pub fn are_met_within(&self, data: &Value, input: &str, budget: &mut Budget) -> bool {
+        self.violations_within(data, input, budget).next().is_none()
+    }
+
+    fn violations_within(
+        &self,
+        data: &Value,
+        input: &str,
+        budget: &mut Budget,
+    ) -> impl Iterator<Item = Violation> {
         let rules = self.rules.iter();
-        rules
-            .filter_map(|rule| rule.violation(data, input, &mut budget))
-            .take(max)
-            .collect()
+        rules.filter_map(move |rule| rule.violation(data, input, budget))
     }
 
     /// Returns true if [`Rules::violations`] may take longer than about a millisecond for JSON data of `data_bytes` bytes.

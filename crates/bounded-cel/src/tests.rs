@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::{CompileError, Rule, Rules, Violation};
+use crate::{Budget, CompileError, Rule, Rules, Violation};
 
 mod hostile;
 mod language;

@@ -3,13 +3,14 @@
 //!
 //! An object none of whose values stands in the text was invented as a whole, and is removed as a whole if possible.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use evidence::Place;
 use schema_dialect::pointer_tokens;
 use serde_json::Value;
 
-use crate::schema::{Rules, Schema};
+use crate::schema::{Evaluations, RuleBudget, Rules, Schema};
 use crate::types::{EvidenceStatus, LeafEvidence};
 
 /// Maximum number of trials that validate the whole value.
@@ -60,12 +61,14 @@ struct Values {
     kept: usize,
 }
 
-/// Conditions of a value: its schema, and rules, which see the text too.
-#[derive(Debug, Clone, Copy)]
+/// Conditions of a value: its schema, and rules, which see the text too. All trials of an answer share the work.
+#[derive(Debug)]
 pub struct Conditions<'a> {
     pub schema: &'a Schema,
     pub rules: &'a Rules,
     pub text: &'a str,
+    evaluations: Evaluations,
+    budget: RefCell<RuleBudget>,
 }
 
 /// Removes absent values from a valid value, which stays valid.
@@ -181,13 +184,26 @@ impl<'a> Remover<'a> {
     }
 }
 
-impl Conditions<'_> {
-    fn accepts(self, data: &Value) -> bool {
-        self.schema.is_valid(data) && self.rules.faults(data, self.text).is_empty()
+impl<'a> Conditions<'a> {
+    pub const fn new(schema: &'a Schema, rules: &'a Rules, text: &'a str) -> Self {
+        Self {
+            schema,
+            rules,
+            text,
+            evaluations: Evaluations::of_answer(),
+            budget: RefCell::new(RuleBudget::new()),
+        }
+    }
+
+    fn accepts(&self, data: &Value) -> bool {
+        self.schema.is_valid_within(data, &self.evaluations)
+            && self
+                .rules
+                .are_met_within(data, self.text, &mut self.budget.borrow_mut())
     }
 
     /// Returns true if the value is valid after a removal, which is undone.
-    fn accepts_without(self, data: &mut Value, place: &str, way: Removal) -> bool {
+    fn accepts_without(&self, data: &mut Value, place: &str, way: Removal) -> bool {
         let Some(removed) = remove(data, place, way) else {
             return false;
         };
@@ -197,7 +213,7 @@ impl Conditions<'_> {
     }
 
     /// Returns whether the value at a place may be left out, and whether it may be null.
-    pub fn alternatives(self, data: &mut Value, place: &str) -> (bool, bool) {
+    pub fn alternatives(&self, data: &mut Value, place: &str) -> (bool, bool) {
         (
             self.accepts_without(data, place, Removal::LeaveOut),
             self.accepts_without(data, place, Removal::Null),

@@ -388,3 +388,29 @@ fn a_schema_of_many_properties_is_counted_by_those_that_are_there() {
         assert!(schema.is_valid(&json!([{"p1": 1, "q": 2, "ab": 3}])));
     });
 }
+
+#[test]
+fn all_that_is_tried_for_an_answer_shares_its_evaluations() {
+    let schema = Schema::compile(r#"{"items": {"anyOf": [{"type": "string"}, {"minimum": 0}]}}"#);
+    let (schema, value) = (schema.unwrap(), json!(vec![1; 50_000]));
+    let evaluations = crate::schema::Evaluations::of_answer();
+    let tried = (0..1000)
+        .take_while(|_| schema.is_valid_within(&value, &evaluations))
+        .count();
+    assert!((20..200).contains(&tried), "{tried}");
+    assert!(schema.is_valid(&value));
+    assert!(
+        !schema.is_valid_within(&value, &evaluations)
+            && schema.is_valid_within(&json!([1]), &evaluations)
+    );
+    let evaluations = crate::schema::Evaluations::of_answer();
+    let text = value.to_string();
+    let tried = (0..1000)
+        .take_while(|_| {
+            let read = schema.parse_answer_within(&text, |value| value, false, &evaluations);
+            assert!(read.is_ok_and(|read| read.faults.is_empty()));
+            schema.is_valid_within(&value, &evaluations)
+        })
+        .count();
+    assert!((10..100).contains(&tried), "{tried}");
+}

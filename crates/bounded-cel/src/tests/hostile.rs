@@ -178,6 +178,18 @@ fn texts_in_lookups_errors_and_conversions_count() {
 }
 
 #[test]
+fn several_values_can_share_one_budget() {
+    let rules = rules(&["data.all(a, data.all(b, a == b))"]);
+    let data = json!(vec![1; 500]);
+    let mut budget = Budget::new();
+    let met = (0..100)
+        .take_while(|_| rules.are_met_within(&data, "", &mut budget))
+        .count();
+    assert!((2..10).contains(&met), "{met}");
+    assert!(rules.are_met_within(&data, "", &mut Budget::default()));
+}
+
+#[test]
 fn compiling_takes_bounded_time() {
     let patterns: Vec<_> = (0..30)
         .map(|n| format!("input.matches('(?:a|b|{n}){{200}}')"))
