@@ -6,11 +6,15 @@ use std::path::Path;
 /// Budget if the machine's memory cannot be read, in bytes: 1 GiB.
 const FALLBACK_BYTES: usize = 1 << 30;
 
-/// Returns the part of `limits.max_memory_bytes` that requests may not hold: a quarter. It is for the program itself (about 40 MiB
-/// without the built-in model), buffers of connections, and the allocator's spare pages. In seven minutes of `scripts/attack.py` with a budget
-/// of 512 MiB, the process had 91 to 133 MiB beside what requests held, in the medians of two minutes.
-pub const fn process_share(max_memory_bytes: usize) -> usize {
-    max_memory_bytes / 4
+/// Memory of the program itself while it is busy, in bytes: its code and threads (about 40 MiB without the built-in model), the page caches
+/// of the job store (up to 32 MiB), and the buffers of connections.
+const PROGRAM_BYTES: usize = 96 << 20;
+
+/// Returns the part of `limits.max_memory_bytes` that requests may not hold: 96 MiB for the program itself and an eighth for the pages that
+/// the allocator has not returned yet; half of a budget below 256 MiB. In six minutes of `scripts/attack.py` with a budget of 512 MiB, the
+/// process had 91 to 133 MiB beside what requests held, in the medians of two minutes.
+pub fn process_share(max_memory_bytes: usize) -> usize {
+    (PROGRAM_BYTES + max_memory_bytes / 8).min(max_memory_bytes / 2)
 }
 
 /// Returns the default of `limits.max_memory_bytes`: half of the memory. The other half is for the built-in model and the system.
@@ -60,6 +64,13 @@ fn group_limits(root: &Path) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_program_and_the_allocator_have_their_share() {
+        for (budget, share) in [(16, 8), (128, 64), (256, 128), (512, 160), (8192, 1120)] {
+            assert_eq!(process_share(budget << 20), share << 20, "{budget} MiB");
+        }
+    }
 
     #[test]
     fn the_memory_of_the_machine_is_read() {

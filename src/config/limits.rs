@@ -22,8 +22,8 @@ pub struct Limits {
     /// default 1 GiB; at least `server.max_body_bytes`.
     pub max_queue_bytes: usize,
     /// `max_memory_bytes`: memory of the process without the built-in model: what requests hold (bodies with the values parsed from
-    /// them, inputs in progress, ordered results that wait to be sent, compiled schemas), the result cache, and a quarter for the
-    /// program itself and the allocator's spare pages. 16 MiB to 1 TiB. `None`: half of the memory of the machine or its control group.
+    /// them, inputs in progress, ordered results that wait to be sent, compiled schemas), the result cache, and 96 MiB and an
+    /// eighth for the program itself and the allocator's spare pages (half of a budget below 256 MiB). 16 MiB to 1 TiB. `None`: half of the memory of the machine or its control group.
     pub max_memory_bytes: Option<usize>,
     /// `max_ordered_bytes`: maximum memory for one ordered batch response until it is complete. 1
     /// KiB to 1 TiB, default 256 MiB.

@@ -70,6 +70,11 @@ impl WaitingMemory {
         Poll::Ready(Ok(()))
     }
 
+    /// Gives back what is reserved above `bytes`.
+    pub fn shrink(&mut self, bytes: usize) {
+        self.reservation.shrink(bytes);
+    }
+
     /// Returns the reservation.
     pub const fn reservation_mut(&mut self) -> &mut MemoryReservation {
         &mut self.reservation

@@ -17,6 +17,8 @@ pub struct JsonArrayWriter {
     /// Results as JSON, by index.
     results: Vec<Box<[u8]>>,
     size_bytes: usize,
+    /// Size of the blocks that the allocator gives for the results, in bytes.
+    block_bytes: usize,
     max_bytes: usize,
     /// Memory of the results until they are sent.
     memory: MemoryReservation,
@@ -31,6 +33,7 @@ impl JsonArrayWriter {
         Self {
             results: Vec::new(),
             size_bytes: 0,
+            block_bytes: 0,
             max_bytes,
             memory,
             refused: None,
@@ -40,14 +43,12 @@ impl JsonArrayWriter {
 
     /// Returns the memory that the buffered results take, in bytes.
     const fn held_bytes(&self) -> usize {
-        self.size_bytes + self.results.len() * size_of::<Box<[u8]>>()
+        self.block_bytes + self.results.capacity() * size_of::<Box<[u8]>>()
     }
 
-    /// Returns the memory of what was sent.
+    /// Gives back the memory of what was sent.
     fn release(&mut self) {
-        let held = self.held_bytes().min(self.memory.bytes());
-        // A smaller reservation always succeeds.
-        let _ = self.memory.resize(held);
+        self.memory.shrink(self.held_bytes());
     }
 
     fn reserve(&mut self) {
@@ -59,6 +60,12 @@ impl JsonArrayWriter {
     }
 }
 
+/// Returns the size of the block that jemalloc gives for so many bytes: there are four sizes for each doubling.
+const fn block_bytes(bytes: usize) -> usize {
+    let step = bytes.next_power_of_two() / 8;
+    bytes.next_multiple_of(if step > 16 { step } else { 16 })
+}
+
 impl Encoder for JsonArrayWriter {
     fn outcome(&mut self, context: &ResponseContext, outcome: &Outcome, _: &mut BytesMut) {
         let mut json = BytesMut::new();
@@ -67,6 +74,7 @@ impl Encoder for JsonArrayWriter {
             &ItemResult::of_batch(outcome, &context.request_id),
         );
         self.size_bytes += json.len();
+        self.block_bytes += block_bytes(json.len());
         if self.results.len() <= outcome.index {
             self.results.resize_with(outcome.index + 1, Box::default);
         }
@@ -119,6 +127,7 @@ impl Encoder for JsonArrayWriter {
             let result = std::mem::take(result);
             out.put_slice(&result);
             self.size_bytes -= result.len();
+            self.block_bytes -= block_bytes(result.len());
             *sent += 1;
         }
         out.put_slice(last);
@@ -131,6 +140,7 @@ impl Encoder for JsonArrayWriter {
     fn fail(&mut self, context: &ResponseContext, error: &Error, out: &mut BytesMut) {
         self.results = Vec::new();
         self.size_bytes = 0;
+        self.block_bytes = 0;
         self.release();
         append_json(out, &Problem::new(error, &context.request_id));
     }
@@ -140,5 +150,26 @@ impl Encoder for JsonArrayWriter {
             return Some(too_large_to_buffer());
         }
         self.refused.as_ref().map(no_memory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_counts_as_the_block_that_it_takes() {
+        for (bytes, block) in [
+            (1, 16),
+            (17, 32),
+            (129, 160),
+            (512, 512),
+            (513, 640),
+            (550, 640),
+            (1025, 1280),
+            (2000, 2048),
+        ] {
+            assert_eq!(block_bytes(bytes), block, "{bytes}");
+        }
     }
 }

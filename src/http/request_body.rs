@@ -115,8 +115,7 @@ impl CompleteBody {
                 .map_err(|refused| no_memory(&refused))
                 .and_then(|()| parse(bytes))
                 .inspect(|parsed| {
-                    // A smaller reservation always succeeds.
-                    let _ = values.resize(kept_bytes(parsed).min(values.bytes()));
+                    values.shrink(kept_bytes(parsed));
                 });
             (values, parsed)
         })

@@ -298,6 +298,11 @@ impl MemoryReservation {
         Ok(())
     }
 
+    /// Gives back what is reserved above `bytes`.
+    pub fn shrink(&mut self, bytes: usize) {
+        self.record(bytes.min(self.bytes));
+    }
+
     /// Changes the reservation to the `bytes` that are taken already, which may exceed the budget.
     pub fn record(&mut self, bytes: usize) {
         let ledger = Arc::clone(&self.ledger);
@@ -359,7 +364,9 @@ mod tests {
                 .unwrap_err(),
             NoMemory::Full
         );
-        first.resize(400).unwrap();
+        first.resize(450).unwrap();
+        first.shrink(400);
+        first.shrink(500);
         let second = first.split(150);
         assert_eq!((first.bytes(), second.bytes()), (250, 150));
         drop(first);

@@ -118,7 +118,7 @@ pub(super) static SECTIONS: [SectionReference; 8] = [
             key(
                 "max_memory_bytes",
                 "",
-                "Memory that the process may take, without the built-in model, 16 MiB to 1 TiB: what requests hold (bodies with the values parsed from them, inputs in progress, ordered results that wait to be sent, compiled schemas), the result cache, and a quarter for the program itself and the allocator's spare pages. With several callers, each may hold as much as is free. Not set: half of the memory of the machine or its control group.",
+                "Memory that the process may take, without the built-in model, 16 MiB to 1 TiB: what requests hold (bodies with the values parsed from them, inputs in progress, ordered results that wait to be sent, compiled schemas), the result cache, and 96 MiB and an eighth for the program itself and the allocator's spare pages (half of a budget below 256 MiB). With several callers, each may hold as much as is free. Not set: half of the memory of the machine or its control group.",
             ),
             key(
                 "max_ordered_bytes",

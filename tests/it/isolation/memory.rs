@@ -38,12 +38,12 @@ async fn unread(server: &Server, request: &str) -> TcpStream {
 
 /// The budget bounds the process, which takes more than what requests hold.
 #[tokio::test]
-async fn a_quarter_of_the_budget_is_set_aside_for_the_process() {
+async fn a_part_of_the_budget_is_set_aside_for_the_process() {
     let upstream = Upstream::playing();
     let (_server, _, victim) =
         with_attacker(&upstream, "[limits]\nmax_memory_bytes = 134217728").await;
     let process = victim.limit_of("memory_bytes", "process").await.unwrap();
-    assert_eq!(process["in_use"], 32 * MIB, "{process}");
+    assert_eq!(process["in_use"], 64 * MIB, "{process}");
 }
 
 #[tokio::test]

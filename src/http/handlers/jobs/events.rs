@@ -235,8 +235,7 @@ impl JobEventStream {
             }
         }
         self.page = None;
-        // A smaller reservation always succeeds.
-        let _ = self.page_memory.resize(0);
+        self.page_memory.shrink(0);
         (!out.is_empty()).then(|| {
             self.quiet_since = Instant::now();
             true
