@@ -364,9 +364,10 @@ mod tests {
                 .unwrap_err(),
             NoMemory::Full
         );
-        first.resize(450).unwrap();
-        first.shrink(400);
+        first.shrink(200);
         first.shrink(500);
+        assert_eq!(first.bytes(), 200);
+        first.resize(400).unwrap();
         let second = first.split(150);
         assert_eq!((first.bytes(), second.bytes()), (250, 150));
         drop(first);
