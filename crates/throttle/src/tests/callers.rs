@@ -227,8 +227,8 @@ async fn the_failures_of_one_caller_say_nothing_of_the_provider_while_another_is
         "{:?}",
         limits.breakers()
     );
-    let both = [&attacker, &victim, &victim, &victim, &victim, &victim];
-    for request in both {
+    // An open breaker would let the next call wait for seconds.
+    for request in [&attacker, &victim] {
         call(request, &model, CallReport::new(Health::Failure)).await;
     }
     assert_ne!(limits.breakers()[0].state, BreakerState::Closed);
