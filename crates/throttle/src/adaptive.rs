@@ -83,6 +83,11 @@ mod tests {
             adaptive.decrease(start, 64, later);
         }
         assert_eq!(adaptive.limit(), 52);
+        assert!(adaptive.is_lowered() && !Adaptive::new(64).is_lowered());
+        for _ in 0..1000 {
+            adaptive.increase(50);
+        }
+        assert_eq!(adaptive.limit(), 52, "fewer calls than that are enough");
         let rounds = (0..).take_while(|_| {
             adaptive.increase(adaptive.limit());
             adaptive.limit() < 64

@@ -196,6 +196,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_limit_that_holds_a_call_the_longest_is_named() {
+        let start = Instant::now();
+        let quota = KeyQuota {
+            tokens_per_minute: std::num::NonZeroU32::new(6_000),
+            ..KeyQuota::default()
+        };
+        let mut key = ApiKeyLimits::new(quota, start);
+        assert_eq!(key.hold_reason(1_000, start), None);
+        key.reserve(6_000, start).unwrap();
+        assert_eq!(key.hold_reason(1_000, start), Some(HoldReason::Tokens));
+        let end = start + Duration::from_secs(3_600);
+        key.pause(Pause::Until(end), start, start);
+        assert_eq!(key.hold_reason(1_000, start), Some(HoldReason::Pause));
+    }
+
+    #[test]
     fn two_refused_models_pause_the_key_unless_a_third_one_answers() {
         let start = Instant::now();
         let until = start + Duration::from_secs(3_600);

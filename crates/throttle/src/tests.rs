@@ -167,6 +167,11 @@ async fn leaving_the_queue_returns_everything() {
     {
         let mut waiting = admission.enter(&permit_request(&model));
         assert!(waits(&mut waiting).await);
+    }
+    assert_eq!(in_use(&limits).1, 0, "it has left");
+    {
+        let mut waiting = admission.enter(&permit_request(&model));
+        assert!(waits(&mut waiting).await);
         assert_eq!(in_use(&limits).1, 1);
         // Granted, but dropped before it was seen.
         drop(permit);
