@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 
 use super::grounding::{self, Grounder, GroundingSettings};
 use crate::long_work::run_off_worker;
-use crate::schema::{Lowered, Rules, Schema, StreamedList, Whole};
+use crate::schema::{Evaluations, Lowered, Rules, Schema, StreamedList, Whole};
 use crate::types::{LeafEvidence, Mode, NullPolicy, written_size};
 use llm_json::partial::Partial;
 
@@ -233,10 +233,10 @@ impl StreamedList {
         }
         // As in a complete answer, the reading without injected nulls is coerced.
         let nearest = usize::from(readings.len() > 1);
-        let coerced = readings
-            .get(nearest)
-            .filter(|_| coerce)
-            .and_then(|value| self.element.coerced(value, Whole::No));
+        let coerced = readings.get(nearest).filter(|_| coerce).and_then(|value| {
+            self.element
+                .coerced(value, Whole::No, &Evaluations::of_answer())
+        });
         coerced.map(|coercion| coercion.value)
     }
 

@@ -74,15 +74,9 @@ pub enum Whole {
 }
 
 impl Schema {
-    /// Coerces an invalid value. `None`: no unambiguous coercion makes it valid.
+    /// Coerces an invalid value, and validates it with the evaluations that are left. `None`: no unambiguous coercion makes it valid.
     #[must_use]
-    pub fn coerced(&self, value: &Value, whole: Whole) -> Option<Coerced> {
-        self.coerced_within(value, whole, &Evaluations::of_answer())
-    }
-
-    /// Coerces as [`Schema::coerced`], and validates with the evaluations that are left.
-    #[must_use]
-    pub fn coerced_within(
+    pub fn coerced(
         &self,
         value: &Value,
         whole: Whole,

@@ -86,7 +86,7 @@ impl<L: Fn(Value) -> Value> Reader<'_, L> {
     }
 
     fn coerced(&self, value: &Value, whole: Whole) -> Option<Coerced> {
-        self.schema.coerced_within(value, whole, self.evaluations)
+        self.schema.coerced(value, whole, self.evaluations)
     }
 
     /// Returns the meaning of the values found in a text.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::super::{ParsedAnswer, Schema, Whole};
+use super::super::super::{Evaluations, ParsedAnswer, Schema, Whole};
 use llm_json::answer::Repair;
 
 /// Schemas in which everything that can be mended occurs.
@@ -166,7 +166,7 @@ fn long_enumerated_values_match_only_themselves() {
     let schema = json!({"type": "array", "items": {"enum": ["a", short, long, 12, {"x": 1}]}});
     let compiled = Schema::compile(&schema.to_string()).unwrap();
     let coerced = |value: Value| {
-        let coerced = compiled.coerced(&json!([value]), Whole::Yes);
+        let coerced = compiled.coerced(&json!([value]), Whole::Yes, &Evaluations::of_answer());
         coerced.map(|coerced| coerced.value[0].clone())
     };
     assert!(compiled.is_valid(&json!([long])));
