@@ -451,10 +451,10 @@ mod tests {
         };
         let mut breaker = Breaker::default();
         assert!(
-            !record(&mut breaker, timeout(200)),
+            !record(&mut breaker, timeout(499)),
             "too short to say anything"
         );
-        assert!(record(&mut breaker, timeout(1_000)));
+        assert!(record(&mut breaker, timeout(500)));
         let mut healthy = Breaker::default();
         healthy.record(ALICE, Health::Success, start, start);
         assert!(!record(&mut healthy, timeout(1_000)));
@@ -464,6 +464,11 @@ mod tests {
             slow.discount_short_timeout(timeout(3_000), after(start, 3_000)),
             Health::Neutral,
             "it usually takes as long"
+        );
+        assert_ne!(
+            slow.discount_short_timeout(timeout(4_000), after(start, 3_000)),
+            Health::Neutral,
+            "it never takes twice as long"
         );
         assert_ne!(
             slow.discount_short_timeout(timeout(3_000), after(start, 20_000)),

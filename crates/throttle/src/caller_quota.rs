@@ -413,6 +413,8 @@ mod tests {
         caller.reserve(charge, start);
         assert_eq!(caller.blocked(charge, midnight), None);
         caller.reserve(charge, midnight);
+        let budget = caller.quota_status(midnight).budget;
+        assert_eq!(budget, Some((Usd(100), Usd(140))), "both are reserved");
         caller.settle(charge, charge, midnight);
         caller.settle(
             charge,
@@ -426,6 +428,43 @@ mod tests {
             caller.quota_status(midnight).budget,
             Some((Usd(100), Usd(90)))
         );
+    }
+
+    #[test]
+    fn only_first_calls_take_requests_and_a_burst_is_that_of_a_second() {
+        let start = Instant::now();
+        let quota = Quota {
+            requests_per_minute: NonZeroU32::new(60),
+            ..Quota::default()
+        };
+        let mut caller = Caller::new(quota, start, SystemTime::now());
+        let repeated = Charge::default();
+        caller.reserve(repeated, start);
+        let first = Charge {
+            requests: 1,
+            ..repeated
+        };
+        assert_eq!(caller.blocked(first, start), None);
+        caller.reserve(first, start);
+        assert!(caller.blocked(first, start).is_some());
+        assert_eq!(caller.blocked(repeated, start), None);
+        let bursts =
+            [30, 60, 150].map(|per_minute| rate(NonZeroU32::new(per_minute).unwrap()).burst);
+        assert_eq!(bursts.map(NonZeroU32::get), [1, 1, 2]);
+    }
+
+    #[test]
+    fn a_caller_that_is_not_configured_is_gone_once_its_items_have_ended() {
+        let start = Instant::now();
+        let mut caller = Caller::new(Quota::default(), start, SystemTime::now());
+        assert!(!caller.counts_tokens() && !caller.is_gone());
+        caller.is_retired = true;
+        caller.admitted = 1;
+        assert!(!caller.is_gone());
+        caller.admitted = 0;
+        assert!(caller.is_gone());
+        caller.set_quota(quota(), start);
+        assert!(caller.counts_tokens(), "it has a budget");
     }
 
     #[test]
