@@ -160,6 +160,35 @@ async fn one_caller_leaves_room_for_the_others() {
 }
 
 #[tokio::test]
+async fn a_caller_is_found_by_its_owner_while_it_is_configured() {
+    let limits = limits(1, 100);
+    let quota = |owner: &str| Quota {
+        owner: owner.to_owned(),
+        ..Quota::default()
+    };
+    let (one, two) = (CallerId(1), CallerId(2));
+    limits.set_callers(vec![(one, quota("one")), (two, quota("two"))]);
+    assert_eq!(limits.caller_of("one"), Some(one));
+    assert_eq!(limits.caller_of("two"), Some(two));
+    assert_eq!(limits.caller_of("three"), None);
+    assert_eq!(limits.caller_of(""), Some(CallerId::default()));
+    let _in_progress = admit(&limits, one, 1);
+    limits.set_callers(vec![(two, quota("two"))]);
+    assert_eq!(limits.caller_of("one"), None);
+}
+
+#[test]
+fn memory_is_shared_if_there_are_several_callers() {
+    let limits = limits(1, 100);
+    let reserve = || (limits.memory()).reserve(CallerId(1), MemoryUse::Inputs, 3 << 28);
+    let callers = [1, 2].map(|id| (CallerId(id), Quota::default()));
+    limits.set_callers(callers.to_vec());
+    assert!(reserve().is_err(), "more than half");
+    limits.set_callers(callers.into_iter().take(1).collect());
+    assert!(reserve().is_ok());
+}
+
+#[tokio::test]
 async fn leaving_the_queue_returns_everything() {
     let limits = limits(1, 100);
     let (admission, model) = (admit(&limits, ANYONE, 3), model(&limits));

@@ -45,6 +45,18 @@ fn a_reason_that_ended_before_a_span_says_nothing_about_it() {
 }
 
 #[test]
+fn a_reason_that_another_one_has_replaced_is_over() {
+    let start = Instant::now();
+    let at = |ms| start + Duration::from_millis(ms);
+    let mut history = HoldHistory::default();
+    history.record(HoldReason::Tokens, Some(at(400)), at(10));
+    history.record(HoldReason::Pause, Some(at(400)), at(100));
+    let (tokens, pause) = (Some(HoldReason::Tokens), Some(HoldReason::Pause));
+    assert_eq!(reasons(&history, at(110), at(150)), [(pause, 40)]);
+    assert_eq!(reasons(&history, at(20), at(90)), [(tokens, 70)]);
+}
+
+#[test]
 fn the_history_is_bounded() {
     let start = Instant::now();
     let mut history = HoldHistory::default();
