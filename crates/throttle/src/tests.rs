@@ -177,6 +177,30 @@ async fn a_caller_is_found_by_its_owner_while_it_is_configured() {
     assert_eq!(limits.caller_of("one"), None);
 }
 
+#[tokio::test]
+async fn what_holds_calls_and_what_is_left_of_quotas_is_shown() {
+    let limits = limits(1, 100);
+    let quota = Quota {
+        name: "alice".to_owned(),
+        budget_per_day: Some(Usd(100)),
+        ..Quota::default()
+    };
+    let alice = CallerId(1);
+    limits.set_callers(vec![(alice, quota)]);
+    assert_eq!(limits.quota_status(CallerId(2)), None);
+    let budget = limits.quota_status(alice).unwrap().budget;
+    assert_eq!(budget, Some((Usd(100), Usd(0))));
+    let [budget] = limits.caller_budgets(None).try_into().unwrap();
+    assert_eq!((budget.name.as_str(), budget.limit), ("alice", Usd(100)));
+    let (admission, model) = (admit(&limits, alice, 2), model(&limits));
+    let _permit = admission.enter(&permit_request(&model)).await.unwrap();
+    assert_eq!(limits.holds(), []);
+    let mut waiting = admission.enter(&permit_request(&model));
+    assert!(waits(&mut waiting).await);
+    let [hold] = limits.holds().try_into().unwrap();
+    assert_eq!((hold.model.as_str(), hold.waiting), ("test/m", 1));
+}
+
 #[test]
 fn memory_is_shared_if_there_are_several_callers() {
     let limits = limits(1, 100);
