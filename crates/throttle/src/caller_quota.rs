@@ -447,6 +447,7 @@ mod tests {
         assert_eq!(caller.blocked(first, start), None);
         caller.reserve(first, start);
         assert!(caller.blocked(first, start).is_some());
+        assert_eq!(caller.available_calls(start), 0);
         assert_eq!(caller.blocked(repeated, start), None);
         let bursts =
             [30, 60, 150].map(|per_minute| rate(NonZeroU32::new(per_minute).unwrap()).burst);
