@@ -155,8 +155,8 @@ impl Breaker {
         let Some(opened) = &self.open_period else {
             return Ok(());
         };
-        let is_open_for_all = !opened.is_of_one_caller || opened.blamed.contains(&caller);
-        if opened.until > now && is_open_for_all {
+        let may_probe_at_once = opened.is_of_one_caller && !opened.blamed.contains(&caller);
+        if opened.until > now && !may_probe_at_once {
             return Err(Some(opened.until));
         }
         if opened.probes.count() + opened.succeeded + opened.failed >= MAX_PROBES {

@@ -112,7 +112,7 @@ impl Form {
 pub struct Listed<'c> {
     pub value: &'c Value,
     pub form: &'c Form,
-    /// Normalized description; empty if there is none.
+    /// Title or description of a constant without case, separators and marks; empty if it has none.
     pub about: &'c str,
 }
 
