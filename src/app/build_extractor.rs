@@ -88,10 +88,13 @@ fn limits(config: &Config, pools: Vec<Pool>) -> anyhow::Result<Limits> {
         .max_memory_bytes
         .unwrap_or_else(memory_size::default_budget);
     let cache_bytes = config.cache.map_or(0, |cache| cache.max_bytes);
+    let process_bytes = memory_size::process_share(max_memory_bytes);
+    let max_cache_bytes = (max_memory_bytes - process_bytes) / 2;
     anyhow::ensure!(
-        cache_bytes <= max_memory_bytes / 2,
-        "the result cache (`cache.max_bytes`: {cache_bytes}) would take more than half of the memory \
-         (`limits.max_memory_bytes`: {max_memory_bytes}, by default half of the machine's); lower the one or raise the other"
+        cache_bytes <= max_cache_bytes,
+        "the result cache (`cache.max_bytes`: {cache_bytes}) may take {max_cache_bytes} bytes: half of the memory \
+         (`limits.max_memory_bytes`: {max_memory_bytes}, by default half of the machine's) without the {process_bytes} bytes of the \
+         program itself; lower the one or raise the other"
     );
     let limits = throttle::Config {
         max_concurrency: config.limits.max_concurrency.get() as usize,
@@ -101,7 +104,6 @@ fn limits(config: &Config, pools: Vec<Pool>) -> anyhow::Result<Limits> {
     };
     let limits = Limits::new(limits, pools, Arc::new(LimitObserver))
         .context("the limits' thread cannot be started")?;
-    let process_bytes = memory_size::process_share(max_memory_bytes);
     limits.memory().set_aside(MemoryUse::Process, process_bytes);
     limits.memory().set_aside(MemoryUse::Cache, cache_bytes);
     Ok(limits)

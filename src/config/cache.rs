@@ -11,8 +11,8 @@ use super::{
 /// Settings of the result cache, which is held in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cache {
-    /// `max_bytes`: maximum memory of the cache. It is set aside from `limits.max_memory_bytes`, of which it may take half. At least
-    /// 1 KiB. Not set: there is no cache.
+    /// `max_bytes`: maximum memory of the cache. It is set aside from `limits.max_memory_bytes`; it may take half of what the program
+    /// itself leaves. At least 1 KiB. Not set: there is no cache.
     pub max_bytes: usize,
     /// `ttl_ms`: time to live of a result. 1,000 to 2,592,000,000 ms (30 days), default 3,600,000
     /// (an hour).

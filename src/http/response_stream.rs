@@ -19,7 +19,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::request_body::BodyMemory;
-use super::upload_monitor::{Interruption, UNREAD_FOR_LACK_OF_MEMORY, UploadMonitor};
+use super::upload_monitor::UploadMonitor;
 use crate::contract::{BatchStatus, ItemResult, Progress, Summary, millis};
 use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream, shutting_down};
 use crate::types::{Code, Counts, Error, EvidenceCounts, FieldError, Outcome, SentMetadata};
@@ -269,7 +269,11 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
             return Some(error);
         }
         let interruption = self.upload.as_ref()?.interruption()?;
-        Some(interrupted(interruption))
+        Some(
+            interruption.error(
+                "the results of the inputs received before it were sent; send the rest again",
+            ),
+        )
     }
 
     /// Ends the batch at the end of the server: what is finished is sent, and the rest is cancelled.
@@ -312,25 +316,6 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
             }
         }
     }
-}
-
-/// Returns the error of a batch whose inputs did not arrive in full.
-fn interrupted(interruption: Interruption) -> Error {
-    let detail = match interruption {
-        Interruption::Disconnected => {
-            "the upload of the inputs was interrupted; results of the inputs received before it were sent".to_owned()
-        }
-        Interruption::NoMemory => {
-            let detail = format!("{UNREAD_FOR_LACK_OF_MEMORY}; retry the rest later");
-            return Error::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1));
-        }
-        Interruption::Idle(timeout) => format!(
-            "no input arrived for {} s (`server.idle_timeout_ms`), so the upload was ended; results of the inputs received \
-             before it were sent; end the body after the last input, and send a blank line at times to keep an upload open",
-            timeout.as_secs_f64()
-        ),
-    };
-    Error::new(Code::InvalidJson, detail)
 }
 
 /// Returns the error of a batch that is too large for an ordered response.

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
+use crate::types::{Code, Error};
+use throttle::RETRY_SOON;
 
 /// Interval at which the connection is checked, so that a closed one is noticed within a second.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Time for which an upload waits for memory.
 pub const MEMORY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Message of an upload that has waited for memory in vain.
-pub const UNREAD_FOR_LACK_OF_MEMORY: &str = "there was no memory for the next input for 30 s (`limits.max_memory_bytes`), because other requests hold it";
 
 /// State of an upload.
 #[derive(Debug)]
@@ -37,6 +37,29 @@ pub enum Interruption {
     Idle(Duration),
     /// There was no memory for the next input for [`MEMORY_TIMEOUT`].
     NoMemory,
+}
+
+impl Interruption {
+    /// Returns the error of the request. `consequence` says what became of the inputs.
+    pub fn error(self, consequence: &str) -> Error {
+        let invalid = |why: &str| Error::new(Code::InvalidJson, format!("{why}; {consequence}"));
+        match self {
+            Self::Disconnected => invalid("the upload of the inputs was interrupted"),
+            Self::Idle(timeout) => invalid(&format!(
+                "no input arrived for {} s (`server.idle_timeout_ms`), so the upload was ended (end the body after the last input, and \
+                 send a blank line at times to keep an upload open)",
+                timeout.as_secs_f64()
+            )),
+            Self::NoMemory => {
+                let detail = format!(
+                    "there was no memory for the next input for {} s (`limits.max_memory_bytes`), because other requests hold it; \
+                     {consequence}",
+                    MEMORY_TIMEOUT.as_secs()
+                );
+                Error::new(Code::Overloaded, detail).retry_after(RETRY_SOON)
+            }
+        }
+    }
 }
 
 impl UploadMonitor {
@@ -131,4 +154,39 @@ pub fn start(
     tasks: &tokio_util::task::TaskTracker,
 ) {
     tasks.spawn(watch(Arc::downgrade(upload), connection));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_that_ended_early_has_an_error_that_says_why() {
+        let idle = Interruption::Idle(Duration::from_millis(700));
+        for (interruption, code, words, is_retried) in [
+            (
+                Interruption::Disconnected,
+                Code::InvalidJson,
+                "was interrupted",
+                false,
+            ),
+            (idle, Code::InvalidJson, "no input arrived for 0.7 s", false),
+            (
+                Interruption::NoMemory,
+                Code::Overloaded,
+                "`limits.max_memory_bytes`",
+                true,
+            ),
+        ] {
+            let error = interruption.error("no job was created");
+            assert_eq!(error.code, code, "{words}");
+            assert!(error.detail.contains(words), "{}", error.detail);
+            assert!(
+                error.detail.ends_with("; no job was created"),
+                "{}",
+                error.detail
+            );
+            assert_eq!(error.retry_after.is_some(), is_retried, "{words}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -54,8 +54,23 @@ pub enum JobCommand {
 const MAX_COMMANDS: usize = 1024;
 
 /// Maximum number of concurrent searches on behalf of callers, each of up to ten seconds: fewer than the store reads at once (eight),
-/// so that short reads, and those of running jobs, do not wait behind them.
+/// so that short reads, and those of running jobs, do not wait behind them. One caller takes at most half of them.
 const MAX_SEARCHES: usize = 6;
+
+/// Turn of a caller to search the store. The caller is charged for the time that it takes, in milliseconds.
+#[derive(Debug)]
+pub struct SearchTurn {
+    permit: FairPermit,
+    began: Instant,
+}
+
+impl Drop for SearchTurn {
+    fn drop(&mut self) {
+        let millis = self.began.elapsed().as_millis();
+        self.permit
+            .charge(u64::try_from(millis).unwrap_or(u64::MAX));
+    }
+}
 
 /// Context that every task of the jobs shares.
 #[derive(Debug)]
@@ -94,7 +109,7 @@ impl JobContext {
             hidden: Arc::default(),
             progress: Mutex::default(),
             commands,
-            searches: FairSemaphore::new(MAX_SEARCHES),
+            searches: FairSemaphore::leaving_room(MAX_SEARCHES),
             // The process before may have ended between a removal and its vacuum.
             needs_vacuum: AtomicBool::new(true),
         });
@@ -106,9 +121,12 @@ impl JobContext {
         self.extractor.limits().owner(caller)
     }
 
-    /// Waits for the caller's turn to search the store, which lasts until the permit is dropped.
-    pub async fn search_turn(&self, caller: CallerId) -> FairPermit {
-        self.searches.acquire(caller, 1).await
+    /// Waits for the caller's turn to search the store, which lasts until it is dropped.
+    pub async fn search_turn(&self, caller: CallerId) -> SearchTurn {
+        SearchTurn {
+            permit: self.searches.acquire(caller, 1).await,
+            began: Instant::now(),
+        }
     }
 
     /// Runs `work` to its end, even if the request that waits for it is cancelled. Used for a change of the store and the

@@ -13,8 +13,8 @@ use weight::{Cost, Faults, MAX_LINKS, Size, Weight};
 
 /// Maximum number of subschema evaluations for an instance: a few seconds of work.
 const MAX_EVALUATIONS: u64 = 5_000_000;
-/// Maximum number of subschema evaluations for all that is tried for one answer: its candidates, their lifted forms, their coercions,
-/// and the removals of its absent values.
+/// Maximum number of subschema evaluations for all that is tried for one answer: its candidates, their lifted forms and their
+/// coercions. As many again may be taken by the removals of its absent values.
 const MAX_ANSWER_EVALUATIONS: u64 = 4 * MAX_EVALUATIONS;
 /// Share of the evaluations left up to which the quick bound counts, which may be far above the number; a larger one is counted
 /// exactly.

@@ -34,8 +34,8 @@ pub struct Span {
     pub end: Duration,
     /// Number of the attempt, from 1.
     pub attempt: u32,
-    /// Wait: the limit, as in the `holds` of `/v1/limits`; or `backoff`, `PROVIDER/retry_budget` or `single_flight`. Absent: other
-    /// items had their turn.
+    /// Wait: the limit, as in the `holds` of `/v1/limits`; or `backoff`, `PROVIDER/retry_budget`, `single_flight` or
+    /// `server/resources` (memory or file handles). Absent: other items had their turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<String>,
     /// Call: the model, as `provider/model`.

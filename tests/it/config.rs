@@ -257,7 +257,7 @@ async fn a_cache_that_would_leave_requests_without_memory_stops_the_start() {
     let folder = Server::bare();
     let path = file(
         folder.folder(),
-        "model = \"openai/m\"\n[limits]\nmax_memory_bytes = 100000000\n[cache]\nmax_bytes = 60000000\n[providers.openai]\napi_key = \"k\"\n",
+        "model = \"openai/m\"\n[limits]\nmax_memory_bytes = 100000000\n[cache]\nmax_bytes = 30000000\n[providers.openai]\napi_key = \"k\"\n",
     );
     let output = run(
         &folder,
@@ -269,7 +269,8 @@ async fn a_cache_that_would_leave_requests_without_memory_stops_the_start() {
     let text = output_text(&output);
     for part in [
         "cache.max_bytes",
-        "60000000",
+        "30000000",
+        "25000000",
         "limits.max_memory_bytes",
         "100000000",
         "lower",

@@ -15,8 +15,12 @@ pub struct FairSemaphore(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    /// Number of permits that nobody holds. Zero while somebody waits.
+    /// Number of permits that nobody holds.
     free: usize,
+    /// True if a caller holds at most as many permits as it leaves free.
+    leaves_room: bool,
+    /// Number of permits of each caller that has any.
+    held: BTreeMap<CallerId, usize>,
     order: FairOrder<CallerId>,
     /// Waiting requests of each caller, with their costs.
     waiting: BTreeMap<CallerId, VecDeque<(u64, oneshot::Sender<FairPermit>)>>,
@@ -24,14 +28,30 @@ struct State {
 
 /// Permit of a [`FairSemaphore`], which is returned when this is dropped.
 #[derive(Debug)]
-pub struct FairPermit(FairSemaphore);
+pub struct FairPermit {
+    semaphore: FairSemaphore,
+    caller: CallerId,
+}
 
 impl FairSemaphore {
-    /// Creates a semaphore of this many permits.
+    /// Creates a semaphore of this many permits, all of which one caller may hold.
     #[must_use]
     pub fn new(permits: usize) -> Self {
+        Self::with(permits, false)
+    }
+
+    /// Creates a semaphore of this many permits, of which a caller holds at most as many as it leaves free: half of them while it is
+    /// alone. For permits that are held for long.
+    #[must_use]
+    pub fn leaving_room(permits: usize) -> Self {
+        Self::with(permits, true)
+    }
+
+    fn with(permits: usize, leaves_room: bool) -> Self {
         Self(Arc::new(Mutex::new(State {
             free: permits,
+            leaves_room,
+            held: BTreeMap::new(),
             order: FairOrder::default(),
             waiting: BTreeMap::new(),
         })))
@@ -42,12 +62,19 @@ impl FairSemaphore {
     pub async fn acquire(&self, caller: CallerId, cost: u64) -> FairPermit {
         let turn = self.lock().enter(caller, cost);
         match turn {
-            None => FairPermit(self.clone()),
+            None => self.permit(caller),
             Some(turn) => match turn.await {
                 Ok(permit) => permit,
                 // A sender is dropped only after it has sent.
                 Err(_) => std::future::pending().await,
             },
+        }
+    }
+
+    fn permit(&self, caller: CallerId) -> FairPermit {
+        FairPermit {
+            semaphore: self.clone(),
+            caller,
         }
     }
 
@@ -60,10 +87,10 @@ impl State {
     /// Takes a free permit, or returns the receiver of one.
     fn enter(&mut self, caller: CallerId, cost: u64) -> Option<oneshot::Receiver<FairPermit>> {
         self.order.enter(caller, false);
-        if self.free > 0 {
-            self.free -= 1;
+        if self.may_take(caller) {
+            self.take(caller);
             self.order.charge(caller, cost);
-            self.order.leave(caller);
+            self.leave_if_done(caller);
             return None;
         }
         let (sender, receiver) = oneshot::channel();
@@ -72,36 +99,91 @@ impl State {
         Some(receiver)
     }
 
-    /// Returns the request whose turn it is, and charges its caller; requests that were given up are dropped. Without one, the permit
-    /// is free.
-    fn next_waiting(&mut self) -> Option<oneshot::Sender<FairPermit>> {
-        while let Some(caller) = self.order.first() {
-            let own = self.waiting.get_mut(&caller);
-            let next = own.and_then(|own| {
-                std::iter::from_fn(|| own.pop_front()).find(|(_, sender)| !sender.is_closed())
-            });
-            if let Some((cost, _)) = &next {
-                self.order.charge(caller, *cost);
-            }
-            if self.waiting.get(&caller).is_none_or(VecDeque::is_empty) {
-                self.waiting.remove(&caller);
-                self.order.leave(caller);
-            }
-            if let Some((_, sender)) = next {
-                return Some(sender);
+    /// Returns true if there is a permit for the caller now.
+    fn may_take(&self, caller: CallerId) -> bool {
+        let held = self.held.get(&caller).copied().unwrap_or(0);
+        self.free > 0 && (!self.leaves_room || held < self.free)
+    }
+
+    fn take(&mut self, caller: CallerId) {
+        self.free -= 1;
+        *self.held.entry(caller).or_default() += 1;
+    }
+
+    fn give_back(&mut self, caller: CallerId) {
+        self.free += 1;
+        if let Some(held) = self.held.get_mut(&caller) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&caller);
             }
         }
-        self.free += 1;
-        None
+    }
+
+    /// Charges a caller beside its turns.
+    fn charge(&mut self, caller: CallerId, cost: u64) {
+        self.order.enter(caller, false);
+        self.order.charge(caller, cost);
+        self.leave_if_done(caller);
+    }
+
+    fn leave_if_done(&mut self, caller: CallerId) {
+        if self.waiting.get(&caller).is_none_or(VecDeque::is_empty) {
+            self.waiting.remove(&caller);
+            self.order.leave(caller);
+        }
+    }
+
+    /// Takes a permit for the request whose turn it is, if there is one for it, and charges its caller. Requests that were given up
+    /// are dropped.
+    fn next_waiting(&mut self) -> Option<(CallerId, oneshot::Sender<FairPermit>)> {
+        // Callers that leave no room for others are skipped: no more than hold permits.
+        let mut skipped = Vec::new();
+        let mut next = None;
+        while next.is_none()
+            && self.free > 0
+            && let Some(caller) = self.order.first()
+        {
+            if !self.may_take(caller) {
+                self.order.park(caller);
+                skipped.push(caller);
+                continue;
+            }
+            let own = self.waiting.get_mut(&caller);
+            let first = own.and_then(|own| {
+                std::iter::from_fn(|| own.pop_front()).find(|(_, sender)| !sender.is_closed())
+            });
+            if let Some((cost, sender)) = first {
+                self.order.charge(caller, cost);
+                self.take(caller);
+                next = Some((caller, sender));
+            }
+            self.leave_if_done(caller);
+        }
+        for caller in skipped {
+            self.order.unpark(caller);
+        }
+        next
+    }
+}
+
+impl FairPermit {
+    /// Charges the caller for more than it was at its turn.
+    pub fn charge(&self, cost: u64) {
+        self.semaphore.lock().charge(self.caller, cost);
     }
 }
 
 impl Drop for FairPermit {
     fn drop(&mut self) {
-        let next = self.0.lock().next_waiting();
-        if let Some(next) = next {
+        self.semaphore.lock().give_back(self.caller);
+        loop {
+            let next = self.semaphore.lock().next_waiting();
+            let Some((caller, sender)) = next else {
+                return;
+            };
             // If the request is given up now, the permit comes back and is dropped, which serves the next one.
-            drop(next.send(Self(self.0.clone())));
+            drop(sender.send(self.semaphore.permit(caller)));
         }
     }
 }
@@ -186,5 +268,51 @@ mod tests {
             semaphore.acquire(ALICE, 1).now_or_never().unwrap(),
         ];
         assert!(semaphore.acquire(ALICE, 1).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_caller_leaves_as_many_permits_as_it_holds() {
+        let semaphore = FairSemaphore::leaving_room(6);
+        let acquire = |caller| semaphore.acquire(caller, 1).now_or_never();
+        let mut of_alice: Vec<_> = (0..3).map(|_| acquire(ALICE).unwrap()).collect();
+        let mut waiting = Box::pin(semaphore.acquire(ALICE, 1));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let of_bob = [acquire(BOB).unwrap(), acquire(BOB).unwrap()];
+        assert!(acquire(BOB).is_none(), "one is left for a third caller");
+        assert!(acquire(CallerId(3)).is_some());
+        drop(of_alice.pop());
+        assert!(
+            waiting.as_mut().now_or_never().is_none(),
+            "she holds as many as are free"
+        );
+        drop(of_bob);
+        assert!(waiting.as_mut().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn time_that_is_charged_at_the_end_counts_for_the_next_turn() {
+        let semaphore = FairSemaphore::new(1);
+        let long = semaphore.acquire(ALICE, 1).await;
+        let mut of_alice = Box::pin(semaphore.acquire(ALICE, 1));
+        assert!(of_alice.as_mut().now_or_never().is_none());
+        let mut of_bob: Vec<_> = (0..9)
+            .map(|_| Box::pin(semaphore.acquire(BOB, 10)))
+            .collect();
+        for request in &mut of_bob {
+            assert!(request.as_mut().now_or_never().is_none());
+        }
+        long.charge(100);
+        drop(long);
+        for request in of_bob {
+            assert!(of_alice.as_mut().now_or_never().is_none());
+            drop(request.await);
+        }
+        drop(of_alice.await);
+        let state = semaphore.lock();
+        assert_eq!(
+            (state.free, state.held.len(), state.waiting.len()),
+            (1, 0, 0)
+        );
+        assert!(state.order.is_empty());
     }
 }

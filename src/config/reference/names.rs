@@ -81,7 +81,7 @@ pub(super) static SECTIONS: [SectionReference; 3] = [
             key(
                 "request_burst",
                 "",
-                "Number of calls that may be sent at once with each API key, 1 to 100,000,000. Not set: the larger of 1 and 10 ms of the rate. Requires `requests_per_minute`.",
+                "Number of calls that may be sent at once with each API key, 1 to 100,000,000. Not set: `requests_per_minute` / 6000 (the calls of 10 ms), at least 1. Requires `requests_per_minute`.",
             ),
             key(
                 "tokens_per_minute",
@@ -204,7 +204,7 @@ pub(super) static SECTIONS: [SectionReference; 3] = [
             key(
                 "max_queue",
                 "",
-                "Maximum number of items that wait in the queue, 1 to 10,000,000. Not set: `limits.max_queue`.",
+                "Maximum number of items that wait in the queue, 1 to 10,000,000. Not set: `requests_per_minute` if set; else 100 with `tokens_per_minute`; else `limits.max_queue`.",
             ),
             key(
                 "budget_usd_per_day",

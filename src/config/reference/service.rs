@@ -149,7 +149,7 @@ pub(super) static SECTIONS: [SectionReference; 8] = [
             key(
                 "max_bytes",
                 "",
-                "Maximum memory of the cache in bytes, 1 KiB to half of `limits.max_memory_bytes`, where it is set aside. Not set: no cache.",
+                "Maximum memory of the cache in bytes, from 1 KiB. It is set aside from `limits.max_memory_bytes`: at most half of what the program itself leaves (176 MiB of 512 MiB). Not set: no cache.",
             ),
             key(
                 "ttl_ms",
@@ -206,7 +206,7 @@ pub(super) static SECTIONS: [SectionReference; 8] = [
             key(
                 "max_bytes_per_caller",
                 "10737418240",
-                "Maximum bytes of the stored jobs per caller (specs, metadata, inputs and events), from 1. A larger upload, or a retry beyond them, is `429 quota_exceeded`; jobs that run go on.",
+                "Maximum bytes of the stored jobs per caller (specs, metadata, inputs with 512 bytes for the rows of each, and events), from 1. A larger upload, or a retry beyond them, is `429 quota_exceeded`; jobs that run go on.",
             ),
             key(
                 "max_stored_bytes",

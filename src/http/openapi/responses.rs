@@ -10,26 +10,27 @@ use serde_json::{Map, Value, json};
 use crate::contract::{Problem, http_status};
 use crate::types::{Code, Error};
 
-/// Problems of every operation that needs a key. 422 stands for an unknown query parameter.
-const SHARED: [u16; 4] = [401, 403, 422, 500];
+/// Problems of every operation that needs a key. 422 stands for an unknown query parameter, 429 for a caller with its share of open
+/// requests, 503 for a server that drains or has no memory for the response.
+const SHARED: [u16; 6] = [401, 403, 422, 429, 500, 503];
 
 /// Further problems of each operation.
 const PROBLEMS: [(&str, &[u16]); 18] = [
-    ("extract", &[400, 413, 415, 429, 502, 503, 504]),
-    ("extract_batch", &[400, 413, 415, 429, 503]),
-    ("create_job", &[400, 409, 413, 415, 429, 503]),
-    ("list_jobs", &[503]),
-    ("get_job", &[404, 503]),
-    ("delete_job", &[404, 409, 503]),
-    ("list_job_results", &[404, 503]),
-    ("stream_job_events", &[404, 410, 503]),
-    ("cancel_job", &[404, 503]),
-    ("retry_job", &[404, 409, 503]),
+    ("extract", &[400, 413, 415, 502, 504]),
+    ("extract_batch", &[400, 413, 415]),
+    ("create_job", &[400, 409, 413, 415]),
+    ("list_jobs", &[]),
+    ("get_job", &[404]),
+    ("delete_job", &[404, 409]),
+    ("list_job_results", &[404]),
+    ("stream_job_events", &[404, 410]),
+    ("cancel_job", &[404]),
+    ("retry_job", &[404, 409]),
     ("list_schemas", &[]),
-    ("get_schema", &[404, 503]),
-    ("list_schema_versions", &[404, 503]),
-    ("put_schema", &[400, 409, 413, 415, 503]),
-    ("delete_schema", &[404, 409, 503]),
+    ("get_schema", &[404]),
+    ("list_schema_versions", &[404]),
+    ("put_schema", &[400, 409, 413, 415]),
+    ("delete_schema", &[404, 409]),
     ("list_models", &[]),
     ("get_model", &[404]),
     ("get_limits", &[]),
@@ -57,7 +58,7 @@ pub fn components() -> [(&'static str, Value); 2] {
             json!({
                 "RequestId": {
                     "name": "X-Request-ID", "in": "header", "required": false, "schema": {"type": "string"},
-                    "description": "ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one.",
+                    "description": "ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one.",
                 },
                 "Traceparent": {
                     "name": "traceparent", "in": "header", "required": false, "schema": {"type": "string"},
@@ -202,10 +203,16 @@ const fn occasion(code: Code) -> &'static str {
         Code::MethodNotAllowed => "the path does not support this method",
         Code::Conflict => "the current state does not allow this",
         Code::IdempotencyMismatch => "the idempotency key was used for a different request",
-        Code::PayloadTooLarge => "the body, or an ordered response, is too large",
+        Code::PayloadTooLarge => {
+            "the body, a line of it, the text or an ordered response is too large"
+        }
         Code::UnsupportedMediaType => "the content type is not supported",
-        Code::QuotaExceeded => "the caller's quota or budget is used up",
-        Code::Overloaded => "the queue is full, or the store is unavailable",
+        Code::QuotaExceeded => {
+            "the caller has used up its quota, its daily budget, or its share of places or open requests"
+        }
+        Code::Overloaded => {
+            "the waiting room is full, there is no memory now, the store is unavailable, or a search took too long"
+        }
         Code::ExtractionFailed => "no attempt's answer was valid",
         Code::ModelRefused => "the model refused to answer",
         Code::OutputTruncated => "the answer reached the output limit",

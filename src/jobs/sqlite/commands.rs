@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::queries::{self, JobRow, cost_to_store};
-use super::quota::{StorageLimits, add_bytes, total_len};
+use super::quota::{StorageLimits, add_bytes, inputs_bytes};
 use super::rowid::{job_rowids, to_rowid};
 use crate::jobs::store::{
     DeliveryAttempt, DeliveryState, Digest, FinishedItem, ItemCounts, ItemStatus, JobEnd, JobKey,
@@ -90,7 +90,7 @@ pub fn add_inputs(
     for (index, input) in (first..).zip(inputs) {
         insert.execute(params![to_rowid(job, index), input])?;
     }
-    add_bytes(connection, job, total_len(inputs))
+    add_bytes(connection, job, inputs_bytes(inputs))
 }
 
 /// Ends the upload of a job: it becomes `Queued`. An error if it is not being uploaded.

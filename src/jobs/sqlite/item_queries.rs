@@ -10,8 +10,20 @@ use crate::jobs::store::{
     ResultOrder, Status,
 };
 
+/// Maximum number of inputs that a read for items without a result looks at, so that a job whose other items have ended does not
+/// keep a read connection from others.
+pub const MAX_INPUTS_PER_READ: i64 = 10_000;
 /// Maximum number of crash suspects.
 const MAX_SUSPECTS: u32 = 10_000;
+
+/// Result of a read that looks at [`MAX_INPUTS_PER_READ`] inputs at most.
+#[derive(Debug)]
+pub enum Scan<T> {
+    /// A page, which is empty after the last input.
+    Page(T),
+    /// None of the inputs before this index is one of those that are looked for.
+    NothingBefore(u32),
+}
 
 /// Returns items without a result, by index, beginning with the index `from`.
 pub fn pending(
@@ -19,13 +31,17 @@ pub fn pending(
     job: JobKey,
     from: u32,
     limit: u32,
-) -> rusqlite::Result<Vec<PendingItem>> {
+) -> rusqlite::Result<Scan<Vec<PendingItem>>> {
     let sql =
         pending_sql("inputs.place, inputs.body, coalesce(items.lost, 0), coalesce(items.alone, 0)");
-    let [_, last] = job_rowids(job);
+    let [first, last] = scanned_rowids(job, from);
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params![to_rowid(job, from), last, limit], pending_from_row)?;
-    first_page(rows, MAX_PAGE_BYTES, |pending| pending.input.len())
+    let rows = statement.query_map(params![first, last, limit], pending_from_row)?;
+    let page = first_page(rows, MAX_PAGE_BYTES, |pending| pending.input.len())?;
+    if page.is_empty() {
+        return scan_on(connection, job, last, page);
+    }
+    Ok(Scan::Page(page))
 }
 
 /// Returns the size of the page that [`pending`] returns for a limit of as many rows, without reading the inputs.
@@ -34,11 +50,11 @@ pub fn pending_size(
     job: JobKey,
     from: u32,
     limit: u32,
-) -> rusqlite::Result<PageSize> {
+) -> rusqlite::Result<Scan<PageSize>> {
     let sql = pending_sql("length(inputs.body)");
-    let [_, last] = job_rowids(job);
+    let [first, last] = scanned_rowids(job, from);
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![to_rowid(job, from), last, limit])?;
+    let mut rows = statement.query(params![first, last, limit])?;
     let mut size = PageSize { rows: 0, bytes: 0 };
     while let Some(row) = rows.next()? {
         let length: u32 = row.get(0)?;
@@ -49,7 +65,34 @@ pub fn pending_size(
         size.rows += 1;
         size.bytes = bytes;
     }
-    Ok(size)
+    if size.rows == 0 {
+        return scan_on(connection, job, last, size);
+    }
+    Ok(Scan::Page(size))
+}
+
+/// Returns the first and the last row ID of the inputs that one read looks at.
+fn scanned_rowids(job: JobKey, from: u32) -> [i64; 2] {
+    let [_, last] = job_rowids(job);
+    let first = to_rowid(job, from);
+    [first, last.min(first + MAX_INPUTS_PER_READ - 1)]
+}
+
+/// Returns where a read goes on that found nothing up to the row ID `last`; `empty` after the last input.
+fn scan_on<T>(
+    connection: &Connection,
+    job: JobKey,
+    last: i64,
+    empty: T,
+) -> rusqlite::Result<Scan<T>> {
+    let [_, end] = job_rowids(job);
+    let sql = "SELECT min(place) FROM inputs WHERE place > ?1 AND place <= ?2";
+    let next: Option<i64> = connection
+        .prepare_cached(sql)?
+        .query_row([last, end], |row| row.get(0))?;
+    Ok(next.map_or(Scan::Page(empty), |rowid| {
+        Scan::NothingBefore(number_of(rowid))
+    }))
 }
 
 /// Returns the query of these columns of the items without a result, by index.

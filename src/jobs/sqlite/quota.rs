@@ -6,14 +6,18 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::error::to_sqlite;
 use crate::jobs::store::{JobKey, StorageQuota, StoreError};
 
+/// Bytes that an input counts beside its own: its rows and those of its result with their index entries, and the shortest result, that
+/// of an input that fails without a call (about 350 bytes).
+const INPUT_BYTES: u64 = 512;
+
 /// Limits of the stored jobs. Running jobs go on whatever they store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StorageLimits {
     /// Maximum number of stored jobs of one caller.
     pub max_jobs_per_caller: u64,
-    /// Maximum bytes of specs, metadata, inputs and events of one caller's jobs.
+    /// Maximum bytes of specs, metadata, inputs (each with 512 bytes for its rows) and events of one caller's jobs.
     pub max_bytes_per_caller: u64,
-    /// Maximum bytes of specs, metadata, inputs and events of all jobs.
+    /// Maximum bytes of the same of all jobs.
     pub max_bytes: u64,
 }
 
@@ -94,6 +98,11 @@ pub fn add_bytes(connection: &Connection, job: JobKey, bytes: u64) -> rusqlite::
         .prepare_cached(sql)?
         .execute(params![job.0, bytes])
         .map(drop)
+}
+
+/// Returns the bytes that inputs count: their own, and [`INPUT_BYTES`] each.
+pub fn inputs_bytes(inputs: &[Vec<u8>]) -> u64 {
+    total_len(inputs) + INPUT_BYTES * inputs.len() as u64
 }
 
 /// Returns the sum of the lengths.

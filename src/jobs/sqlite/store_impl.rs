@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryFutureExt;
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
+use super::item_queries::Scan;
 use super::queries::JobRow;
-use super::quota::total_len;
+use super::quota::{inputs_bytes, total_len};
 use super::write_class::WriteClass;
 use super::{Sqlite, commands, item_queries, queries, recovery, removal, webhook_queries};
 use crate::jobs::store::{
@@ -38,7 +39,7 @@ impl Store for Sqlite {
     }
 
     fn add_inputs(&self, job: JobKey, first: u32, inputs: Vec<Vec<u8>>) -> Stored<'_, ()> {
-        let (limits, bytes) = (self.limits, total_len(&inputs));
+        let (limits, bytes) = (self.limits, inputs_bytes(&inputs));
         self.write_bytes(WriteClass::Ordinary, as_usize(bytes), move |connection| {
             limits.check_more(connection, job, bytes)?;
             commands::add_inputs(connection, job, first, &inputs)
@@ -131,11 +132,11 @@ impl Store for Sqlite {
     }
 
     fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<PendingItem>> {
-        self.query(move |connection| item_queries::pending(connection, job, from, limit))
+        Box::pin(self.scan(item_queries::pending, job, from, limit))
     }
 
     fn pending_size(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, PageSize> {
-        self.query(move |connection| item_queries::pending_size(connection, job, from, limit))
+        Box::pin(self.scan(item_queries::pending_size, job, from, limit))
     }
 
     fn input(&self, job: JobKey, index: u32) -> Stored<'_, Option<Vec<u8>>> {
@@ -298,6 +299,26 @@ impl Store for Sqlite {
     fn not_ready_reason(&self) -> Option<StoreError> {
         // The store counts as open once it can be used, a moment after it could be written.
         self.opened().err().or_else(|| self.shared.health.error())
+    }
+}
+
+impl Sqlite {
+    /// Reads for items without a result until there is a page, in reads of bounded length.
+    async fn scan<T: Send + 'static>(
+        &self,
+        read: fn(&Connection, JobKey, u32, u32) -> rusqlite::Result<Scan<T>>,
+        job: JobKey,
+        from: u32,
+        limit: u32,
+    ) -> Result<T, StoreError> {
+        let mut from = from;
+        loop {
+            let scan = self.query(move |connection| read(connection, job, from, limit));
+            match scan.await? {
+                Scan::Page(page) => return Ok(page),
+                Scan::NothingBefore(index) => from = index,
+            }
+        }
     }
 }
 

@@ -17,9 +17,7 @@ use super::super::super::query::no_query;
 use super::super::super::request_body::BodyMemory;
 use super::super::super::state::AppState;
 use super::super::super::trace_context::trace_context;
-use super::super::super::upload_monitor::{
-    Interruption, MEMORY_TIMEOUT, UNREAD_FOR_LACK_OF_MEMORY, UploadMonitor,
-};
+use super::super::super::upload_monitor::{MEMORY_TIMEOUT, UploadMonitor};
 use super::super::super::{json_body, query, request_body};
 use crate::extraction::{RequestClass, WaitingMemory};
 use crate::jobs::{Created, Creation, NewInput};
@@ -217,15 +215,9 @@ fn input_lines(
 ) -> impl Stream<Item = Result<NewInput, Error>> + Unpin {
     let interruption = stream::once(async move {
         let interruption = upload.interruption()?;
-        let why = match interruption {
-            Interruption::Disconnected => "the upload was interrupted".to_owned(),
-            Interruption::NoMemory => UNREAD_FOR_LACK_OF_MEMORY.to_owned(),
-            Interruption::Idle(timeout) => {
-                format!("no input arrived for {} s", timeout.as_secs_f64())
-            }
-        };
-        let detail = format!("{why}, and no job was created; send the request again");
-        Some(Err(Error::new(Code::InvalidJson, detail)))
+        Some(Err(
+            interruption.error("no job was created; send the request again")
+        ))
     });
     Box::pin(
         lines

@@ -1,5 +1,6 @@
 //! Retries: items that are queued again, and their results.
 
+use super::super::item_queries::{MAX_INPUTS_PER_READ, Scan};
 use super::*;
 
 #[tokio::test]
@@ -120,7 +121,7 @@ async fn only_items_of_the_given_status_are_requeued() {
 async fn retries_end_at_the_limit_of_stored_bytes() {
     let folder = Folder::new("rounds");
     let limits = StorageLimits {
-        max_bytes_per_caller: 500,
+        max_bytes_per_caller: 1_000,
         ..StorageLimits::default()
     };
     let store = folder.open().with_limits(limits);
@@ -144,7 +145,10 @@ async fn retries_end_at_the_limit_of_stored_bytes() {
             break error;
         }
     };
-    assert_eq!(refused, StoreError::Quota(StorageQuota::Bytes { max: 500 }));
+    assert_eq!(
+        refused,
+        StoreError::Quota(StorageQuota::Bytes { max: 1_000 })
+    );
     let job = store.job_by_key(job).await.unwrap().unwrap();
     assert_eq!(job.status, Status::Completed);
 }
@@ -179,8 +183,10 @@ async fn a_retry_of_many_items_is_finished_in_steps_when_the_job_starts() {
         (started.status, started.counts.failed),
         (Status::Running, 0)
     );
-    let pending = store.pending(job, 0, ITEMS + 1).await.unwrap();
-    assert_eq!(pending.len(), ITEMS as usize);
+    let pending = store.pending(job, 0, ITEMS).await.unwrap();
+    assert_eq!(pending.len(), MAX_INPUTS_PER_READ as usize);
+    let rest = store.pending(job, MAX_INPUTS_PER_READ as u32, ITEMS);
+    assert_eq!(rest.await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -209,5 +215,43 @@ async fn cancelling_a_retry_of_many_items_keeps_the_results_that_are_left() {
         requeued.unwrap().counts.invalid,
         1,
         "the retry that was cancelled is not continued"
+    );
+}
+
+#[tokio::test]
+async fn the_last_open_item_of_many_is_found_in_reads_of_bounded_length() {
+    const ITEMS: u32 = 2 * MAX_INPUTS_PER_READ as u32 + 2;
+    let folder = Folder::new("bounded-reads");
+    let store = folder.open();
+    let job = create(&store, "job_a", ITEMS).await;
+    let results = (0..ITEMS - 1).map(|index| finished(index, ItemStatus::Failed));
+    store.record_results(job, results.collect()).await.unwrap();
+    let first = store.query(move |connection| item_queries::pending(connection, job, 0, 10));
+    assert!(
+        matches!(first.await.unwrap(), Scan::NothingBefore(next) if i64::from(next) == MAX_INPUTS_PER_READ)
+    );
+    assert_eq!(pending_indices(&store, job).await, [ITEMS - 1]);
+    let size = store.pending_size(job, 0, 10).await.unwrap();
+    assert_eq!(size.rows, 1);
+    assert_eq!(store.pending(job, ITEMS, 10).await.unwrap().len(), 0);
+    let size = store.pending_size(job, ITEMS, 10).await.unwrap();
+    assert_eq!(size.rows, 0);
+}
+
+#[tokio::test]
+async fn an_input_of_no_length_counts_for_what_it_takes() {
+    let folder = Folder::new("short-inputs");
+    let limits = StorageLimits {
+        max_bytes_per_caller: 10_000,
+        ..StorageLimits::default()
+    };
+    let store = folder.open().with_limits(limits);
+    let job = create_uploading(&store, new_job("job_a")).await.unwrap();
+    let blank = |inputs: usize| vec![b" ".to_vec(); inputs];
+    store.add_inputs(job, 0, blank(15)).await.unwrap();
+    let refused = store.add_inputs(job, 15, blank(5)).await.unwrap_err();
+    assert_eq!(
+        refused,
+        StoreError::Quota(StorageQuota::Bytes { max: 10_000 })
     );
 }
