@@ -26,10 +26,12 @@ mod progress;
 mod rendering;
 mod result_recorder;
 mod run_failures;
+mod run_queue;
 pub mod signed_link;
 mod sqlite;
 pub mod store;
-mod waiting_jobs;
+#[cfg(test)]
+mod test_context;
 pub mod webhook;
 mod webhook_delivery;
 

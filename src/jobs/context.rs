@@ -57,6 +57,9 @@ const MAX_COMMANDS: usize = 1024;
 /// so that short reads, and those of running jobs, do not wait behind them.
 const MAX_SEARCHES: usize = 6;
 
+/// Maximum number of pages of cancelled items in memory at a time, each of about a megabyte: what the store writes in one transaction.
+const MAX_CANCELLED_PAGES: usize = 4;
+
 /// Context that every task of the jobs shares.
 #[derive(Debug)]
 pub struct JobContext {
@@ -72,6 +75,8 @@ pub struct JobContext {
     commands: mpsc::Sender<JobCommand>,
     /// Turns of the searches on behalf of callers.
     searches: FairSemaphore,
+    /// Turns of the jobs that record their cancelled items.
+    cancellations: FairSemaphore,
     /// True if removed rows left free space in the store that was not returned to the file system yet.
     needs_vacuum: AtomicBool,
 }
@@ -95,6 +100,7 @@ impl JobContext {
             progress: Mutex::default(),
             commands,
             searches: FairSemaphore::new(MAX_SEARCHES),
+            cancellations: FairSemaphore::new(MAX_CANCELLED_PAGES),
             // The process before may have ended between a removal and its vacuum.
             needs_vacuum: AtomicBool::new(true),
         });
@@ -106,9 +112,22 @@ impl JobContext {
         self.extractor.limits().owner(caller)
     }
 
+    /// Returns the caller whose jobs are stored under this name. Callers that are no longer configured are one, the default.
+    pub fn caller_id(&self, name: &str) -> CallerId {
+        let caller = self.extractor.limits().caller_of(name);
+        caller.unwrap_or_default()
+    }
+
     /// Waits for the caller's turn to search the store, which lasts until the permit is dropped.
     pub async fn search_turn(&self, caller: CallerId) -> FairPermit {
         self.searches.acquire(caller, 1).await
+    }
+
+    /// Waits for the turn of a job of this caller to read a page of its cancelled items and to record it, which lasts until the
+    /// permit is dropped.
+    pub async fn cancellation_turn(&self, caller: &str) -> FairPermit {
+        let caller = self.caller_id(caller);
+        self.cancellations.acquire(caller, 1).await
     }
 
     /// Runs `work` to its end, even if the request that waits for it is cancelled. Used for a change of the store and the

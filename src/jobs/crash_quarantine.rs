@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 
 use super::context::JobContext;
 use super::item_codec::{decode_input, encode_result};
-use super::load_job::{LoadedJob, load_job};
+use super::load_job::{LoadedJob, LoadedRequest, load_job};
 use super::store::{CrashCount, JobKey, PendingItem, Status, StoreError};
 use crate::extraction::{PreparedRequest, Submission};
 use crate::types::{Code, Error, Input, ItemOutcome, OnError, Outcome};
@@ -57,9 +57,8 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
             }
             // A job that cannot be prepared calls no provider, and fails or waits for memory when it runs.
             if let Some(LoadedJob {
-                request: Ok(request),
-                request_id,
-                ..
+                request: Ok(LoadedRequest { prepared, .. }),
+                record,
             }) = loaded.get(&job)
                 && let Some(input) = context.store.input(job, index).await?
             {
@@ -71,8 +70,8 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
                 let suspect = Suspect {
                     job,
                     item: &item,
-                    request,
-                    request_id,
+                    request: prepared,
+                    request_id: &record.request_id,
                 };
                 suspect.run_isolated(context).await?;
             }

@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::context::{JobContext, to_millis, unix_millis};
 use super::input_stream::InputStream;
 use super::item_codec::{cancelled_result, encode_result};
-use super::load_job::{LoadedJob, load_job, load_when_possible};
+use super::load_job::{LoadedJob, LoadedRequest, RecordSpec, load_record_spec, load_when_possible};
 use super::progress::JobProgress;
 use super::rendering;
 use super::result_recorder::ResultRecorder;
 use super::store::{Job, JobEnd, JobKey, Status, StoreError};
 use crate::contract::JobStatus;
-use crate::extraction::{AdmittedRequest, Outcomes, PreparedRequest, Submission};
+use crate::extraction::{AdmittedRequest, Outcomes, Submission};
 use crate::types::{Code, Error, OnError, Outcome};
 
 /// Interval at which the calls in flight are counted.
@@ -67,7 +67,7 @@ pub async fn fail_job(
         context,
         progress: context.progress_of(&found),
         cancel: CancellationToken::new(),
-        loaded: load_job(context, &found).await?,
+        record: load_record_spec(context, job).await?,
         job: found,
     };
     let detail = format!(
@@ -95,14 +95,27 @@ pub async fn run_job(
     let Some(found) = found.filter(is_unfinished) else {
         return Ok(());
     };
+    // A job that is being cancelled calls nothing, so its request is not prepared, which may have to wait for memory.
+    let (record, request) = if found.status == Status::Cancelling {
+        (load_record_spec(context, job).await?, None)
+    } else {
+        let stopped = async {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = context.shutdown.draining.cancelled() => {}
+            }
+        };
+        let LoadedJob { record, request } = load_when_possible(context, &found, stopped).await?;
+        (record, Some(request))
+    };
     let mut run = JobRun {
         context,
         progress: context.progress_of(&found),
-        loaded: load_when_possible(context, &found, &cancel).await?,
         cancel,
+        record,
         job: found,
     };
-    let result = run.run().await;
+    let result = run.run(request).await;
     run.progress.stop();
     // A job that was deleted while it was being cancelled takes no results.
     if result.is_err()
@@ -122,14 +135,19 @@ struct JobRun<'a> {
     progress: Arc<JobProgress>,
     /// Token cancelled when the caller cancels the job.
     cancel: CancellationToken,
+    /// Parts of the job's spec that its records need.
+    record: RecordSpec,
     /// Job as it was recorded last.
     job: Job,
-    loaded: LoadedJob,
 }
 
 impl JobRun<'_> {
-    async fn run(&mut self) -> Result<(), StoreError> {
-        let (from, to, error) = match self.run_items_checked().await? {
+    /// Runs the items, unless there is no `request` because the job is being cancelled, and ends the job.
+    async fn run(
+        &mut self,
+        request: Option<Result<LoadedRequest, Error>>,
+    ) -> Result<(), StoreError> {
+        let (from, to, error) = match self.run_items_checked(request).await? {
             RunEnd::Interrupted => return self.context.store.release_lease(self.job.key).await,
             RunEnd::Cancelled => (Status::Cancelling, Status::Cancelled, None),
             RunEnd::ItemFailed => (Status::Running, Status::Stopped, None),
@@ -150,8 +168,17 @@ impl JobRun<'_> {
     }
 
     /// Runs the items, and compares the reason for the end with the store.
-    async fn run_items_checked(&mut self) -> Result<RunEnd, StoreError> {
-        let end = self.run_items().await?;
+    async fn run_items_checked(
+        &mut self,
+        request: Option<Result<LoadedRequest, Error>>,
+    ) -> Result<RunEnd, StoreError> {
+        let end = match request {
+            None => RunEnd::Cancelled,
+            Some(Ok(request)) => self.run_items(request).await?,
+            Some(Err(error)) if error.retry_after.is_none() => RunEnd::Impossible(error),
+            Some(Err(_)) if self.cancel.is_cancelled() => RunEnd::Cancelled,
+            Some(Err(_)) => RunEnd::Interrupted,
+        };
         let stored = self.context.store.job_by_key(self.job.key).await?;
         match (end, stored) {
             // The cancellation was for an earlier run of the job, and the scheduler runs it again; or the job was removed.
@@ -172,23 +199,9 @@ impl JobRun<'_> {
     }
 
     /// Runs the items without a result.
-    async fn run_items(&mut self) -> Result<RunEnd, StoreError> {
-        if self.job.status == Status::Cancelling {
-            return Ok(RunEnd::Cancelled);
-        }
-        let request = match &self.loaded.request {
-            Ok(request) => Arc::clone(request),
-            Err(_) if self.loaded.retry_after().is_some() => {
-                return Ok(if self.cancel.is_cancelled() {
-                    RunEnd::Cancelled
-                } else {
-                    RunEnd::Interrupted
-                });
-            }
-            Err(error) => return Ok(RunEnd::Impossible(error.clone())),
-        };
+    async fn run_items(&mut self, request: LoadedRequest) -> Result<RunEnd, StoreError> {
         // The previous process died between the failure and the job's end.
-        if self.loaded.on_error == OnError::Stop
+        if request.on_error == OnError::Stop
             && self.job.counts.failed > 0
             && self
                 .context
@@ -205,16 +218,13 @@ impl JobRun<'_> {
             () = self.context.shutdown.draining.cancelled() => Err(RunEnd::Interrupted),
         };
         match admitted {
-            Ok(admitted) => self.extract(admitted).await,
+            Ok(admitted) => self.extract(admitted, &request).await,
             Err(end) => Ok(end),
         }
     }
 
     /// Waits until the waiting room has a place for the job and its caller is configured.
-    async fn wait_for_admission(
-        &self,
-        request: &Arc<PreparedRequest>,
-    ) -> Result<AdmittedRequest, RunEnd> {
+    async fn wait_for_admission(&self, request: &LoadedRequest) -> Result<AdmittedRequest, RunEnd> {
         let extractor = &self.context.extractor;
         loop {
             let caller = extractor.limits().caller_of(&self.job.caller);
@@ -222,10 +232,10 @@ impl JobRun<'_> {
                 let submission = Submission {
                     caller,
                     items: None,
-                    concurrency: self.loaded.concurrency,
+                    concurrency: request.concurrency,
                     draining: &self.context.shutdown.draining,
                 };
-                extractor.submit(Arc::clone(request), &submission)
+                extractor.submit(Arc::clone(&request.prepared), &submission)
             });
             let retry_after = match admitted {
                 Some(Ok(admitted)) => return Ok(admitted),
@@ -244,17 +254,21 @@ impl JobRun<'_> {
     }
 
     /// Extracts the admitted items, and waits until their results are recorded.
-    async fn extract(&mut self, admitted: AdmittedRequest) -> Result<RunEnd, StoreError> {
+    async fn extract(
+        &mut self,
+        admitted: AdmittedRequest,
+        request: &LoadedRequest,
+    ) -> Result<RunEnd, StoreError> {
         let (window, memory) = (admitted.window(), admitted.input_memory(Duration::MAX));
         let inputs = InputStream::new(
             &self.context.store,
             self.job.key,
             window,
             memory,
-            self.loaded.kept_bytes,
+            request.kept_bytes,
         );
         let read_error = inputs.read_error();
-        let mut outcomes = admitted.run(self.loaded.on_error, inputs);
+        let mut outcomes = admitted.run(request.on_error, inputs);
         let mut recorder = ResultRecorder::new(self.context, self.job.key);
         let end = self.record_outcomes(&mut outcomes, &mut recorder).await?;
         let has_stopped = outcomes.stopped();
@@ -320,7 +334,7 @@ impl JobRun<'_> {
     ) {
         let mut next = Some(first);
         while let Some(outcome) = next {
-            if let Some(result) = encode_result(&outcome, &self.loaded.request_id) {
+            if let Some(result) = encode_result(&outcome, &self.record.request_id) {
                 recorder.add(result);
             }
             next = if recorder.has_room() {
@@ -370,6 +384,8 @@ impl JobRun<'_> {
         let store = &self.context.store;
         let mut from = 0;
         loop {
+            // Pages are not part of the memory budget: a cancellation must not wait for it.
+            let _turn = self.context.cancellation_turn(&self.job.caller).await;
             let pending = store
                 .pending(self.job.key, from, CANCELLED_PER_WRITE)
                 .await?;
@@ -380,10 +396,11 @@ impl JobRun<'_> {
                 return Ok(false);
             }
             from = last.index + 1;
-            let request_id = &self.loaded.request_id;
+            let request_id = &self.record.request_id;
+            // Each input is dropped with its conversion.
             let results = pending
-                .iter()
-                .filter_map(|item| cancelled_result(item, request_id))
+                .into_iter()
+                .filter_map(|item| cancelled_result(&item, request_id))
                 .collect();
             let job = store.record_results(self.job.key, results).await?;
             if !job.status.is_visible() {
@@ -424,7 +441,7 @@ impl JobRun<'_> {
         let finished_at = unix_millis();
         let expires_at = finished_at.saturating_add(to_millis(self.context.config.retention));
         let error = error.map(|error| {
-            let json = rendering::problem_json(error, &self.loaded.request_id);
+            let json = rendering::problem_json(error, &self.record.request_id);
             String::from_utf8(json).unwrap_or_default()
         });
         let ended = Job {
@@ -434,7 +451,7 @@ impl JobRun<'_> {
             error,
             ..job
         };
-        let has_webhook = self.loaded.has_webhook;
+        let has_webhook = self.record.has_webhook;
         JobEnd {
             status,
             finished_at,

@@ -1,6 +1,7 @@
-//! Schedules jobs: all runnable jobs, up to a per-caller limit, so that one caller cannot delay another's jobs.
+//! Schedules jobs: all runnable jobs, up to a per-caller limit, so that one caller cannot delay another's jobs. Jobs that are being
+//! cancelled have the same limit, and do not count in the other.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,31 +18,21 @@ use super::context::{JobCommand, JobContext, to_millis, unix_millis};
 use super::crash_quarantine::{self, HEALTHY_AFTER};
 use super::job_run::{fail_job, run_job};
 use super::run_failures::{NextStep, RunFailures};
+use super::run_queue::{CallerName, RunKind, RunQueue};
 use super::store::{JobKey, Status, StoreError};
-use super::waiting_jobs::{CallerName, WaitingJobs};
 
 /// Interval of maintenance: expired jobs, vacuum, repeated runs, and callers that were added to the configuration.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval at which a store that does not work is looked at.
 const STORE_POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// Maximum number of jobs of a missing caller that are cancelled in one round of maintenance: each starts a run.
+/// Maximum number of jobs of a missing caller that are cancelled in one round of maintenance: each is a write.
 const MAX_ORPHANS: usize = 100;
 /// Wait before the store is read again after an error.
 const READ_RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs jobs until the server drains, then waits for the running ones to end.
 pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobCommand>) {
-    let mut scheduler = JobScheduler {
-        context: Arc::clone(&context),
-        waiting: WaitingJobs::default(),
-        running: HashMap::new(),
-        running_per_caller: HashMap::new(),
-        run_again: HashSet::new(),
-        absent: AbsentCallers::default(),
-        failures: RunFailures::default(),
-        runs: JoinSet::new(),
-        cleanup: Cleanup::new(Arc::clone(&context)),
-    };
+    let mut scheduler = JobScheduler::new(Arc::clone(&context));
     scheduler.resume_unfinished().await;
     scheduler.schedule_until_drained(&mut commands).await;
     // Requests that still send a command must not wait for the running jobs.
@@ -66,16 +57,24 @@ enum RunOutcome {
     Failed(String),
 }
 
+/// Run of a job.
+struct Run {
+    caller: CallerName,
+    kind: RunKind,
+    /// Token cancelled when the caller cancels the job.
+    cancel: CancellationToken,
+}
+
 struct JobScheduler {
     context: Arc<JobContext>,
-    /// Jobs to be started.
-    waiting: WaitingJobs,
-    /// Callers and cancellation tokens of the running jobs.
-    running: HashMap<JobKey, (CallerName, CancellationToken)>,
-    /// Number of running jobs of each caller that has any.
-    running_per_caller: HashMap<CallerName, usize>,
-    /// Running jobs for which a command arrived, which their runs may have missed.
-    run_again: HashSet<JobKey>,
+    /// Jobs whose items are to run.
+    waiting: RunQueue,
+    /// Jobs that are being cancelled and do not run. Each caller has as many of these runs at a time as it may have running jobs.
+    cancelling: RunQueue,
+    /// Runs of the running jobs.
+    running: HashMap<JobKey, Run>,
+    /// Running jobs for which a command arrived, which their runs may have missed, and the kinds of their next runs.
+    run_again: HashMap<JobKey, RunKind>,
     /// Callers with waiting jobs that are not configured.
     absent: AbsentCallers,
     /// Failed runs, and the jobs that wait because of them.
@@ -86,6 +85,20 @@ struct JobScheduler {
 }
 
 impl JobScheduler {
+    fn new(context: Arc<JobContext>) -> Self {
+        Self {
+            context: Arc::clone(&context),
+            waiting: RunQueue::default(),
+            cancelling: RunQueue::default(),
+            running: HashMap::new(),
+            run_again: HashMap::new(),
+            absent: AbsentCallers::default(),
+            failures: RunFailures::default(),
+            runs: JoinSet::new(),
+            cleanup: Cleanup::new(context),
+        }
+    }
+
     /// Resumes the jobs of the previous process: first suspects in quarantine, then all unfinished jobs.
     async fn resume_unfinished(&mut self) {
         self.wait_for_store().await;
@@ -101,8 +114,7 @@ impl JobScheduler {
             };
             for (job, caller, status) in jobs {
                 match status {
-                    // It starts nothing, so the caller's limit does not apply.
-                    Status::Cancelling => self.start(job, caller),
+                    Status::Cancelling => self.cancelling.insert(job, caller),
                     _ => self.waiting.insert(job, caller),
                 }
             }
@@ -134,7 +146,8 @@ impl JobScheduler {
         while !draining.is_cancelled() {
             self.start_ready_jobs();
             let meters = &self.context.meters;
-            meters.set_gauges(self.running.len(), self.waiting.len());
+            let waiting = self.waiting.len() + self.cancelling.len();
+            meters.set_gauges(self.running.len(), waiting);
             tokio::select! {
                 () = draining.cancelled() => {}
                 Some(command) = commands.recv() => self.execute(command),
@@ -156,7 +169,7 @@ impl JobScheduler {
     fn execute(&mut self, command: JobCommand) {
         match command {
             JobCommand::Run(job, _) if self.running.contains_key(&job) => {
-                self.run_again.insert(job);
+                self.run_again.insert(job, RunKind::Items);
             }
             JobCommand::Run(job, caller) => self.waiting.insert(job, caller),
             JobCommand::Cancel(job, caller) => self.cancel(job, caller),
@@ -164,43 +177,48 @@ impl JobScheduler {
     }
 
     fn cancel(&mut self, job: JobKey, caller: CallerName) {
-        if let Some((_, cancel)) = self.running.get(&job) {
-            cancel.cancel();
+        self.waiting.remove(job, &caller);
+        if let Some(run) = self.running.get(&job) {
+            run.cancel.cancel();
             // The run may have been past the point at which it looks at the token.
-            self.run_again.insert(job);
+            self.run_again.insert(job, RunKind::Cancellation);
         } else {
-            // Its run starts no item, so the caller's limit does not apply.
-            self.waiting.remove(job, &caller);
-            self.start(job, caller);
+            self.cancelling.insert(job, caller);
+        }
+    }
+
+    const fn queue(&mut self, kind: RunKind) -> &mut RunQueue {
+        match kind {
+            RunKind::Items => &mut self.waiting,
+            RunKind::Cancellation => &mut self.cancelling,
         }
     }
 
     fn on_run_end(&mut self, (job, outcome): (JobKey, RunOutcome)) {
-        let Some((caller, _)) = self.running.remove(&job) else {
+        let Some(Run { caller, kind, .. }) = self.running.remove(&job) else {
             return;
         };
-        if let Some(count) = self.running_per_caller.get_mut(&caller) {
-            *count -= 1;
-            if *count == 0 {
-                self.running_per_caller.remove(&caller);
-            }
-        }
-        self.waiting.mark(&caller);
-        let has_command = self.run_again.remove(&job);
+        self.queue(kind).count_end(&caller);
+        let next = self.run_again.remove(&job);
         match outcome {
             RunOutcome::Done => {
                 self.failures.forget(job);
-                if has_command {
-                    self.waiting.insert(job, caller);
+                if let Some(next) = next {
+                    self.queue(next).insert(job, caller);
                 }
             }
             // It is not the job's failure, and calls nothing before the store works again.
-            RunOutcome::StoreUnavailable => self.failures.delay(job, caller, Duration::ZERO),
-            RunOutcome::Failed(reason) => self.on_failed_run(job, caller, reason),
+            RunOutcome::StoreUnavailable => {
+                let kind = next.unwrap_or(kind);
+                self.failures.delay(job, caller, kind, Duration::ZERO);
+            }
+            RunOutcome::Failed(reason) => {
+                self.on_failed_run(job, caller, next.unwrap_or(kind), reason);
+            }
         }
     }
 
-    fn on_failed_run(&mut self, job: JobKey, caller: CallerName, reason: String) {
+    fn on_failed_run(&mut self, job: JobKey, caller: CallerName, next: RunKind, reason: String) {
         match self.failures.count(job) {
             NextStep::RunAfter(delay) => {
                 tracing::error!(
@@ -209,7 +227,7 @@ impl JobScheduler {
                     delay_ms = delay.as_millis(),
                     "the run of a job was interrupted by an error; the job runs again after a delay"
                 );
-                self.failures.delay(job, caller, delay);
+                self.failures.delay(job, caller, next, delay);
             }
             NextStep::Fail => {
                 tracing::error!(
@@ -230,32 +248,36 @@ impl JobScheduler {
         }
     }
 
-    /// Starts the waiting jobs of configured callers below their limit, oldest first.
+    /// Starts the runs that may start now: those of items only while the store works.
     fn start_ready_jobs(&mut self) {
-        if !self.is_store_ready() {
-            return;
+        self.start_waiting(RunKind::Cancellation);
+        if self.is_store_ready() {
+            self.start_waiting(RunKind::Items);
         }
+    }
+
+    /// Starts the waiting runs of callers below their limit, oldest first.
+    fn start_waiting(&mut self, kind: RunKind) {
         let max_running = self.context.config.max_running_per_caller;
-        for caller in self.waiting.take_marked() {
-            // The jobs of a caller that is not configured wait until it is.
-            if self.context.extractor.limits().caller_of(&caller).is_none() {
+        for caller in self.queue(kind).take_marked() {
+            // The items of a caller that is not configured wait until it is.
+            if kind == RunKind::Items && !self.is_configured(&caller) {
                 continue;
             }
-            while self.count_running(&caller) < max_running
-                && let Some(job) = self.waiting.pop(&caller)
-            {
-                // A cancellation starts a job whatever its caller's limit.
+            while let Some(job) = self.queue(kind).pop(&caller, max_running) {
+                // Its run of the other kind may have been started before.
                 if self.running.contains_key(&job) {
-                    self.run_again.insert(job);
+                    self.run_again.insert(job, kind);
                 } else {
-                    self.start(job, caller.clone());
+                    self.start(job, caller.clone(), kind);
                 }
             }
         }
     }
 
-    fn count_running(&self, caller: &str) -> usize {
-        self.running_per_caller.get(caller).copied().unwrap_or(0)
+    fn is_configured(&self, caller: &str) -> bool {
+        let limits = self.context.extractor.limits();
+        limits.caller_of(caller).is_some()
     }
 
     fn is_store_ready(&self) -> bool {
@@ -263,23 +285,28 @@ impl JobScheduler {
     }
 
     /// Runs a job in a task of its own.
-    fn start(&mut self, job: JobKey, caller: CallerName) {
-        let cancel = self.register(job, caller);
+    fn start(&mut self, job: JobKey, caller: CallerName, kind: RunKind) {
+        let cancel = self.register(job, caller, kind);
         let context = Arc::clone(&self.context);
         self.spawn(job, async move { run_job(&context, job, cancel).await });
     }
 
     /// Records the failure of a job in a task of its own.
     fn start_failure(&mut self, job: JobKey, caller: CallerName, reason: String) {
-        self.register(job, caller);
+        self.register(job, caller, RunKind::Items);
         let context = Arc::clone(&self.context);
         self.spawn(job, async move { fail_job(&context, job, &reason).await });
     }
 
-    fn register(&mut self, job: JobKey, caller: CallerName) -> CancellationToken {
+    fn register(&mut self, job: JobKey, caller: CallerName, kind: RunKind) -> CancellationToken {
         let cancel = CancellationToken::new();
-        *self.running_per_caller.entry(caller.clone()).or_default() += 1;
-        self.running.insert(job, (caller, cancel.clone()));
+        self.queue(kind).count_start(caller.clone());
+        let run = Run {
+            caller,
+            kind,
+            cancel: cancel.clone(),
+        };
+        self.running.insert(job, run);
         cancel
     }
 
@@ -313,7 +340,7 @@ impl JobScheduler {
         for delayed in self.failures.take_due() {
             match delayed.failure {
                 Some(reason) => self.start_failure(delayed.job, delayed.caller, reason),
-                None => self.waiting.insert(delayed.job, delayed.caller),
+                None => self.queue(delayed.kind).insert(delayed.job, delayed.caller),
             }
         }
         // Callers may have been added to the configuration.
@@ -358,11 +385,13 @@ impl JobScheduler {
                     job = found.map(|job| job.id),
                     "the job is cancelled: its caller is no longer configured, and it is older than `jobs.retention_ms`"
                 );
-                self.cancel(key, caller.to_owned());
-            } else {
-                self.waiting.remove(key, caller);
             }
+            // The run of a job that has ended meanwhile does nothing.
+            self.cancel(key, caller.to_owned());
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
