@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::absent_callers::AbsentCallers;
 use super::cleanup::{Cleanup, remove_unneeded};
 use super::context::{JobCommand, JobContext, to_millis, unix_millis};
-use super::crash_quarantine::{self, HEALTHY_AFTER};
+use super::crash_quarantine;
 use super::job_run::{fail_job, run_job};
 use super::run_failures::{NextStep, RunFailures};
 use super::run_queue::{CallerName, RunKind, RunQueue};
@@ -138,7 +138,8 @@ impl JobScheduler {
 
     async fn schedule_until_drained(&mut self, commands: &mut mpsc::Receiver<JobCommand>) {
         let draining = self.context.shutdown.draining.clone();
-        let healthy = tokio::time::sleep(HEALTHY_AFTER);
+        let store = Arc::clone(&self.context.store);
+        let healthy = crash_quarantine::record_health(|| store.mark_healthy());
         tokio::pin!(healthy);
         let mut is_healthy = false;
         let mut maintenance = interval(MAINTENANCE_INTERVAL);
@@ -152,9 +153,7 @@ impl JobScheduler {
                 () = draining.cancelled() => {}
                 Some(command) = commands.recv() => self.execute(command),
                 Some(Ok(run)) = self.runs.join_next() => self.on_run_end(run),
-                () = &mut healthy, if !is_healthy => {
-                    is_healthy = self.context.store.mark_healthy().await.is_ok();
-                }
+                () = &mut healthy, if !is_healthy => is_healthy = true,
                 _ = maintenance.tick() => self.maintain().await,
             }
         }
