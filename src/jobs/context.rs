@@ -112,6 +112,11 @@ impl JobContext {
         self.extractor.limits().owner(caller)
     }
 
+    /// Returns true if the caller whose jobs are stored under this name is configured.
+    pub fn is_configured(&self, name: &str) -> bool {
+        self.extractor.limits().caller_of(name).is_some()
+    }
+
     /// Returns the caller whose jobs are stored under this name. Callers that are no longer configured are one, the default.
     pub fn caller_id(&self, name: &str) -> CallerId {
         let caller = self.extractor.limits().caller_of(name);

@@ -1,6 +1,7 @@
 //! Run of one job: admission, extraction of its items, recording of the results, and the job's end.
 //!
-//! A run ends with the job, or when the server drains; the next process continues with the items that have no result.
+//! A run ends with the job, or is paused, when the server drains or the caller is no longer configured; a later run continues with
+//! the items that have no result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{JobContext, to_millis, unix_millis};
+use super::context::{JobContext, Shutdown, to_millis, unix_millis};
 use super::input_stream::InputStream;
 use super::item_codec::{cancelled_result, encode_result};
 use super::load_job::{LoadedJob, LoadedRequest, RecordSpec, load_record_spec, load_when_possible};
@@ -22,8 +23,8 @@ use crate::types::{Code, Error, OnError, Outcome};
 
 /// Interval at which the calls in flight are counted.
 const COUNT_INTERVAL: Duration = Duration::from_millis(200);
-/// While the server drains: consecutive counts of zero calls in flight after which the run ends. The remaining items wait for
-/// a provider, and can do so in the next process.
+/// While the run is paused: consecutive counts of zero calls in flight after which it ends. The remaining items wait for a
+/// provider, and can do so in a later run.
 const MAX_IDLE_COUNTS: u32 = 5;
 /// While the server drains: time after which a run no longer waits for a store that cannot write.
 const STUCK_STORE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -41,10 +42,38 @@ enum RunEnd {
     ItemFailed,
     /// The caller cancelled the job.
     Cancelled,
-    /// The server drains. The next process continues.
+    /// The run is paused. A later one continues; if the server drains, in the next process.
     Interrupted,
     /// The job cannot run.
     Impossible(Error),
+}
+
+/// Signals to a run.
+#[derive(Debug, Clone)]
+pub struct RunSignals {
+    /// Token cancelled when the caller cancels the job: calls in flight are aborted.
+    pub cancelled: CancellationToken,
+    /// Token cancelled when no further item may start: the server drains, or the job's caller is no longer configured. Calls in
+    /// flight end.
+    pub paused: CancellationToken,
+}
+
+impl RunSignals {
+    /// Returns the signals of a run that starts.
+    pub fn new(shutdown: &Shutdown) -> Self {
+        Self {
+            cancelled: CancellationToken::new(),
+            paused: shutdown.draining.child_token(),
+        }
+    }
+
+    /// Waits until the run is cancelled or paused.
+    async fn stopped(&self) {
+        tokio::select! {
+            () = self.cancelled.cancelled() => {}
+            () = self.paused.cancelled() => {}
+        }
+    }
 }
 
 /// Ends a job whose runs failed again and again as `Failed`, with the reason of the last failure. Recorded results are kept.
@@ -66,7 +95,7 @@ pub async fn fail_job(
     let mut run = JobRun {
         context,
         progress: context.progress_of(&found),
-        cancel: CancellationToken::new(),
+        signals: RunSignals::new(&context.shutdown),
         record: load_record_spec(context, job).await?,
         job: found,
     };
@@ -77,14 +106,14 @@ pub async fn fail_job(
     run.end(from, Status::Failed, Some(&error)).await.map(drop)
 }
 
-/// Runs a job until it ends, is cancelled, or the server drains. Does nothing for a job that has ended.
+/// Runs a job until it ends, is cancelled, or is paused. Does nothing for a job that has ended.
 ///
 /// # Errors
 /// The store's error. The run can be repeated; recorded results are kept.
 pub async fn run_job(
     context: &Arc<JobContext>,
     job: JobKey,
-    cancel: CancellationToken,
+    signals: RunSignals,
 ) -> Result<(), StoreError> {
     let store = &context.store;
     store
@@ -99,19 +128,14 @@ pub async fn run_job(
     let (record, request) = if found.status == Status::Cancelling {
         (load_record_spec(context, job).await?, None)
     } else {
-        let stopped = async {
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                () = context.shutdown.draining.cancelled() => {}
-            }
-        };
-        let LoadedJob { record, request } = load_when_possible(context, &found, stopped).await?;
+        let loaded = load_when_possible(context, &found, signals.stopped()).await?;
+        let LoadedJob { record, request } = loaded;
         (record, Some(request))
     };
     let mut run = JobRun {
         context,
         progress: context.progress_of(&found),
-        cancel,
+        signals,
         record,
         job: found,
     };
@@ -133,8 +157,7 @@ pub async fn run_job(
 struct JobRun<'a> {
     context: &'a Arc<JobContext>,
     progress: Arc<JobProgress>,
-    /// Token cancelled when the caller cancels the job.
-    cancel: CancellationToken,
+    signals: RunSignals,
     /// Parts of the job's spec that its records need.
     record: RecordSpec,
     /// Job as it was recorded last.
@@ -176,7 +199,7 @@ impl JobRun<'_> {
             None => RunEnd::Cancelled,
             Some(Ok(request)) => self.run_items(request).await?,
             Some(Err(error)) if error.retry_after.is_none() => RunEnd::Impossible(error),
-            Some(Err(_)) if self.cancel.is_cancelled() => RunEnd::Cancelled,
+            Some(Err(_)) if self.signals.cancelled.is_cancelled() => RunEnd::Cancelled,
             Some(Err(_)) => RunEnd::Interrupted,
         };
         let stored = self.context.store.job_by_key(self.job.key).await?;
@@ -211,11 +234,11 @@ impl JobRun<'_> {
         {
             return Ok(RunEnd::ItemFailed);
         }
-        let cancelled = self.cancel.clone();
+        let RunSignals { cancelled, paused } = self.signals.clone();
         let admitted = tokio::select! {
             admitted = self.wait_for_admission(&request) => admitted,
             () = cancelled.cancelled() => Err(RunEnd::Cancelled),
-            () = self.context.shutdown.draining.cancelled() => Err(RunEnd::Interrupted),
+            () = paused.cancelled() => Err(RunEnd::Interrupted),
         };
         match admitted {
             Ok(admitted) => self.extract(admitted, &request).await,
@@ -293,30 +316,30 @@ impl JobRun<'_> {
         outcomes: &mut Outcomes<InputStream>,
         recorder: &mut ResultRecorder,
     ) -> Result<RunEnd, StoreError> {
-        let shutdown = self.context.shutdown.clone();
-        let cancelled = self.cancel.clone();
-        let (mut is_draining, mut idle_counts) = (false, 0);
+        let aborted = self.context.shutdown.aborted.clone();
+        let RunSignals { cancelled, paused } = self.signals.clone();
+        let (mut is_paused, mut idle_counts) = (false, 0);
         let mut count_interval = tokio::time::interval(COUNT_INTERVAL);
         loop {
             tokio::select! {
                 biased;
                 Some(job) = recorder.next_recorded() => self.on_recorded(&job?),
                 () = cancelled.cancelled() => return Ok(RunEnd::Cancelled),
-                () = shutdown.aborted.cancelled() => return Ok(RunEnd::Interrupted),
-                () = shutdown.draining.cancelled(), if !is_draining => {
-                    is_draining = true;
+                () = aborted.cancelled() => return Ok(RunEnd::Interrupted),
+                () = paused.cancelled(), if !is_paused => {
+                    is_paused = true;
                     outcomes.drain();
                 }
                 outcome = outcomes.next(), if recorder.has_room() => match outcome {
                     Some(outcome) => self.add_available(outcome, outcomes, recorder),
-                    None if is_draining => return Ok(RunEnd::Interrupted),
+                    None if is_paused => return Ok(RunEnd::Interrupted),
                     None => return Ok(RunEnd::Completed),
                 },
                 _ = count_interval.tick() => {
                     let in_flight = outcomes.in_flight();
                     self.progress.set_in_flight(in_flight);
                     self.progress.set_blocked(outcomes.outage());
-                    idle_counts = if is_draining && in_flight == 0 { idle_counts + 1 } else { 0 };
+                    idle_counts = if is_paused && in_flight == 0 { idle_counts + 1 } else { 0 };
                     if idle_counts >= MAX_IDLE_COUNTS {
                         return Ok(RunEnd::Interrupted);
                     }

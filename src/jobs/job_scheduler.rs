@@ -1,7 +1,7 @@
 //! Schedules jobs: all runnable jobs, up to a per-caller limit, so that one caller cannot delay another's jobs. Jobs that are being
 //! cancelled have the same limit, and do not count in the other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +10,17 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
 use super::absent_callers::AbsentCallers;
 use super::cleanup::{Cleanup, remove_unneeded};
 use super::context::{JobCommand, JobContext, to_millis, unix_millis};
 use super::crash_quarantine;
-use super::job_run::{fail_job, run_job};
+use super::job_run::{RunSignals, fail_job, run_job};
 use super::run_failures::{NextStep, RunFailures};
 use super::run_queue::{CallerName, RunKind, RunQueue};
 use super::store::{JobKey, Status, StoreError};
 
-/// Interval of maintenance: expired jobs, vacuum, repeated runs, and callers that were added to the configuration.
+/// Interval of maintenance: expired jobs, vacuum, repeated runs, and callers that were added to the configuration or removed.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval at which a store that does not work is looked at.
 const STORE_POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -49,7 +48,7 @@ pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobComma
 /// End of a job's run.
 #[derive(Debug)]
 enum RunOutcome {
-    /// The job has ended, or the server drains.
+    /// The job has ended, or the run was paused.
     Done,
     /// The store does not work at the moment.
     StoreUnavailable,
@@ -61,8 +60,7 @@ enum RunOutcome {
 struct Run {
     caller: CallerName,
     kind: RunKind,
-    /// Token cancelled when the caller cancels the job.
-    cancel: CancellationToken,
+    signals: RunSignals,
 }
 
 struct JobScheduler {
@@ -178,7 +176,7 @@ impl JobScheduler {
     fn cancel(&mut self, job: JobKey, caller: CallerName) {
         self.waiting.remove(job, &caller);
         if let Some(run) = self.running.get(&job) {
-            run.cancel.cancel();
+            run.signals.cancelled.cancel();
             // The run may have been past the point at which it looks at the token.
             self.run_again.insert(job, RunKind::Cancellation);
         } else {
@@ -260,7 +258,7 @@ impl JobScheduler {
         let max_running = self.context.config.max_running_per_caller;
         for caller in self.queue(kind).take_marked() {
             // The items of a caller that is not configured wait until it is.
-            if kind == RunKind::Items && !self.is_configured(&caller) {
+            if kind == RunKind::Items && !self.context.is_configured(&caller) {
                 continue;
             }
             while let Some(job) = self.queue(kind).pop(&caller, max_running) {
@@ -274,20 +272,15 @@ impl JobScheduler {
         }
     }
 
-    fn is_configured(&self, caller: &str) -> bool {
-        let limits = self.context.extractor.limits();
-        limits.caller_of(caller).is_some()
-    }
-
     fn is_store_ready(&self) -> bool {
         self.context.store.not_ready_reason().is_none()
     }
 
     /// Runs a job in a task of its own.
     fn start(&mut self, job: JobKey, caller: CallerName, kind: RunKind) {
-        let cancel = self.register(job, caller, kind);
+        let signals = self.register(job, caller, kind);
         let context = Arc::clone(&self.context);
-        self.spawn(job, async move { run_job(&context, job, cancel).await });
+        self.spawn(job, async move { run_job(&context, job, signals).await });
     }
 
     /// Records the failure of a job in a task of its own.
@@ -297,16 +290,16 @@ impl JobScheduler {
         self.spawn(job, async move { fail_job(&context, job, &reason).await });
     }
 
-    fn register(&mut self, job: JobKey, caller: CallerName, kind: RunKind) -> CancellationToken {
-        let cancel = CancellationToken::new();
+    fn register(&mut self, job: JobKey, caller: CallerName, kind: RunKind) -> RunSignals {
+        let signals = RunSignals::new(&self.context.shutdown);
         self.queue(kind).count_start(caller.clone());
         let run = Run {
             caller,
             kind,
-            cancel: cancel.clone(),
+            signals: signals.clone(),
         };
         self.running.insert(job, run);
-        cancel
+        signals
     }
 
     fn spawn(
@@ -344,20 +337,34 @@ impl JobScheduler {
         }
         // Callers may have been added to the configuration.
         self.waiting.mark_all();
+        self.pause_orphans();
         self.cancel_orphans().await;
         self.cleanup.start_removal();
         self.cleanup.start_vacuum_if_needed();
     }
 
-    /// Cancels the jobs of callers that are no longer configured, once they are as old as ended jobs may become: nobody else could
+    /// Pauses the running jobs of callers that are no longer configured. They wait with the others of their callers.
+    fn pause_orphans(&mut self) {
+        let callers = self.waiting.running_callers();
+        let absent: HashSet<_> = callers
+            .filter(|caller| !self.context.is_configured(caller))
+            .cloned()
+            .collect();
+        for (job, run) in &self.running {
+            if run.kind == RunKind::Items && absent.contains(&run.caller) {
+                run.signals.paused.cancel();
+                self.run_again.entry(*job).or_insert(RunKind::Items);
+            }
+        }
+    }
+
+    /// Cancels the waiting jobs of callers that are no longer configured, once they are as old as ended jobs may become: nobody else could
     /// end or delete them, and they take room from the others.
     async fn cancel_orphans(&mut self) {
         let context = Arc::clone(&self.context);
-        let limits = context.extractor.limits();
-        let is_configured = |caller: &str| limits.caller_of(caller).is_some();
         let absent = self.absent.update(
             self.waiting.callers(),
-            is_configured,
+            |caller| context.is_configured(caller),
             context.config.retention,
         );
         for caller in absent {
