@@ -26,10 +26,12 @@ mod progress;
 mod rendering;
 mod result_recorder;
 mod run_failures;
+mod run_queue;
 pub mod signed_link;
 mod sqlite;
 pub mod store;
-mod waiting_jobs;
+#[cfg(test)]
+mod test_context;
 pub mod webhook;
 mod webhook_delivery;
 
@@ -250,7 +252,7 @@ impl Jobs {
         let deleted = self.0.run_to_completion(move |context| async move {
             let is_deleted = context.store.soft_delete(job.key).await?;
             if is_deleted {
-                context.remove_in_background(job.key);
+                context.remove_in_background(job.key, &job.caller);
             }
             Ok(is_deleted)
         });

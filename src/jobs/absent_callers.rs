@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::waiting_jobs::CallerName;
+use super::run_queue::CallerName;
 
 /// Longest time for which a caller must be missing from the configuration before its old jobs are cancelled: time to notice that it was
 /// removed by mistake.

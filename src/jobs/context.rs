@@ -57,6 +57,9 @@ const MAX_COMMANDS: usize = 1024;
 /// so that short reads, and those of running jobs, do not wait behind them. One caller takes at most half of them.
 const MAX_SEARCHES: usize = 6;
 
+/// Maximum number of pages of cancelled items in memory at a time, each of about a megabyte: what the store writes in one transaction.
+const MAX_CANCELLED_PAGES: usize = 4;
+
 /// Turn of a caller to search the store. The caller is charged for the time that it takes, in milliseconds.
 #[derive(Debug)]
 pub struct SearchTurn {
@@ -87,6 +90,8 @@ pub struct JobContext {
     commands: mpsc::Sender<JobCommand>,
     /// Turns of the searches on behalf of callers.
     searches: FairSemaphore,
+    /// Turns of the jobs that record their cancelled items.
+    cancellations: FairSemaphore,
     /// True if removed rows left free space in the store that was not returned to the file system yet.
     needs_vacuum: AtomicBool,
 }
@@ -110,6 +115,7 @@ impl JobContext {
             progress: Mutex::default(),
             commands,
             searches: FairSemaphore::leaving_room(MAX_SEARCHES),
+            cancellations: FairSemaphore::new(MAX_CANCELLED_PAGES),
             // The process before may have ended between a removal and its vacuum.
             needs_vacuum: AtomicBool::new(true),
         });
@@ -127,6 +133,24 @@ impl JobContext {
             permit: self.searches.acquire(caller, 1).await,
             began: Instant::now(),
         }
+    }
+
+    /// Returns true if the caller whose jobs are stored under this name is configured.
+    pub fn is_configured(&self, name: &str) -> bool {
+        self.extractor.limits().caller_of(name).is_some()
+    }
+
+    /// Returns the caller whose jobs are stored under this name. Callers that are no longer configured are one, the default.
+    pub fn caller_id(&self, name: &str) -> CallerId {
+        let caller = self.extractor.limits().caller_of(name);
+        caller.unwrap_or_default()
+    }
+
+    /// Waits for the turn of a job of this caller to read a page of its cancelled items and to record it, which lasts until the
+    /// permit is dropped.
+    pub async fn cancellation_turn(&self, caller: &str) -> FairPermit {
+        let caller = self.caller_id(caller);
+        self.cancellations.acquire(caller, 1).await
     }
 
     /// Runs `work` to its end, even if the request that waits for it is cancelled. Used for a change of the store and the
@@ -156,17 +180,37 @@ impl JobContext {
         drop(self.commands.send(command).await);
     }
 
-    /// Removes a hidden job in a task of its own, unless it is being removed already. A removal that fails or that the drain
+    /// Gives up the upload of a caller's job in a task of its own: its idempotency key is free at once, whatever is being removed
+    /// meanwhile, and then the job is removed.
+    pub fn abandon_in_background(self: &Arc<Self>, job: JobKey, caller: String) {
+        let context = Arc::clone(self);
+        self.shutdown.work.spawn(async move {
+            let draining = &context.shutdown.draining;
+            let abandoned = draining.run_until_cancelled(context.store.abandon(job));
+            if let Some(Err(error)) = abandoned.await {
+                tracing::warn!(
+                    job = job.0,
+                    %error,
+                    "an unfinished upload could not be marked as deleted; its removal is tried in a few seconds"
+                );
+            }
+            context.remove_in_background(job, &caller);
+        });
+    }
+
+    /// Removes a caller's hidden job in a task of its own, unless it is being removed already. A removal that fails or that the drain
     /// interrupts is continued by a later sweep.
-    pub fn remove_in_background(self: &Arc<Self>, job: JobKey) {
-        let Some(removal) = self.hidden.begin_removal(job) else {
+    pub fn remove_in_background(self: &Arc<Self>, job: JobKey, caller: &str) {
+        let Some(removal) = self.hidden.begin_removal(job, caller) else {
             return;
         };
+        let caller = self.caller_id(caller);
         let context = Arc::clone(self);
         self.shutdown.work.spawn(async move {
             let _removal = removal;
             let draining = &context.shutdown.draining;
-            match draining.run_until_cancelled(context.store.remove(job)).await {
+            let removed = draining.run_until_cancelled(context.store.remove(job, caller));
+            match removed.await {
                 Some(Err(error)) => tracing::warn!(
                     job = job.0,
                     %error,

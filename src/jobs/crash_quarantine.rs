@@ -10,20 +10,34 @@ use futures_util::StreamExt;
 
 use super::context::JobContext;
 use super::item_codec::{decode_input, encode_result};
-use super::load_job::{LoadedJob, load_job};
+use super::load_job::{LoadedJob, LoadedRequest, load_job};
 use super::store::{CrashCount, JobKey, PendingItem, Status, StoreError};
 use crate::extraction::{PreparedRequest, Submission};
 use crate::types::{Code, Error, Input, ItemOutcome, OnError, Outcome};
 use throttle::CallerId;
 
 /// Time after its start from which a process counts as healthy: a later crash is not blamed on the items in flight.
-pub const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 /// Number of consecutive early crashes from which an item in flight is suspected.
 const SUSPECT_CRASHES: u32 = 3;
 /// Number of crashes with no other item in flight from which an item is not run again.
 const FATAL_ISOLATED_CRASHES: u32 = 3;
 /// Wait before the first suspect runs. A process that is killed meanwhile was killed from outside, which clears all suspects.
 const INITIAL_WAIT: Duration = Duration::from_secs(1);
+
+/// Records with `record` that this process is healthy, once it has lived for long enough. What could not be recorded is tried again
+/// after the same time: a store that has failed for good refuses it at once.
+pub async fn record_health<F>(mut record: impl FnMut() -> F)
+where
+    F: Future<Output = Result<(), StoreError>>,
+{
+    loop {
+        tokio::time::sleep(HEALTHY_AFTER).await;
+        if record().await.is_ok() {
+            return;
+        }
+    }
+}
 
 /// Runs the suspects one after the other. Returns when none is left, or the server drains. An error of the store is logged.
 pub async fn run_suspects(context: &Arc<JobContext>) {
@@ -57,9 +71,8 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
             }
             // A job that cannot be prepared calls no provider, and fails or waits for memory when it runs.
             if let Some(LoadedJob {
-                request: Ok(request),
-                request_id,
-                ..
+                request: Ok(LoadedRequest { prepared, .. }),
+                record,
             }) = loaded.get(&job)
                 && let Some(input) = context.store.input(job, index).await?
             {
@@ -71,8 +84,8 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
                 let suspect = Suspect {
                     job,
                     item: &item,
-                    request,
-                    request_id,
+                    request: prepared,
+                    request_id: &record.request_id,
                 };
                 suspect.run_isolated(context).await?;
             }
@@ -178,5 +191,34 @@ impl Suspect<'_> {
             ending: ItemOutcome::Failed(Error::new(Code::Internal, detail)),
             ..Outcome::cancelled(input.index, input.id, input.metadata)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn health_that_cannot_be_recorded_is_tried_again_after_a_pause() {
+        let mut tries = 0;
+        let record = || {
+            tries += 1;
+            std::future::ready(Err(StoreError::Io("a failed read".to_owned())))
+        };
+        let recording = tokio::time::timeout(HEALTHY_AFTER * 7 / 2, record_health(record));
+        assert!(recording.await.is_err(), "it is not recorded");
+        assert_eq!(tries, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn health_is_recorded_once() {
+        let mut tries = 0;
+        record_health(|| {
+            tries += 1;
+            let is_recorded = tries == 2;
+            std::future::ready(is_recorded.then_some(()).ok_or(StoreError::Busy))
+        })
+        .await;
+        assert_eq!(tries, 2);
     }
 }

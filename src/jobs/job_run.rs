@@ -1,6 +1,7 @@
 //! Run of one job: admission, extraction of its items, recording of the results, and the job's end.
 //!
-//! A run ends with the job, or when the server drains; the next process continues with the items that have no result.
+//! A run ends with the job, or is paused, when the server drains or the caller is no longer configured; a later run continues with
+//! the items that have no result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +9,22 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{JobContext, to_millis, unix_millis};
+use super::context::{JobContext, Shutdown, to_millis, unix_millis};
 use super::input_stream::InputStream;
 use super::item_codec::{cancelled_result, encode_result};
-use super::load_job::{LoadedJob, load_job, load_when_possible};
+use super::load_job::{LoadedJob, LoadedRequest, RecordSpec, load_record_spec, load_when_possible};
 use super::progress::JobProgress;
 use super::rendering;
 use super::result_recorder::ResultRecorder;
 use super::store::{Job, JobEnd, JobKey, Status, StoreError};
 use crate::contract::JobStatus;
-use crate::extraction::{AdmittedRequest, Outcomes, PreparedRequest, Submission};
+use crate::extraction::{AdmittedRequest, Outcomes, Submission};
 use crate::types::{Code, Error, OnError, Outcome};
 
 /// Interval at which the calls in flight are counted.
 const COUNT_INTERVAL: Duration = Duration::from_millis(200);
-/// While the server drains: consecutive counts of zero calls in flight after which the run ends. The remaining items wait for
-/// a provider, and can do so in the next process.
+/// While the run is paused: consecutive counts of zero calls in flight after which it ends. The remaining items wait for a
+/// provider, and can do so in a later run.
 const MAX_IDLE_COUNTS: u32 = 5;
 /// While the server drains: time after which a run no longer waits for a store that cannot write.
 const STUCK_STORE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -41,10 +42,38 @@ enum RunEnd {
     ItemFailed,
     /// The caller cancelled the job.
     Cancelled,
-    /// The server drains. The next process continues.
+    /// The run is paused. A later one continues; if the server drains, in the next process.
     Interrupted,
     /// The job cannot run.
     Impossible(Error),
+}
+
+/// Signals to a run.
+#[derive(Debug, Clone)]
+pub struct RunSignals {
+    /// Token cancelled when the caller cancels the job: calls in flight are aborted.
+    pub cancelled: CancellationToken,
+    /// Token cancelled when no further item may start: the server drains, or the job's caller is no longer configured. Calls in
+    /// flight end.
+    pub paused: CancellationToken,
+}
+
+impl RunSignals {
+    /// Returns the signals of a run that starts.
+    pub fn new(shutdown: &Shutdown) -> Self {
+        Self {
+            cancelled: CancellationToken::new(),
+            paused: shutdown.draining.child_token(),
+        }
+    }
+
+    /// Waits until the run is cancelled or paused.
+    async fn stopped(&self) {
+        tokio::select! {
+            () = self.cancelled.cancelled() => {}
+            () = self.paused.cancelled() => {}
+        }
+    }
 }
 
 /// Ends a job whose runs failed again and again as `Failed`, with the reason of the last failure. Recorded results are kept.
@@ -66,8 +95,8 @@ pub async fn fail_job(
     let mut run = JobRun {
         context,
         progress: context.progress_of(&found),
-        cancel: CancellationToken::new(),
-        loaded: load_job(context, &found).await?,
+        signals: RunSignals::new(&context.shutdown),
+        record: load_record_spec(context, job).await?,
         job: found,
     };
     let detail = format!(
@@ -77,14 +106,14 @@ pub async fn fail_job(
     run.end(from, Status::Failed, Some(&error)).await.map(drop)
 }
 
-/// Runs a job until it ends, is cancelled, or the server drains. Does nothing for a job that has ended.
+/// Runs a job until it ends, is cancelled, or is paused. Does nothing for a job that has ended.
 ///
 /// # Errors
 /// The store's error. The run can be repeated; recorded results are kept.
 pub async fn run_job(
     context: &Arc<JobContext>,
     job: JobKey,
-    cancel: CancellationToken,
+    signals: RunSignals,
 ) -> Result<(), StoreError> {
     let store = &context.store;
     store
@@ -95,14 +124,22 @@ pub async fn run_job(
     let Some(found) = found.filter(is_unfinished) else {
         return Ok(());
     };
+    // A job that is being cancelled calls nothing, so its request is not prepared, which may have to wait for memory.
+    let (record, request) = if found.status == Status::Cancelling {
+        (load_record_spec(context, job).await?, None)
+    } else {
+        let loaded = load_when_possible(context, &found, signals.stopped()).await?;
+        let LoadedJob { record, request } = loaded;
+        (record, Some(request))
+    };
     let mut run = JobRun {
         context,
         progress: context.progress_of(&found),
-        loaded: load_when_possible(context, &found, &cancel).await?,
-        cancel,
+        signals,
+        record,
         job: found,
     };
-    let result = run.run().await;
+    let result = run.run(request).await;
     run.progress.stop();
     // A job that was deleted while it was being cancelled takes no results.
     if result.is_err()
@@ -120,16 +157,20 @@ pub async fn run_job(
 struct JobRun<'a> {
     context: &'a Arc<JobContext>,
     progress: Arc<JobProgress>,
-    /// Token cancelled when the caller cancels the job.
-    cancel: CancellationToken,
+    signals: RunSignals,
+    /// Parts of the job's spec that its records need.
+    record: RecordSpec,
     /// Job as it was recorded last.
     job: Job,
-    loaded: LoadedJob,
 }
 
 impl JobRun<'_> {
-    async fn run(&mut self) -> Result<(), StoreError> {
-        let (from, to, error) = match self.run_items_checked().await? {
+    /// Runs the items, unless there is no `request` because the job is being cancelled, and ends the job.
+    async fn run(
+        &mut self,
+        request: Option<Result<LoadedRequest, Error>>,
+    ) -> Result<(), StoreError> {
+        let (from, to, error) = match self.run_items_checked(request).await? {
             RunEnd::Interrupted => return self.context.store.release_lease(self.job.key).await,
             RunEnd::Cancelled => (Status::Cancelling, Status::Cancelled, None),
             RunEnd::ItemFailed => (Status::Running, Status::Stopped, None),
@@ -150,8 +191,17 @@ impl JobRun<'_> {
     }
 
     /// Runs the items, and compares the reason for the end with the store.
-    async fn run_items_checked(&mut self) -> Result<RunEnd, StoreError> {
-        let end = self.run_items().await?;
+    async fn run_items_checked(
+        &mut self,
+        request: Option<Result<LoadedRequest, Error>>,
+    ) -> Result<RunEnd, StoreError> {
+        let end = match request {
+            None => RunEnd::Cancelled,
+            Some(Ok(request)) => self.run_items(request).await?,
+            Some(Err(error)) if error.retry_after.is_none() => RunEnd::Impossible(error),
+            Some(Err(_)) if self.signals.cancelled.is_cancelled() => RunEnd::Cancelled,
+            Some(Err(_)) => RunEnd::Interrupted,
+        };
         let stored = self.context.store.job_by_key(self.job.key).await?;
         match (end, stored) {
             // The cancellation was for an earlier run of the job, and the scheduler runs it again; or the job was removed.
@@ -172,23 +222,9 @@ impl JobRun<'_> {
     }
 
     /// Runs the items without a result.
-    async fn run_items(&mut self) -> Result<RunEnd, StoreError> {
-        if self.job.status == Status::Cancelling {
-            return Ok(RunEnd::Cancelled);
-        }
-        let request = match &self.loaded.request {
-            Ok(request) => Arc::clone(request),
-            Err(_) if self.loaded.retry_after().is_some() => {
-                return Ok(if self.cancel.is_cancelled() {
-                    RunEnd::Cancelled
-                } else {
-                    RunEnd::Interrupted
-                });
-            }
-            Err(error) => return Ok(RunEnd::Impossible(error.clone())),
-        };
+    async fn run_items(&mut self, request: LoadedRequest) -> Result<RunEnd, StoreError> {
         // The previous process died between the failure and the job's end.
-        if self.loaded.on_error == OnError::Stop
+        if request.on_error == OnError::Stop
             && self.job.counts.failed > 0
             && self
                 .context
@@ -198,23 +234,20 @@ impl JobRun<'_> {
         {
             return Ok(RunEnd::ItemFailed);
         }
-        let cancelled = self.cancel.clone();
+        let RunSignals { cancelled, paused } = self.signals.clone();
         let admitted = tokio::select! {
             admitted = self.wait_for_admission(&request) => admitted,
             () = cancelled.cancelled() => Err(RunEnd::Cancelled),
-            () = self.context.shutdown.draining.cancelled() => Err(RunEnd::Interrupted),
+            () = paused.cancelled() => Err(RunEnd::Interrupted),
         };
         match admitted {
-            Ok(admitted) => self.extract(admitted).await,
+            Ok(admitted) => self.extract(admitted, &request).await,
             Err(end) => Ok(end),
         }
     }
 
     /// Waits until the waiting room has a place for the job and its caller is configured.
-    async fn wait_for_admission(
-        &self,
-        request: &Arc<PreparedRequest>,
-    ) -> Result<AdmittedRequest, RunEnd> {
+    async fn wait_for_admission(&self, request: &LoadedRequest) -> Result<AdmittedRequest, RunEnd> {
         let extractor = &self.context.extractor;
         loop {
             let caller = extractor.limits().caller_of(&self.job.caller);
@@ -222,10 +255,10 @@ impl JobRun<'_> {
                 let submission = Submission {
                     caller,
                     items: None,
-                    concurrency: self.loaded.concurrency,
+                    concurrency: request.concurrency,
                     draining: &self.context.shutdown.draining,
                 };
-                extractor.submit(Arc::clone(request), &submission)
+                extractor.submit(Arc::clone(&request.prepared), &submission)
             });
             let retry_after = match admitted {
                 Some(Ok(admitted)) => return Ok(admitted),
@@ -244,17 +277,21 @@ impl JobRun<'_> {
     }
 
     /// Extracts the admitted items, and waits until their results are recorded.
-    async fn extract(&mut self, admitted: AdmittedRequest) -> Result<RunEnd, StoreError> {
+    async fn extract(
+        &mut self,
+        admitted: AdmittedRequest,
+        request: &LoadedRequest,
+    ) -> Result<RunEnd, StoreError> {
         let (window, memory) = (admitted.window(), admitted.input_memory(Duration::MAX));
         let inputs = InputStream::new(
             &self.context.store,
             self.job.key,
             window,
             memory,
-            self.loaded.kept_bytes,
+            request.kept_bytes,
         );
         let read_error = inputs.read_error();
-        let mut outcomes = admitted.run(self.loaded.on_error, inputs);
+        let mut outcomes = admitted.run(request.on_error, inputs);
         let mut recorder = ResultRecorder::new(self.context, self.job.key);
         let end = self.record_outcomes(&mut outcomes, &mut recorder).await?;
         let has_stopped = outcomes.stopped();
@@ -279,30 +316,30 @@ impl JobRun<'_> {
         outcomes: &mut Outcomes<InputStream>,
         recorder: &mut ResultRecorder,
     ) -> Result<RunEnd, StoreError> {
-        let shutdown = self.context.shutdown.clone();
-        let cancelled = self.cancel.clone();
-        let (mut is_draining, mut idle_counts) = (false, 0);
+        let aborted = self.context.shutdown.aborted.clone();
+        let RunSignals { cancelled, paused } = self.signals.clone();
+        let (mut is_paused, mut idle_counts) = (false, 0);
         let mut count_interval = tokio::time::interval(COUNT_INTERVAL);
         loop {
             tokio::select! {
                 biased;
                 Some(job) = recorder.next_recorded() => self.on_recorded(&job?),
                 () = cancelled.cancelled() => return Ok(RunEnd::Cancelled),
-                () = shutdown.aborted.cancelled() => return Ok(RunEnd::Interrupted),
-                () = shutdown.draining.cancelled(), if !is_draining => {
-                    is_draining = true;
+                () = aborted.cancelled() => return Ok(RunEnd::Interrupted),
+                () = paused.cancelled(), if !is_paused => {
+                    is_paused = true;
                     outcomes.drain();
                 }
                 outcome = outcomes.next(), if recorder.has_room() => match outcome {
                     Some(outcome) => self.add_available(outcome, outcomes, recorder),
-                    None if is_draining => return Ok(RunEnd::Interrupted),
+                    None if is_paused => return Ok(RunEnd::Interrupted),
                     None => return Ok(RunEnd::Completed),
                 },
                 _ = count_interval.tick() => {
                     let in_flight = outcomes.in_flight();
                     self.progress.set_in_flight(in_flight);
                     self.progress.set_blocked(outcomes.outage());
-                    idle_counts = if is_draining && in_flight == 0 { idle_counts + 1 } else { 0 };
+                    idle_counts = if is_paused && in_flight == 0 { idle_counts + 1 } else { 0 };
                     if idle_counts >= MAX_IDLE_COUNTS {
                         return Ok(RunEnd::Interrupted);
                     }
@@ -320,7 +357,7 @@ impl JobRun<'_> {
     ) {
         let mut next = Some(first);
         while let Some(outcome) = next {
-            if let Some(result) = encode_result(&outcome, &self.loaded.request_id) {
+            if let Some(result) = encode_result(&outcome, &self.record.request_id) {
                 recorder.add(result);
             }
             next = if recorder.has_room() {
@@ -370,6 +407,8 @@ impl JobRun<'_> {
         let store = &self.context.store;
         let mut from = 0;
         loop {
+            // Pages are not part of the memory budget: a cancellation must not wait for it.
+            let _turn = self.context.cancellation_turn(&self.job.caller).await;
             let pending = store
                 .pending(self.job.key, from, CANCELLED_PER_WRITE)
                 .await?;
@@ -380,10 +419,11 @@ impl JobRun<'_> {
                 return Ok(false);
             }
             from = last.index + 1;
-            let request_id = &self.loaded.request_id;
+            let request_id = &self.record.request_id;
+            // Each input is dropped with its conversion.
             let results = pending
-                .iter()
-                .filter_map(|item| cancelled_result(item, request_id))
+                .into_iter()
+                .filter_map(|item| cancelled_result(&item, request_id))
                 .collect();
             let job = store.record_results(self.job.key, results).await?;
             if !job.status.is_visible() {
@@ -424,7 +464,7 @@ impl JobRun<'_> {
         let finished_at = unix_millis();
         let expires_at = finished_at.saturating_add(to_millis(self.context.config.retention));
         let error = error.map(|error| {
-            let json = rendering::problem_json(error, &self.loaded.request_id);
+            let json = rendering::problem_json(error, &self.record.request_id);
             String::from_utf8(json).unwrap_or_default()
         });
         let ended = Job {
@@ -434,7 +474,7 @@ impl JobRun<'_> {
             error,
             ..job
         };
-        let has_webhook = self.loaded.has_webhook;
+        let has_webhook = self.record.has_webhook;
         JobEnd {
             status,
             finished_at,

@@ -1,4 +1,5 @@
-//! Schedules jobs: all runnable jobs, up to a per-caller limit, so that one caller cannot delay another's jobs.
+//! Schedules jobs: all runnable jobs, up to a per-caller limit, so that one caller cannot delay another's jobs. Jobs that are being
+//! cancelled have the same limit, and do not count in the other.
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -9,39 +10,28 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
 
 use super::absent_callers::AbsentCallers;
 use super::cleanup::{Cleanup, remove_unneeded};
 use super::context::{JobCommand, JobContext, to_millis, unix_millis};
-use super::crash_quarantine::{self, HEALTHY_AFTER};
-use super::job_run::{fail_job, run_job};
+use super::crash_quarantine;
+use super::job_run::{RunSignals, fail_job, run_job};
 use super::run_failures::{NextStep, RunFailures};
+use super::run_queue::{CallerName, RunKind, RunQueue};
 use super::store::{JobKey, Status, StoreError};
-use super::waiting_jobs::{CallerName, WaitingJobs};
 
-/// Interval of maintenance: expired jobs, vacuum, repeated runs, and callers that were added to the configuration.
+/// Interval of maintenance: expired jobs, vacuum, repeated runs, and callers that were added to the configuration or removed.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval at which a store that does not work is looked at.
 const STORE_POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// Maximum number of jobs of a missing caller that are cancelled in one round of maintenance: each starts a run.
+/// Maximum number of jobs of a missing caller that are cancelled in one round of maintenance: each is a write.
 const MAX_ORPHANS: usize = 100;
 /// Wait before the store is read again after an error.
 const READ_RETRY_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs jobs until the server drains, then waits for the running ones to end.
 pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobCommand>) {
-    let mut scheduler = JobScheduler {
-        context: Arc::clone(&context),
-        waiting: WaitingJobs::default(),
-        running: HashMap::new(),
-        running_per_caller: HashMap::new(),
-        run_again: HashSet::new(),
-        absent: AbsentCallers::default(),
-        failures: RunFailures::default(),
-        runs: JoinSet::new(),
-        cleanup: Cleanup::new(Arc::clone(&context)),
-    };
+    let mut scheduler = JobScheduler::new(Arc::clone(&context));
     scheduler.resume_unfinished().await;
     scheduler.schedule_until_drained(&mut commands).await;
     // Requests that still send a command must not wait for the running jobs.
@@ -58,7 +48,7 @@ pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobComma
 /// End of a job's run.
 #[derive(Debug)]
 enum RunOutcome {
-    /// The job has ended, or the server drains.
+    /// The job has ended, or the run was paused.
     Done,
     /// The store does not work at the moment.
     StoreUnavailable,
@@ -66,16 +56,23 @@ enum RunOutcome {
     Failed(String),
 }
 
+/// Run of a job.
+struct Run {
+    caller: CallerName,
+    kind: RunKind,
+    signals: RunSignals,
+}
+
 struct JobScheduler {
     context: Arc<JobContext>,
-    /// Jobs to be started.
-    waiting: WaitingJobs,
-    /// Callers and cancellation tokens of the running jobs.
-    running: HashMap<JobKey, (CallerName, CancellationToken)>,
-    /// Number of running jobs of each caller that has any.
-    running_per_caller: HashMap<CallerName, usize>,
-    /// Running jobs for which a command arrived, which their runs may have missed.
-    run_again: HashSet<JobKey>,
+    /// Jobs whose items are to run.
+    waiting: RunQueue,
+    /// Jobs that are being cancelled and do not run. Each caller has as many of these runs at a time as it may have running jobs.
+    cancelling: RunQueue,
+    /// Runs of the running jobs.
+    running: HashMap<JobKey, Run>,
+    /// Running jobs for which a command arrived, which their runs may have missed, and the kinds of their next runs.
+    run_again: HashMap<JobKey, RunKind>,
     /// Callers with waiting jobs that are not configured.
     absent: AbsentCallers,
     /// Failed runs, and the jobs that wait because of them.
@@ -86,6 +83,20 @@ struct JobScheduler {
 }
 
 impl JobScheduler {
+    fn new(context: Arc<JobContext>) -> Self {
+        Self {
+            context: Arc::clone(&context),
+            waiting: RunQueue::default(),
+            cancelling: RunQueue::default(),
+            running: HashMap::new(),
+            run_again: HashMap::new(),
+            absent: AbsentCallers::default(),
+            failures: RunFailures::default(),
+            runs: JoinSet::new(),
+            cleanup: Cleanup::new(context),
+        }
+    }
+
     /// Resumes the jobs of the previous process: first suspects in quarantine, then all unfinished jobs.
     async fn resume_unfinished(&mut self) {
         self.wait_for_store().await;
@@ -101,8 +112,7 @@ impl JobScheduler {
             };
             for (job, caller, status) in jobs {
                 match status {
-                    // It starts nothing, so the caller's limit does not apply.
-                    Status::Cancelling => self.start(job, caller),
+                    Status::Cancelling => self.cancelling.insert(job, caller),
                     _ => self.waiting.insert(job, caller),
                 }
             }
@@ -126,7 +136,8 @@ impl JobScheduler {
 
     async fn schedule_until_drained(&mut self, commands: &mut mpsc::Receiver<JobCommand>) {
         let draining = self.context.shutdown.draining.clone();
-        let healthy = tokio::time::sleep(HEALTHY_AFTER);
+        let store = Arc::clone(&self.context.store);
+        let healthy = crash_quarantine::record_health(|| store.mark_healthy());
         tokio::pin!(healthy);
         let mut is_healthy = false;
         let mut maintenance = interval(MAINTENANCE_INTERVAL);
@@ -134,14 +145,13 @@ impl JobScheduler {
         while !draining.is_cancelled() {
             self.start_ready_jobs();
             let meters = &self.context.meters;
-            meters.set_gauges(self.running.len(), self.waiting.len());
+            let waiting = self.waiting.len() + self.cancelling.len();
+            meters.set_gauges(self.running.len(), waiting);
             tokio::select! {
                 () = draining.cancelled() => {}
                 Some(command) = commands.recv() => self.execute(command),
                 Some(Ok(run)) = self.runs.join_next() => self.on_run_end(run),
-                () = &mut healthy, if !is_healthy => {
-                    is_healthy = self.context.store.mark_healthy().await.is_ok();
-                }
+                () = &mut healthy, if !is_healthy => is_healthy = true,
                 _ = maintenance.tick() => self.maintain().await,
             }
         }
@@ -156,7 +166,7 @@ impl JobScheduler {
     fn execute(&mut self, command: JobCommand) {
         match command {
             JobCommand::Run(job, _) if self.running.contains_key(&job) => {
-                self.run_again.insert(job);
+                self.run_again.insert(job, RunKind::Items);
             }
             JobCommand::Run(job, caller) => self.waiting.insert(job, caller),
             JobCommand::Cancel(job, caller) => self.cancel(job, caller),
@@ -164,43 +174,48 @@ impl JobScheduler {
     }
 
     fn cancel(&mut self, job: JobKey, caller: CallerName) {
-        if let Some((_, cancel)) = self.running.get(&job) {
-            cancel.cancel();
+        self.waiting.remove(job, &caller);
+        if let Some(run) = self.running.get(&job) {
+            run.signals.cancelled.cancel();
             // The run may have been past the point at which it looks at the token.
-            self.run_again.insert(job);
+            self.run_again.insert(job, RunKind::Cancellation);
         } else {
-            // Its run starts no item, so the caller's limit does not apply.
-            self.waiting.remove(job, &caller);
-            self.start(job, caller);
+            self.cancelling.insert(job, caller);
+        }
+    }
+
+    const fn queue(&mut self, kind: RunKind) -> &mut RunQueue {
+        match kind {
+            RunKind::Items => &mut self.waiting,
+            RunKind::Cancellation => &mut self.cancelling,
         }
     }
 
     fn on_run_end(&mut self, (job, outcome): (JobKey, RunOutcome)) {
-        let Some((caller, _)) = self.running.remove(&job) else {
+        let Some(Run { caller, kind, .. }) = self.running.remove(&job) else {
             return;
         };
-        if let Some(count) = self.running_per_caller.get_mut(&caller) {
-            *count -= 1;
-            if *count == 0 {
-                self.running_per_caller.remove(&caller);
-            }
-        }
-        self.waiting.mark(&caller);
-        let has_command = self.run_again.remove(&job);
+        self.queue(kind).count_end(&caller);
+        let next = self.run_again.remove(&job);
         match outcome {
             RunOutcome::Done => {
                 self.failures.forget(job);
-                if has_command {
-                    self.waiting.insert(job, caller);
+                if let Some(next) = next {
+                    self.queue(next).insert(job, caller);
                 }
             }
             // It is not the job's failure, and calls nothing before the store works again.
-            RunOutcome::StoreUnavailable => self.failures.delay(job, caller, Duration::ZERO),
-            RunOutcome::Failed(reason) => self.on_failed_run(job, caller, reason),
+            RunOutcome::StoreUnavailable => {
+                let kind = next.unwrap_or(kind);
+                self.failures.delay(job, caller, kind, Duration::ZERO);
+            }
+            RunOutcome::Failed(reason) => {
+                self.on_failed_run(job, caller, next.unwrap_or(kind), reason);
+            }
         }
     }
 
-    fn on_failed_run(&mut self, job: JobKey, caller: CallerName, reason: String) {
+    fn on_failed_run(&mut self, job: JobKey, caller: CallerName, next: RunKind, reason: String) {
         match self.failures.count(job) {
             NextStep::RunAfter(delay) => {
                 tracing::error!(
@@ -209,7 +224,7 @@ impl JobScheduler {
                     delay_ms = delay.as_millis(),
                     "the run of a job was interrupted by an error; the job runs again after a delay"
                 );
-                self.failures.delay(job, caller, delay);
+                self.failures.delay(job, caller, next, delay);
             }
             NextStep::Fail => {
                 tracing::error!(
@@ -230,32 +245,31 @@ impl JobScheduler {
         }
     }
 
-    /// Starts the waiting jobs of configured callers below their limit, oldest first.
+    /// Starts the runs that may start now: those of items only while the store works.
     fn start_ready_jobs(&mut self) {
-        if !self.is_store_ready() {
-            return;
-        }
-        let max_running = self.context.config.max_running_per_caller;
-        for caller in self.waiting.take_marked() {
-            // The jobs of a caller that is not configured wait until it is.
-            if self.context.extractor.limits().caller_of(&caller).is_none() {
-                continue;
-            }
-            while self.count_running(&caller) < max_running
-                && let Some(job) = self.waiting.pop(&caller)
-            {
-                // A cancellation starts a job whatever its caller's limit.
-                if self.running.contains_key(&job) {
-                    self.run_again.insert(job);
-                } else {
-                    self.start(job, caller.clone());
-                }
-            }
+        self.start_waiting(RunKind::Cancellation);
+        if self.is_store_ready() {
+            self.start_waiting(RunKind::Items);
         }
     }
 
-    fn count_running(&self, caller: &str) -> usize {
-        self.running_per_caller.get(caller).copied().unwrap_or(0)
+    /// Starts the waiting runs of callers below their limit, oldest first.
+    fn start_waiting(&mut self, kind: RunKind) {
+        let max_running = self.context.config.max_running_per_caller;
+        for caller in self.queue(kind).take_marked() {
+            // The items of a caller that is not configured wait until it is.
+            if kind == RunKind::Items && !self.context.is_configured(&caller) {
+                continue;
+            }
+            while let Some(job) = self.queue(kind).pop(&caller, max_running) {
+                // Its run of the other kind may have been started before.
+                if self.running.contains_key(&job) {
+                    self.run_again.insert(job, kind);
+                } else {
+                    self.start(job, caller.clone(), kind);
+                }
+            }
+        }
     }
 
     fn is_store_ready(&self) -> bool {
@@ -263,24 +277,29 @@ impl JobScheduler {
     }
 
     /// Runs a job in a task of its own.
-    fn start(&mut self, job: JobKey, caller: CallerName) {
-        let cancel = self.register(job, caller);
+    fn start(&mut self, job: JobKey, caller: CallerName, kind: RunKind) {
+        let signals = self.register(job, caller, kind);
         let context = Arc::clone(&self.context);
-        self.spawn(job, async move { run_job(&context, job, cancel).await });
+        self.spawn(job, async move { run_job(&context, job, signals).await });
     }
 
     /// Records the failure of a job in a task of its own.
     fn start_failure(&mut self, job: JobKey, caller: CallerName, reason: String) {
-        self.register(job, caller);
+        self.register(job, caller, RunKind::Items);
         let context = Arc::clone(&self.context);
         self.spawn(job, async move { fail_job(&context, job, &reason).await });
     }
 
-    fn register(&mut self, job: JobKey, caller: CallerName) -> CancellationToken {
-        let cancel = CancellationToken::new();
-        *self.running_per_caller.entry(caller.clone()).or_default() += 1;
-        self.running.insert(job, (caller, cancel.clone()));
-        cancel
+    fn register(&mut self, job: JobKey, caller: CallerName, kind: RunKind) -> RunSignals {
+        let signals = RunSignals::new(&self.context.shutdown);
+        self.queue(kind).count_start(caller.clone());
+        let run = Run {
+            caller,
+            kind,
+            signals: signals.clone(),
+        };
+        self.running.insert(job, run);
+        signals
     }
 
     fn spawn(
@@ -313,25 +332,39 @@ impl JobScheduler {
         for delayed in self.failures.take_due() {
             match delayed.failure {
                 Some(reason) => self.start_failure(delayed.job, delayed.caller, reason),
-                None => self.waiting.insert(delayed.job, delayed.caller),
+                None => self.queue(delayed.kind).insert(delayed.job, delayed.caller),
             }
         }
         // Callers may have been added to the configuration.
         self.waiting.mark_all();
+        self.pause_orphans();
         self.cancel_orphans().await;
         self.cleanup.start_removal();
         self.cleanup.start_vacuum_if_needed();
     }
 
-    /// Cancels the jobs of callers that are no longer configured, once they are as old as ended jobs may become: nobody else could
+    /// Pauses the running jobs of callers that are no longer configured. They wait with the others of their callers.
+    fn pause_orphans(&mut self) {
+        let callers = self.waiting.running_callers();
+        let absent: HashSet<_> = callers
+            .filter(|caller| !self.context.is_configured(caller))
+            .cloned()
+            .collect();
+        for (job, run) in &self.running {
+            if run.kind == RunKind::Items && absent.contains(&run.caller) {
+                run.signals.paused.cancel();
+                self.run_again.entry(*job).or_insert(RunKind::Items);
+            }
+        }
+    }
+
+    /// Cancels the waiting jobs of callers that are no longer configured, once they are as old as ended jobs may become: nobody else could
     /// end or delete them, and they take room from the others.
     async fn cancel_orphans(&mut self) {
         let context = Arc::clone(&self.context);
-        let limits = context.extractor.limits();
-        let is_configured = |caller: &str| limits.caller_of(caller).is_some();
         let absent = self.absent.update(
             self.waiting.callers(),
-            is_configured,
+            |caller| context.is_configured(caller),
             context.config.retention,
         );
         for caller in absent {
@@ -358,11 +391,13 @@ impl JobScheduler {
                     job = found.map(|job| job.id),
                     "the job is cancelled: its caller is no longer configured, and it is older than `jobs.retention_ms`"
                 );
-                self.cancel(key, caller.to_owned());
-            } else {
-                self.waiting.remove(key, caller);
             }
+            // The run of a job that has ended meanwhile does nothing.
+            self.cancel(key, caller.to_owned());
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,46 +3,59 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::context::JobContext;
 use super::job_spec::JobSpec;
-use super::store::{Job, StoreError};
+use super::store::{Job, JobKey, StoreError};
 use crate::extraction::{PreparedRequest, RequestClass};
-use crate::types::{Batch, Code, Error, OnError, plain_message};
+use crate::types::{Batch, Code, Error, OnError, TraceContext, plain_message};
 
 /// Job that is ready to run.
 pub struct LoadedJob {
-    /// Prepared request, or the error because of which the job cannot run.
-    pub request: Result<Arc<PreparedRequest>, Error>,
-    /// Maximum number of items in flight, if the caller gave one.
-    pub concurrency: Option<usize>,
-    /// Effect of a failed item on the job.
-    pub on_error: OnError,
+    /// Parts of its spec that its records need.
+    pub record: RecordSpec,
+    /// Request of its items, or the error because of which the job cannot run.
+    pub request: Result<LoadedRequest, Error>,
+}
+
+/// Parts of a job's spec that the records of its results and of its end need.
+#[derive(Debug, Default)]
+pub struct RecordSpec {
     /// ID of the request that created the job.
     pub request_id: String,
-    /// Memory of the values that its request keeps, in bytes.
-    pub kept_bytes: usize,
     /// True if the job's end is delivered to a webhook.
     pub has_webhook: bool,
 }
 
+impl From<JobSpec> for RecordSpec {
+    fn from(spec: JobSpec) -> Self {
+        Self {
+            request_id: spec.request_id,
+            has_webhook: spec.webhook.is_some(),
+        }
+    }
+}
+
+/// Request of a job's items.
+pub struct LoadedRequest {
+    pub prepared: Arc<PreparedRequest>,
+    /// Maximum number of items in flight, if the caller gave one.
+    pub concurrency: Option<usize>,
+    /// Effect of a failed item on the job.
+    pub on_error: OnError,
+    /// Memory of the values that the request keeps, in bytes.
+    pub kept_bytes: usize,
+}
+
 /// Loads a job as [`load_job`] does, and again while it cannot be prepared for a reason that passes, such as a lack of memory.
-/// Gives up once `cancel` is cancelled or the server drains: the error in [`LoadedJob::request`] then has a `retry_after`.
+/// Gives up once `stopped` is ready: the error in [`LoadedJob::request`] then has a `retry_after`.
 ///
 /// # Errors
 /// The store's error.
 pub async fn load_when_possible(
     context: &JobContext,
     job: &Job,
-    cancel: &CancellationToken,
+    stopped: impl Future<Output = ()>,
 ) -> Result<LoadedJob, StoreError> {
-    let stopped = async {
-        tokio::select! {
-            () = cancel.cancelled() => {}
-            () = context.shutdown.draining.cancelled() => {}
-        }
-    };
     tokio::pin!(stopped);
     loop {
         let loaded = load_job(context, job).await?;
@@ -61,28 +74,50 @@ pub async fn load_when_possible(
 /// The store's error. An invalid spec is no error of this function: it is in [`LoadedJob::request`].
 pub async fn load_job(context: &JobContext, job: &Job) -> Result<LoadedJob, StoreError> {
     let json = context.store.spec(job.key).await?.unwrap_or_default();
-    let (mut batch, spec) = match parse(&json) {
+    let (batch, spec) = match parse(&json) {
         Ok(parsed) => parsed,
         Err(error) => return Ok(LoadedJob::unreadable(&error)),
     };
+    drop(json);
+    let trace_context = spec.trace_context();
+    Ok(LoadedJob {
+        record: spec.into(),
+        request: prepare(context, job, batch, trace_context).await,
+    })
+}
+
+/// Loads the parts of a job's spec that its records need: enough to end a job that runs no item, without the memory of its request.
+/// A spec that this version cannot read has none of them.
+///
+/// # Errors
+/// The store's error.
+pub async fn load_record_spec(context: &JobContext, job: JobKey) -> Result<RecordSpec, StoreError> {
+    let json = context.store.spec(job).await?.unwrap_or_default();
+    let spec = serde_json::from_str::<JobSpec>(&json);
+    Ok(spec.map(RecordSpec::from).unwrap_or_default())
+}
+
+async fn prepare(
+    context: &JobContext,
+    job: &Job,
+    mut batch: Batch,
+    trace_context: Option<TraceContext>,
+) -> Result<LoadedRequest, Error> {
     let kept_bytes = batch.kept_bytes();
-    let caller = context.extractor.limits().caller_of(&job.caller);
-    let request = context
+    let prepared = context
         .extractor
         .prepare(
-            caller.unwrap_or_default(),
+            context.caller_id(&job.caller),
             std::mem::take(&mut batch.spec),
             RequestClass::Job,
-            spec.trace_context(),
+            trace_context,
         )
-        .await;
-    Ok(LoadedJob {
-        request: request.map(|request| Arc::new(request.of_job(&job.id))),
+        .await?;
+    Ok(LoadedRequest {
+        prepared: Arc::new(prepared.of_job(&job.id)),
         concurrency: batch.concurrency(),
         on_error: batch.on_error,
-        request_id: spec.request_id,
         kept_bytes,
-        has_webhook: spec.webhook.is_some(),
     })
 }
 
@@ -103,12 +138,8 @@ impl LoadedJob {
             plain_message(error)
         );
         Self {
+            record: RecordSpec::default(),
             request: Err(Error::new(Code::Internal, detail)),
-            concurrency: None,
-            on_error: OnError::Continue,
-            request_id: String::new(),
-            kept_bytes: 0,
-            has_webhook: false,
         }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::run_queue::{CallerName, RunKind};
 use super::store::JobKey;
-use super::waiting_jobs::CallerName;
 
 /// Delay after the first failed run. Each further delay is twice as long.
 const FIRST_DELAY: Duration = Duration::from_secs(5);
@@ -34,6 +34,8 @@ pub enum NextStep {
 pub struct DelayedJob {
     pub job: JobKey,
     pub caller: CallerName,
+    /// Kind of its next run.
+    pub kind: RunKind,
     /// Reason for which the job fails; `None`: it runs again.
     pub failure: Option<String>,
     due: Instant,
@@ -65,11 +67,12 @@ impl RunFailures {
     }
 
     /// Delays a job.
-    pub fn delay(&mut self, job: JobKey, caller: CallerName, delay: Duration) {
+    pub fn delay(&mut self, job: JobKey, caller: CallerName, kind: RunKind, delay: Duration) {
         let due = Instant::now() + delay;
         self.delayed.push(DelayedJob {
             job,
             caller,
+            kind,
             failure: None,
             due,
         });
@@ -80,6 +83,7 @@ impl RunFailures {
         self.delayed.push(DelayedJob {
             job,
             caller,
+            kind: RunKind::Items,
             failure: Some(reason),
             due: Instant::now() + RECORD_DELAY,
         });
@@ -117,7 +121,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_delayed_job_is_due_after_its_delay() {
         let mut failures = RunFailures::default();
-        failures.delay(JobKey(1), "ann".to_owned(), Duration::from_secs(5));
+        let ann = "ann".to_owned();
+        failures.delay(JobKey(1), ann, RunKind::Items, Duration::from_secs(5));
         failures.delay_failure(JobKey(2), "bob".to_owned(), "no".to_owned());
         assert!(failures.take_due().is_empty());
         tokio::time::advance(Duration::from_secs(6)).await;

@@ -1,0 +1,146 @@
+//! Runs of jobs that are being cancelled.
+
+use serde_json::json;
+use serde_json::value::to_raw_value;
+use throttle::{CallerId, MemoryUse};
+use tokio::time::timeout;
+
+use super::super::job_spec::JobSpec;
+use super::super::store::{CreateOutcome, NewJob};
+use super::super::test_context::{MAX_RUNNING, MEMORY, TestContext};
+use super::*;
+
+/// Items of each job.
+const ITEMS: u32 = 3;
+/// Longer than anything here takes.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Scheduler whose loop does not run.
+struct Stage {
+    scheduler: JobScheduler,
+    _test: TestContext,
+}
+
+impl Stage {
+    fn new(name: &str) -> Self {
+        let test = TestContext::new(name);
+        Self {
+            scheduler: JobScheduler::new(Arc::clone(&test.context)),
+            _test: test,
+        }
+    }
+
+    /// Stores jobs that are being cancelled and have no result.
+    async fn store_cancelling(&self, jobs: usize) -> Vec<JobKey> {
+        let store = &self.scheduler.context.store;
+        let mut keys = Vec::new();
+        for number in 0..jobs {
+            let spec = JobSpec {
+                batch: to_raw_value(&json!({"schema": {"type": "object"}})).unwrap(),
+                request_id: "req_1".to_owned(),
+                traceparent: None,
+                tracestate: None,
+                webhook: None,
+            };
+            let created = store.create_uploading(NewJob {
+                id: format!("job_{number}"),
+                caller: String::new(),
+                spec: serde_json::to_string(&spec).unwrap(),
+                metadata: None,
+                created_at: 0,
+                idempotency: None,
+            });
+            let CreateOutcome::New(job) = created.await.unwrap() else {
+                panic!("the job is new");
+            };
+            let inputs = vec![b"\"a text\"".to_vec(); ITEMS as usize];
+            store.add_inputs(job, 0, inputs).await.unwrap();
+            store.finalize(job, ITEMS, [0; 32]).await.unwrap();
+            assert!(store.cancel(job).await.unwrap());
+            keys.push(job);
+        }
+        keys
+    }
+
+    fn command_cancel(&mut self, jobs: &[JobKey]) {
+        for job in jobs {
+            let command = JobCommand::Cancel(*job, String::new());
+            self.scheduler.execute(command);
+        }
+    }
+
+    /// Runs jobs until none is left. Returns the maximum number of concurrent runs.
+    async fn run_all(&mut self) -> usize {
+        let mut max_running = 0;
+        loop {
+            self.scheduler.start_ready_jobs();
+            max_running = max_running.max(self.scheduler.running.len());
+            let end = timeout(LIMIT, self.scheduler.runs.join_next()).await;
+            let Some(run) = end.expect("a run ends") else {
+                return max_running;
+            };
+            self.scheduler.on_run_end(run.unwrap());
+        }
+    }
+
+    async fn check_cancelled(&self, jobs: &[JobKey]) {
+        for job in jobs {
+            let found = self.scheduler.context.store.job_by_key(*job).await;
+            let found = found.unwrap().expect("the job is stored");
+            assert_eq!(found.status, Status::Cancelled);
+            assert_eq!(found.counts.cancelled, ITEMS);
+        }
+    }
+}
+
+#[tokio::test]
+async fn as_many_cancelled_jobs_of_a_caller_end_at_a_time_as_may_run() {
+    for is_restarted in [false, true] {
+        let mut stage = Stage::new(&format!("cancelled-{is_restarted}"));
+        let jobs = stage.store_cancelling(5 * MAX_RUNNING).await;
+        // The caller has its maximum of running jobs, for which they do not wait.
+        for _ in 0..MAX_RUNNING {
+            stage.scheduler.waiting.count_start(String::new());
+        }
+        if is_restarted {
+            stage.scheduler.resume_unfinished().await;
+        } else {
+            stage.command_cancel(&jobs);
+        }
+        assert_eq!(stage.run_all().await, MAX_RUNNING);
+        stage.check_cancelled(&jobs).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_job_ends_without_the_memory_of_its_request() {
+    let mut stage = Stage::new("memory");
+    let jobs = stage.store_cancelling(1).await;
+    let limits = stage.scheduler.context.extractor.limits();
+    let _all = limits
+        .memory()
+        .record(CallerId::default(), MemoryUse::Responses, MEMORY);
+    stage.command_cancel(&jobs);
+    stage.run_all().await;
+    stage.check_cancelled(&jobs).await;
+}
+
+#[tokio::test]
+async fn pages_of_cancelled_items_are_recorded_in_turns() {
+    const NO_END: Duration = Duration::from_millis(500);
+    let mut stage = Stage::new("turns");
+    let jobs = stage.store_cancelling(1).await;
+    let mut turns = Vec::new();
+    let context = Arc::clone(&stage.scheduler.context);
+    while let Ok(turn) = timeout(NO_END, context.cancellation_turn("")).await {
+        turns.push(turn);
+        assert!(turns.len() < 100, "the turns have no bound");
+    }
+    stage.command_cancel(&jobs);
+    stage.scheduler.start_ready_jobs();
+    let end = timeout(NO_END, stage.scheduler.runs.join_next()).await;
+    assert!(end.is_err(), "the job has no turn");
+    drop(turns);
+    stage.run_all().await;
+    stage.check_cancelled(&jobs).await;
+}

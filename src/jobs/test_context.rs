@@ -1,0 +1,150 @@
+//! Context of jobs for tests: a store in a folder of its own, and a provider that never answers.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use throttle::{Ignore, KeyQuota, Limits, Pool, PoolId};
+use tokio::sync::mpsc;
+
+use super::context::{Config, JobCommand, JobContext, Shutdown};
+use super::sqlite::Sqlite;
+use crate::extraction::{self, Extractor, ModelEndpoint, ModelRoute, Models};
+use crate::provider::{
+    Answer, Failure, FailureKind, GenAiNames, Provider, Request, RequestPreview,
+};
+use crate::schema::{Quota, Registry};
+use crate::telemetry::Traces;
+use crate::types::{Dialect, ExtraBody, FallbackOn, Mode};
+
+/// Maximum number of running jobs of a caller.
+pub const MAX_RUNNING: usize = 2;
+/// Memory budget, in bytes.
+pub const MEMORY: usize = 1 << 30;
+
+/// Context without a scheduler, and the folder of its store, which is removed on drop.
+pub struct TestContext {
+    pub context: Arc<JobContext>,
+    folder: PathBuf,
+    /// Commands that no scheduler takes.
+    _commands: mpsc::Receiver<JobCommand>,
+}
+
+impl TestContext {
+    /// Opens a store. `name` is unique among the tests.
+    pub fn new(name: &str) -> Self {
+        let folder = format!("extractd-jobs-{}-{name}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        let store = Sqlite::open(&folder.join("extractd.db")).unwrap();
+        let config = Config {
+            retention: Duration::from_secs(60),
+            max_running_per_caller: MAX_RUNNING,
+        };
+        let (context, commands) = JobContext::new(
+            config,
+            Arc::new(store),
+            Arc::new(extractor(&folder)),
+            Shutdown::default(),
+        );
+        Self {
+            context,
+            folder,
+            _commands: commands,
+        }
+    }
+}
+
+impl Drop for TestContext {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+#[derive(Debug)]
+struct SilentProvider;
+
+impl Provider for SilentProvider {
+    fn call<'a>(&'a self, _: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn preview(&self, _: &Request<'_>) -> Result<RequestPreview, Failure> {
+        Err(Failure::new(FailureKind::Unusable, "it sends nothing"))
+    }
+
+    fn modes(&self) -> &'static [Mode] {
+        &[Mode::JsonSchema]
+    }
+
+    fn dialect(&self, _: Mode) -> &'static Dialect {
+        &schema_dialect::dialects::OPENAI_LOOSE
+    }
+
+    fn genai_names(&self) -> GenAiNames {
+        GenAiNames {
+            provider: "test",
+            operation: "chat",
+        }
+    }
+}
+
+fn extractor(folder: &Path) -> Extractor {
+    let pool = Pool {
+        name: "test".to_owned(),
+        keys: vec![KeyQuota::default()],
+        max_in_flight: None,
+        is_adaptive: false,
+        has_trial: false,
+    };
+    let limits = throttle::Config {
+        max_concurrency: 4,
+        max_queue: 100,
+        max_memory_bytes: MEMORY,
+        max_body_memory_bytes: MEMORY,
+    };
+    let limits = Limits::new(limits, vec![pool], Arc::new(Ignore)).unwrap();
+    let first = ModelEndpoint {
+        provider_name: "test".to_owned(),
+        provider: Arc::new(SilentProvider),
+        model: "m".to_owned(),
+        mode: Mode::JsonSchema,
+        extra_body: ExtraBody::default(),
+        limits: limits.model(PoolId(0), "m"),
+        price: None,
+        call_timeout: None,
+    };
+    let default = ModelRoute {
+        first,
+        fallback: Vec::new(),
+        fallback_on: FallbackOn::default(),
+    };
+    let models = Models {
+        default,
+        default_name: None,
+        named: BTreeMap::new(),
+        providers: BTreeMap::new(),
+    };
+    let config = extraction::Config {
+        max_tries: 1,
+        max_job_tries: 1,
+        max_wait: Duration::ZERO,
+        max_batch_wait: Duration::ZERO,
+        cache: None,
+        has_shared_results: false,
+        has_shared_schemas: false,
+    };
+    let quota = Quota {
+        schemas: 1,
+        bytes: 1,
+    };
+    let registry = Registry::open(None, folder, quota).unwrap();
+    Extractor::new(
+        config,
+        models,
+        limits,
+        Arc::new(registry),
+        Traces::default(),
+    )
+}
