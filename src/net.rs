@@ -6,6 +6,7 @@
 mod error;
 mod frames;
 mod guard;
+mod lookups;
 mod retry_after;
 mod tls;
 
@@ -22,6 +23,8 @@ pub use retry_after::{parse_wait, parse_wait_or_time, retry_after};
 pub use tls::Tls;
 
 use error::{innermost, is_lack_of_resources};
+use lookups::Resolver;
+use throttle::CallerId;
 
 /// Maximum size of a streamed body, in bytes: each piece of text comes with up to some 500 bytes of framing.
 const MAX_STREAM_BYTES: usize = 16 * MAX_ANSWER_BYTES;
@@ -62,7 +65,7 @@ pub enum Proxy {
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    reach: Reach,
+    resolver: Resolver,
     max_bytes: usize,
 }
 
@@ -103,12 +106,7 @@ impl Client {
             }
             Proxy::Never => builder = builder.no_proxy(),
         }
-        let http = builder.build().map_err(SetUpError::Client)?;
-        Ok(Self {
-            http,
-            reach: Reach::Anywhere,
-            max_bytes: MAX_STREAM_BYTES,
-        })
+        Self::build(builder, Resolver::new(Reach::Anywhere), MAX_STREAM_BYTES)
     }
 
     /// Creates a client for URLs that callers name, such as webhooks. It connects only to addresses within `reach`; others fail
@@ -118,26 +116,59 @@ impl Client {
     /// # Errors
     /// When a certificate or the system's name resolution is unusable.
     pub fn outbound(reach: Reach) -> Result<Self, SetUpError> {
-        Self::outbound_within(reach, OUTBOUND_TIMEOUTS)
+        Self::outbound_within(Resolver::new(reach), OUTBOUND_TIMEOUTS)
     }
 
     fn outbound_within(
-        reach: Reach,
+        resolver: Resolver,
         (connect, total): (Duration, Duration),
     ) -> Result<Self, SetUpError> {
-        let mut builder = builder(&Tls::default())?
+        let builder = builder(&Tls::default())?
             .no_proxy()
             .pool_max_idle_per_host(0)
             .connect_timeout(connect)
             .timeout(total);
-        if reach == Reach::Public {
-            builder = builder.dns_resolver(guard::PublicOnly);
-        }
+        Self::build(builder, resolver, MAX_OUTBOUND_BYTES)
+    }
+
+    fn build(
+        builder: reqwest::ClientBuilder,
+        resolver: Resolver,
+        max_bytes: usize,
+    ) -> Result<Self, SetUpError> {
+        let builder = builder.dns_resolver(resolver.clone());
         Ok(Self {
             http: builder.build().map_err(SetUpError::Client)?,
-            reach,
-            max_bytes: MAX_OUTBOUND_BYTES,
+            resolver,
+            max_bytes,
         })
+    }
+
+    /// Rejects a caller's URL whose host is an IP address out of reach, or a name that has only such addresses. A name without an
+    /// address within 2 s passes, because its lookup may succeed later; each call checks the addresses again.
+    ///
+    /// # Errors
+    /// [`NotPublic`] with the address or the name.
+    pub async fn check_name(&self, caller: CallerId, url: &Url) -> Result<(), NotPublic> {
+        self.resolver.check(caller, url).await
+    }
+
+    /// Posts a body to a caller's URL, as [`Client::post`] does. The lookup of its host is one of the caller's, which has a share of
+    /// them.
+    ///
+    /// # Cancel safety
+    /// As [`Client::post`].
+    ///
+    /// # Errors
+    /// When no response arrives. A status of 400 or 500 is a response.
+    pub async fn post_for(
+        &self,
+        caller: CallerId,
+        url: &Url,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Incoming, Error> {
+        lookups::on_behalf_of(caller, self.post(url, headers, body)).await
     }
 
     /// Posts a body and waits for the head of the response.
@@ -212,7 +243,8 @@ impl Client {
         headers: HeaderMap,
         body: reqwest::Body,
     ) -> Result<Incoming, Error> {
-        self.reach
+        self.resolver
+            .reach()
             .check(url)
             .map_err(|error| Error::Connect(error.to_string()))?;
         let sent = self

@@ -22,7 +22,7 @@ use crate::types::{
 };
 use throttle::{
     Admission, MemoryPool, MemoryReservation, MemoryUse, NoMemory, PendingPermit, Permit,
-    PooledMemory, Priority,
+    PooledMemory, Priority, RETRY_SOON,
 };
 
 /// Interval at which an item that shares another's result checks if its targets are available.
@@ -58,7 +58,7 @@ fn no_result_memory(refused: &NoMemory) -> Error {
     let detail = format!(
         "there is no memory for the cached result: {refused} (`limits.max_memory_bytes`); read the responses that are open, and retry in 1 s"
     );
-    Error::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1))
+    Error::new(Code::Overloaded, detail).retry_after(RETRY_SOON)
 }
 
 impl Extractor {

@@ -16,7 +16,7 @@ use super::request_class::RequestClass;
 use super::routing::budget_exhausted;
 use super::waiting_memory::WaitingMemory;
 use crate::types::{Code, Error, Input, OnError, Outcome};
-use throttle::{Admission, AdmissionRequest, CallerId, Class, MemoryUse, Refused};
+use throttle::{Admission, AdmissionRequest, CallerId, Class, MemoryUse, RETRY_SOON, Refused};
 
 /// Terms under which a prepared request asks for admission.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ pub fn shutting_down() -> Error {
         Code::ShuttingDown,
         "the server is shutting down; retry in a moment, or at another instance",
     )
-    .retry_after(Duration::from_secs(1))
+    .retry_after(RETRY_SOON)
 }
 
 fn admission_error(refused: &Refused) -> Error {

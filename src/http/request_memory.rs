@@ -1,16 +1,14 @@
 //! Errors of requests and responses for which there is no memory.
 
-use std::time::Duration;
-
 use crate::types::{Code, Error};
-use throttle::NoMemory;
+use throttle::{NoMemory, RETRY_SOON};
 
 /// Returns the error of a response for which there is no memory.
 pub fn no_response_memory(refused: &NoMemory) -> Error {
     let detail = format!(
         "{refused} (`limits.max_memory_bytes`); read or close the responses that are open, and retry in 1 s"
     );
-    Error::new(Code::Overloaded, detail).retry_after(Duration::from_secs(1))
+    Error::new(Code::Overloaded, detail).retry_after(RETRY_SOON)
 }
 
 /// Returns the error of a request for which there is no memory.
@@ -29,6 +27,6 @@ pub fn no_memory(refused: &NoMemory) -> Error {
                 "{refused} (`limits.max_memory_bytes`, `limits.max_queue_bytes`); retry in 1 s, or send NDJSON, which is streamed"
             ),
         )
-        .retry_after(Duration::from_secs(1)),
+        .retry_after(RETRY_SOON),
     }
 }

@@ -10,7 +10,7 @@ use super::api_keys::ApiKeys;
 use crate::config;
 use crate::extraction::{Extractor, shutting_down};
 use crate::jobs::Jobs;
-use crate::net::Reach;
+use crate::net::Client;
 use crate::telemetry::{Metrics, Traces};
 use crate::types::Error;
 
@@ -34,8 +34,8 @@ pub struct Parts {
     pub jobs: Jobs,
     /// Validity of a signed link.
     pub link_ttl: Duration,
-    /// Addresses that webhooks may reach.
-    pub webhooks: Reach,
+    /// Client that delivers webhooks, and therefore checks their URLs.
+    pub webhooks: Client,
     pub server: config::Server,
     pub limits: config::Limits,
     pub keys: Arc<ApiKeys>,
@@ -51,7 +51,7 @@ pub struct AppState {
     pub extractor: Arc<Extractor>,
     pub jobs: Jobs,
     pub link_ttl: Duration,
-    pub webhooks: Reach,
+    pub webhooks: Client,
     pub keys: Arc<ApiKeys>,
     /// Host names that are answered while no API keys are configured, beside the loopback.
     pub hosts: Vec<String>,

@@ -15,7 +15,7 @@ use super::hidden_jobs::UploadGuard;
 use super::job_spec::JobSpec;
 use super::store::{CreateOutcome, Digest, Idempotency, Job, JobKey, NewJob, Status, StoreError};
 use crate::types::{Code, Error, Metadata, TraceContext, Webhook};
-use throttle::{CallerId, MemoryReservation};
+use throttle::{CallerId, MemoryReservation, RETRY_SOON};
 
 /// Number of inputs in one write, at which no further input is added to it.
 const MAX_CHUNK: usize = 2_000;
@@ -264,7 +264,7 @@ async fn replay<S: Stream<Item = Result<NewInput, Error>> + Unpin>(
 ) -> Result<Created, Error> {
     if !job.status.is_visible() {
         let detail = "the first request with this `Idempotency-Key` is still being received; wait for its response, or send the request again in a moment";
-        return Err(Error::new(Code::Conflict, detail).retry_after(Duration::from_secs(1)));
+        return Err(Error::new(Code::Conflict, detail).retry_after(RETRY_SOON));
     }
     while !inputs.next_chunk().await?.inputs.is_empty() {}
     if job.digest == Some(inputs.digest()) {

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue};
 use super::hmac::hmac_sha256;
 use crate::net::{self, Client};
 use crate::types::Webhook;
+use throttle::CallerId;
 
 /// Delay before the second attempt. Each further delay is twice as long, up to [`MAX_DELAY`].
 const FIRST_DELAY: Duration = Duration::from_secs(30);
@@ -51,13 +52,14 @@ pub enum DeliveryOutcome {
     },
 }
 
-/// Sends a message once. `now` is signed, and compared by the receiver with its own clock. The client limits the duration if
-/// it is one of [`Client::outbound`].
+/// Sends a message of a caller's job once. `now` is signed, and compared by the receiver with its own clock. The client limits the
+/// duration if it is one of [`Client::outbound`].
 ///
 /// # Cancel safety
 /// A cancelled attempt may have been received. The next attempt has the same message ID.
 pub async fn send_webhook(
     client: &Client,
+    caller: CallerId,
     webhook: &Webhook,
     message: Message<'_>,
     now: SystemTime,
@@ -72,7 +74,8 @@ pub async fn send_webhook(
         Err(error) => return failed(format!("the message ID is no valid header value: {error}")),
     };
     let body = message.body.to_vec();
-    let response = match client.post(webhook.url(), headers, body).await {
+    let sent = client.post_for(caller, webhook.url(), headers, body);
+    let response = match sent.await {
         Ok(response) => response,
         Err(error) => return failed(error.to_string()),
     };

@@ -156,7 +156,10 @@ async fn deliver(
         id: &id,
         body: &delivery.body,
     };
-    let outcome = send_webhook(client, &webhook, message, clock::now()).await;
+    // The deliveries of callers that are no longer configured share what one caller has.
+    let caller = context.extractor.limits().caller_of(&delivery.caller);
+    let caller = caller.unwrap_or_default();
+    let outcome = send_webhook(client, caller, &webhook, message, clock::now()).await;
     let attempts = delivery.failed_attempts.saturating_add(1);
     let mut attempt = DeliveryAttempt {
         at: unix_millis(),

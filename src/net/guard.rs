@@ -5,13 +5,8 @@
 //! checked and to a private one when it is called (DNS rebinding).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-
-/// Maximum time of a lookup that only checks a name.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Addresses that a client may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,51 +40,25 @@ impl Reach {
             Self::Public | Self::Anywhere => Ok(()),
         }
     }
-}
 
-impl Reach {
-    /// Rejects a URL whose host is an IP address out of reach, or a name that has only such addresses. A name without an
-    /// address passes, because its lookup may succeed later; each call checks the addresses again.
+    /// Returns the addresses of a name that are within reach.
     ///
     /// # Errors
-    /// [`NotPublic`] with the address or the name.
-    pub async fn check_name(self, url: &Url) -> Result<(), NotPublic> {
-        self.check(url)?;
-        let Some(url::Host::Domain(name)) = url.host().filter(|_| self == Self::Public) else {
-            return Ok(());
-        };
-        let lookup = tokio::net::lookup_host((name, 0));
-        match tokio::time::timeout(LOOKUP_TIMEOUT, lookup).await {
-            Ok(Ok(addresses)) => public(name, addresses).map(drop),
-            Ok(Err(_)) | Err(_) => Ok(()),
+    /// [`NotPublic`] with the name, if none is.
+    pub(super) fn filter(
+        self,
+        name: &str,
+        mut addresses: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, NotPublic> {
+        if self == Self::Anywhere {
+            return Ok(addresses);
         }
-    }
-}
-
-/// DNS resolver of the system that returns only public addresses.
-#[derive(Debug)]
-pub(super) struct PublicOnly;
-
-impl Resolve for PublicOnly {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let resolved = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let addresses: Addrs = Box::new(public(name.as_str(), resolved)?.into_iter());
+        addresses.retain(|address| is_public(address.ip()));
+        if addresses.is_empty() {
+            Err(NotPublic(name.to_owned()))
+        } else {
             Ok(addresses)
-        })
-    }
-}
-
-/// Returns the public addresses of a name, or an error if it has none.
-fn public(
-    name: &str,
-    resolved: impl Iterator<Item = SocketAddr>,
-) -> Result<Vec<SocketAddr>, NotPublic> {
-    let addresses: Vec<_> = resolved.filter(|address| is_public(address.ip())).collect();
-    if addresses.is_empty() {
-        Err(NotPublic(name.to_owned()))
-    } else {
-        Ok(addresses)
+        }
     }
 }
 

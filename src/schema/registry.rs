@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::Duration;
 
 use throttle::{CallerId, FairSemaphore};
+use tokio::task::JoinError;
 
 use super::compiled::Schema;
 use super::stored_schema::{Entry, Source, create_folders, sync_folder, write_atomically};
@@ -18,6 +19,9 @@ use crate::types::{Code, Error, did_you_mean, truncate_for_display};
 
 /// Maximum length of a name that is compared with those of the schemas, in bytes.
 const MAX_NAME_BYTES: usize = 64;
+
+/// Maximum number of concurrent reads of earlier versions. One caller has as many as are free: half of them, if it is the only one.
+const MAX_READS: usize = 8;
 
 /// Limits of the schemas that a caller may store over HTTP.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +67,8 @@ pub struct Registry {
     stored: RwLock<BTreeMap<String, Names>>,
     /// Permit of the only writer: files and entries change in the same order.
     pub(super) writing: FairSemaphore,
+    /// Permits of the readers of earlier versions.
+    pub(super) reading: FairSemaphore,
     /// Data folder, which is created at the start of the server only: one that is gone must not be replaced by an empty one.
     data_dir: PathBuf,
     /// Folder of the stored schemas, within the data folder.
@@ -94,6 +100,7 @@ impl Registry {
             folder,
             stored: RwLock::new(stored),
             writing: FairSemaphore::new(1),
+            reading: FairSemaphore::leaving_room(MAX_READS),
             data_dir: data_dir.to_owned(),
             dir,
             quota,
@@ -243,7 +250,8 @@ impl Registry {
         .await
     }
 
-    /// Returns the versions of the schema of this name that `owner` sees, the current one first; `None` without such a schema.
+    /// Returns the versions of the schema of this name that `owner` sees, the current one first; `None` without such a schema. They
+    /// are read on behalf of `caller`.
     ///
     /// # Errors
     /// `overloaded` if the disk cannot be read.
@@ -252,6 +260,7 @@ impl Registry {
     /// Reads only.
     pub async fn versions(
         self: &Arc<Self>,
+        caller: CallerId,
         owner: &str,
         name: &str,
     ) -> Result<Option<Vec<Version>>, Error> {
@@ -260,14 +269,14 @@ impl Registry {
         };
         let mut versions = vec![Version::from(&current)];
         if let Some(store) = self.version_store(owner, name) {
-            let earlier = tokio::task::spawn_blocking(move || store.list());
+            let earlier = in_turn(&self.reading, caller, move || store.list());
             let earlier = earlier.await.unwrap_or_else(|_| Ok(Vec::new()));
             versions.extend(earlier.map_err(|error| cannot_read(name, &error))?);
         }
         Ok(Some(versions))
     }
 
-    /// Returns the version with this hash of the schema of this name that `owner` sees.
+    /// Returns the version with this hash of the schema of this name that `owner` sees. It is read on behalf of `caller`.
     ///
     /// # Errors
     /// `overloaded` if the disk cannot be read.
@@ -276,6 +285,7 @@ impl Registry {
     /// Reads only.
     pub async fn version(
         self: &Arc<Self>,
+        caller: CallerId,
         owner: &str,
         name: &str,
         hash: &str,
@@ -288,8 +298,8 @@ impl Registry {
             return Ok(None);
         };
         let wanted = hash.to_owned();
-        let read = tokio::task::spawn_blocking(move || store.version(&wanted)).await;
-        match read {
+        let read = in_turn(&self.reading, caller, move || store.version(&wanted));
+        match read.await {
             Ok(Ok(entry)) => Ok(Some(entry)),
             Ok(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(cannot_read(name, &error))
@@ -327,8 +337,7 @@ impl Registry {
         Err(Error::new(Code::Conflict, detail))
     }
 
-    /// Changes file and entry together on the blocking pool, one change at a time. The callers take turns, and wait for them
-    /// without a thread: a change waits for the disk, and the pool is shared by the whole process.
+    /// Changes file and entry together on the blocking pool, one change at a time.
     async fn change<T: Send + 'static>(
         self: &Arc<Self>,
         caller: CallerId,
@@ -337,9 +346,7 @@ impl Registry {
         work: impl FnOnce(&Self, &str, &str) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (registry, owner, name) = (Arc::clone(self), owner.to_owned(), name.to_owned());
-        let writing = self.writing.acquire(caller, 1).await;
-        let changed = tokio::task::spawn_blocking(move || {
-            let _writing = writing;
+        let changed = in_turn(&self.writing, caller, move || {
             work(&registry, &owner, &name)
         });
         changed
@@ -380,6 +387,22 @@ impl Registry {
             self.dir.join(format!("{OWNER_MARK}{owner}")).join(file)
         }
     }
+}
+
+/// Does work that waits for the disk on the blocking pool, which is shared by the whole process. The callers take turns, and wait for
+/// them without a thread.
+async fn in_turn<T: Send + 'static>(
+    turns: &FairSemaphore,
+    caller: CallerId,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let turn = turns.acquire(caller, 1).await;
+    tokio::task::spawn_blocking(move || {
+        // The thread is kept until the disk answers, even if nobody waits for it any more.
+        let _turn = turn;
+        work()
+    })
+    .await
 }
 
 /// Logs a failed write, and returns the error of the request.

@@ -3,6 +3,7 @@ mod hostile;
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use throttle::CallerId;
@@ -200,7 +201,7 @@ fn changes_that_wait_take_no_thread() {
             .map(|name| Box::pin(registry.put(CALLER, "alice", name, &schema)))
             .into();
         for change in &mut changes {
-            assert!(futures_util::FutureExt::now_or_never(change).is_none());
+            assert!(change.now_or_never().is_none());
         }
         let other = tokio::task::spawn_blocking(|| ());
         let limit = std::time::Duration::from_secs(30);
@@ -212,9 +213,43 @@ fn changes_that_wait_take_no_thread() {
         // What is stored already is not written, for which it would wait.
         let _writing = registry.writing.acquire(CALLER, 1).await;
         let unchanged = Box::pin(registry.put(CALLER, "alice", "a", &schema));
-        let stored = futures_util::FutureExt::now_or_never(unchanged).unwrap();
+        let stored = unchanged.now_or_never().unwrap();
         assert!(!stored.unwrap().1);
     });
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+/// A disk that does not answer would otherwise keep a thread for each request that reads versions.
+#[tokio::test]
+async fn reads_of_versions_by_one_caller_leave_room_for_those_of_another() {
+    const EVE: CallerId = CallerId(1);
+    let root = std::env::temp_dir().join(format!("extractd-reads-{}", std::process::id()));
+    let quota = Quota {
+        schemas: 10,
+        bytes: 1000,
+    };
+    std::fs::create_dir_all(&root).unwrap();
+    let registry = Arc::new(Registry::open(None, &root, quota).unwrap());
+    for schema in ["{}", r#"{"type": "string"}"#] {
+        let schema = Schema::compile(schema).unwrap();
+        registry.put(CALLER, "", "a", &schema).await.unwrap();
+    }
+    let versions = async |caller| registry.versions(caller, "", "a").await.unwrap().unwrap();
+    let earlier = versions(EVE).await.pop().unwrap().hash;
+    // As many reads of Eve's as there may be, none of which ends.
+    let mut held = Vec::new();
+    while let Some(turn) = registry.reading.acquire(EVE, 1).now_or_never() {
+        held.push(turn);
+        assert!(held.len() < 100);
+    }
+    assert!(versions(EVE).now_or_never().is_none());
+    let read = registry.version(EVE, "", "a", &earlier);
+    assert!(read.now_or_never().is_none());
+    assert_eq!(versions(CALLER).await.len(), 2);
+    let read = registry.version(CALLER, "", "a", &earlier).await;
+    assert_eq!(read.unwrap().unwrap().text.as_ref(), "{}");
+    drop(held);
+    assert_eq!(versions(EVE).await.len(), 2);
     std::fs::remove_dir_all(root).unwrap();
 }
 

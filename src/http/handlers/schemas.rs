@@ -138,7 +138,7 @@ pub async fn get(
     let entry = match version {
         None => registry.get(&owner, &name),
         Some(hash) => {
-            let entry = registry.version(&owner, &name, &hash).await?;
+            let entry = registry.version(caller, &owner, &name, &hash).await?;
             if entry.is_none() && registry.get(&owner, &name).is_some() {
                 return Err(unknown_version(&name, &hash).into());
             }
@@ -166,7 +166,8 @@ pub async fn versions(
 ) -> Result<Json<SchemaVersions>, ApiError> {
     no_query(&uri)?;
     let owner = state.extractor.schema_owner(caller);
-    let versions = state.extractor.registry().versions(&owner, &name).await?;
+    let registry = state.extractor.registry();
+    let versions = registry.versions(caller, &owner, &name).await?;
     let versions = versions.ok_or_else(|| unknown(&state, caller, &name))?;
     let data = versions
         .into_iter()

@@ -118,7 +118,8 @@ async fn deliver_once(answer: &'static [u8]) -> (DeliveryOutcome, String) {
         String::from_utf8(request).unwrap()
     };
     let client = Client::outbound(Reach::Anywhere).unwrap();
-    let (outcome, request) = tokio::join!(send_webhook(&client, &webhook, MESSAGE, now()), server);
+    let sent = send_webhook(&client, CallerId::default(), &webhook, MESSAGE, now());
+    let (outcome, request) = tokio::join!(sent, server);
     let second_request = tokio::time::timeout(Duration::from_millis(20), listener.accept()).await;
     assert!(second_request.is_err(), "one delivery is one request");
     (outcome, request)
@@ -234,6 +235,7 @@ async fn private_addresses_receive_no_request() {
     let start = Instant::now();
     let delivered = send_webhook(
         &client,
+        CallerId::default(),
         &webhook("http://169.254.169.254/latest/meta-data"),
         MESSAGE,
         now(),

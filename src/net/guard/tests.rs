@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::net::lookups::Resolver;
 use crate::net::{Client, Error};
 
 #[test]
@@ -121,12 +122,16 @@ fn only_the_public_addresses_of_a_name_remain() {
     };
     let mixed = addresses("10.0.0.1 8.8.8.8 ::1 2606:4700:4700::1111 169.254.169.254");
     assert_eq!(
-        public("a.example", mixed.into_iter()),
+        Reach::Public.filter("a.example", mixed.clone()),
         Ok(addresses("8.8.8.8 2606:4700:4700::1111"))
+    );
+    assert_eq!(
+        Reach::Anywhere.filter("a.example", mixed.clone()),
+        Ok(mixed)
     );
     for none in ["", "127.0.0.1", "192.168.1.1 fd00::1"] {
         assert_eq!(
-            public("a.example", addresses(none).into_iter()),
+            Reach::Public.filter("a.example", addresses(none)),
             Err(NotPublic("a.example".to_owned())),
             "{none}"
         );
@@ -183,7 +188,7 @@ async fn unrestricted_reach_connects_to_the_loopback() {
 async fn a_call_to_a_silent_server_times_out() {
     let (listener, url) = server("127.0.0.1").await;
     let client = Client::outbound_within(
-        Reach::Anywhere,
+        Resolver::new(Reach::Anywhere),
         (Duration::from_secs(5), Duration::from_millis(100)),
     )
     .unwrap();

@@ -154,8 +154,8 @@ impl JobCreation<'_> {
             )
             .await?;
         if let Some(webhook) = &webhook {
-            let checked = self.state.webhooks.check_name(webhook.url()).await;
-            checked.map_err(|error| {
+            let checked = self.state.webhooks.check_name(self.caller, webhook.url());
+            checked.await.map_err(|error| {
                 Error::invalid(
                     "/webhook/url",
                     format!("{error}; use a public address, or set `jobs.allow_private_webhooks`"),
