@@ -12,7 +12,7 @@ use crate::jobs::store::{
 
 /// Maximum number of inputs that a read for items without a result looks at, so that a job whose other items have ended does not
 /// keep a read connection from others.
-pub const MAX_INPUTS_PER_READ: i64 = 10_000;
+pub const MAX_INPUTS_PER_READ: u32 = 10_000;
 /// Maximum number of crash suspects.
 const MAX_SUSPECTS: u32 = 10_000;
 
@@ -75,7 +75,7 @@ pub fn pending_size(
 fn scanned_rowids(job: JobKey, from: u32) -> [i64; 2] {
     let [_, last] = job_rowids(job);
     let first = to_rowid(job, from);
-    [first, last.min(first + MAX_INPUTS_PER_READ - 1)]
+    [first, last.min(first + i64::from(MAX_INPUTS_PER_READ) - 1)]
 }
 
 /// Returns where a read goes on that found nothing up to the row ID `last`; `empty` after the last input.

@@ -185,7 +185,7 @@ async fn a_retry_of_many_items_is_finished_in_steps_when_the_job_starts() {
     );
     let pending = store.pending(job, 0, ITEMS).await.unwrap();
     assert_eq!(pending.len(), MAX_INPUTS_PER_READ as usize);
-    let rest = store.pending(job, MAX_INPUTS_PER_READ as u32, ITEMS);
+    let rest = store.pending(job, MAX_INPUTS_PER_READ, ITEMS);
     assert_eq!(rest.await.unwrap().len(), 1);
 }
 
@@ -220,7 +220,7 @@ async fn cancelling_a_retry_of_many_items_keeps_the_results_that_are_left() {
 
 #[tokio::test]
 async fn the_last_open_item_of_many_is_found_in_reads_of_bounded_length() {
-    const ITEMS: u32 = 2 * MAX_INPUTS_PER_READ as u32 + 2;
+    const ITEMS: u32 = 2 * MAX_INPUTS_PER_READ + 2;
     let folder = Folder::new("bounded-reads");
     let store = folder.open();
     let job = create(&store, "job_a", ITEMS).await;
@@ -228,7 +228,7 @@ async fn the_last_open_item_of_many_is_found_in_reads_of_bounded_length() {
     store.record_results(job, results.collect()).await.unwrap();
     let first = store.query(move |connection| item_queries::pending(connection, job, 0, 10));
     assert!(
-        matches!(first.await.unwrap(), Scan::NothingBefore(next) if i64::from(next) == MAX_INPUTS_PER_READ)
+        matches!(first.await.unwrap(), Scan::NothingBefore(next) if next == MAX_INPUTS_PER_READ)
     );
     assert_eq!(pending_indices(&store, job).await, [ITEMS - 1]);
     let size = store.pending_size(job, 0, 10).await.unwrap();
