@@ -176,12 +176,11 @@ impl FairPermit {
 
 impl Drop for FairPermit {
     fn drop(&mut self) {
-        self.semaphore.lock().give_back(self.caller);
-        loop {
-            let next = self.semaphore.lock().next_waiting();
-            let Some((caller, sender)) = next else {
-                return;
-            };
+        let mut state = self.semaphore.lock();
+        state.give_back(self.caller);
+        let served: Vec<_> = std::iter::from_fn(|| state.next_waiting()).collect();
+        drop(state);
+        for (caller, sender) in served {
             // If the request is given up now, the permit comes back and is dropped, which serves the next one.
             drop(sender.send(self.semaphore.permit(caller)));
         }
