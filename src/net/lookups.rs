@@ -138,12 +138,11 @@ impl Lookups {
     async fn look_up(self: Arc<Self>, caller: CallerId, name: &str) -> Answer {
         let key = (caller, name.to_owned());
         let joined = self.under_way().get(&key).cloned();
-        let mut awaited = match joined {
-            Some(awaited) => awaited,
-            None => {
-                let turn = self.turns.acquire(caller, 1).await;
-                self.join_or_begin(key, turn)
-            }
+        let mut awaited = if let Some(awaited) = joined {
+            awaited
+        } else {
+            let turn = self.turns.acquire(caller, 1).await;
+            self.join_or_begin(key, turn)
         };
         match awaited.wait_for(Option::is_some).await.as_deref() {
             Ok(Some(Ok(addresses))) => Ok(addresses.clone()),
