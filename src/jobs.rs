@@ -252,7 +252,7 @@ impl Jobs {
         let deleted = self.0.run_to_completion(move |context| async move {
             let is_deleted = context.store.soft_delete(job.key).await?;
             if is_deleted {
-                context.remove_in_background(job.key);
+                context.remove_in_background(job.key, &job.caller);
             }
             Ok(is_deleted)
         });

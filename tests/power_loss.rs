@@ -22,6 +22,7 @@ use extractd::jobs::store::{
 use extractd::types::Usage;
 use fastrand::Rng;
 use power_loss::{Image, Loss, Operation};
+use throttle::CallerId;
 
 /// Jobs of the workload.
 const JOBS: usize = 12;
@@ -129,7 +130,7 @@ async fn delete(store: &Sqlite, job: &Created, promises: &mut Promises) {
     assert!(store.soft_delete(job.key).await.unwrap());
     let confirmed = power_loss::recorded();
     promises.deleted.push((asked, confirmed, job.key));
-    store.remove(job.key).await.unwrap();
+    store.remove(job.key, CallerId::default()).await.unwrap();
     store.vacuum_step().await.unwrap();
 }
 

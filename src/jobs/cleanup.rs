@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use tokio::task::JoinSet;
 
 use super::context::{JobContext, unix_millis};
-use super::store::JobKey;
+use super::store::{HiddenJob, JobKey};
 
 /// Work on the store in tasks of its own, so that commands do not wait for its writes.
 #[derive(Debug)]
@@ -73,10 +73,10 @@ async fn remove_abandoned(context: &Arc<JobContext>) {
             return;
         }
     };
-    for (job, id) in hidden {
+    for HiddenJob { key, id, caller } in hidden {
         // An upload is registered before its row exists. One that has ended since the read is visible, and stays.
         if !context.hidden.is_uploading(&id) {
-            context.remove_in_background(job);
+            context.remove_in_background(key, &caller);
         }
     }
 }
@@ -93,16 +93,16 @@ async fn remove_expired(context: &Arc<JobContext>) {
     join_all(
         expired
             .into_iter()
-            .map(|job| remove_expired_job(context, job)),
+            .map(|(job, caller)| remove_expired_job(context, job, caller)),
     )
     .await;
 }
 
-async fn remove_expired_job(context: &Arc<JobContext>, job: JobKey) {
+async fn remove_expired_job(context: &Arc<JobContext>, job: JobKey, caller: String) {
     match context.store.soft_delete(job).await {
         Ok(_) => {
             tracing::info!(job = job.0, "the job has expired and is removed");
-            context.remove_in_background(job);
+            context.remove_in_background(job, &caller);
         }
         Err(error) => {
             tracing::warn!(job = job.0, %error, "an expired job could not be marked as deleted; trying again in a few seconds");

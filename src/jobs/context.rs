@@ -162,17 +162,37 @@ impl JobContext {
         drop(self.commands.send(command).await);
     }
 
-    /// Removes a hidden job in a task of its own, unless it is being removed already. A removal that fails or that the drain
+    /// Gives up the upload of a caller's job in a task of its own: its idempotency key is free at once, whatever is being removed
+    /// meanwhile, and then the job is removed.
+    pub fn abandon_in_background(self: &Arc<Self>, job: JobKey, caller: String) {
+        let context = Arc::clone(self);
+        self.shutdown.work.spawn(async move {
+            let draining = &context.shutdown.draining;
+            let abandoned = draining.run_until_cancelled(context.store.abandon(job));
+            if let Some(Err(error)) = abandoned.await {
+                tracing::warn!(
+                    job = job.0,
+                    %error,
+                    "an unfinished upload could not be marked as deleted; its removal is tried in a few seconds"
+                );
+            }
+            context.remove_in_background(job, &caller);
+        });
+    }
+
+    /// Removes a caller's hidden job in a task of its own, unless it is being removed already. A removal that fails or that the drain
     /// interrupts is continued by a later sweep.
-    pub fn remove_in_background(self: &Arc<Self>, job: JobKey) {
-        let Some(removal) = self.hidden.begin_removal(job) else {
+    pub fn remove_in_background(self: &Arc<Self>, job: JobKey, caller: &str) {
+        let Some(removal) = self.hidden.begin_removal(job, caller) else {
             return;
         };
+        let caller = self.caller_id(caller);
         let context = Arc::clone(self);
         self.shutdown.work.spawn(async move {
             let _removal = removal;
             let draining = &context.shutdown.draining;
-            match draining.run_until_cancelled(context.store.remove(job)).await {
+            let removed = draining.run_until_cancelled(context.store.remove(job, caller));
+            match removed.await {
                 Some(Err(error)) => tracing::warn!(
                     job = job.0,
                     %error,

@@ -285,6 +285,8 @@ struct Upload {
     context: Arc<JobContext>,
     /// Job to be removed on drop; `None` before its row exists, and once it is visible.
     unfinished: Option<JobKey>,
+    /// Name of the job's caller.
+    caller: String,
     /// Registration, without which a sweep removes the job. It is dropped last.
     _guard: UploadGuard,
 }
@@ -295,6 +297,7 @@ impl Upload {
             _guard: context.hidden.begin_upload(job.id.clone()),
             context,
             unfinished: None,
+            caller: job.caller.clone(),
         };
         match upload.context.store.create_uploading(job).await? {
             CreateOutcome::Existing(job) => Ok(Begun::Existing(job)),
@@ -337,7 +340,8 @@ impl Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         if let Some(job) = self.unfinished.take() {
-            self.context.remove_in_background(job);
+            let caller = std::mem::take(&mut self.caller);
+            self.context.abandon_in_background(job, caller);
         }
     }
 }
@@ -345,8 +349,10 @@ impl Drop for Upload {
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
+    use serde_json::value::to_raw_value;
     use throttle::{MemoryLedger, MemoryUse};
 
+    use super::super::test_context::TestContext;
     use super::*;
 
     const INPUT_BYTES: usize = 1000;
@@ -390,5 +396,37 @@ mod tests {
             let chunk = upload.next_chunk().await.unwrap();
             assert_eq!(chunk.inputs.len(), inputs);
         }
+    }
+    #[tokio::test]
+    async fn the_key_of_a_broken_upload_is_free_while_many_jobs_are_removed() {
+        let test = TestContext::new("broken-upload");
+        let context = &test.context;
+        let removals = (1_000..10_000).filter_map(|job| {
+            let job = JobKey(job);
+            context.hidden.begin_removal(job, "")
+        });
+        let _removals: Vec<_> = removals.collect();
+        let creation = |id: &str| Creation {
+            id: id.to_owned(),
+            caller: CallerId::default(),
+            batch: to_raw_value("").unwrap(),
+            sent_fields: String::new(),
+            metadata: None,
+            request_id: String::new(),
+            trace_context: None,
+            webhook: None,
+            idempotency_key: Some("a key".to_owned()),
+        };
+        let input = || {
+            let json = b"\"a text\"".to_vec();
+            Ok(NewInput { json, memory: None })
+        };
+        let broken = Err(Error::invalid("", "the upload breaks off"));
+        let inputs = stream::iter([input(), broken]);
+        let refused = create_job(context, creation("job_1"), inputs).await;
+        refused.expect_err("the upload broke off");
+        let inputs = stream::iter([input()]);
+        let created = create_job(context, creation("job_2"), inputs).await;
+        assert_eq!(created.expect("the key is free").job.id, "job_2");
     }
 }

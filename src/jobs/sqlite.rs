@@ -34,7 +34,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::Semaphore;
+use throttle::FairSemaphore;
 
 use super::store::{StoreError, Stored};
 pub use backup::back_up;
@@ -48,7 +48,7 @@ pub struct Sqlite {
     shared: Arc<Shared>,
     limits: StorageLimits,
     /// Turns of the removals, each for one step.
-    removal_turns: Semaphore,
+    removal_turns: FairSemaphore,
 }
 
 /// Maximum number of removal steps that wait for the writer or are executed: each can write 4 MiB, and the writes of callers and
@@ -109,7 +109,7 @@ impl Sqlite {
                 opened: OnceLock::new(),
             }),
             limits: StorageLimits::default(),
-            removal_turns: Semaphore::new(MAX_REMOVAL_STEPS),
+            removal_turns: FairSemaphore::new(MAX_REMOVAL_STEPS),
         }
     }
 

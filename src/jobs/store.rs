@@ -10,11 +10,13 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use throttle::CallerId;
+
 pub use error::{StorageQuota, StoreError};
 pub use records::{
     CrashCount, CrashSuspect, CreateOutcome, Delivery, DeliveryAttempt, DeliveryState, Digest,
-    Event, FinishedItem, Idempotency, ItemCounts, ItemStatus, Job, JobEnd, JobFilter, JobKey,
-    NewJob, PendingDelivery, PendingItem, ResultOrder, Status, UnixMillis,
+    Event, FinishedItem, HiddenJob, Idempotency, ItemCounts, ItemStatus, Job, JobEnd, JobFilter,
+    JobKey, NewJob, PendingDelivery, PendingItem, ResultOrder, Status, UnixMillis,
 };
 
 /// Size at which a page of inputs, jobs or results ends, in bytes: 1 MiB.
@@ -71,12 +73,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// false if the job is in another state.
     fn soft_delete(&self, job: JobKey) -> Stored<'_, bool>;
 
-    /// Returns some of the jobs that are being uploaded or removed, with their IDs.
-    fn hidden(&self) -> Stored<'_, Vec<(JobKey, String)>>;
+    /// Returns some of the jobs that are being uploaded or removed.
+    fn hidden(&self) -> Stored<'_, Vec<HiddenJob>>;
 
-    /// Removes a hidden job and its rows, in several transactions. The first frees its idempotency key. Does nothing if the job
+    /// Marks a job that is being uploaded as `Deleting`, which frees its idempotency key. Its rows are removed by
+    /// [`remove`](Store::remove). Returns the bytes that a hidden job stores; `None` if the job is visible or was removed.
+    fn abandon(&self, job: JobKey) -> Stored<'_, Option<usize>>;
+
+    /// Removes a hidden job of this caller and its rows, in several transactions, in turns of the callers. Does nothing if the job
     /// is visible.
-    fn remove(&self, job: JobKey) -> Stored<'_, ()>;
+    fn remove(&self, job: JobKey, caller: CallerId) -> Stored<'_, ()>;
 
     /// Returns some free space to the file system. Returns false if there is more to return.
     fn vacuum_step(&self) -> Stored<'_, bool>;
@@ -179,8 +185,8 @@ pub trait Store: Send + Sync + fmt::Debug {
         page: PageSize,
     ) -> Stored<'_, Vec<Event>>;
 
-    /// Returns jobs whose retention has passed.
-    fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<JobKey>>;
+    /// Returns jobs whose retention has passed, with their callers.
+    fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<(JobKey, String)>>;
 
     /// Returns webhook deliveries that are due, by caller, of each the longest due first and at most `per_caller`. Those of the
     /// jobs `except` are left out.

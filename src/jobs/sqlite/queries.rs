@@ -5,7 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::page::first_page;
 use crate::jobs::store::{
-    Delivery, DeliveryState, ItemCounts, Job, JobFilter, JobKey, MAX_PAGE_BYTES, Status, UnixMillis,
+    Delivery, DeliveryState, HiddenJob, ItemCounts, Job, JobFilter, JobKey, MAX_PAGE_BYTES, Status,
+    UnixMillis,
 };
 use crate::types::{Usage, Usd};
 
@@ -210,21 +211,32 @@ pub fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<(JobKey, Stri
 }
 
 /// Returns some of the jobs that are being uploaded or removed, oldest first.
-pub fn hidden(connection: &Connection) -> rusqlite::Result<Vec<(JobKey, String)>> {
+pub fn hidden(connection: &Connection) -> rusqlite::Result<Vec<HiddenJob>> {
     // The condition is that of the index `jobs_hidden`.
-    let sql = "SELECT key, id FROM jobs WHERE status IN (0, 8) ORDER BY key LIMIT ?1";
+    let sql = "SELECT key, id, caller FROM jobs WHERE status IN (0, 8) ORDER BY key LIMIT ?1";
     connection
         .prepare_cached(sql)?
-        .query_map([MAX_HIDDEN], |row| Ok((JobKey(row.get(0)?), row.get(1)?)))?
+        .query_map([MAX_HIDDEN], |row| {
+            Ok(HiddenJob {
+                key: JobKey(row.get(0)?),
+                id: row.get(1)?,
+                caller: row.get(2)?,
+            })
+        })?
         .collect()
 }
 
-/// Returns jobs whose retention has passed, oldest first.
-pub fn expired(connection: &Connection, now: UnixMillis) -> rusqlite::Result<Vec<JobKey>> {
-    let sql = "SELECT key FROM jobs WHERE expires_at IS NOT NULL AND expires_at <= ?1 ORDER BY key LIMIT ?2";
+/// Returns jobs whose retention has passed with their callers, oldest first.
+pub fn expired(
+    connection: &Connection,
+    now: UnixMillis,
+) -> rusqlite::Result<Vec<(JobKey, String)>> {
+    let sql = "SELECT key, caller FROM jobs WHERE expires_at IS NOT NULL AND expires_at <= ?1 ORDER BY key LIMIT ?2";
     connection
         .prepare_cached(sql)?
-        .query_map(params![now, MAX_ROWS], |row| row.get(0).map(JobKey))?
+        .query_map(params![now, MAX_ROWS], |row| {
+            Ok((JobKey(row.get(0)?), row.get(1)?))
+        })?
         .collect()
 }
 

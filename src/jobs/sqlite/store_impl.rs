@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use rusqlite::OptionalExtension;
+use throttle::CallerId;
 
 use super::queries::JobRow;
 use super::quota::total_len;
 use super::write_class::WriteClass;
 use super::{Sqlite, commands, item_queries, queries, recovery, removal, webhook_queries};
 use crate::jobs::store::{
-    CrashSuspect, CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, ItemStatus, Job,
-    JobEnd, JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem, ResultOrder, Status,
-    Store, StoreError, Stored, UnixMillis,
+    CrashSuspect, CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, HiddenJob,
+    ItemStatus, Job, JobEnd, JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem,
+    ResultOrder, Status, Store, StoreError, Stored, UnixMillis,
 };
 
 /// Maximum time of a search on behalf of a caller, whose conditions may be met by none of many jobs or results: several times that of
@@ -58,23 +59,24 @@ impl Store for Sqlite {
         })
     }
 
-    fn hidden(&self) -> Stored<'_, Vec<(JobKey, String)>> {
+    fn hidden(&self) -> Stored<'_, Vec<HiddenJob>> {
         self.query(queries::hidden)
     }
 
-    fn remove(&self, job: JobKey) -> Stored<'_, ()> {
+    fn abandon(&self, job: JobKey) -> Stored<'_, Option<usize>> {
+        self.write(WriteClass::Removal, move |connection| {
+            removal::abandon(connection, job)
+        })
+    }
+
+    fn remove(&self, job: JobKey, caller: CallerId) -> Stored<'_, ()> {
         Box::pin(async move {
-            let abandoned = self.write(WriteClass::Removal, move |connection| {
-                removal::abandon(connection, job)
-            });
-            let Some(stored_bytes) = abandoned.await? else {
+            let Some(stored_bytes) = self.abandon(job).await? else {
                 return Ok(());
             };
             let bytes = stored_bytes.min(removal::MAX_BYTES_PER_STEP);
             loop {
-                let turn = self.removal_turns.acquire().await;
-                let _turn =
-                    turn.map_err(|_| StoreError::Other("the store is closed".to_owned()))?;
+                let _turn = self.removal_turns.acquire(caller, 1).await;
                 let step = self.write_bytes(WriteClass::Removal, bytes, move |connection| {
                     removal::remove_step(connection, job)
                 });
@@ -265,7 +267,7 @@ impl Store for Sqlite {
         })
     }
 
-    fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<JobKey>> {
+    fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<(JobKey, String)>> {
         self.query(move |connection| queries::expired(connection, now))
     }
 

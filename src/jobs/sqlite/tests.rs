@@ -5,6 +5,7 @@ use crate::jobs::store::{
     PendingDelivery, ResultOrder, Status, StorageQuota, Store,
 };
 use crate::types::Usage;
+use throttle::CallerId;
 
 mod failures;
 mod groups;
@@ -85,7 +86,7 @@ async fn create_uploading(store: &Sqlite, job: NewJob) -> Result<JobKey, String>
 /// Returns the keys of the hidden jobs.
 async fn hidden(store: &Sqlite) -> Vec<JobKey> {
     let hidden = store.hidden().await.unwrap();
-    hidden.into_iter().map(|(key, _)| key).collect()
+    hidden.into_iter().map(|job| job.key).collect()
 }
 
 /// Returns the due deliveries of all callers.
@@ -286,9 +287,10 @@ async fn results_and_end_of_a_job_are_events_without_gaps() {
         (Some(204), None)
     );
     assert_eq!(store.expired(8_999).await.unwrap(), []);
-    assert_eq!(store.expired(9_000).await.unwrap(), [job]);
+    let expired = store.expired(9_000).await.unwrap();
+    assert_eq!(expired, [(job, "ann".to_owned())]);
     assert!(store.soft_delete(job).await.unwrap());
-    store.remove(job).await.unwrap();
+    store.remove(job, CallerId::default()).await.unwrap();
     assert_eq!(
         store
             .jobs("ann".to_owned(), JobFilter::default(), None, 10)
@@ -419,5 +421,5 @@ async fn a_removed_job_is_no_error() {
         store.complete(job, Status::Running, end).await.unwrap(),
         None
     );
-    store.remove(job).await.unwrap();
+    store.remove(job, CallerId::default()).await.unwrap();
 }

@@ -215,6 +215,17 @@ pub struct JobFilter {
     pub metadata: Vec<(String, String)>,
 }
 
+/// Job that is being uploaded or removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HiddenJob {
+    /// Number in the store.
+    pub key: JobKey,
+    /// Public ID, `job_…`.
+    pub id: String,
+    /// Name of the caller; empty without configured callers.
+    pub caller: String,
+}
+
 /// Numbers of a job's items by result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ItemCounts {

@@ -82,9 +82,11 @@ async fn a_small_job_is_removed_in_one_step_when_it_is_its_turn() {
         removal::remove_step(connection, first)
     });
     assert!(step.await.unwrap(), "one step takes the rows of all tables");
-    let turns = u32::try_from(MAX_REMOVAL_STEPS).unwrap();
-    let turns = store.removal_turns.acquire_many(turns).await.unwrap();
-    let removals = futures_util::future::join_all(jobs.iter().map(|job| store.remove(*job)));
+    let turns = all_removal_turns(&store).await;
+    let removals = futures_util::future::join_all(
+        jobs.iter()
+            .map(|job| store.remove(*job, CallerId::default())),
+    );
     let write_between = async {
         // The marks of the removals are executed before it, and their steps wait.
         store.write(WriteClass::Work, |_| Ok(())).await.unwrap();
@@ -94,4 +96,48 @@ async fn a_small_job_is_removed_in_one_step_when_it_is_its_turn() {
     let (removed, ()) = tokio::join!(removals, write_between);
     assert!(removed.into_iter().all(|removed| removed.is_ok()));
     assert_eq!(hidden(&store).await, []);
+}
+
+#[tokio::test]
+async fn the_removals_of_a_caller_do_not_wait_for_those_of_another() {
+    const OTHERS: u32 = 20;
+    let folder = Folder::new("removal-turns");
+    let store = folder.open();
+    let mut others = Vec::new();
+    for number in 0..OTHERS {
+        let job = new_job(&format!("job_{number}"));
+        others.push(create_uploading(&store, job).await.unwrap());
+    }
+    let own = create_uploading(&store, new_job("job_own")).await.unwrap();
+    let turns = all_removal_turns(&store).await;
+    let removed = std::sync::Mutex::new(Vec::new());
+    let remove = async |job: JobKey, caller: CallerId| {
+        store.remove(job, caller).await.unwrap();
+        removed.lock().unwrap().push(job);
+    };
+    let of_others = others.iter().map(|job| remove(*job, CallerId(1)));
+    let of_others = futures_util::future::join_all(of_others);
+    let release = async {
+        // The jobs are marked before their removals wait for a turn.
+        for job in others.iter().chain([&own]) {
+            while store.job_by_key(*job).await.unwrap().unwrap().status != Status::Deleting {
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(turns);
+    };
+    let all = async { tokio::join!(of_others, remove(own, CallerId(2)), release) };
+    let ended = tokio::time::timeout(Duration::from_secs(60), all).await;
+    ended.expect("all are removed");
+    let removed = removed.into_inner().unwrap();
+    let before_own = removed.iter().position(|job| *job == own).unwrap();
+    assert!(before_own < others.len() / 2, "{before_own} came before");
+}
+
+async fn all_removal_turns(store: &Sqlite) -> Vec<throttle::FairPermit> {
+    let mut turns = Vec::new();
+    for _ in 0..MAX_REMOVAL_STEPS {
+        turns.push(store.removal_turns.acquire(CallerId::default(), 1).await);
+    }
+    turns
 }

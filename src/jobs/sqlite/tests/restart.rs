@@ -48,7 +48,10 @@ async fn jobs_survive_the_process_and_interrupted_uploads_are_removed() {
     );
     assert_eq!(pending_indices(&store, job).await, [1, 2]);
     assert_eq!(hidden(&store).await, [interrupted]);
-    store.remove(interrupted).await.unwrap();
+    store
+        .remove(interrupted, CallerId::default())
+        .await
+        .unwrap();
     assert!(store.pending(interrupted, 0, 10).await.unwrap().is_empty());
     let next = create_uploading(&store, new_job("job_c")).await.unwrap();
     assert!(next > interrupted, "a key is never used twice");
@@ -222,7 +225,7 @@ async fn only_a_hidden_job_is_removed_and_its_key_is_free_at_once() {
         ..new_job(id)
     };
     let first = create_uploading(&store, with_key("job_a")).await.unwrap();
-    store.remove(first).await.unwrap();
+    store.remove(first, CallerId::default()).await.unwrap();
     assert_eq!(
         store.finalize(first, 0, DIGEST).await.unwrap_err(),
         StoreError::Other("Query returned no rows".to_owned()),
@@ -230,7 +233,7 @@ async fn only_a_hidden_job_is_removed_and_its_key_is_free_at_once() {
     );
     let second = create_uploading(&store, with_key("job_b")).await.unwrap();
     store.finalize(second, 0, DIGEST).await.unwrap();
-    store.remove(second).await.unwrap();
+    store.remove(second, CallerId::default()).await.unwrap();
     assert!(store.job("job_b".to_owned()).await.unwrap().is_some());
     assert!(hidden(&store).await.is_empty());
 }

@@ -79,7 +79,7 @@ impl Simulation {
             // A client that leaves in the middle: its upload is invisible, and removed.
             let key = create_uploading(self.store(), new_job(&id)).await.unwrap();
             assert!(self.store().job(id).await.unwrap().is_none());
-            self.store().remove(key).await.unwrap();
+            self.store().remove(key, CallerId::default()).await.unwrap();
         }
     }
 
@@ -176,7 +176,7 @@ impl Simulation {
         if is_deletable {
             self.jobs.remove(&key);
             if self.random.bool() {
-                self.store().remove(key).await.unwrap();
+                self.store().remove(key, CallerId::default()).await.unwrap();
             }
         }
     }
