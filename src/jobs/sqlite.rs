@@ -17,6 +17,7 @@ mod page;
 mod private_files;
 mod queries;
 mod quota;
+mod read_gate;
 mod readers;
 mod recovery;
 mod removal;
@@ -117,17 +118,20 @@ impl Sqlite {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Stored<'_, T> {
-        self.query_within(None, query)
+        match self.opened() {
+            Ok(opened) => Box::pin(Arc::clone(&opened.readers).run(query)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 
-    /// Runs a query, if `max_time` is given for so long.
-    fn query_within<T: Send + 'static>(
+    /// Runs a query for at most `max_time`, which ends early while the write-ahead log is truncated.
+    fn search<T: Send + 'static>(
         &self,
-        max_time: Option<Duration>,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        max_time: Duration,
+        query: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Stored<'_, T> {
         match self.opened() {
-            Ok(opened) => Box::pin(Arc::clone(&opened.readers).run(max_time, query)),
+            Ok(opened) => Box::pin(Arc::clone(&opened.readers).search(max_time, query)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }

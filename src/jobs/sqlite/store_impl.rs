@@ -117,7 +117,7 @@ impl Store for Sqlite {
         before: Option<JobKey>,
         limit: u32,
     ) -> Stored<'_, Vec<Job>> {
-        self.query_within(Some(MAX_SEARCH), move |connection| {
+        self.search(MAX_SEARCH, move |connection| {
             queries::jobs_of_caller(connection, &caller, &filter, before, limit)
         })
     }
@@ -260,7 +260,7 @@ impl Store for Sqlite {
             after,
             page,
         };
-        self.query_within(Some(MAX_SEARCH), move |connection| {
+        self.search(MAX_SEARCH, move |connection| {
             item_queries::results(connection, job, &query)
         })
     }

@@ -1,5 +1,10 @@
 //! Failures of the disk: which are waited out, and which stop the store.
 
+use std::sync::atomic::AtomicU32;
+
+use tokio::task::JoinSet;
+
+use super::reads::{log_len, start_search, until_at_least};
 use super::*;
 
 /// Returns an error of SQLite with this extended code.
@@ -99,6 +104,31 @@ async fn writes_resume_when_a_full_disk_has_room_again() {
     assert_eq!(recorded.await.unwrap().unwrap().counts.succeeded, 1);
     waiting.await.unwrap().unwrap();
     assert_eq!(store.not_ready_reason(), None);
+}
+
+#[tokio::test]
+async fn searches_do_not_keep_the_log_of_a_full_disk() {
+    const BYTES: usize = 1 << 20;
+    let folder = Folder::new("full-log");
+    let store = Arc::new(folder.open());
+    let job = create_uploading(&store, new_job("job_a")).await.unwrap();
+    let chunk = vec![vec![b'x'; BYTES]];
+    store.add_inputs(job, 0, chunk).await.unwrap();
+    let (begun, mut searches) = (Arc::new(AtomicU32::new(0)), JoinSet::new());
+    start_search(&mut searches, &store, &begun);
+    until_at_least(&begun, 1).await;
+    assert!(log_len(&folder) >= BYTES as u64);
+    let full = store.write(WriteClass::Ordinary, |_| {
+        Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_FULL))
+    });
+    assert_eq!(full.await, Err(StoreError::Full));
+    for _ in 0..1_000 {
+        if log_len(&folder) < BYTES as u64 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the log is not truncated while a search reads it");
 }
 
 #[tokio::test]
