@@ -1,7 +1,7 @@
 //! The built-in job store: one SQLite file, opened by one process at a time.
 //!
 //! One thread writes. Writes that wait for it share a transaction (group commit), because a commit costs one fsync however many
-//! writes it contains. A write is done when its commit is on disk. Reads have connections of their own and do not wait for
+//! writes it contains; their callers take turns. A write is done when its commit is on disk. Reads have connections of their own and do not wait for
 //! writes.
 
 mod backup;
@@ -28,6 +28,7 @@ mod store_impl;
 mod tests;
 mod webhook_queries;
 mod write_class;
+mod write_queue;
 mod write_thread;
 
 use std::path::Path;
@@ -42,6 +43,7 @@ pub use backup::back_up;
 use opening::{Opened, Shared};
 pub use quota::StorageLimits;
 use write_class::WriteClass;
+use write_queue::WriteOwner;
 
 /// Job store in an SQLite file.
 #[derive(Debug)]
@@ -139,20 +141,22 @@ impl Sqlite {
     fn write<T: Send + 'static>(
         &self,
         class: WriteClass,
+        owner: impl Into<WriteOwner>,
         statements: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Stored<'_, T> {
-        self.write_bytes(class, 0, statements)
+        self.write_bytes(class, owner, 0, statements)
     }
 
     /// Executes a write of about `bytes`.
     fn write_bytes<T: Send + 'static>(
         &self,
         class: WriteClass,
+        owner: impl Into<WriteOwner>,
         bytes: usize,
         statements: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Stored<'_, T> {
         match self.opened() {
-            Ok(opened) => Box::pin(opened.writer.run(class, bytes, statements)),
+            Ok(opened) => Box::pin(opened.writer.run(class, owner.into(), bytes, statements)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }

@@ -72,6 +72,11 @@ impl Database {
         })
     }
 
+    /// Returns the connection, for reads.
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Begins a transaction.
     ///
     /// # Errors

@@ -63,7 +63,11 @@ async fn writes_resume_when_a_full_disk_has_room_again() {
     };
     let spawn = |store: &Arc<Sqlite>| {
         let (store, full) = (Arc::clone(store), full.clone());
-        tokio::spawn(async move { store.write(WriteClass::Work, full).await })
+        tokio::spawn(async move {
+            store
+                .write(WriteClass::Work, WriteOwner::Process, full)
+                .await
+        })
     };
     let waiting = spawn(&store);
     let rejected = async {
@@ -118,7 +122,7 @@ async fn searches_do_not_keep_the_log_of_a_full_disk() {
     start_search(&mut searches, &store, &begun);
     until_at_least(&begun, 1).await;
     assert!(log_len(&folder) >= BYTES as u64);
-    let full = store.write(WriteClass::Ordinary, |_| {
+    let full = store.write(WriteClass::Ordinary, WriteOwner::Process, |_| {
         Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_FULL))
     });
     assert_eq!(full.await, Err(StoreError::Full));
@@ -137,14 +141,14 @@ async fn a_failed_fsync_stops_the_store_without_a_retry() {
     let store = folder.open();
     let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let failing = store.write(WriteClass::Work, move |_| {
+    let failing = store.write(WriteClass::Work, WriteOwner::Process, move |_| {
         counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_FSYNC))
     });
     assert!(matches!(failing.await, Err(StoreError::Io(_))));
     assert!(matches!(store.not_ready_reason(), Some(StoreError::Io(_))));
     // Later writes fail at once, also those that are retried while the disk is full.
-    let later = store.write(WriteClass::Work, |_| Ok(()));
+    let later = store.write(WriteClass::Work, WriteOwner::Process, |_| Ok(()));
     assert!(matches!(later.await, Err(StoreError::Io(_))));
     assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
@@ -156,10 +160,13 @@ async fn a_failed_read_stops_the_store_until_a_restart() {
     let failing = store.query(|_| Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_READ)));
     assert!(matches!(failing.await, Err(StoreError::Io(_))));
     assert!(matches!(store.not_ready_reason(), Some(StoreError::Io(_))));
-    let write = store.write(WriteClass::Work, |_| Ok(()));
+    let write = store.write(WriteClass::Work, WriteOwner::Process, |_| Ok(()));
     assert!(matches!(write.await, Err(StoreError::Io(_))));
     drop(store);
     let store = folder.open();
     assert_eq!(store.not_ready_reason(), None);
-    store.write(WriteClass::Work, |_| Ok(())).await.unwrap();
+    store
+        .write(WriteClass::Work, WriteOwner::Process, |_| Ok(()))
+        .await
+        .unwrap();
 }
