@@ -40,7 +40,7 @@ use std::sync::Arc;
 use futures_util::Stream;
 
 pub use context::{Config, Shutdown};
-pub use create::{Created, Creation, NewInput};
+pub use create::{Created, Creation, Held, NewInput};
 pub use event_follower::{EventPage, FollowEvent, Follower};
 pub use progress::JobRate;
 pub use sqlite::{Sqlite, StorageLimits, back_up};
@@ -188,17 +188,22 @@ impl Jobs {
     }
 
     /// Cancels a job: calls in flight are aborted, and results recorded before are kept. Returns the job, and false if it had
-    /// ended or was being cancelled already.
+    /// ended or was being cancelled already. `held` is kept until this is recorded, even if the future is dropped.
     ///
     /// # Errors
     /// Those of [`Jobs::get`].
-    pub async fn cancel(&self, caller: CallerId, id: &str) -> Result<(Job, bool), Error> {
+    pub async fn cancel(
+        &self,
+        caller: CallerId,
+        id: &str,
+        held: impl Send + 'static,
+    ) -> Result<(Job, bool), Error> {
         let job = self.get(caller, id).await?;
         // Most repeated cancellations need no turn of the writer.
         if !matches!(job.status, Status::Queued | Status::Running) {
             return Ok((job, false));
         }
-        let cancelled = self.0.run_to_completion(move |context| async move {
+        let cancelled = self.0.run_to_completion(held, move |context| async move {
             let is_cancelled = context.store.cancel(job.key).await?;
             if is_cancelled {
                 let command = JobCommand::Cancel(job.key, job.caller);
@@ -211,7 +216,7 @@ impl Jobs {
     }
 
     /// Queues the items of a job that did not succeed again, or only those of the status `only`. Returns the job, and false
-    /// if there is no such item.
+    /// if there is no such item. `held` is kept until this is recorded, even if the future is dropped.
     ///
     /// # Errors
     /// Those of [`Jobs::get`]; `conflict` if the job has not ended; `quota_exceeded` if the caller's jobs take more than they may.
@@ -220,12 +225,13 @@ impl Jobs {
         caller: CallerId,
         id: &str,
         only: Option<ItemStatus>,
+        held: impl Send + 'static,
     ) -> Result<(Job, bool), Error> {
         let job = self.get(caller, id).await?;
         if job.status.is_ended() && !job.counts.has_requeueable(only) {
             return Ok((job, false));
         }
-        let requeued = self.0.run_to_completion(move |context| async move {
+        let requeued = self.0.run_to_completion(held, move |context| async move {
             let requeued = context.store.requeue(job.key, only).await?;
             if let Some(job) = &requeued {
                 let command = JobCommand::Run(job.key, job.caller.clone());
@@ -243,13 +249,18 @@ impl Jobs {
     }
 
     /// Deletes a job that has ended or is being cancelled, with its inputs and results. The job is invisible when this returns;
-    /// its rows are removed in the background.
+    /// its rows are removed in the background. `held` is kept until this is recorded, even if the future is dropped.
     ///
     /// # Errors
     /// Those of [`Jobs::get`]; `conflict` if the job is queued or runs.
-    pub async fn delete(&self, caller: CallerId, id: &str) -> Result<(), Error> {
+    pub async fn delete(
+        &self,
+        caller: CallerId,
+        id: &str,
+        held: impl Send + 'static,
+    ) -> Result<(), Error> {
         let job = self.get(caller, id).await?;
-        let deleted = self.0.run_to_completion(move |context| async move {
+        let deleted = self.0.run_to_completion(held, move |context| async move {
             let is_deleted = context.store.soft_delete(job.key).await?;
             if is_deleted {
                 context.remove_in_background(job.key, &job.caller);

@@ -154,19 +154,24 @@ impl JobContext {
     }
 
     /// Runs `work` to its end, even if the request that waits for it is cancelled. Used for a change of the store and the
-    /// command that must follow it.
+    /// command that must follow it. `held` is what the request holds of its caller's share, until that end.
     ///
     /// # Errors
     /// The store's error, as the caller gets it.
     pub async fn run_to_completion<T, F>(
         self: &Arc<Self>,
+        held: impl Send + 'static,
         work: impl FnOnce(Arc<Self>) -> F,
     ) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let task = self.shutdown.work.spawn(work(Arc::clone(self)));
+        let work = work(Arc::clone(self));
+        let task = self.shutdown.work.spawn(async move {
+            let _held = held;
+            work.await
+        });
         let result = task.await.unwrap_or_else(|_| {
             let reason = "a change of a job panicked; this is a bug";
             Err(StoreError::Other(reason.to_owned()))

@@ -31,6 +31,9 @@ const MAX_KEY_WAIT: Duration = Duration::from_secs(2);
 /// Interval at which the earlier request is looked for.
 const KEY_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
+/// What a request holds of its caller's share: its memory and its place among the open requests.
+pub type Held = Arc<dyn std::fmt::Debug + Send + Sync>;
+
 /// Request to create a job.
 #[derive(Debug)]
 pub struct Creation {
@@ -52,6 +55,8 @@ pub struct Creation {
     pub webhook: Option<Webhook>,
     /// `Idempotency-Key` of at most 255 characters.
     pub idempotency_key: Option<String>,
+    /// What is kept until the last write that this request waits for, even if it is cancelled.
+    pub held: Held,
 }
 
 /// Input of a job to be created, as it is stored.
@@ -92,10 +97,11 @@ pub async fn create_job(
         inputs,
         total: 0,
     };
-    match begin(context, new_job(context, creation)).await? {
+    let held = Arc::clone(&creation.held);
+    match begin(context, new_job(context, creation), &held).await? {
         Begun::Existing(job) => replay(*job, inputs).await,
         Begun::New(upload, key) => {
-            let job = upload.run(key, inputs).await?;
+            let job = upload.run(key, inputs, held).await?;
             Ok(Created {
                 job,
                 is_replay: false,
@@ -114,14 +120,14 @@ enum Begun {
 
 /// Begins the creation of a job. If an earlier request with the same idempotency key is still being received, waits a moment
 /// for its end: its client may have left already.
-async fn begin(context: &Arc<JobContext>, job: NewJob) -> Result<Begun, Error> {
+async fn begin(context: &Arc<JobContext>, job: NewJob, held: &Held) -> Result<Begun, Error> {
     let deadline = Instant::now() + MAX_KEY_WAIT;
     loop {
         let new = job.clone();
         // The task owns the job before its row exists. If this request is cancelled, the task's result is dropped, and with it
         // the job.
         let begun = context
-            .run_to_completion(|context| Upload::begin(context, new))
+            .run_to_completion(Arc::clone(held), |context| Upload::begin(context, new))
             .await?;
         match &begun {
             Begun::Existing(existing) if !existing.status.is_visible() => {
@@ -308,7 +314,7 @@ impl Upload {
         }
     }
 
-    async fn run<S>(self, job: JobKey, mut inputs: Chunks<S>) -> Result<Job, Error>
+    async fn run<S>(self, job: JobKey, mut inputs: Chunks<S>, held: Held) -> Result<Job, Error>
     where
         S: Stream<Item = Result<NewInput, Error>> + Unpin,
     {
@@ -324,7 +330,7 @@ impl Upload {
         }
         let (total, digest) = (inputs.total, inputs.digest());
         let context = Arc::clone(&self.context);
-        let finalized = context.run_to_completion(move |context| async move {
+        let finalized = context.run_to_completion(held, move |context| async move {
             // The upload belongs to this task: from here on, the job is created even if the request is cancelled.
             let mut upload = self;
             let job = context.store.finalize(job, total, digest).await?;

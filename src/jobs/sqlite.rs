@@ -1,7 +1,7 @@
 //! The built-in job store: one SQLite file, opened by one process at a time.
 //!
 //! One thread writes. Writes that wait for it share a transaction (group commit), because a commit costs one fsync however many
-//! writes it contains. A write is done when its commit is on disk. Reads have connections of their own and do not wait for
+//! writes it contains; their callers take turns. A write is done when its commit is on disk. Reads have connections of their own and do not wait for
 //! writes.
 
 mod backup;
@@ -17,6 +17,7 @@ mod page;
 mod private_files;
 mod queries;
 mod quota;
+mod read_gate;
 mod readers;
 mod recovery;
 mod removal;
@@ -27,6 +28,7 @@ mod store_impl;
 mod tests;
 mod webhook_queries;
 mod write_class;
+mod write_queue;
 mod write_thread;
 
 use std::path::Path;
@@ -41,6 +43,7 @@ pub use backup::back_up;
 use opening::{Opened, Shared};
 pub use quota::StorageLimits;
 use write_class::WriteClass;
+use write_queue::WriteOwner;
 
 /// Job store in an SQLite file.
 #[derive(Debug)]
@@ -117,17 +120,20 @@ impl Sqlite {
         &self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Stored<'_, T> {
-        self.query_within(None, query)
+        match self.opened() {
+            Ok(opened) => Box::pin(Arc::clone(&opened.readers).run(query)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
     }
 
-    /// Runs a query, if `max_time` is given for so long.
-    fn query_within<T: Send + 'static>(
+    /// Runs a query for at most `max_time`, which ends early while the write-ahead log is truncated.
+    fn search<T: Send + 'static>(
         &self,
-        max_time: Option<Duration>,
-        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        max_time: Duration,
+        query: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync + 'static,
     ) -> Stored<'_, T> {
         match self.opened() {
-            Ok(opened) => Box::pin(Arc::clone(&opened.readers).run(max_time, query)),
+            Ok(opened) => Box::pin(Arc::clone(&opened.readers).search(max_time, query)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
@@ -135,20 +141,22 @@ impl Sqlite {
     fn write<T: Send + 'static>(
         &self,
         class: WriteClass,
+        owner: impl Into<WriteOwner>,
         statements: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Stored<'_, T> {
-        self.write_bytes(class, 0, statements)
+        self.write_bytes(class, owner, 0, statements)
     }
 
     /// Executes a write of about `bytes`.
     fn write_bytes<T: Send + 'static>(
         &self,
         class: WriteClass,
+        owner: impl Into<WriteOwner>,
         bytes: usize,
         statements: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Stored<'_, T> {
         match self.opened() {
-            Ok(opened) => Box::pin(opened.writer.run(class, bytes, statements)),
+            Ok(opened) => Box::pin(opened.writer.run(class, owner.into(), bytes, statements)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }

@@ -67,6 +67,7 @@ impl<K: Copy + Ord> FairOrder<K> {
     }
 
     /// Returns the key whose turn it is; `None` if there is no key, or all keys are parked.
+    #[must_use]
     pub fn first(&self) -> Option<K> {
         let fresh = self.fresh.first_key_value().map(|(_, key)| *key);
         let backlog = self.backlog.first().map(|(_, _, key)| *key);

@@ -13,7 +13,8 @@
 //! | `admission` | [`Admission`] of a request, [`PendingPermit`]: its places in the queue |
 //! | `permit_request`, `grant`, `permit` | [`PermitRequest`], what it is granted or denied, and the [`Permit`] |
 //! | `scheduler` | the state: admission, queueing, dispatch, denials, settlement |
-//! | `fair_queue`, `fair_order` | start-time fair queueing over classes, callers and requests |
+//! | `fair_queue` | start-time fair queueing over classes, callers and requests |
+//! | `fair_order` | [`FairOrder`]: one level of it, for other queues |
 //! | `fair_semaphore` | [`FairSemaphore`]: permits that go to the callers in turn |
 //! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
@@ -81,6 +82,7 @@ pub use api_key_limits::KeySet;
 pub use breaker::Health;
 pub use caller_id::CallerId;
 pub use caller_quota::{Quota, QuotaStatus, Window};
+pub use fair_order::FairOrder;
 pub use fair_queue::Class;
 pub use fair_semaphore::{FairPermit, FairSemaphore};
 pub use hold::{Hold, HoldReason, HoldSnapshot};

@@ -15,6 +15,7 @@ use view::{JobList, JobView};
 
 use super::super::event_links;
 use super::super::middleware::RequestId;
+use super::super::open_connections::OpenRequest;
 use super::super::openapi::request_schemas;
 use super::super::problem::ApiError;
 use super::super::query::{PageQuery, no_query, parse_query};
@@ -154,11 +155,12 @@ pub async fn show_job(
 pub async fn cancel_job(
     state: State,
     Extension(caller): Extension<CallerId>,
+    open: Option<Extension<OpenRequest>>,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     no_query(&uri)?;
-    let (job, is_new) = state.jobs.cancel(caller, &id).await?;
+    let (job, is_new) = state.jobs.cancel(caller, &id, open).await?;
     Ok(accepted_or_ok(is_new, view(&state, &job)))
 }
 
@@ -173,6 +175,7 @@ pub async fn cancel_job(
 pub async fn retry_job(
     state: State,
     Extension(caller): Extension<CallerId>,
+    open: Option<Extension<OpenRequest>>,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
@@ -189,7 +192,7 @@ pub async fn retry_job(
         Ok(name == "status")
     })?;
     state.reject_if_draining()?;
-    let (job, is_new) = state.jobs.retry(caller, &id, only).await?;
+    let (job, is_new) = state.jobs.retry(caller, &id, only, open).await?;
     Ok(accepted_or_ok(is_new, view(&state, &job)))
 }
 
@@ -201,11 +204,12 @@ pub async fn retry_job(
 pub async fn delete_job(
     state: State,
     Extension(caller): Extension<CallerId>,
+    open: Option<Extension<OpenRequest>>,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<StatusCode, ApiError> {
     no_query(&uri)?;
-    state.jobs.delete(caller, &id).await?;
+    state.jobs.delete(caller, &id, open).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! SQLite's automatic checkpoints ignore their errors. These are made by the write thread, so that a failed fsync stops the store.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,10 +10,15 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::from_sqlite;
+use super::read_gate::ReadGate;
 use crate::jobs::store::StoreError;
 
-/// Pages of the write-ahead log from which it is copied into the file: 4 MiB.
+/// Pages of the write-ahead log after which it is copied into the file, as far as reads permit, each time that it has got so many
+/// more: 4 MiB.
 const LONG_LOG_PAGES: u32 = 1_000;
+/// Pages of the write-ahead log from which reads wait until it is truncated: 12 MiB. With the last group of writes, it fits into the
+/// reserved space: on a full disk, it is copied into the file before anything can be removed.
+const MAX_LOG_PAGES: u32 = 3 * LONG_LOG_PAGES;
 /// Number of free pages that are returned to the file system at once.
 const PAGES_PER_VACUUM: u32 = 1_000;
 /// Statements that the connection keeps prepared: more than all writes have. SQLite's binding keeps 16.
@@ -29,15 +35,24 @@ pub struct Database {
     connection: Connection,
     /// Pages of the write-ahead log after the last commit.
     log_pages: Arc<AtomicU32>,
+    /// Pages of the write-ahead log at its last checkpoint.
+    checkpointed_pages: Cell<u32>,
+    /// Pages of the write-ahead log from which it is truncated.
+    truncated_from: Cell<u32>,
+    gate: Arc<ReadGate>,
     busy_timeout: Duration,
 }
 
 impl Database {
-    /// Takes over a connection, which waits for locks up to `busy_timeout`.
+    /// Takes over a connection, which waits for locks up to `busy_timeout`. `gate` is that of the reads.
     ///
     /// # Errors
     /// SQLite's error.
-    pub fn new(mut connection: Connection, busy_timeout: Duration) -> rusqlite::Result<Self> {
+    pub fn new(
+        mut connection: Connection,
+        gate: Arc<ReadGate>,
+        busy_timeout: Duration,
+    ) -> rusqlite::Result<Self> {
         let log_pages = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&log_pages);
         // It also replaces SQLite's automatic checkpoints.
@@ -50,8 +65,16 @@ impl Database {
         Ok(Self {
             connection,
             log_pages,
+            checkpointed_pages: Cell::new(0),
+            truncated_from: Cell::new(MAX_LOG_PAGES),
+            gate,
             busy_timeout,
         })
+    }
+
+    /// Returns the connection, for reads.
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Begins a transaction.
@@ -62,29 +85,38 @@ impl Database {
         self.connection.transaction_with_behavior(IMMEDIATE)
     }
 
-    /// Copies the write-ahead log into the file if it is long, as far as reads permit.
+    /// Copies the write-ahead log into the file if it is long, as far as reads permit. If it is too long, reads wait until it is
+    /// truncated.
     ///
     /// # Errors
     /// The log could not be copied. What was committed is in the log.
     pub fn checkpoint_if_long(&self) -> Result<(), StoreError> {
-        if self.log_pages.load(Ordering::Relaxed) < LONG_LOG_PAGES {
+        let pages = self.log_pages.load(Ordering::Relaxed);
+        if pages < self.checkpointed_pages.get() {
+            // The log has begun anew since.
+            self.set_truncated();
+        }
+        if pages - self.checkpointed_pages.get() < LONG_LOG_PAGES {
             return Ok(());
         }
-        ignore_busy(self.query("PRAGMA wal_checkpoint(PASSIVE)"))
+        self.checkpointed_pages.set(pages);
+        if pages < self.truncated_from.get() {
+            return ignore_busy(self.checkpoint().map(drop));
+        }
+        let is_truncated = self.truncate();
+        if matches!(is_truncated, Ok(false)) {
+            // A backup can take minutes, and each attempt makes reads and writes wait.
+            self.truncated_from.set(pages.saturating_mul(2));
+        }
+        ignore_busy(is_truncated.map(drop))
     }
 
-    /// Copies the write-ahead log into the file and truncates it, unless reads prevent it.
+    /// Copies the write-ahead log into the file and truncates it, unless reads prevent it for a second.
     ///
     /// # Errors
     /// The log could not be copied. What was committed is in the log.
     pub fn truncate_log(&self) -> Result<(), StoreError> {
-        let truncate = || {
-            self.connection.busy_timeout(TRUNCATION_TIMEOUT)?;
-            let result = self.query("PRAGMA wal_checkpoint(TRUNCATE)");
-            self.connection.busy_timeout(self.busy_timeout)?;
-            result
-        };
-        ignore_busy(truncate())
+        ignore_busy(self.truncate().map(drop))
     }
 
     /// Returns some free pages to the file system.
@@ -111,9 +143,42 @@ impl Database {
         }
     }
 
-    fn query(&self, sql: &str) -> rusqlite::Result<()> {
-        self.connection.query_row(sql, [], |_| Ok(()))
+    /// Truncates the log. Returns false if reads prevent it.
+    fn truncate(&self) -> rusqlite::Result<bool> {
+        // What can be copied beside the reads is copied before they have to wait. The log of a full disk is often empty.
+        if self.checkpoint()? == 0 {
+            return Ok(true);
+        }
+        self.connection.busy_timeout(TRUNCATION_TIMEOUT)?;
+        let is_truncated = truncate_log(&self.connection, &self.gate);
+        self.connection.busy_timeout(self.busy_timeout)?;
+        if matches!(is_truncated, Ok(true)) {
+            self.log_pages.store(0, Ordering::Relaxed);
+            self.set_truncated();
+        }
+        is_truncated
     }
+
+    fn set_truncated(&self) {
+        self.checkpointed_pages.set(0);
+        self.truncated_from.set(MAX_LOG_PAGES);
+    }
+
+    /// Copies the log into the file as far as reads permit. Returns its pages.
+    fn checkpoint(&self) -> rusqlite::Result<u32> {
+        let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+        let pages: i64 = self.connection.query_row(sql, [], |row| row.get(1))?;
+        Ok(u32::try_from(pages).unwrap_or(0))
+    }
+}
+
+/// Copies the write-ahead log into the file and truncates it, while no read begins and searches end. Returns false if other reads
+/// prevent it for as long as the connection waits for locks.
+pub fn truncate_log(connection: &Connection, gate: &ReadGate) -> rusqlite::Result<bool> {
+    let _closed = gate.close();
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let is_busy: bool = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(!is_busy)
 }
 
 fn ignore_busy(result: rusqlite::Result<()>) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ use super::error::{from_open, from_sqlite};
 use super::health::Health;
 use super::identity::Identity;
 use super::private_files::{create_private_dir, open_private};
+use super::read_gate::ReadGate;
 use super::readers::{BUSY_TIMEOUT, Readers, connect};
 use super::reserve::Reserve;
 use super::write_thread::Writer;
@@ -67,13 +68,15 @@ pub fn open(shared: &Shared) -> Result<(), StoreError> {
     let secret = queries::secret(&connection).map_err(|error| from_sqlite(&error))?;
     let identity = Identity::record(path).map_err(|error| from_open(path, &error))?;
     let identity = Arc::new(identity);
-    let database = Database::new(connection, BUSY_TIMEOUT).map_err(|error| from_sqlite(&error))?;
+    let gate = Arc::new(ReadGate::default());
+    let database = Database::new(connection, Arc::clone(&gate), BUSY_TIMEOUT)
+        .map_err(|error| from_sqlite(&error))?;
     let health = &shared.health;
     match reserve.take() {
         Ok(()) => health.set_writable(),
         Err(error) => health.set_error(error),
     }
-    let readers = Readers::new(path, Arc::clone(health), Arc::clone(&identity));
+    let readers = Readers::new(path, gate, Arc::clone(health), Arc::clone(&identity));
     watch(&identity, health)?;
     let writer = Writer::start(database, reserve, identity, Arc::clone(health));
     let opened = Opened {

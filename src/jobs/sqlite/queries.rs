@@ -139,6 +139,14 @@ pub fn status(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<S
         .optional()
 }
 
+/// Returns the name of the caller of the job with this key; `None` if it was removed.
+pub fn caller(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT caller FROM jobs WHERE key = ?1")?
+        .query_row([job.0], |row| row.get(0))
+        .optional()
+}
+
 /// Returns the job with this ID, visible or not.
 pub fn job_by_id(connection: &Connection, id: &str) -> rusqlite::Result<Option<JobRow>> {
     connection

@@ -1,16 +1,18 @@
 //! Read connections: a bounded pool, used on blocking threads, and the vacuum of free pages.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::database::truncate_log;
 use super::error::{from_sqlite, to_sqlite};
 use super::health::Health;
 use super::identity::Identity;
+use super::read_gate::ReadGate;
 use crate::jobs::store::StoreError;
 
 /// Time for which a connection waits for a lock, while the file is checkpointed or vacuumed.
@@ -32,17 +34,24 @@ pub struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
+    gate: Arc<ReadGate>,
     health: Arc<Health>,
     identity: Arc<Identity>,
 }
 
 impl Readers {
-    /// Returns a pool for the file at `path`, which reports I/O errors to `health`.
-    pub fn new(path: &Path, health: Arc<Health>, identity: Arc<Identity>) -> Self {
+    /// Returns a pool for the file at `path`, which reports I/O errors to `health`. Reads begin while `gate` is open.
+    pub fn new(
+        path: &Path,
+        gate: Arc<ReadGate>,
+        health: Arc<Health>,
+        identity: Arc<Identity>,
+    ) -> Self {
         Self {
             path: path.to_owned(),
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(MAX_READERS)),
+            gate,
             health,
             identity,
         }
@@ -55,24 +64,51 @@ impl Readers {
         idle.clear();
     }
 
-    /// Runs `query` on a read connection, until it takes longer than `max_time` or the future is dropped.
+    /// Runs `query` on a read connection, until the future is dropped.
     ///
     /// # Errors
-    /// The query failed, or took too long. A permanent error stops the store.
+    /// The query failed. A permanent error stops the store.
     pub async fn run<T: Send + 'static>(
         self: Arc<Self>,
-        max_time: Option<Duration>,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let dropped = CancellationToken::new();
         let _guard = dropped.clone().drop_guard();
-        self.run_blocking(move |readers| {
-            let end = max_time.map(|max_time| Instant::now() + max_time);
-            let is_to_end =
-                move || dropped.is_cancelled() || end.is_some_and(|end| Instant::now() >= end);
-            readers.with_connection(is_to_end, query)
-        })
-        .await
+        let is_to_end = move || dropped.is_cancelled();
+        self.run_blocking(move |readers| readers.with_connection(is_to_end, query))
+            .await
+    }
+
+    /// Runs `query` as [`run`](Self::run) does, until it takes longer than `max_time`. It also ends, with what it has found, when the
+    /// write-ahead log is truncated; if it fails then, it is run again.
+    ///
+    /// # Errors
+    /// The query failed, or took too long. A permanent error stops the store.
+    pub async fn search<T: Send + 'static>(
+        self: Arc<Self>,
+        max_time: Duration,
+        query: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        let dropped = CancellationToken::new();
+        let _guard = dropped.clone().drop_guard();
+        // The wait for a connection is not the query's time.
+        let end = Arc::new(OnceLock::new());
+        let query = Arc::new(query);
+        loop {
+            let (first_end, query) = (Arc::clone(&end), Arc::clone(&query));
+            let (gate, dropped) = (Arc::clone(&self.gate), dropped.clone());
+            let found = Arc::clone(&self).run_blocking(move |readers| {
+                let end = *first_end.get_or_init(|| Instant::now() + max_time);
+                let is_to_end =
+                    move || dropped.is_cancelled() || gate.is_closed() || Instant::now() >= end;
+                readers.with_connection(is_to_end, |connection| query(connection))
+            });
+            let has_time = || end.get().is_none_or(|end| Instant::now() < *end);
+            match found.await {
+                Err(StoreError::TooLong) if has_time() => {}
+                found => return found,
+            }
+        }
     }
 
     /// Returns some free pages to the file system, and finally truncates the write-ahead log. Returns false if there is more
@@ -94,6 +130,7 @@ impl Readers {
         if let Some(error @ StoreError::Gone(_)) = self.health.error() {
             return Err(error);
         }
+        self.gate.wait_until_open().await;
         let task = tokio::task::spawn_blocking(move || {
             let result = work(&self).map_err(|error| {
                 let error = from_sqlite(&error);
@@ -149,7 +186,8 @@ impl Readers {
         let mut free_pages = count_free_pages(&connection)?;
         for _ in 0..VACUUMS_PER_STEP {
             if free_pages == 0 {
-                return truncate_log(&connection);
+                // The log still contains what was removed.
+                return truncate_log(&connection, &self.gate);
             }
             vacuum_pages(&connection)?;
             connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
@@ -174,13 +212,6 @@ fn vacuum_pages(connection: &Connection) -> rusqlite::Result<()> {
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
     Ok(())
-}
-
-/// Truncates the write-ahead log, so that it contains nothing of removed jobs. Returns false if another connection uses it.
-fn truncate_log(connection: &Connection) -> rusqlite::Result<bool> {
-    let is_busy: bool =
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    Ok(!is_busy)
 }
 
 /// Opens a connection to the file at `path`, which exists.

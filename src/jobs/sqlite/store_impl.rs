@@ -13,6 +13,7 @@ use super::item_queries::Scan;
 use super::queries::JobRow;
 use super::quota::{inputs_bytes, total_len};
 use super::write_class::WriteClass;
+use super::write_queue::WriteOwner;
 use super::{Sqlite, commands, item_queries, queries, recovery, removal, webhook_queries};
 use crate::jobs::store::{
     CrashSuspect, CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, HiddenJob,
@@ -30,7 +31,8 @@ impl Store for Sqlite {
         let metadata = job.metadata.as_ref();
         let metadata = metadata.and_then(|metadata| serde_json::to_string(metadata).ok());
         let bytes = job.spec.len() + metadata.as_ref().map_or(0, String::len);
-        let created = self.write_bytes(WriteClass::Ordinary, bytes, move |connection| {
+        let owner = WriteOwner::Caller(job.caller.clone());
+        let created = self.write_bytes(WriteClass::Ordinary, owner, bytes, move |connection| {
             commands::create_uploading(connection, &job, metadata.as_deref(), &limits)
         });
         Box::pin(created.map_ok(|created| match created {
@@ -41,21 +43,22 @@ impl Store for Sqlite {
 
     fn add_inputs(&self, job: JobKey, first: u32, inputs: Vec<Vec<u8>>) -> Stored<'_, ()> {
         let (limits, bytes) = (self.limits, inputs_bytes(&inputs));
-        self.write_bytes(WriteClass::Ordinary, as_usize(bytes), move |connection| {
+        let written = with_rows(total_len(&inputs), inputs.len());
+        self.write_bytes(WriteClass::Ordinary, job, written, move |connection| {
             limits.check_more(connection, job, bytes)?;
             commands::add_inputs(connection, job, first, &inputs)
         })
     }
 
     fn finalize(&self, job: JobKey, total: u32, digest: Digest) -> Stored<'_, Job> {
-        let queued = self.write(WriteClass::Ordinary, move |connection| {
+        let queued = self.write(WriteClass::Ordinary, job, move |connection| {
             commands::finalize(connection, job, total, &digest)
         });
         Box::pin(queued.map_ok(JobRow::into_job))
     }
 
     fn soft_delete(&self, job: JobKey) -> Stored<'_, bool> {
-        self.write(WriteClass::FinishNow, move |connection| {
+        self.write(WriteClass::FinishNow, job, move |connection| {
             removal::soft_delete(connection, job)
         })
     }
@@ -65,7 +68,7 @@ impl Store for Sqlite {
     }
 
     fn abandon(&self, job: JobKey) -> Stored<'_, Option<usize>> {
-        self.write(WriteClass::Removal, move |connection| {
+        self.write(WriteClass::Removal, job, move |connection| {
             removal::abandon(connection, job)
         })
     }
@@ -78,7 +81,8 @@ impl Store for Sqlite {
             let bytes = stored_bytes.min(removal::MAX_BYTES_PER_STEP);
             loop {
                 let _turn = self.removal_turns.acquire(caller, 1).await;
-                let step = self.write_bytes(WriteClass::Removal, bytes, move |connection| {
+                let (class, owner) = (WriteClass::Removal, WriteOwner::Removals);
+                let step = self.write_bytes(class, owner, bytes, move |connection| {
                     removal::remove_step(connection, job)
                 });
                 if step.await? {
@@ -97,7 +101,7 @@ impl Store for Sqlite {
 
     fn cancel(&self, job: JobKey) -> Stored<'_, bool> {
         const CANCELLABLE: [Status; 2] = [Status::Queued, Status::Running];
-        self.write(WriteClass::FinishNow, move |connection| {
+        self.write(WriteClass::FinishNow, job, move |connection| {
             commands::transition(connection, job, &CANCELLABLE, Status::Cancelling, 0)
         })
     }
@@ -120,7 +124,7 @@ impl Store for Sqlite {
         before: Option<JobKey>,
         limit: u32,
     ) -> Stored<'_, Vec<Job>> {
-        self.query_within(Some(MAX_SEARCH), move |connection| {
+        self.search(MAX_SEARCH, move |connection| {
             queries::jobs_of_caller(connection, &caller, &filter, before, limit)
         })
     }
@@ -150,40 +154,43 @@ impl Store for Sqlite {
     }
 
     fn lease_until(&self, job: JobKey, until: u32) -> Stored<'_, ()> {
-        self.write(WriteClass::Work, move |connection| {
+        self.write(WriteClass::Work, job, move |connection| {
             recovery::lease_until(connection, job, until)
         })
     }
 
     fn release_lease(&self, job: JobKey) -> Stored<'_, ()> {
-        self.write(WriteClass::FinishNow, move |connection| {
+        self.write(WriteClass::FinishNow, job, move |connection| {
             recovery::lease_until(connection, job, 0)
         })
     }
 
     fn set_isolated(&self, item: Option<(JobKey, u32)>) -> Stored<'_, ()> {
-        self.write(WriteClass::Work, move |connection| {
+        self.write(WriteClass::Work, WriteOwner::Process, move |connection| {
             recovery::set_isolated(connection, item)
         })
     }
 
     fn clear_suspicion(&self, job: JobKey, index: u32) -> Stored<'_, ()> {
-        self.write(WriteClass::Work, move |connection| {
+        self.write(WriteClass::Work, job, move |connection| {
             recovery::clear_suspicion(connection, job, index)
         })
     }
 
     fn mark_healthy(&self) -> Stored<'_, ()> {
-        self.write(WriteClass::Ordinary, recovery::clear_crash_counts)
+        let clear = recovery::clear_crash_counts;
+        self.write(WriteClass::Ordinary, WriteOwner::Process, clear)
     }
 
     fn mark_clean_shutdown(&self) -> Stored<'_, ()> {
-        self.write(WriteClass::FinishNow, recovery::mark_clean_shutdown)
+        let mark = recovery::mark_clean_shutdown;
+        self.write(WriteClass::FinishNow, WriteOwner::Process, mark)
     }
 
     fn record_results(&self, job: JobKey, items: Vec<FinishedItem>) -> Stored<'_, Job> {
-        let bytes = as_usize(total_len(items.iter().map(|item| &item.body)));
-        let recorded = self.write_bytes(WriteClass::Results, bytes, move |connection| {
+        let bytes = total_len(items.iter().map(|item| &item.body));
+        let bytes = with_rows(bytes, items.len());
+        let recorded = self.write_bytes(WriteClass::Results, job, bytes, move |connection| {
             commands::record_results(connection, job, &items)
         });
         Box::pin(recorded.map_ok(JobRow::into_job))
@@ -199,10 +206,14 @@ impl Store for Sqlite {
         Box::pin(async move {
             let mut bytes = 0;
             loop {
-                let moved = self.write_bytes(WriteClass::Work, bytes, move |connection| {
-                    // A large retry may have been interrupted, or has steps left.
-                    if to == Status::Running && !commands::requeue_step(connection, job)? {
-                        return Ok(None);
+                let is_start = to == Status::Running;
+                let moved = self.write_bytes(WriteClass::Work, job, bytes, move |connection| {
+                    // What is left of a large retry is done in further writes, of their size.
+                    if is_start && commands::has_requeue_step(connection, job)? {
+                        let is_queued = bytes > 0 && commands::requeue_step(connection, job)?;
+                        if !is_queued {
+                            return Ok(None);
+                        }
                     }
                     commands::transition(connection, job, from, to, now).map(Some)
                 });
@@ -215,7 +226,8 @@ impl Store for Sqlite {
     }
 
     fn complete(&self, job: JobKey, from: Status, end: JobEnd) -> Stored<'_, Option<Job>> {
-        let ended = self.write(WriteClass::Finish, move |connection| {
+        let bytes = end.body.len() + end.webhook.as_ref().map_or(0, Vec::len);
+        let ended = self.write_bytes(WriteClass::Finish, job, bytes, move |connection| {
             commands::complete(connection, job, from, &end)
         });
         Box::pin(ended.map_ok(|row| row.map(JobRow::into_job)))
@@ -224,7 +236,7 @@ impl Store for Sqlite {
     fn requeue(&self, job: JobKey, only: Option<ItemStatus>) -> Stored<'_, Option<Job>> {
         Box::pin(async move {
             let limits = self.limits;
-            let queued = self.write(WriteClass::Ordinary, move |connection| {
+            let queued = self.write(WriteClass::Ordinary, job, move |connection| {
                 limits.check_more(connection, job, 0)?;
                 commands::requeue(connection, job, only)
             });
@@ -232,7 +244,7 @@ impl Store for Sqlite {
                 return Ok(None);
             };
             let bytes = commands::requeue_step_bytes(queued.job.counts);
-            let step = self.write_bytes(WriteClass::Ordinary, bytes, move |connection| {
+            let step = self.write_bytes(WriteClass::Ordinary, job, bytes, move |connection| {
                 commands::requeue_step(connection, job)?;
                 queries::job_by_key(connection, job)
             });
@@ -263,7 +275,7 @@ impl Store for Sqlite {
             after,
             page,
         };
-        self.query_within(Some(MAX_SEARCH), move |connection| {
+        self.search(MAX_SEARCH, move |connection| {
             item_queries::results(connection, job, &query)
         })
     }
@@ -289,7 +301,7 @@ impl Store for Sqlite {
         attempt: DeliveryAttempt,
     ) -> Stored<'_, ()> {
         let (job, event) = (delivery.job, delivery.event);
-        self.write(WriteClass::Finish, move |connection| {
+        self.write(WriteClass::Finish, job, move |connection| {
             commands::record_delivery(connection, job, event, &attempt)
         })
     }
@@ -324,6 +336,8 @@ impl Sqlite {
     }
 }
 
-fn as_usize(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
+/// Returns about the bytes that a write of these rows takes, whose bodies have so many bytes.
+fn with_rows(body_bytes: u64, rows: usize) -> usize {
+    let body_bytes = usize::try_from(body_bytes).unwrap_or(usize::MAX);
+    body_bytes.saturating_add(rows.saturating_mul(commands::ROW_BYTES))
 }

@@ -1,5 +1,5 @@
 //! The write thread: executes waiting writes in groups, one transaction each (group commit), and reports each write once it is
-//! on disk.
+//! on disk. The writes of a group are those whose turn it is.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,14 +16,17 @@ use super::identity::Identity;
 use super::recovery::probe_write;
 use super::reserve::Reserve;
 use super::write_class::WriteClass;
+use super::write_queue::{WriteOwner, WriteQueue};
 use crate::jobs::store::StoreError;
 
 /// Maximum number of writes in one transaction, which bounds the wait of the first.
 const MAX_GROUP: usize = 1024;
-/// Bytes of the writes in one transaction, at which no further write is added to it. It bounds the write-ahead log.
+/// Bytes of the writes in one transaction, at which no further write is added to it. It bounds the write-ahead log. A write of as many
+/// is alone in its transaction: others would wait for it.
 const MAX_GROUP_BYTES: usize = 4 << 20;
-/// Maximum number of waiting writes: a few groups. A full channel delays the callers, and loses nothing.
-const MAX_WAITING: usize = 4096;
+/// Maximum number of writes on their way to the thread, which takes all of them before each group. A full channel delays the callers,
+/// and loses nothing.
+const MAX_SENT: usize = 4096;
 /// Pause before a retry of writes that the disk refused.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// Pause while the disk is full and the reserved space was used: a removal submits its next step meanwhile.
@@ -33,6 +36,8 @@ const RESULT_RESERVE_BYTES: usize = 4 << 20;
 
 /// Statements of a write, executed within the transaction; executed again if the commit failed.
 type Statements = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
+/// Statements that the thread shares with the future that waits for them; `None` once they were withdrawn.
+type SharedStatements = Arc<Mutex<Option<Statements>>>;
 /// Receiver of a write's result, called after the commit or the failure.
 type Report = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -40,15 +45,39 @@ struct WriteJob {
     class: WriteClass,
     /// Approximate size of what is written.
     bytes: usize,
-    statements: Statements,
+    statements: SharedStatements,
     report: Report,
 }
+
+impl WriteJob {
+    /// Executes the statements. Does nothing if they were withdrawn.
+    fn execute(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut statements = lock(&self.statements);
+        let execute = |statements: &mut Statements| statements(connection);
+        statements.as_mut().map_or(Ok(()), execute)
+    }
+}
+
+/// Withdrawal of statements whose future is dropped: nobody counts the memory of what they hold any more. Statements that are being
+/// executed are not withdrawn.
+struct Withdrawal(SharedStatements);
+
+impl Drop for Withdrawal {
+    fn drop(&mut self) {
+        if let Ok(mut statements) = self.0.try_lock() {
+            drop(statements.take());
+        }
+    }
+}
+
+/// Write on its way to the thread.
+type SentWrite = (WriteOwner, WriteJob);
 
 /// Handle of the write thread. Dropping it waits for the writes that were submitted before, and ends the thread.
 #[derive(Debug)]
 pub struct Writer {
     /// Channel of the writes; `None` once the store is closed.
-    writes: Mutex<Option<mpsc::Sender<WriteJob>>>,
+    writes: Mutex<Option<mpsc::Sender<SentWrite>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -63,10 +92,11 @@ impl Writer {
         identity: Arc<Identity>,
         health: Arc<Health>,
     ) -> std::io::Result<Self> {
-        let (writes, waiting) = mpsc::channel(MAX_WAITING);
+        let (writes, sent) = mpsc::channel(MAX_SENT);
         let thread = WriteThread {
             database,
-            waiting,
+            sent,
+            waiting: WriteQueue::default(),
             stalled: VecDeque::new(),
             health,
             identity,
@@ -82,14 +112,18 @@ impl Writer {
         })
     }
 
-    /// Executes `statements` in a transaction, and returns their value once it is committed. They are executed again if an
-    /// earlier transaction could not be committed. `bytes` is the approximate size of what they write.
+    /// Executes `statements` in a transaction when it is the turn of `owner`, and returns their value once it is committed. They are
+    /// executed again if an earlier transaction could not be committed. `bytes` is the approximate size of what they write.
+    ///
+    /// # Cancel safety
+    /// An ordinary write is not executed if the future is dropped before. Any other write is: it may follow a call that was paid for.
     ///
     /// # Errors
     /// The write failed, or the store has stopped.
     pub async fn run<T: Send + 'static>(
         &self,
         class: WriteClass,
+        owner: WriteOwner,
         bytes: usize,
         mut statements: impl FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -101,6 +135,9 @@ impl Writer {
             *lock(&latest_value) = Some(value);
             Ok(())
         });
+        let statements = Arc::new(Mutex::new(Some(statements)));
+        let is_ordinary = class == WriteClass::Ordinary;
+        let _withdrawal = is_ordinary.then(|| Withdrawal(Arc::clone(&statements)));
         // The send fails if the caller no longer waits, which is fine.
         let report = Box::new(move |result| drop(sender.send(result)));
         let stopped = || StoreError::Other("the store has stopped".to_owned());
@@ -111,7 +148,8 @@ impl Writer {
             report,
         };
         let writes = lock(&self.writes).clone().ok_or_else(stopped)?;
-        writes.send(write).await.map_err(|_| stopped())?;
+        let sent = writes.send((owner, write)).await;
+        sent.map_err(|_| stopped())?;
         drop(writes);
         reported.await.map_err(|_| stopped())??;
         let committed = lock(&value).take();
@@ -141,8 +179,10 @@ fn lock<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 struct WriteThread {
     database: Database,
-    waiting: mpsc::Receiver<WriteJob>,
-    /// Writes that wait until they can be executed, oldest first.
+    sent: mpsc::Receiver<SentWrite>,
+    /// Writes that wait for their turn.
+    waiting: WriteQueue<WriteJob>,
+    /// Writes that had their turn, and wait until they can be executed, oldest first.
     stalled: VecDeque<WriteJob>,
     health: Arc<Health>,
     identity: Arc<Identity>,
@@ -176,7 +216,7 @@ impl WriteThread {
             match self.health.error() {
                 None => {}
                 Some(error) if error.is_permanent() => return self.reject_all(Vec::new()),
-                Some(_) if self.waiting.is_closed() => return,
+                Some(_) if self.sent.is_closed() => return,
                 Some(_) if has_progress => std::thread::sleep(STEP_PAUSE),
                 Some(_) => std::thread::sleep(RETRY_PAUSE),
             }
@@ -186,19 +226,41 @@ impl WriteThread {
     /// Returns the next writes; `None` after the handle was dropped. An empty group probes if writes succeed again.
     fn next_group(&mut self) -> Option<Vec<WriteJob>> {
         let is_writable = self.health.error().is_none();
+        loop {
+            while let Ok(write) = self.sent.try_recv() {
+                self.enqueue(write);
+            }
+            let group = self.take_group(is_writable);
+            if !group.is_empty() || !is_writable {
+                return Some(group);
+            }
+            let write = self.sent.blocking_recv()?;
+            self.enqueue(write);
+        }
+    }
+
+    fn enqueue(&mut self, (owner, write): SentWrite) {
+        let connection = self.database.connection();
+        self.waiting.push(connection, &owner, write.bytes, write);
+    }
+
+    /// Takes the writes that are executed next.
+    fn take_group(&mut self, is_writable: bool) -> Vec<WriteJob> {
         let (mut group, mut bytes) = (Vec::new(), 0);
         while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
             // While nothing can be written, stalled writes must not keep others from being executed or failing.
             let stalled = is_writable.then(|| self.stalled.pop_front()).flatten();
-            let next = stalled.or_else(|| self.waiting.try_recv().ok());
+            let max_bytes = if group.is_empty() {
+                usize::MAX
+            } else {
+                MAX_GROUP_BYTES - 1
+            };
+            let next = stalled.or_else(|| self.waiting.pop(max_bytes));
             let Some(write) = next else { break };
             bytes += write.bytes;
             group.push(write);
         }
-        if is_writable && group.is_empty() {
-            group.push(self.waiting.blocking_recv()?);
-        }
-        Some(group)
+        group
     }
 
     /// Fails these writes and all further ones, until the handle is dropped.
@@ -207,13 +269,12 @@ impl WriteThread {
             return;
         };
         group.extend(self.stalled.drain(..));
-        loop {
-            for write in group.drain(..) {
-                (write.report)(Err(error.clone()));
-            }
-            if self.waiting.blocking_recv_many(&mut group, MAX_GROUP) == 0 {
-                return;
-            }
+        group.extend(self.waiting.drain());
+        for write in group {
+            (write.report)(Err(error.clone()));
+        }
+        while let Some((_, write)) = self.sent.blocking_recv() {
+            (write.report)(Err(error.clone()));
         }
     }
 
@@ -329,11 +390,11 @@ impl WriteThread {
         // A write alone is rejected with its transaction.
         let is_alone = group.len() == 1;
         let mut waiting = std::mem::take(group).into_iter();
-        while let Some(mut write) = waiting.next() {
+        while let Some(write) = waiting.next() {
             let result = if is_alone {
-                (write.statements)(&transaction)
+                write.execute(&transaction)
             } else {
-                execute_in_savepoint(&transaction, &mut write.statements)
+                execute_in_savepoint(&transaction, &write)
             };
             let Err(error) = result.map_err(of_store) else {
                 group.push(write);
@@ -360,13 +421,10 @@ impl WriteThread {
 }
 
 /// Executes a write of a group, and undoes what it did if it is rejected.
-fn execute_in_savepoint(
-    connection: &Connection,
-    statements: &mut Statements,
-) -> rusqlite::Result<()> {
+fn execute_in_savepoint(connection: &Connection, write: &WriteJob) -> rusqlite::Result<()> {
     let execute = |sql| connection.prepare_cached(sql)?.execute([]).map(drop);
     execute("SAVEPOINT of_write")?;
-    let result = statements(connection);
+    let result = write.execute(connection);
     // An error that ended the transaction has undone everything.
     if connection.is_autocommit() {
         return result;

@@ -9,7 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::{until_nothing_is_held, with_attacker};
+use super::{until_nothing_is_held, with_attacker, with_callers};
 use crate::support::client::{LIMIT, eventually, within};
 use crate::support::fixture::{person, schema, single};
 use crate::support::server::Server;
@@ -438,4 +438,47 @@ async fn large_answers_of_a_provider_stay_within_the_budget() {
     let grown = server.peak_bytes().saturating_sub(before);
     assert!(grown < 128 * MIB + MARGIN, "{grown}");
     until_nothing_is_held(&victim).await;
+}
+
+/// The creation of a job goes on when its client leaves: what waits to be written counts until it is.
+#[tokio::test]
+async fn a_client_that_leaves_holds_memory_until_its_job_is_written() {
+    const BYTES: u64 = 200_000;
+    let upstream = Upstream::playing();
+    let builder = Server::asking(&upstream).config(&with_callers(""));
+    let folder = builder.folder().to_owned();
+    let server = builder.start().await;
+    let victim = server.with_key("key-victim");
+    let store = rusqlite::Connection::open(folder.join("data/extractd.db")).unwrap();
+    store.busy_timeout(LIMIT).unwrap();
+    let instructions = "i".repeat(usize::try_from(BYTES).unwrap());
+    let body = json!({"inputs": ["a"], "schema": schema(), "instructions": instructions});
+    let body = body.to_string();
+    let head = format!(
+        "POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer key-attacker\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let held = async || {
+        let row = victim.limit_of("memory_bytes", "request_bodies").await;
+        row.unwrap()["in_use"].as_u64().unwrap()
+    };
+    let mut is_held = false;
+    // On a busy machine, a client that leaves early has not begun a job.
+    for stay in [100, 300, 1_000, 2_000] {
+        // Nothing is written meanwhile.
+        store.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut client = TcpStream::connect(server.address()).await.unwrap();
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(body.as_bytes()).await.unwrap();
+        sleep(Duration::from_millis(stay)).await;
+        drop(client);
+        sleep(Duration::from_secs(1)).await;
+        is_held = held().await >= BYTES;
+        store.execute_batch("ROLLBACK").unwrap();
+        until_nothing_is_held(&victim).await;
+        if is_held {
+            break;
+        }
+    }
+    assert!(is_held, "the memory of a waiting job is not counted");
 }

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::super::super::content_negotiation::{self, RequestFormat};
 use super::super::super::ids::new_id;
 use super::super::super::ndjson_reader::NdjsonReader;
+use super::super::super::open_connections::OpenRequest;
 use super::super::super::query::no_query;
 use super::super::super::request_body::BodyMemory;
 use super::super::super::state::AppState;
@@ -20,7 +21,7 @@ use super::super::super::trace_context::trace_context;
 use super::super::super::upload_monitor::{MEMORY_TIMEOUT, UploadMonitor};
 use super::super::super::{json_body, query, request_body};
 use crate::extraction::{RequestClass, WaitingMemory};
-use crate::jobs::{Created, Creation, NewInput};
+use crate::jobs::{Created, Creation, Held, NewInput};
 use crate::types::{Code, Error, FieldError, Input, JobRequest, SentMetadata};
 use throttle::{CallerId, MemoryUse};
 
@@ -67,6 +68,7 @@ pub async fn create(
         caller,
         request_id,
         headers: &head.headers,
+        open: head.extensions.get().cloned(),
     };
     match content_negotiation::request_format(&head.headers)? {
         RequestFormat::Json => creation.json(body, &head.uri).await,
@@ -83,6 +85,7 @@ struct JobCreation<'a> {
     caller: CallerId,
     request_id: &'a str,
     headers: &'a HeaderMap,
+    open: Option<OpenRequest>,
 }
 
 impl JobCreation<'_> {
@@ -99,8 +102,8 @@ impl JobCreation<'_> {
         no_query(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = request.batch.inputs.take().ok_or_else(missing)?;
-        let _memory = complete.into_memory();
-        let (creation, warnings) = self.creation(request, fields).await?;
+        let held = Arc::new((complete.into_memory(), self.open.clone()));
+        let (creation, warnings) = self.creation(request, fields, held).await?;
         let inputs = inputs
             .into_iter()
             .enumerate()
@@ -113,9 +116,10 @@ impl JobCreation<'_> {
         let text = query::members(query)?;
         let request: JobRequest = json_body::from_text(&text)?;
         let ledger = self.state.extractor.limits().memory();
-        let _values = BodyMemory::of_query(ledger, self.caller, request.batch.kept_bytes())?;
+        let values = BodyMemory::of_query(ledger, self.caller, request.batch.kept_bytes())?;
+        let held = Arc::new((values, self.open.clone()));
         let fields = SentFields::parse(text.as_bytes())?;
-        let (creation, warnings) = self.creation(request, fields).await?;
+        let (creation, warnings) = self.creation(request, fields, held).await?;
         let memory =
             WaitingMemory::new(ledger.empty(self.caller, MemoryUse::Inputs), MEMORY_TIMEOUT);
         let upload = Arc::new(UploadMonitor::new(self.state.idle_timeout));
@@ -132,11 +136,12 @@ impl JobCreation<'_> {
         Ok((created.await?, warnings))
     }
 
-    /// Validates everything but the inputs, and returns the warnings about the schema as well.
+    /// Validates everything but the inputs, and returns the warnings about the schema as well. `held` is what the request holds.
     async fn creation(
         &self,
         request: JobRequest,
         fields: SentFields,
+        held: Held,
     ) -> Result<(Creation, Vec<FieldError>), Error> {
         let JobRequest { mut batch, webhook } = request;
         let metadata = batch.spec.metadata.take();
@@ -182,6 +187,7 @@ impl JobCreation<'_> {
             trace_context,
             webhook,
             idempotency_key,
+            held,
         };
         Ok((creation, prepared.warnings().to_vec()))
     }

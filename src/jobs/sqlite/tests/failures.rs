@@ -1,5 +1,10 @@
 //! Failures of the disk: which are waited out, and which stop the store.
 
+use std::sync::atomic::AtomicU32;
+
+use tokio::task::JoinSet;
+
+use super::reads::{log_len, start_search, until_at_least};
 use super::*;
 
 /// Returns an error of SQLite with this extended code.
@@ -58,7 +63,11 @@ async fn writes_resume_when_a_full_disk_has_room_again() {
     };
     let spawn = |store: &Arc<Sqlite>| {
         let (store, full) = (Arc::clone(store), full.clone());
-        tokio::spawn(async move { store.write(WriteClass::Work, full).await })
+        tokio::spawn(async move {
+            store
+                .write(WriteClass::Work, WriteOwner::Process, full)
+                .await
+        })
     };
     let waiting = spawn(&store);
     let rejected = async {
@@ -102,19 +111,44 @@ async fn writes_resume_when_a_full_disk_has_room_again() {
 }
 
 #[tokio::test]
+async fn searches_do_not_keep_the_log_of_a_full_disk() {
+    const BYTES: usize = 1 << 20;
+    let folder = Folder::new("full-log");
+    let store = Arc::new(folder.open());
+    let job = create_uploading(&store, new_job("job_a")).await.unwrap();
+    let chunk = vec![vec![b'x'; BYTES]];
+    store.add_inputs(job, 0, chunk).await.unwrap();
+    let (begun, mut searches) = (Arc::new(AtomicU32::new(0)), JoinSet::new());
+    start_search(&mut searches, &store, &begun);
+    until_at_least(&begun, 1).await;
+    assert!(log_len(&folder) >= BYTES as u64);
+    let full = store.write(WriteClass::Ordinary, WriteOwner::Process, |_| {
+        Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_FULL))
+    });
+    assert_eq!(full.await, Err(StoreError::Full));
+    for _ in 0..1_000 {
+        if log_len(&folder) < BYTES as u64 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the log is not truncated while a search reads it");
+}
+
+#[tokio::test]
 async fn a_failed_fsync_stops_the_store_without_a_retry() {
     let folder = Folder::new("fsync");
     let store = folder.open();
     let calls = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let failing = store.write(WriteClass::Work, move |_| {
+    let failing = store.write(WriteClass::Work, WriteOwner::Process, move |_| {
         counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_FSYNC))
     });
     assert!(matches!(failing.await, Err(StoreError::Io(_))));
     assert!(matches!(store.not_ready_reason(), Some(StoreError::Io(_))));
     // Later writes fail at once, also those that are retried while the disk is full.
-    let later = store.write(WriteClass::Work, |_| Ok(()));
+    let later = store.write(WriteClass::Work, WriteOwner::Process, |_| Ok(()));
     assert!(matches!(later.await, Err(StoreError::Io(_))));
     assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
@@ -126,10 +160,13 @@ async fn a_failed_read_stops_the_store_until_a_restart() {
     let failing = store.query(|_| Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_READ)));
     assert!(matches!(failing.await, Err(StoreError::Io(_))));
     assert!(matches!(store.not_ready_reason(), Some(StoreError::Io(_))));
-    let write = store.write(WriteClass::Work, |_| Ok(()));
+    let write = store.write(WriteClass::Work, WriteOwner::Process, |_| Ok(()));
     assert!(matches!(write.await, Err(StoreError::Io(_))));
     drop(store);
     let store = folder.open();
     assert_eq!(store.not_ready_reason(), None);
-    store.write(WriteClass::Work, |_| Ok(())).await.unwrap();
+    store
+        .write(WriteClass::Work, WriteOwner::Process, |_| Ok(()))
+        .await
+        .unwrap();
 }

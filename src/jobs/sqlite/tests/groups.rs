@@ -1,13 +1,17 @@
-//! Groups of writes: what a rejected write does to the others of its transaction.
+//! Groups of writes: whose turn it is, and what a rejected write does to the others of its transaction.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 
 use super::*;
 
 /// Makes the write thread wait until the sender is dropped, so that the writes submitted meanwhile share a transaction.
 fn hold_writer(store: &Sqlite) -> (std::sync::mpsc::Sender<()>, Stored<'_, ()>) {
     let (release, released) = std::sync::mpsc::channel::<()>();
-    let held = store.write(WriteClass::Work, move |_| {
+    let held = store.write(WriteClass::Work, WriteOwner::Process, move |_| {
         released.recv().unwrap_or_default();
         Ok(())
     });
@@ -32,7 +36,7 @@ async fn a_rejected_write_is_undone_and_the_others_of_its_group_are_executed_onc
     let (release, held) = hold_writer(&store);
     let pairs = (0..PAIRS).map(|_| {
         let add = |executed: Arc<AtomicUsize>, is_rejected: bool| {
-            store.write(WriteClass::Ordinary, move |connection| {
+            store.write(WriteClass::Ordinary, job, move |connection| {
                 executed.fetch_add(1, Ordering::SeqCst);
                 quota::add_bytes(connection, job, 1)?;
                 if is_rejected {
@@ -54,10 +58,80 @@ async fn a_rejected_write_is_undone_and_the_others_of_its_group_are_executed_onc
         // The writes before it in the `join` have been submitted.
         drop(release);
     };
-    let (held, _, ()) = tokio::join!(held, futures_util::future::join_all(pairs), released);
+    let (held, _, ()) = tokio::join!(held, join_all(pairs), released);
     held.unwrap();
     assert_eq!(executed.load(Ordering::SeqCst), 2 * PAIRS);
     assert_eq!(stored_bytes().await, before + PAIRS);
+}
+
+#[tokio::test]
+async fn the_writes_of_one_caller_do_not_wait_for_all_of_another_ones() {
+    const LARGE: usize = 4 << 20;
+    let folder = Folder::new("write-turns");
+    let store = folder.open();
+    let of_ann = create(&store, "job_a", 0).await;
+    let job = NewJob {
+        caller: "bob".to_owned(),
+        ..new_job("job_b")
+    };
+    let of_bob = create_uploading(&store, job).await.unwrap();
+    let executed = Arc::new(Mutex::new(Vec::new()));
+    let write = |job: JobKey, bytes, label: String| {
+        let executed = Arc::clone(&executed);
+        store.write_bytes(WriteClass::Work, job, bytes, move |_| {
+            executed.lock().unwrap().push(label.clone());
+            Ok(())
+        })
+    };
+    let (release, held) = hold_writer(&store);
+    let large = join_all((0..20).map(|number| write(of_ann, LARGE, format!("large {number}"))));
+    let small = join_all((0..3).map(|number| write(of_bob, 0, format!("small {number}"))));
+    let released = async {
+        // The writes before it in the `join` have been submitted.
+        drop(release);
+    };
+    let (held, large, small, ()) = tokio::join!(held, large, small, released);
+    held.unwrap();
+    assert!(large.iter().chain(&small).all(Result::is_ok));
+    let executed = executed.lock().unwrap();
+    let position = |label: &str| executed.iter().position(|executed| executed == label);
+    assert!(position("small 2").unwrap() <= 3, "{executed:?}");
+    let of_ann: Vec<_> = executed
+        .iter()
+        .filter_map(|label| label.strip_prefix("large "))
+        .collect();
+    let in_order: Vec<_> = (0..20).map(|number: u32| number.to_string()).collect();
+    assert_eq!(of_ann, in_order);
+}
+
+#[tokio::test]
+async fn an_ordinary_write_is_withdrawn_when_its_future_is_dropped() {
+    let folder = Folder::new("withdrawn");
+    let store = folder.open();
+    let job = create(&store, "job_a", 0).await;
+    let executed = Arc::new(AtomicUsize::new(0));
+    let write = |class| {
+        let executed = Arc::clone(&executed);
+        store.write(class, job, move |_| {
+            executed.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        })
+    };
+    let (release, mut held) = hold_writer(&store);
+    assert!((&mut held).now_or_never().is_none());
+    let mut ordinary = write(WriteClass::Ordinary);
+    assert!((&mut ordinary).now_or_never().is_none());
+    let mut result = write(WriteClass::Results);
+    assert!((&mut result).now_or_never().is_none());
+    assert_eq!(Arc::strong_count(&executed), 3);
+    drop(ordinary);
+    assert_eq!(Arc::strong_count(&executed), 2, "it holds nothing any more");
+    drop(result);
+    assert_eq!(Arc::strong_count(&executed), 2, "a result is recorded");
+    drop(release);
+    held.await.unwrap();
+    write(WriteClass::Ordinary).await.unwrap();
+    assert_eq!(executed.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
@@ -78,7 +152,7 @@ async fn a_small_job_is_removed_in_one_step_when_it_is_its_turn() {
         jobs.push(job);
     }
     let first = jobs.pop().unwrap();
-    let step = store.write(WriteClass::Removal, move |connection| {
+    let step = store.write(WriteClass::Removal, first, move |connection| {
         removal::remove_step(connection, first)
     });
     assert!(step.await.unwrap(), "one step takes the rows of all tables");
@@ -89,7 +163,10 @@ async fn a_small_job_is_removed_in_one_step_when_it_is_its_turn() {
     );
     let write_between = async {
         // The marks of the removals are executed before it, and their steps wait.
-        store.write(WriteClass::Work, |_| Ok(())).await.unwrap();
+        store
+            .write(WriteClass::Work, WriteOwner::Process, |_| Ok(()))
+            .await
+            .unwrap();
         assert_eq!(hidden(&store).await, jobs);
         drop(turns);
     };
