@@ -1,11 +1,11 @@
 //! Connections: accept loop, HTTP/1.1 serving, graceful close, and a handle for handlers to check or close their connection.
 
+mod socket;
+
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -13,17 +13,17 @@ use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::body_frames::MappedBody;
-use super::open_connections::{InUse, OpenConnection, OpenConnections, OpenRequest};
+use super::open_connections::{OpenConnection, OpenConnections, OpenRequest};
 use super::response_memory::MAX_CONNECTION_BUFFER;
 use super::state::Lifecycle;
 use crate::turn;
+use socket::{CurrentRequest, Socket, set_options};
 
 /// Delay after a failed `accept` (too many open files), so that other connections can close.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -38,12 +38,6 @@ const LINGER_IDLE: Duration = Duration::from_millis(500);
 
 /// Units of a task's turn that one request takes. The next of several pipelined requests waits for the tasks that are ready.
 const REQUEST_UNITS: u32 = 64;
-
-/// Maximum number of bytes of a response that wait in the kernel to be sent, where it can be limited (Linux). A client that does not
-/// read would otherwise take megabytes of the kernel's memory for each connection, and its connection's turn as long as it takes to
-/// copy them.
-#[cfg(target_os = "linux")]
-const MAX_UNSENT_BYTES: u32 = 64 * 1024;
 
 /// Maximum pauses of a client.
 #[derive(Debug, Clone, Copy)]
@@ -155,21 +149,26 @@ async fn serve_connection(
     let socket = Arc::clone(&connection.socket);
     set_options(&socket);
     let closing = connection.open.closing().clone();
-    let io = TokioIo::new(Socket::new(&connection, idle_timeout));
+    let current = CurrentRequest::default();
+    let io = TokioIo::new(Socket::new(
+        Arc::clone(&socket),
+        current.clone(),
+        idle_timeout,
+    ));
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         let open = OpenRequest::begin(&connection.open);
+        let unsent = current.begin(open.clone());
         request.extensions_mut().insert(connection.clone());
-        request.extensions_mut().insert(open.clone());
+        request.extensions_mut().insert(open);
         let router = router.clone();
         async move {
             poll_fn(|cx| turn::poll_take(cx, REQUEST_UNITS)).await;
             let response = router.oneshot(request).await?;
-            // The request is open until its response has been handed to the connection.
-            let keep_open = move |frame| {
-                let _open = &open;
+            let keep = move |frame| {
+                let _unsent = &unsent;
                 frame
             };
-            Ok::<_, Infallible>(response.map(|body| MappedBody::new(body, keep_open)))
+            Ok::<_, Infallible>(response.map(|body| MappedBody::new(body, keep)))
         }
     });
     let serving = server.serve_connection(io, service);
@@ -192,14 +191,6 @@ async fn serve_connection(
     closing.run_until_cancelled(linger(&socket)).await;
 }
 
-/// Sets the options of a connection. An error is ignored: it costs only latency or memory.
-fn set_options(socket: &TcpStream) {
-    // Responses are small and latency-sensitive.
-    drop(socket.set_nodelay(true));
-    #[cfg(target_os = "linux")]
-    drop(socket2::SockRef::from(socket).set_tcp_notsent_lowat(MAX_UNSENT_BYTES));
-}
-
 /// Reads and discards bytes after the last response (lingering close). A rejected client may still be sending; closing at once would
 /// reset the connection before the client reads the response.
 async fn linger(socket: &TcpStream) {
@@ -219,156 +210,82 @@ async fn linger(socket: &TcpStream) {
     }
 }
 
-/// Socket shared by the connection's task and its [`Connection`] handles. Fails if the client reads nothing for a time.
-#[derive(Debug)]
-struct Socket {
-    stream: Arc<TcpStream>,
-    open: Arc<OpenConnection>,
-    idle_timeout: Duration,
-    /// Timer of the current wait for the client to read, during which the connection is in use; `None` while nothing waits to be sent.
-    write_timer: Option<(Pin<Box<Sleep>>, InUse)>,
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read(buffer.initialize_unfilled()) {
-                Ok(read) => {
-                    buffer.advance(read);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-}
-
-impl Socket {
-    fn new(connection: &Connection, idle_timeout: Duration) -> Self {
-        Self {
-            stream: Arc::clone(&connection.socket),
-            open: Arc::clone(&connection.open),
-            idle_timeout,
-            write_timer: None,
-        }
-    }
-
-    fn poll_write_with<T>(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<T>,
-    ) -> Poll<io::Result<T>> {
-        loop {
-            match self.stream.poll_write_ready(cx) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => return self.poll_write_timer(cx).map(Err),
-            }
-            match write(&self.stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => {
-                    self.write_timer = None;
-                    return Poll::Ready(done);
-                }
-            }
-        }
-    }
-
-    /// Waits until the client has read nothing for the idle timeout. Returns the error that ends the connection.
-    fn poll_write_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let timeout = self.idle_timeout;
-        let open = &self.open;
-        let (timer, _) = (self.write_timer)
-            .get_or_insert_with(|| (Box::pin(tokio::time::sleep(timeout)), open.begin_use()));
-        ready!(timer.as_mut().poll(cx));
-        tracing::warn!(
-            timeout_ms = timeout.as_millis(),
-            "disconnected a client that did not read its response (`server.idle_timeout_ms`)"
-        );
-        Poll::Ready(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the client did not read its response",
-        ))
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(cx, |socket| socket.try_write(bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(cx, |socket| socket.try_write_vectored(bytes))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(socket2::SockRef::from(&*self.stream).shutdown(std::net::Shutdown::Write))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
 
+    use axum::Extension;
+    use axum::http::StatusCode;
+    use axum::routing::get;
+    use throttle::CallerId;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::{Notify, mpsc};
 
     use super::*;
 
-    /// Starts a server of at most `max` connections, whose only route reports a request and ends with the notification.
-    async fn start(max: usize) -> (SocketAddr, mpsc::UnboundedReceiver<()>, Arc<Notify>) {
+    const ALICE: CallerId = CallerId(1);
+
+    /// Size of a response that does not fit into the buffers of sockets.
+    const LARGE_BYTES: usize = 16 << 20;
+
+    /// Starts a server of at most `max` connections.
+    async fn start(max: usize, router: Router) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let ends = Arc::new(Notify::new());
-        let (reports, reported) = mpsc::unbounded_channel();
-        let end = Arc::clone(&ends);
-        let route = axum::routing::get(move || async move {
-            reports.send(()).unwrap();
-            end.notified().await;
-        });
         let timeouts = ConnectionTimeouts {
             header: Duration::from_secs(60),
             idle: Duration::from_secs(60),
         };
         tokio::spawn(serve(
             listener,
-            Router::new().route("/", route),
+            router,
             timeouts,
             OpenConnections::new(max),
             Lifecycle::default(),
             CancellationToken::new(),
         ));
-        (address, reported, ends)
+        address
     }
 
-    async fn ask(address: SocketAddr) -> TcpStream {
+    /// Returns a response of one large part.
+    async fn large() -> Vec<u8> {
+        vec![0; LARGE_BYTES]
+    }
+
+    /// Returns a large response that is counted for Alice, with her share of requests.
+    async fn large_for_alice(
+        Extension(open): Extension<OpenRequest>,
+    ) -> Result<Vec<u8>, StatusCode> {
+        match open.count_for(ALICE, true) {
+            Ok(()) => Ok(large().await),
+            Err(_) => Err(StatusCode::TOO_MANY_REQUESTS),
+        }
+    }
+
+    async fn ask(address: SocketAddr, path: &str) -> TcpStream {
         let mut client = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
         client
-            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    }
+
+    /// Reads the status of a response, and no more.
+    async fn status(client: &mut TcpStream) -> String {
+        let mut line = [0; 12];
+        let reading = client.read_exact(&mut line);
+        tokio::time::timeout(Duration::from_secs(30), reading)
             .await
+            .unwrap()
             .unwrap();
-        client
+        String::from_utf8(line.to_vec()).unwrap()
+    }
+
+    /// Reads the rest of a response's head.
+    async fn skip_head(client: &mut TcpStream) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
     }
 
     /// Reads what the server sends, until it closes the connection.
@@ -384,20 +301,74 @@ mod tests {
 
     #[tokio::test]
     async fn idle_connections_make_room_and_new_ones_wait_for_those_with_a_request() {
-        let (address, mut reported, ends) = start(2).await;
+        let ends = Arc::new(Notify::new());
+        let (reports, mut reported) = mpsc::unbounded_channel();
+        let end = Arc::clone(&ends);
+        let route = get(move |Extension(open): Extension<OpenRequest>| async move {
+            open.count_for(ALICE, false).unwrap();
+            reports.send(()).unwrap();
+            end.notified().await;
+        });
+        let address = start(2, Router::new().route("/", route)).await;
         let mut idle = TcpStream::connect(address).await.unwrap();
-        let mut first = ask(address).await;
+        let mut first = ask(address, "/").await;
         reported.recv().await.unwrap();
-        let _second = ask(address).await;
+        let _second = ask(address, "/").await;
         assert_eq!(read(&mut idle).await, "", "closed for the second request");
         reported.recv().await.unwrap();
-        let _third = ask(address).await;
+        let _third = ask(address, "/").await;
         tokio::task::yield_now().await;
         assert!(reported.is_empty(), "the third one waits");
         ends.notify_one();
         let answer = read(&mut first).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         reported.recv().await.unwrap();
+    }
+
+    /// The server waits for the clients, until `idle` has passed.
+    #[tokio::test]
+    async fn unread_responses_of_nobody_make_room() {
+        let address = start(2, Router::new().route("/", get(large))).await;
+        let mut unread: Vec<TcpStream> = Vec::new();
+        for _ in 0..6 {
+            let mut client = ask(address, "/").await;
+            assert_eq!(status(&mut client).await, "HTTP/1.1 200");
+            // A little at a time does not keep the place.
+            for client in &mut unread {
+                drop(client.read(&mut [0; 1000]).await);
+            }
+            unread.push(client);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_response_is_its_callers_until_it_is_sent() {
+        let router = Router::new()
+            .route("/", get(large))
+            .route("/alice", get(large_for_alice));
+        let address = start(4, router).await;
+        let mut sending = Vec::new();
+        for _ in 0..2 {
+            let mut client = ask(address, "/alice").await;
+            assert_eq!(status(&mut client).await, "HTTP/1.1 200");
+            sending.push(client);
+        }
+        // Two of four places are her share.
+        let mut refused = ask(address, "/alice").await;
+        assert_eq!(status(&mut refused).await, "HTTP/1.1 429");
+        // Others make room for nobody's requests; what is sent to her goes on.
+        let mut others = Vec::new();
+        for _ in 0..6 {
+            let mut other = ask(address, "/").await;
+            assert_eq!(status(&mut other).await, "HTTP/1.1 200");
+            others.push(other);
+        }
+        for client in &mut sending {
+            skip_head(client).await;
+            client.read_exact(&mut vec![0; LARGE_BYTES]).await.unwrap();
+        }
+        let mut next = ask(address, "/alice").await;
+        assert_eq!(status(&mut next).await, "HTTP/1.1 200");
     }
 
     #[cfg(target_os = "linux")]
@@ -420,7 +391,7 @@ mod tests {
         let received = socket2::SockRef::from(&client).recv_buffer_size().unwrap();
         let unsent = sent.saturating_sub(received);
         assert!(
-            unsent <= 4 * MAX_UNSENT_BYTES as usize,
+            unsent <= 4 * socket::MAX_UNSENT_BYTES as usize,
             "{sent} of {received}"
         );
     }

@@ -81,14 +81,17 @@ pub async fn handle(
     server_span::complete(span, response)
 }
 
-/// Counts a request of a connection for its caller while it is open. Health probes are not counted; the calls of `/mcp`'s tools have no
-/// connection of their own.
+/// Counts a request of a connection for its caller while it is open. A request that needs no key is nobody's; one with a signed link is
+/// counted by its handler, for the job's caller. The calls of `/mcp`'s tools have no connection of their own.
 ///
 /// # Errors
 /// `quota_exceeded` if the caller has its share of open requests.
 fn count_open(state: &AppState, request: &Request, caller: CallerId) -> Result<(), Error> {
-    match request.extensions().get::<OpenRequest>() {
-        Some(open) if !auth::is_probe(request.uri().path()) => count_for(open, state, caller),
+    let extensions = request.extensions();
+    let is_nobodys =
+        extensions.get::<SignedLink>().is_some() || auth::needs_no_key(state, request.uri().path());
+    match extensions.get::<OpenRequest>() {
+        Some(open) if !is_nobodys => count_for(open, state, caller),
         _ => Ok(()),
     }
 }

@@ -1,11 +1,12 @@
-//! Open connections and requests. The number of connections is limited, so that descriptors are left for calls, the store and files. At
-//! the limit, connections without a request make room for new ones, which wait if there are none. With several callers, one may have as
-//! many requests open as there is room for: the same dynamic threshold as for the waiting room.
+//! Open connections and requests. The number of connections is limited, so that descriptors are left for calls, the store and files, and
+//! memory for requests. At the limit, connections without a caller's request make room for new ones, which wait if there are none. A
+//! request that is rejected or needs no key is nobody's, so that nobody without a key keeps the others out. With several callers, one may
+//! have as many requests open as there is room for: the same dynamic threshold as for the waiting room.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use throttle::CallerId;
@@ -16,34 +17,47 @@ pub struct OpenConnections(Arc<Registry>);
 
 #[derive(Debug)]
 struct Registry {
+    /// Maximum number of connections.
     max: usize,
-    /// A permit for each connection that may be opened.
-    free: Arc<Semaphore>,
-    /// Notified when a connection becomes idle.
-    becomes_idle: Notify,
+    /// Notified when a connection is closed or becomes idle.
+    changed: Notify,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Connections without a request, in the order in which they became idle.
-    idle: BTreeMap<u64, CancellationToken>,
-    /// Number of the connection that became idle last.
-    last_idle: u64,
+    connections: BTreeMap<u64, ConnectionState>,
+    /// Connections without a caller's request, in the order in which they were opened or their last such request ended. The time of
+    /// other requests does not count: a client that reads a response slowly would stay for as long as it likes.
+    idle: BTreeMap<u64, u64>,
+    /// Number that was given last, to a connection or to one that became idle.
+    last_number: u64,
+    /// Number of connections that are told to close, and have not left yet.
+    leaving: usize,
     /// Open requests of which the caller is known.
     requests: usize,
     by_caller: BTreeMap<CallerId, usize>,
+}
+
+/// State of an open connection.
+#[derive(Debug)]
+struct ConnectionState {
+    closing: CancellationToken,
+    /// Number of its callers' requests that are open.
+    requests: usize,
+    /// Its number among the idle connections, if it is one.
+    idle: Option<u64>,
+    /// True once it has to make room for another one.
+    is_leaving: bool,
 }
 
 impl OpenConnections {
     /// Creates the registry of at most `max` connections.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        let max = max.clamp(1, Semaphore::MAX_PERMITS);
         Self(Arc::new(Registry {
-            max,
-            free: Arc::new(Semaphore::new(max)),
-            becomes_idle: Notify::new(),
+            max: max.max(1),
+            changed: Notify::new(),
             state: Mutex::default(),
         }))
     }
@@ -54,10 +68,11 @@ impl OpenConnections {
         self.0.max
     }
 
-    /// Returns true if a new connection has to wait for the end of a request.
+    /// Returns true if a new connection has to wait for the end of a caller's request.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.0.free.available_permits() == 0 && self.0.lock().idle.is_empty()
+        let state = self.0.lock();
+        state.taken() >= self.0.max && state.idle.is_empty()
     }
 
     /// Waits until one more connection may be open. At the maximum, closes the connection that has been idle for the longest time.
@@ -67,23 +82,10 @@ impl OpenConnections {
     pub async fn admit(&self) -> Arc<OpenConnection> {
         let registry = &self.0;
         loop {
-            if let Ok(place) = Arc::clone(&registry.free).try_acquire_owned() {
-                return OpenConnection::new(Arc::clone(registry), place);
+            if let Some(connection) = OpenConnection::try_new(registry) {
+                return connection;
             }
-            let place = Arc::clone(&registry.free).acquire_owned();
-            let longest_idle = registry.lock().idle.pop_first();
-            if let Some((_, closing)) = longest_idle {
-                closing.cancel();
-                // Its place, which it leaves at once.
-                if let Ok(place) = place.await {
-                    return OpenConnection::new(Arc::clone(registry), place);
-                }
-                continue;
-            }
-            tokio::select! {
-                Ok(place) = place => return OpenConnection::new(Arc::clone(registry), place),
-                () = registry.becomes_idle.notified() => {}
-            }
+            registry.changed.notified().await;
         }
     }
 }
@@ -94,92 +96,137 @@ impl Registry {
     }
 }
 
+impl State {
+    /// Returns the number of connections that are open once those that have to leave have done so.
+    fn taken(&self) -> usize {
+        self.connections.len() - self.leaving
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Closes the connections that have been idle the longest until at most `max` are open, as far as there are any.
+    fn make_room(&mut self, max: usize) {
+        while self.taken() > max
+            && let Some((_, connection)) = self.idle.pop_first()
+        {
+            if let Some(own) = self.connections.get_mut(&connection) {
+                own.idle = None;
+                own.is_leaving = true;
+                own.closing.cancel();
+                self.leaving += 1;
+            }
+        }
+    }
+
+    /// Makes a connection idle, as the last one to be closed, unless it is leaving.
+    fn set_idle(&mut self, connection: u64) {
+        let number = self.next_number();
+        if let Some(own) = self.connections.get_mut(&connection)
+            && !own.is_leaving
+        {
+            own.idle = Some(number);
+            self.idle.insert(number, connection);
+        }
+    }
+
+    /// Begins a caller's request, during which the connection is not idle.
+    fn begin_request(&mut self, connection: u64) {
+        if let Some(own) = self.connections.get_mut(&connection) {
+            own.requests += 1;
+            if let Some(number) = own.idle.take() {
+                self.idle.remove(&number);
+            }
+        }
+    }
+
+    fn end_request(&mut self, connection: u64) {
+        if let Some(own) = self.connections.get_mut(&connection) {
+            own.requests -= 1;
+            if own.requests == 0 {
+                self.set_idle(connection);
+            }
+        }
+    }
+
+    fn count(&mut self, caller: CallerId) {
+        self.requests += 1;
+        *self.by_caller.entry(caller).or_default() += 1;
+    }
+
+    fn uncount(&mut self, caller: CallerId) {
+        self.requests -= 1;
+        if let Some(open) = self.by_caller.get_mut(&caller) {
+            *open -= 1;
+            if *open == 0 {
+                self.by_caller.remove(&caller);
+            }
+        }
+    }
+}
+
 /// An open connection, which holds its place until this is dropped.
 #[derive(Debug)]
 pub struct OpenConnection {
     registry: Arc<Registry>,
+    number: u64,
     closing: CancellationToken,
-    uses: Mutex<Uses>,
-    _place: OwnedSemaphorePermit,
-}
-
-#[derive(Debug, Default)]
-struct Uses {
-    /// Number of uses: its request, and the sending of its response.
-    count: usize,
-    /// Its number among the idle connections, if it is one.
-    idle: Option<u64>,
 }
 
 impl OpenConnection {
-    fn new(registry: Arc<Registry>, place: OwnedSemaphorePermit) -> Arc<Self> {
-        let connection = Arc::new(Self {
-            registry,
-            closing: CancellationToken::new(),
-            uses: Mutex::default(),
-            _place: place,
-        });
-        // It is idle until the head of its first request is complete.
-        drop(connection.begin_use());
-        connection
+    /// Opens a connection if there is room for it; otherwise makes room. It is idle until its first request is a caller's.
+    fn try_new(registry: &Arc<Registry>) -> Option<Arc<Self>> {
+        let mut state = registry.lock();
+        if state.connections.len() >= registry.max {
+            state.make_room(registry.max - 1);
+            return None;
+        }
+        let number = state.next_number();
+        let closing = CancellationToken::new();
+        let own = ConnectionState {
+            closing: closing.clone(),
+            requests: 0,
+            idle: None,
+            is_leaving: false,
+        };
+        state.connections.insert(number, own);
+        state.set_idle(number);
+        Some(Arc::new(Self {
+            registry: Arc::clone(registry),
+            number,
+            closing,
+        }))
     }
 
     /// Returns the token that is cancelled to close the connection at once.
     pub const fn closing(&self) -> &CancellationToken {
         &self.closing
     }
-
-    /// Begins a use of the connection, during which it is not idle.
-    pub fn begin_use(self: &Arc<Self>) -> InUse {
-        let mut uses = self.uses();
-        uses.count += 1;
-        if let Some(number) = uses.idle.take() {
-            self.registry.lock().idle.remove(&number);
-        }
-        InUse(Arc::clone(self))
-    }
-
-    fn uses(&self) -> MutexGuard<'_, Uses> {
-        self.uses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        if let Some(number) = self.uses().idle {
-            self.registry.lock().idle.remove(&number);
+        let mut state = self.registry.lock();
+        if let Some(own) = state.connections.remove(&self.number) {
+            state.leaving -= usize::from(own.is_leaving);
+            if let Some(number) = own.idle {
+                state.idle.remove(&number);
+            }
         }
+        drop(state);
+        self.registry.changed.notify_one();
     }
 }
 
-/// Use of a connection, until this is dropped.
-#[derive(Debug)]
-pub struct InUse(Arc<OpenConnection>);
-
-impl Drop for InUse {
-    fn drop(&mut self) {
-        let connection = &self.0;
-        let mut uses = connection.uses();
-        uses.count -= 1;
-        if uses.count > 0 {
-            return;
-        }
-        let mut state = connection.registry.lock();
-        state.last_idle += 1;
-        let number = state.last_idle;
-        state.idle.insert(number, connection.closing.clone());
-        uses.idle = Some(number);
-        connection.registry.becomes_idle.notify_one();
-    }
-}
-
-/// Open request of a connection, until its response has been handed to the connection; among the request's extensions.
+/// Open request of a connection, until its response has been sent; among the request's extensions.
 #[derive(Debug, Clone)]
 pub struct OpenRequest(Arc<CountedRequest>);
 
 #[derive(Debug)]
 struct CountedRequest {
-    connection: InUse,
+    connection: Arc<OpenConnection>,
     /// Caller for which it is counted.
     caller: Mutex<Option<CallerId>>,
 }
@@ -195,16 +242,16 @@ pub struct TooManyRequests {
 }
 
 impl OpenRequest {
-    /// Begins a request of a connection.
+    /// Begins a request of a connection, which is nobody's until it is counted for a caller.
     pub fn begin(connection: &Arc<OpenConnection>) -> Self {
         Self(Arc::new(CountedRequest {
-            connection: connection.begin_use(),
+            connection: Arc::clone(connection),
             caller: Mutex::default(),
         }))
     }
 
-    /// Counts the request for a caller from now on, in place of the one before. With `is_shared`, a caller may have as many open as there
-    /// is room for.
+    /// Counts the request for a caller from now on, in place of the one before. Until its end, its connection is not closed to make room.
+    /// With `is_shared`, a caller may have as many open as there is room for.
     ///
     /// # Errors
     /// [`TooManyRequests`]; then nothing has changed.
@@ -221,7 +268,10 @@ impl OpenRequest {
             let max = registry.max;
             return Err(TooManyRequests { open, max });
         }
-        state.uncount(*counted_for);
+        match *counted_for {
+            Some(before) => state.uncount(before),
+            None => state.begin_request(self.0.connection.number),
+        }
         state.count(caller);
         *counted_for = Some(caller);
         Ok(())
@@ -230,7 +280,7 @@ impl OpenRequest {
 
 impl CountedRequest {
     fn registry(&self) -> &Registry {
-        &self.connection.0.registry
+        &self.connection.registry
     }
 
     fn caller(&self) -> MutexGuard<'_, Option<CallerId>> {
@@ -240,37 +290,41 @@ impl CountedRequest {
 
 impl Drop for CountedRequest {
     fn drop(&mut self) {
-        let caller = *self.caller();
-        self.registry().lock().uncount(caller);
-    }
-}
-
-impl State {
-    fn count(&mut self, caller: CallerId) {
-        self.requests += 1;
-        *self.by_caller.entry(caller).or_default() += 1;
-    }
-
-    fn uncount(&mut self, caller: Option<CallerId>) {
-        let Some(caller) = caller else {
+        let Some(caller) = *self.caller() else {
             return;
         };
-        self.requests -= 1;
-        if let Some(open) = self.by_caller.get_mut(&caller) {
-            *open -= 1;
-            if *open == 0 {
-                self.by_caller.remove(&caller);
-            }
-        }
+        let mut state = self.registry().lock();
+        state.uncount(caller);
+        state.end_request(self.connection.number);
+        drop(state);
+        self.registry().changed.notify_one();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+
     use super::*;
 
     const ALICE: CallerId = CallerId(1);
     const BOB: CallerId = CallerId(2);
+
+    fn begin(connection: &Arc<OpenConnection>) -> OpenRequest {
+        let request = OpenRequest::begin(connection);
+        request.count_for(ALICE, false).unwrap();
+        request
+    }
+
+    /// Leaves as soon as it has to.
+    fn leaving(connection: Arc<OpenConnection>) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(async move {
+            connection.closing().cancelled().await;
+            drop(connection);
+        })
+    }
 
     #[tokio::test]
     async fn the_connection_that_is_idle_the_longest_makes_room_for_a_new_one() {
@@ -279,18 +333,14 @@ mod tests {
         let second = connections.admit().await;
         let third = connections.admit().await;
         // The first one was used in between.
-        drop(first.begin_use());
-        let used = third.begin_use();
-        let closing = second.closing().clone();
-        let closed = tokio::spawn(async move {
-            closing.cancelled().await;
-            drop(second);
-        });
+        drop(begin(&first));
+        let used = begin(&third);
+        let closed = leaving(second);
         let _fourth = connections.admit().await;
         closed.await.unwrap();
         assert!(!first.closing().is_cancelled() && !third.closing().is_cancelled());
         assert!(!connections.is_full());
-        let _used = first.begin_use();
+        let _used = begin(&first);
         drop(used);
         assert_eq!(connections.0.lock().idle.len(), 2);
         drop(third);
@@ -298,10 +348,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_idle_connection_is_closed_for_each_new_one() {
+        let connections = OpenConnections::new(2);
+        let first = connections.admit().await;
+        let second = connections.admit().await;
+        let mut waiting = pin!(connections.admit());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        assert!(first.closing().is_cancelled());
+        // The end of another's request lets the new one look again; the first one has not left yet.
+        drop(begin(&second));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        // A request that came too late does not keep it.
+        drop(begin(&first));
+        drop(first);
+        assert!(waiting.now_or_never().is_some());
+        assert!(!second.closing().is_cancelled());
+        assert_eq!(connections.0.lock().leaving, 0);
+    }
+
+    #[tokio::test]
+    async fn a_request_of_nobody_keeps_no_place() {
+        let connections = OpenConnections::new(2);
+        let first = connections.admit().await;
+        let second = connections.admit().await;
+        drop(OpenRequest::begin(&first));
+        let request = OpenRequest::begin(&first);
+        assert!(!connections.is_full());
+        assert!(connections.admit().now_or_never().is_none());
+        assert!(first.closing().is_cancelled() && !second.closing().is_cancelled());
+        drop((first, request));
+        connections.admit().await;
+    }
+
+    #[tokio::test]
     async fn a_new_connection_waits_while_all_have_requests() {
         let connections = OpenConnections::new(1);
         let only = connections.admit().await;
-        let request = OpenRequest::begin(&only);
+        let request = begin(&only);
         assert!(connections.is_full());
         let waiting = tokio::spawn({
             let connections = connections.clone();
@@ -323,8 +406,7 @@ mod tests {
         let mut begin_all = |caller, is_shared| {
             let before = open.len();
             for _ in 0..=MAX {
-                let place = Arc::clone(&connections.0.free).try_acquire_owned();
-                let connection = OpenConnection::new(Arc::clone(&connections.0), place.unwrap());
+                let connection = OpenConnection::try_new(&connections.0).unwrap();
                 let request = OpenRequest::begin(&connection);
                 match request.count_for(caller, is_shared) {
                     Ok(()) => open.push(request),
@@ -349,6 +431,6 @@ mod tests {
         open.clear();
         assert!(connections.0.lock().by_caller.is_empty());
         assert_eq!(connections.0.lock().requests, 0);
-        assert_eq!(connections.0.free.available_permits(), MAX);
+        assert!(connections.0.lock().connections.is_empty());
     }
 }

@@ -9,6 +9,11 @@ mod pauses;
 mod rejections;
 mod roles;
 
+use std::net::SocketAddr;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
+
 use crate::support::client::{Client, LIMIT, eventually};
 use crate::support::server::Server;
 use crate::upstream::Upstream;
@@ -29,6 +34,15 @@ async fn with_attacker(upstream: &Upstream, more: &str) -> (Server, Client, Clie
         server.with_key("key-victim"),
     );
     (server, attacker, victim)
+}
+
+/// Connects with a small receive buffer, so that the server soon waits for the client to read, and sends the bytes.
+async fn open(address: SocketAddr, bytes: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    stream
 }
 
 /// Waits until requests hold no memory. Compiled schemas stay in their cache.

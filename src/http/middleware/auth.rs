@@ -46,9 +46,7 @@ fn caller_of(state: &AppState, request: &Request) -> Result<CallerId, Error> {
     {
         return Ok(caller);
     }
-    let path = request.uri().path();
-    let has_open_metrics = state.metrics_access == MetricsAccess::Open;
-    if is_public(path) || (has_open_metrics && path == "/metrics") {
+    if needs_no_key(state, request.uri().path()) {
         return Ok(CallerId::default());
     }
     if authorization.is_none()
@@ -70,16 +68,18 @@ fn bearer_token(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Returns true for paths that need no key, including the assets of the web page and of the documentation page.
-fn is_public(path: &str) -> bool {
+/// Returns true for paths that need no key, including the assets of the web page and of the documentation page, and open metrics.
+pub fn needs_no_key(state: &AppState, path: &str) -> bool {
+    let has_open_metrics = state.metrics_access == MetricsAccess::Open;
     matches!(
         path,
         "/" | "/healthz" | "/readyz" | "/version" | "/openapi.json" | "/docs"
     ) || path.starts_with("/docs/")
         || path.starts_with("/ui/")
+        || (has_open_metrics && path == "/metrics")
 }
 
 /// Returns true for the paths of health probes, which call the server by its IP address.
-pub fn is_probe(path: &str) -> bool {
+fn is_probe(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz")
 }

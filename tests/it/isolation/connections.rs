@@ -1,11 +1,8 @@
 //! Connections and open requests: whoever holds many of them leaves some to the others.
 
-use std::net::SocketAddr;
+use tokio::io::AsyncReadExt;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-
-use super::with_callers;
+use super::{open, with_callers};
 use crate::support::client::{LIMIT, within};
 use crate::support::fixture::{person, single};
 use crate::support::server::{Builder, Server};
@@ -20,14 +17,10 @@ fn with_few_descriptors(builder: Builder) -> Builder {
     builder.wrapped(["/bin/sh", "-c", script].map(str::to_owned).to_vec())
 }
 
-async fn open(address: SocketAddr, bytes: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(bytes.as_bytes()).await.unwrap();
-    stream
-}
-
 async fn start(upstream: &Upstream) -> Server {
-    let builder = Server::asking(upstream).config(&with_callers(""));
+    // The timeout comes long after a test has failed.
+    let config = with_callers("[server]\nidle_timeout_ms = 600000");
+    let builder = Server::asking(upstream).config(&config);
     with_few_descriptors(builder).start().await
 }
 
@@ -77,4 +70,29 @@ async fn idle_connections_without_a_key_keep_nobody_out() {
     let request = single(person(1));
     let answer = victim.extract(&request);
     within(LIMIT, "the victim is answered", answer).await.ok();
+}
+
+#[tokio::test]
+async fn unread_responses_without_a_key_keep_nobody_out() {
+    let upstream = Upstream::playing();
+    let server = start(&upstream).await;
+    let address = server.address();
+    // Each is longer than what waits in the kernel for a client that does not read.
+    let requests = [
+        ("/openapi.json", 1),
+        ("/v1/limits", 1000),
+        ("/healthz", 1000),
+    ]
+    .map(|(path, times)| format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n").repeat(times));
+    let mut held = Vec::new();
+    for number in 0..MANY {
+        held.push(open(address, &requests[number % 3]).await);
+    }
+    let victim = server.with_key("key-victim");
+    let request = single(person(1));
+    let answer = victim.extract(&request);
+    within(LIMIT, "the victim is answered", answer).await.ok();
+    let health = server.get("/healthz");
+    let health = within(LIMIT, "a probe is answered", health).await;
+    assert_eq!(health.status, 200);
 }

@@ -6,22 +6,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::{until_nothing_is_held, with_attacker};
+use super::{open, until_nothing_is_held, with_attacker};
 use crate::support::client::{LIMIT, eventually, within};
 use crate::support::fixture::{person, schema_query, single};
 use crate::upstream::{Gate, Reply, Upstream};
-
-/// Connects with a small receive buffer, so that the server soon waits for the client to read, and sends the bytes.
-async fn open(address: SocketAddr, bytes: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let mut stream = socket.connect(address).await.unwrap();
-    stream.write_all(bytes.as_bytes()).await.unwrap();
-    stream
-}
 
 /// Head of a request by the attacker, with these further lines.
 fn head(address: SocketAddr, target: &str, more: &str) -> String {
