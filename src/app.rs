@@ -236,7 +236,7 @@ fn open_connections(max_memory_bytes: usize) -> http::OpenConnections {
         max_connections = max,
         "connections are limited by open files and memory"
     );
-    http::OpenConnections::new(max)
+    http::OpenConnections::new(max, descriptors::places_of_large(max, process_bytes))
 }
 
 /// Runs a task that watches files until the server drains.

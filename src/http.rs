@@ -35,5 +35,6 @@ mod upload_monitor;
 pub use api_keys::ApiKeys;
 pub use connection::{ConnectionTimeouts, serve};
 pub use open_connections::OpenConnections;
+pub use response_memory::MAX_CONNECTION_BUFFER;
 pub use router::{document, router};
 pub use state::{Lifecycle, Parts};

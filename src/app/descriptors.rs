@@ -2,10 +2,14 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::http;
+
 /// Part of the descriptors that is kept for calls to providers, the job store and files: one of so many.
 const KEPT_PART: u64 = 4;
 /// Memory of a connection without a request, in bytes: its task, and the buffers that it begins with, with some room.
 const CONNECTION_BYTES: usize = 32 * 1024;
+/// Memory of a connection that keeps the buffer of a large head, in bytes.
+const LARGE_CONNECTION_BYTES: usize = CONNECTION_BYTES + http::MAX_CONNECTION_BUFFER;
 
 /// Raises the number of files that the process may have open to the maximum that the system permits it. Returns the new limit; `None` if
 /// the number is not limited.
@@ -34,6 +38,13 @@ pub fn max_connections(descriptors: Option<u64>, process_bytes: usize) -> usize 
     by_descriptors.map_or(by_memory, |most| most.min(by_memory))
 }
 
+/// Returns as how many of `max` connections one with a large head counts: one, unless such connections could take more than the memory of
+/// the process itself, `process_bytes`.
+pub fn places_of_large(max: usize, process_bytes: usize) -> usize {
+    let all_large = max.saturating_mul(LARGE_CONNECTION_BYTES);
+    all_large.div_ceil(process_bytes.max(1)).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +61,13 @@ mod tests {
         assert_eq!(max_connections(Some(1_024), 1 << 30), 768);
         assert_eq!(max_connections(Some(1 << 30), 128 << 20), 4_096);
         assert_eq!(max_connections(None, 128 << 20), 4_096);
+    }
+
+    #[test]
+    fn large_heads_leave_memory_too() {
+        assert_eq!(places_of_large(4_096, 128 << 20), 4);
+        assert_eq!(places_of_large(1_500, 128 << 20), 2);
+        assert_eq!(places_of_large(768, 128 << 20), 1);
+        assert_eq!(places_of_large(0, 0), 1);
     }
 }

@@ -152,6 +152,7 @@ async fn serve_connection(
     let current = CurrentRequest::default();
     let io = TokioIo::new(Socket::new(
         Arc::clone(&socket),
+        Arc::clone(&connection.open),
         current.clone(),
         idle_timeout,
     ));
@@ -240,7 +241,7 @@ mod tests {
             listener,
             router,
             timeouts,
-            OpenConnections::new(max),
+            OpenConnections::new(max, 3),
             Lifecycle::default(),
             CancellationToken::new(),
         ));
@@ -369,6 +370,36 @@ mod tests {
         }
         let mut next = ask(address, "/alice").await;
         assert_eq!(status(&mut next).await, "HTTP/1.1 200");
+    }
+
+    #[tokio::test]
+    async fn a_large_head_takes_several_places() {
+        let address = start(3, Router::new().route("/", get(async || ()))).await;
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            clients.push(ask(address, "/").await);
+        }
+        // Many small ones are no large one.
+        let name = "x".repeat(socket::LARGE_HEAD_BYTES / 2);
+        let request = format!("GET / HTTP/1.1\r\nhost: {name}\r\n\r\n");
+        for _ in 0..4 {
+            for client in &mut clients {
+                skip_head(client).await;
+                client.write_all(request.as_bytes()).await.unwrap();
+            }
+        }
+        for client in &mut clients {
+            skip_head(client).await;
+        }
+        let mut large = clients.pop().unwrap();
+        let value = "x".repeat(socket::LARGE_HEAD_BYTES);
+        let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {value}");
+        large.write_all(head.as_bytes()).await.unwrap();
+        for client in &mut clients {
+            assert_eq!(read(client).await, "", "closed for the large head");
+        }
+        large.write_all(b"\r\n\r\n").await.unwrap();
+        assert_eq!(status(&mut large).await, "HTTP/1.1 200");
     }
 
     #[cfg(target_os = "linux")]

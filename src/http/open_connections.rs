@@ -2,6 +2,8 @@
 //! memory for requests. At the limit, connections without a caller's request make room for new ones, which wait if there are none. A
 //! request that is rejected or needs no key is nobody's, so that nobody without a key keeps the others out. With several callers, one may
 //! have as many requests open as there is room for: the same dynamic threshold as for the waiting room.
+//!
+//! A connection takes one place. One whose request had a large head keeps a large buffer, and therefore takes several.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +19,10 @@ pub struct OpenConnections(Arc<Registry>);
 
 #[derive(Debug)]
 struct Registry {
-    /// Maximum number of connections.
+    /// Number of places, which is the maximum number of connections.
     max: usize,
+    /// Number of places of a connection with a large head.
+    places_of_large: usize,
     /// Notified when a connection is closed or becomes idle.
     changed: Notify,
     state: Mutex<State>,
@@ -32,9 +36,11 @@ struct State {
     idle: BTreeMap<u64, u64>,
     /// Number that was given last, to a connection or to one that became idle.
     last_number: u64,
-    /// Number of connections that are told to close, and have not left yet.
+    /// Places of all connections.
+    taken: usize,
+    /// Those of connections that are told to close, and have not left yet.
     leaving: usize,
-    /// Open requests of which the caller is known.
+    /// Places of open requests of which the caller is known.
     requests: usize,
     by_caller: BTreeMap<CallerId, usize>,
 }
@@ -43,6 +49,7 @@ struct State {
 #[derive(Debug)]
 struct ConnectionState {
     closing: CancellationToken,
+    places: usize,
     /// Number of its callers' requests that are open.
     requests: usize,
     /// Its number among the idle connections, if it is one.
@@ -52,11 +59,13 @@ struct ConnectionState {
 }
 
 impl OpenConnections {
-    /// Creates the registry of at most `max` connections.
+    /// Creates the registry of at most `max` connections, of which one with a large head counts as `places_of_large`.
     #[must_use]
-    pub fn new(max: usize) -> Self {
+    pub fn new(max: usize, places_of_large: usize) -> Self {
+        let max = max.max(1);
         Self(Arc::new(Registry {
-            max: max.max(1),
+            max,
+            places_of_large: places_of_large.clamp(1, max),
             changed: Notify::new(),
             state: Mutex::default(),
         }))
@@ -72,7 +81,7 @@ impl OpenConnections {
     #[must_use]
     pub fn is_full(&self) -> bool {
         let state = self.0.lock();
-        state.taken() >= self.0.max && state.idle.is_empty()
+        state.staying() >= self.0.max && state.idle.is_empty()
     }
 
     /// Waits until one more connection may be open. At the maximum, closes the connection that has been idle for the longest time.
@@ -97,9 +106,9 @@ impl Registry {
 }
 
 impl State {
-    /// Returns the number of connections that are open once those that have to leave have done so.
-    fn taken(&self) -> usize {
-        self.connections.len() - self.leaving
+    /// Returns the number of places that are taken once the connections that have to leave have done so.
+    const fn staying(&self) -> usize {
+        self.taken - self.leaving
     }
 
     fn next_number(&mut self) -> u64 {
@@ -107,16 +116,16 @@ impl State {
         self.last_number
     }
 
-    /// Closes the connections that have been idle the longest until at most `max` are open, as far as there are any.
+    /// Closes the connections that have been idle the longest until at most `max` places are taken, as far as there are any.
     fn make_room(&mut self, max: usize) {
-        while self.taken() > max
+        while self.staying() > max
             && let Some((_, connection)) = self.idle.pop_first()
         {
             if let Some(own) = self.connections.get_mut(&connection) {
                 own.idle = None;
                 own.is_leaving = true;
                 own.closing.cancel();
-                self.leaving += 1;
+                self.leaving += own.places;
             }
         }
     }
@@ -151,15 +160,15 @@ impl State {
         }
     }
 
-    fn count(&mut self, caller: CallerId) {
-        self.requests += 1;
-        *self.by_caller.entry(caller).or_default() += 1;
+    fn count(&mut self, Counted { caller, places }: Counted) {
+        self.requests += places;
+        *self.by_caller.entry(caller).or_default() += places;
     }
 
-    fn uncount(&mut self, caller: CallerId) {
-        self.requests -= 1;
+    fn uncount(&mut self, Counted { caller, places }: Counted) {
+        self.requests -= places;
         if let Some(open) = self.by_caller.get_mut(&caller) {
-            *open -= 1;
+            *open -= places;
             if *open == 0 {
                 self.by_caller.remove(&caller);
             }
@@ -179,7 +188,7 @@ impl OpenConnection {
     /// Opens a connection if there is room for it; otherwise makes room. It is idle until its first request is a caller's.
     fn try_new(registry: &Arc<Registry>) -> Option<Arc<Self>> {
         let mut state = registry.lock();
-        if state.connections.len() >= registry.max {
+        if state.taken >= registry.max {
             state.make_room(registry.max - 1);
             return None;
         }
@@ -187,10 +196,12 @@ impl OpenConnection {
         let closing = CancellationToken::new();
         let own = ConnectionState {
             closing: closing.clone(),
+            places: 1,
             requests: 0,
             idle: None,
             is_leaving: false,
         };
+        state.taken += own.places;
         state.connections.insert(number, own);
         state.set_idle(number);
         Some(Arc::new(Self {
@@ -204,13 +215,33 @@ impl OpenConnection {
     pub const fn closing(&self) -> &CancellationToken {
         &self.closing
     }
+
+    /// Takes the places of a connection with a large head, until the connection is closed. Those that have been idle the longest make
+    /// room, which may be this one.
+    pub fn set_large(&self) {
+        let mut state = self.registry.lock();
+        let Some(own) = state.connections.get_mut(&self.number) else {
+            return;
+        };
+        let more = self.registry.places_of_large - own.places;
+        own.places += more;
+        let is_leaving = own.is_leaving;
+        state.taken += more;
+        if is_leaving {
+            state.leaving += more;
+        }
+        state.make_room(self.registry.max);
+    }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         let mut state = self.registry.lock();
         if let Some(own) = state.connections.remove(&self.number) {
-            state.leaving -= usize::from(own.is_leaving);
+            state.taken -= own.places;
+            if own.is_leaving {
+                state.leaving -= own.places;
+            }
             if let Some(number) = own.idle {
                 state.idle.remove(&number);
             }
@@ -227,15 +258,21 @@ pub struct OpenRequest(Arc<CountedRequest>);
 #[derive(Debug)]
 struct CountedRequest {
     connection: Arc<OpenConnection>,
-    /// Caller for which it is counted.
-    caller: Mutex<Option<CallerId>>,
+    counted: Mutex<Option<Counted>>,
+}
+
+/// Caller for which a request is counted, and the places of its connection at that time.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    caller: CallerId,
+    places: usize,
 }
 
 /// Reason for refusing a request: its caller has as many open as there is room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{open} requests of this caller are open, which is its share of at most {max}")]
 pub struct TooManyRequests {
-    /// Open requests of the caller, without this one.
+    /// Open requests of the caller, without this one. One with a large head counts as several.
     pub open: usize,
     /// Maximum of all callers together.
     pub max: usize,
@@ -246,7 +283,7 @@ impl OpenRequest {
     pub fn begin(connection: &Arc<OpenConnection>) -> Self {
         Self(Arc::new(CountedRequest {
             connection: Arc::clone(connection),
-            caller: Mutex::default(),
+            counted: Mutex::default(),
         }))
     }
 
@@ -256,24 +293,31 @@ impl OpenRequest {
     /// # Errors
     /// [`TooManyRequests`]; then nothing has changed.
     pub fn count_for(&self, caller: CallerId, is_shared: bool) -> Result<(), TooManyRequests> {
-        let mut counted_for = self.0.caller();
-        if *counted_for == Some(caller) {
+        let mut counted = self.0.counted();
+        let before = *counted;
+        if before.is_some_and(|before| before.caller == caller) {
             return Ok(());
         }
+        let connection = self.0.connection.number;
         let registry = self.0.registry();
         let mut state = registry.lock();
+        let places = match before {
+            Some(before) => before.places,
+            None => (state.connections.get(&connection)).map_or(1, |own| own.places),
+        };
         let open = state.by_caller.get(&caller).copied().unwrap_or_default();
-        let counted = state.requests - usize::from(counted_for.is_some());
-        if is_shared && open >= registry.max.saturating_sub(counted) {
+        let others = state.requests - before.map_or(0, |before| before.places);
+        if is_shared && open + places > registry.max.saturating_sub(others) {
             let max = registry.max;
             return Err(TooManyRequests { open, max });
         }
-        match *counted_for {
+        match before {
             Some(before) => state.uncount(before),
-            None => state.begin_request(self.0.connection.number),
+            None => state.begin_request(connection),
         }
-        state.count(caller);
-        *counted_for = Some(caller);
+        let now = Counted { caller, places };
+        state.count(now);
+        *counted = Some(now);
         Ok(())
     }
 }
@@ -283,18 +327,18 @@ impl CountedRequest {
         &self.connection.registry
     }
 
-    fn caller(&self) -> MutexGuard<'_, Option<CallerId>> {
-        self.caller.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counted(&self) -> MutexGuard<'_, Option<Counted>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for CountedRequest {
     fn drop(&mut self) {
-        let Some(caller) = *self.caller() else {
+        let Some(counted) = *self.counted() else {
             return;
         };
         let mut state = self.registry().lock();
-        state.uncount(caller);
+        state.uncount(counted);
         state.end_request(self.connection.number);
         drop(state);
         self.registry().changed.notify_one();
@@ -328,7 +372,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_connection_that_is_idle_the_longest_makes_room_for_a_new_one() {
-        let connections = OpenConnections::new(3);
+        let connections = OpenConnections::new(3, 1);
         let first = connections.admit().await;
         let second = connections.admit().await;
         let third = connections.admit().await;
@@ -349,7 +393,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_idle_connection_is_closed_for_each_new_one() {
-        let connections = OpenConnections::new(2);
+        let connections = OpenConnections::new(2, 1);
         let first = connections.admit().await;
         let second = connections.admit().await;
         let mut waiting = pin!(connections.admit());
@@ -368,7 +412,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_of_nobody_keeps_no_place() {
-        let connections = OpenConnections::new(2);
+        let connections = OpenConnections::new(2, 1);
         let first = connections.admit().await;
         let second = connections.admit().await;
         drop(OpenRequest::begin(&first));
@@ -381,8 +425,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_large_head_takes_the_places_of_several_idle_connections() {
+        let connections = OpenConnections::new(6, 4);
+        let mut idle = Vec::new();
+        for _ in 0..5 {
+            idle.push(connections.admit().await);
+        }
+        let large = connections.admit().await;
+        let requests: Vec<_> = (0..3).map(|_| begin(&idle[0])).collect();
+        large.set_large();
+        large.set_large();
+        let closed = |connection: &Arc<OpenConnection>| connection.closing().is_cancelled();
+        let are_closed: Vec<_> = idle.iter().map(closed).collect();
+        assert_eq!(are_closed, [false, true, true, true, false]);
+        idle.drain(1..4);
+        assert_eq!(connections.0.lock().taken, 6);
+        // A request of a caller on it takes as much of the share: three places are not enough.
+        let second = OpenRequest::begin(&large);
+        assert_eq!(
+            second.count_for(BOB, true),
+            Err(TooManyRequests { open: 0, max: 6 })
+        );
+        drop(requests);
+        assert!(connections.admit().now_or_never().is_none());
+        assert!(closed(&idle[1]) && !closed(&large));
+        idle.pop();
+        let last = connections.admit().now_or_never().unwrap();
+        last.set_large();
+        assert!(closed(&large) && !closed(&last));
+        drop((large, second, idle, last));
+        let state = connections.0.lock();
+        assert_eq!((state.taken, state.leaving, state.requests), (0, 0, 0));
+    }
+
+    #[tokio::test]
     async fn a_new_connection_waits_while_all_have_requests() {
-        let connections = OpenConnections::new(1);
+        let connections = OpenConnections::new(1, 1);
         let only = connections.admit().await;
         let request = begin(&only);
         assert!(connections.is_full());
@@ -401,7 +479,7 @@ mod tests {
     #[tokio::test]
     async fn one_of_several_callers_leaves_room_for_the_requests_of_others() {
         const MAX: usize = 100;
-        let connections = OpenConnections::new(MAX);
+        let connections = OpenConnections::new(MAX, 1);
         let mut open = Vec::new();
         let mut begin_all = |caller, is_shared| {
             let before = open.len();

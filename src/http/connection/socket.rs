@@ -10,7 +10,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use super::super::open_connections::OpenRequest;
+use super::super::open_connections::{OpenConnection, OpenRequest};
+
+/// Maximum number of bytes that are read from a connection at once: as many as hyper's buffer begins with. Whenever a read fills the buffer,
+/// hyper doubles it, and the connection keeps it.
+const READ_BYTES: usize = 8 * 1024;
+
+/// Size above which a head is large, in bytes.
+pub const LARGE_HEAD_BYTES: usize = READ_BYTES;
 
 /// Maximum number of bytes of a response that wait in the kernel to be sent, where it can be limited (Linux). A client that does not
 /// read would otherwise take megabytes of the kernel's memory for each connection, and its connection's turn as long as it takes to
@@ -36,6 +43,8 @@ struct CurrentState {
     open: Option<OpenRequest>,
     /// True once hyper has the whole response.
     is_taken: bool,
+    /// Received bytes of the next head, which is not complete.
+    head_bytes: usize,
 }
 
 /// Response that hyper has not taken to its end; dropped with its body.
@@ -46,9 +55,18 @@ impl CurrentRequest {
     pub fn begin(&self, open: OpenRequest) -> UntakenResponse {
         *self.lock() = CurrentState {
             open: Some(open),
-            is_taken: false,
+            ..CurrentState::default()
         };
         UntakenResponse(self.clone())
+    }
+
+    /// Counts received bytes, if they can be of the next head. Returns the number of its bytes.
+    fn count_of_head(&self, received: usize) -> usize {
+        let mut state = self.lock();
+        if state.open.is_none() || state.is_taken {
+            state.head_bytes += received;
+        }
+        state.head_bytes
     }
 
     /// Ends the request if hyper has taken its response. Must be called when everything that hyper has taken is written.
@@ -75,6 +93,7 @@ impl Drop for UntakenResponse {
 #[derive(Debug)]
 pub struct Socket {
     stream: Arc<TcpStream>,
+    open: Arc<OpenConnection>,
     current: CurrentRequest,
     idle_timeout: Duration,
     /// Timer of the current wait for the client to read; `None` while nothing waits to be sent.
@@ -89,9 +108,13 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_read(buffer.initialize_unfilled()) {
+            let most = buffer.remaining().min(READ_BYTES);
+            match self.stream.try_read(buffer.initialize_unfilled_to(most)) {
                 Ok(read) => {
                     buffer.advance(read);
+                    if self.current.count_of_head(read) > LARGE_HEAD_BYTES {
+                        self.open.set_large();
+                    }
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -104,11 +127,13 @@ impl AsyncRead for Socket {
 impl Socket {
     pub const fn new(
         stream: Arc<TcpStream>,
+        open: Arc<OpenConnection>,
         current: CurrentRequest,
         idle_timeout: Duration,
     ) -> Self {
         Self {
             stream,
+            open,
             current,
             idle_timeout,
             write_timer: None,
