@@ -73,7 +73,7 @@ impl CurrentRequest {
     fn end_if_taken(&self) {
         let mut state = self.lock();
         if state.is_taken {
-            state.open = None;
+            drop(state.open.take());
             state.is_taken = false;
         }
     }
