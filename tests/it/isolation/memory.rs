@@ -239,6 +239,25 @@ async fn unread_chunks_of_a_chat_are_counted_and_bounded() {
     until_nothing_is_held(&attacker).await;
 }
 
+/// An answer within an error is parsed as any other one.
+#[tokio::test]
+async fn dense_answers_within_errors_are_counted_before_they_are_parsed() {
+    let error = json!({
+        "message": "Failed to generate JSON. See 'failed_generation' for more details.",
+        "type": "invalid_request_error", "code": "json_validate_failed",
+        "failed_generation": format!("[{}0]", "0,".repeat(400_000)),
+    });
+    let body = json!({"error": error}).to_string();
+    let upstream = Upstream::start(move |_| Reply::Status(400, Vec::new(), body.clone()));
+    let (_server, attacker, _) =
+        with_attacker(&upstream, "[limits]\nmax_memory_bytes = 134217728").await;
+    let request = with(single(person(1)), json!({"timeout_ms": 2000}));
+    let refused = attacker.extract(&request).await.json();
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("max_memory_bytes"), "{refused}");
+    until_nothing_is_held(&attacker).await;
+}
+
 /// Requests of both forms of OpenAI's API.
 fn chats() -> [(&'static str, serde_json::Value); 2] {
     let messages = json!([{"role": "user", "content": "a"}]);
