@@ -76,3 +76,5 @@ pub use request_shape::{RequestShape, Unsupported, UnsupportedSet};
 pub use request_template::RequestTemplate;
 pub use stream_decoder::{DeltaEmitter, StreamDecoder};
 pub use wire_format::WireFormat;
+
+pub(crate) use lenient_json::{JsonText, Members, Node};

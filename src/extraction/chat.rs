@@ -80,7 +80,7 @@ pub(super) struct Sink<'a> {
 }
 
 impl MessageSink for Sink<'_> {
-    fn receive(&self, message: &[u8]) {
+    fn receive(&self, message: Vec<u8>) {
         self.messages.push(message, self.memory);
     }
 
@@ -99,9 +99,15 @@ pub struct ChatMessages {
 
 #[derive(Debug)]
 struct Message {
-    json: Bytes,
+    json: Vec<u8>,
     bytes: usize,
     _memory: PooledMemory,
+}
+
+impl AsRef<[u8]> for Message {
+    fn as_ref(&self) -> &[u8] {
+        &self.json
+    }
 }
 
 #[derive(Debug, Default)]
@@ -117,11 +123,12 @@ impl ChatMessages {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends a message, which holds memory until it is taken.
-    fn push(&self, message: &[u8], memory: &MemoryPool) {
-        let bytes = message.len() + size_of::<Message>();
+    /// Appends a message, which holds memory until it is dropped.
+    fn push(&self, mut json: Vec<u8>, memory: &MemoryPool) {
+        json.shrink_to_fit();
+        let bytes = json.len() + size_of::<Message>();
         let message = Message {
-            json: Bytes::copy_from_slice(message),
+            json,
             bytes,
             _memory: memory.hold(bytes),
         };
@@ -145,7 +152,7 @@ impl ChatMessages {
         self.lock().has_begun
     }
 
-    /// Takes the next message that has arrived.
+    /// Takes the next message that has arrived, with its memory.
     #[must_use]
     pub fn pop(&self) -> Option<Bytes> {
         let mut queue = self.lock();
@@ -153,7 +160,7 @@ impl ChatMessages {
         queue.bytes -= message.bytes;
         drop(queue);
         self.taken.notify_one();
-        Some(message.json)
+        Some(Bytes::from_owner(message))
     }
 
     /// Waits until a message arrives. One reader may wait at a time.
@@ -182,7 +189,7 @@ mod tests {
         let sink = chat.sink(&memory);
         let mut sent = 0;
         while sink.room().now_or_never().is_some() {
-            sink.receive(&[b'x'; 250]);
+            sink.receive(vec![b'x'; 250]);
             sent += 1;
             assert!(sent < 10_000, "the messages are not bounded");
         }

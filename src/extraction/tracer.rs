@@ -169,7 +169,7 @@ impl Tracer {
             }
             Verdict::Truncated => "truncated",
             Verdict::Refusal(reason) => {
-                span.detail = Some(reason.clone());
+                span.detail = Some(truncated(reason));
                 "refused"
             }
         });

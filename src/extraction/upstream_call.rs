@@ -10,7 +10,7 @@ use super::chat::Chat;
 use super::item::ItemRun;
 use super::probe_call::{ProbeCall, success_report};
 use super::retry_policy::health_of_timeout;
-use super::traced_texts::prompt_messages;
+use super::traced_texts::{prompt_messages, truncated};
 use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, ValidationFeedback};
 use crate::types::{Error, ModelUsage, TraceContext};
 use throttle::{CallReport, Health, Permit, Priority, UsageReport};
@@ -242,7 +242,7 @@ impl ItemRun<'_> {
         let prompt = if !tracer.needs_texts() {
             Vec::new()
         } else if request.chat.is_some() {
-            vec![("user", text.to_owned())]
+            vec![("user", truncated(text))]
         } else {
             let (trial, limit) = (&self.trial, self.output_limit);
             let call = request.provider_request(target, text, feedback, trial, limit);

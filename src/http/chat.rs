@@ -9,6 +9,7 @@ pub mod error;
 pub mod live_text;
 pub mod messages;
 pub mod options;
+pub mod pass_through;
 pub mod plan;
 pub mod responses;
 pub mod schema_choice;

@@ -143,7 +143,7 @@ impl CompleteBody {
     }
 }
 
-/// Does work on a caller's JSON text: on this thread if it is short, else as long work.
+/// Does work on a JSON text of a caller, or for one: on this thread if it is short, else as long work.
 ///
 /// # Errors
 /// `internal` if long work panics.
@@ -157,9 +157,8 @@ pub async fn work_on<T: Send + 'static>(
     };
     let done = spawn_long(piece, move || work(&bytes)).await;
     done.map_err(|error| {
-        tracing::error!(%error, "a request's body could not be parsed; this is a bug");
-        let detail =
-            "a bug in the server prevented reading the body; search its log for the request ID";
+        tracing::error!(%error, "work on a JSON text of a request or of its answer panicked; this is a bug");
+        let detail = "a bug in the server prevented reading the request or its answer; search the server's log for the request ID";
         Error::new(Code::Internal, detail)
     })
 }

@@ -52,12 +52,17 @@ impl Frames {
     /// # Errors
     /// When a single message exceeds [`MAX_ANSWER_BYTES`].
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let buffered = self.buffer.len() + self.data.as_ref().map_or(0, Vec::len);
-        if buffered + bytes.len() > MAX_ANSWER_BYTES {
+        if self.buffered_bytes() + bytes.len() > MAX_ANSWER_BYTES {
             return Err(Error::TooLarge(MAX_ANSWER_BYTES));
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// Returns the size of the messages that were not taken, and of the one that is not complete, in bytes.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len() + self.data.as_ref().map_or(0, Vec::len)
     }
 
     /// Marks the end of the body: the rest of the buffer is the last message. (The standard drops an event without a blank line
@@ -208,6 +213,7 @@ mod tests {
         let piece = vec![b'x'; MAX_ANSWER_BYTES / 2];
         assert!(frames.push(b"data: ").is_ok() && frames.push(&piece).is_ok());
         assert!(frames.message().is_none());
+        assert_eq!(frames.buffered_bytes(), piece.len() + 6);
         assert!(matches!(frames.push(&piece), Err(Error::TooLarge(_))));
     }
 }

@@ -1,8 +1,9 @@
 //! Memory of a call, against the share of the item's caller: of its request while it is sent, then of the provider's answer while it
 //! is read, parsed and validated.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::long_work::{LONG_TEXT_BYTES, Piece};
 use crate::types::parsed_size;
 use throttle::{MemoryReservation, NoMemory};
 
@@ -63,9 +64,20 @@ impl CallMemory {
         self.resize(size, text.len() + parsed * 2)
     }
 
+    /// Returns the piece of long work that it is to decode an answer of this size; `None` if it is short.
+    #[must_use]
+    pub fn decoding_piece(&self, bytes: usize) -> Option<Piece> {
+        let caller = self.lock().caller();
+        (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, MemoryReservation> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Changes the reservation to `needed` bytes, or to none for data of `size` bytes that is not counted.
     fn resize(&self, size: usize, needed: usize) -> Result<(), NoMemory> {
-        let mut reservation = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reservation = self.lock();
         let bytes = if size <= UNCOUNTED_BYTES { 0 } else { needed };
         if bytes == reservation.bytes() {
             return Ok(());
@@ -118,5 +130,8 @@ mod tests {
         assert!(ledger.snapshot().held > 2 << 20);
         memory.decoded("{}").unwrap();
         assert_eq!(ledger.snapshot().held, 0);
+        assert!(memory.decoding_piece(LONG_TEXT_BYTES - 1).is_none());
+        let piece = memory.decoding_piece(LONG_TEXT_BYTES).unwrap();
+        assert_eq!((piece.caller, piece.bytes), (CallerId(1), LONG_TEXT_BYTES));
     }
 }

@@ -10,7 +10,7 @@ use crate::types::TraceContext;
 /// Receiver of the provider's messages: the whole completion, or the chunks of a stream one by one.
 pub trait MessageSink: Send + Sync {
     /// Takes a message.
-    fn receive(&self, message: &[u8]);
+    fn receive(&self, message: Vec<u8>);
 
     /// Waits until so few messages wait for the client that more of a stream may be read.
     fn room(&self) -> BoxFuture<'_, ()>;

@@ -32,6 +32,7 @@ use super::request_shape::RequestShape;
 use super::stream_decoder::{DeltaEmitter, StreamDecoder};
 use super::usage_check::UsageCheck;
 use super::wire_format::WireFormat;
+use crate::long_work::run_long;
 use crate::net::{self, Client, Incoming, Url};
 use crate::types::{Dialect, FieldError, Mode, TraceContext};
 use futures_util::future::BoxFuture;
@@ -272,7 +273,11 @@ impl HttpProvider {
                 Ok(false) => {}
             }
         }
-        Ok(decoder.finish())
+        let bytes = decoder.undecoded_bytes();
+        let piece = request
+            .memory
+            .and_then(|memory| memory.decoding_piece(bytes));
+        Ok(run_long(piece, || decoder.finish()).await)
     }
 
     fn url(&self, request: &Request<'_>, shape: RequestShape) -> Result<Url, Failure> {

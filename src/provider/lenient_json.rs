@@ -177,6 +177,15 @@ impl<'a> Node<'a> {
         self.members().get(name)
     }
 
+    /// Calls a function with the name and the value of each member of an object, in order. Keeps none of them, however many there are.
+    pub fn each_member(self, visit: impl FnMut(&str, Self)) {
+        if self.is_object() {
+            let mut text = serde_json::Deserializer::from_str(self.0);
+            // A part of a JSON text is valid.
+            drop(text.deserialize_map(EachMember(visit)));
+        }
+    }
+
     /// Returns the elements of an array. Another value than `null` counts as an array of itself. An array of more than [`MAX_PARTS`]
     /// elements has none: a part of it must not pass for the whole.
     pub fn items(self) -> Vec<Self> {
@@ -284,6 +293,24 @@ impl<'de> Visitor<'de> for MembersVisitor {
         }
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Members(members))
+    }
+}
+
+/// Reader of all members of an object, which calls a function with each.
+struct EachMember<F>(F);
+
+impl<'de, F: FnMut(&str, Node<'de>)> Visitor<'de> for EachMember<F> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some((Key(name), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+            (self.0)(&name, Node(value.get()));
+        }
+        Ok(())
     }
 }
 

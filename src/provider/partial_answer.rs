@@ -6,6 +6,9 @@ use super::answer::{Answer, Finish};
 use super::error_body::UpstreamErrorBody;
 use crate::types::{Mode, Usage};
 
+/// Maximum length of a provider's explanation, in bytes, as for `raw` in an error: errors and traces repeat it, and are not counted.
+const MAX_EXPLANATION_BYTES: usize = 64 * 1024;
+
 /// Answer as decoded so far.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PartialAnswer {
@@ -63,7 +66,16 @@ impl PartialAnswer {
     /// Returns the size of the answer so far, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.content.len() + self.arguments.len() + self.reasoning.len() + self.refusal.len()
+        [
+            &self.content,
+            &self.arguments,
+            &self.reasoning,
+            &self.refusal,
+            &self.tool_call.id,
+        ]
+        .map(String::len)
+        .iter()
+        .sum()
     }
 
     /// Returns the final answer. If the mode's own field is empty, content and tool arguments substitute for each other. If both
@@ -92,6 +104,11 @@ impl PartialAnswer {
         } else {
             Finish::Refusal(self.refusal)
         };
+        let finish = match finish {
+            Finish::Refusal(reason) => Finish::Refusal(shortened(reason)),
+            Finish::Invalid(reason) => Finish::Invalid(shortened(reason)),
+            finish => finish,
+        };
         Answer {
             text,
             finish,
@@ -102,6 +119,15 @@ impl PartialAnswer {
             remark,
         }
     }
+}
+
+/// Returns the beginning of a provider's explanation.
+fn shortened(mut reason: String) -> String {
+    if reason.len() > MAX_EXPLANATION_BYTES {
+        reason.truncate(reason.floor_char_boundary(MAX_EXPLANATION_BYTES));
+        reason.shrink_to_fit();
+    }
+    reason
 }
 
 fn is_json(text: &str) -> bool {
@@ -152,4 +178,50 @@ pub enum DecodeError {
     Malformed(String),
     /// The body contains an error instead of an answer.
     ErrorBody(Box<UpstreamErrorBody>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(partial: PartialAnswer) -> Answer {
+        partial.into_answer(Mode::Text, RemainingQuota::default())
+    }
+
+    #[test]
+    fn explanations_are_shortened() {
+        let long = "é".repeat(1_000_000);
+        let of_finish = |finish: Finish| {
+            let finish = answer(PartialAnswer {
+                finish: Some(finish),
+                ..PartialAnswer::default()
+            });
+            finish.finish
+        };
+        let refused = answer(PartialAnswer {
+            refusal: long.clone(),
+            ..PartialAnswer::default()
+        });
+        for finish in [
+            refused.finish,
+            of_finish(Finish::Refusal(long.clone())),
+            of_finish(Finish::Invalid(long)),
+        ] {
+            let (Finish::Refusal(reason) | Finish::Invalid(reason)) = finish else {
+                panic!("neither a refusal nor invalid")
+            };
+            assert_eq!(reason.len(), MAX_EXPLANATION_BYTES);
+            assert!(reason.capacity() < 2 * MAX_EXPLANATION_BYTES);
+        }
+        let short = of_finish(Finish::Refusal("No.".to_owned()));
+        assert_eq!(short, Finish::Refusal("No.".to_owned()));
+    }
+
+    #[test]
+    fn the_id_of_a_call_counts() {
+        let mut partial = PartialAnswer::default();
+        partial.tool_call.moves_to(Some(0), &"x".repeat(1000), true);
+        partial.content.push('y');
+        assert_eq!(partial.size(), 1001);
+    }
 }

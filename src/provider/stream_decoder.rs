@@ -4,6 +4,7 @@ use super::lenient_json::JsonText;
 use super::partial_answer::{DecodeError, PartialAnswer, StreamState};
 use super::request::TextSink;
 use super::wire_format::WireFormat;
+use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
 use crate::net::{self, Frames, Framing};
 use crate::types::Mode;
 
@@ -172,6 +173,15 @@ impl<'a> StreamDecoder<'a> {
         Ok(self.partial.state == StreamState::Ended)
     }
 
+    /// Returns the size of what [`StreamDecoder::finish`] will decode, in bytes: of a whole body; of a stream, none.
+    #[must_use]
+    pub const fn undecoded_bytes(&self) -> usize {
+        match &self.body {
+            Body::Undecided(body) | Body::Whole(body) => body.len(),
+            Body::Stream(_) => 0,
+        }
+    }
+
     /// Returns the decoded answer.
     ///
     /// # Errors
@@ -209,7 +219,8 @@ pub(super) fn decode_message(
     if is_noise(message) {
         return Ok(());
     }
-    match wire.decode_event(message, partial) {
+    let is_slow = message.len() >= LONG_TEXT_BYTES;
+    match run_off_worker(is_slow, || wire.decode_event(message, partial)) {
         Err(DecodeError::Malformed(_)) if partial.state != StreamState::Incomplete => Ok(()),
         result => result,
     }

@@ -3,10 +3,10 @@
 use std::time::UNIX_EPOCH;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::schema_choice::AnswerForm;
-use crate::contract::{Evidence, Times};
+use crate::contract::{Evidence, Times, to_json};
 use crate::types::{
     Code, Error, FieldError, ItemOutcome, LeafEvidence, Outcome, Trace, Usage, clock,
 };
@@ -179,35 +179,93 @@ pub fn usage(usage: &Usage) -> Value {
     })
 }
 
-/// Returns the completion of an extraction.
+/// Completion of an extraction.
+#[derive(Serialize)]
+struct Completion<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    choices: [Choice<'a>; 1],
+    usage: Value,
+    system_fingerprint: (),
+    extractd: Details<'a>,
+}
+
+#[derive(Serialize)]
+struct Choice<'a> {
+    index: u8,
+    message: AnswerMessage<'a>,
+    logprobs: (),
+    finish_reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct AnswerMessage<'a> {
+    role: &'static str,
+    content: Option<&'a str>,
+    refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_calls: Option<[ToolCall<'a>; 1]>,
+}
+
+#[derive(Serialize)]
+struct ToolCall<'a> {
+    id: String,
+    r#type: &'static str,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+/// Returns the completion of an extraction, as JSON text.
 pub fn completion(
     identity: &Identity,
     form: &AnswerForm,
     answer: &ReadyAnswer,
     outcome: &Outcome,
     warnings: &[FieldError],
-) -> Value {
-    let message = match form {
-        _ if answer.is_refusal => {
-            json!({"role": "assistant", "content": null, "refusal": answer.text})
-        }
-        AnswerForm::Content => {
-            json!({"role": "assistant", "content": answer.text, "refusal": null})
-        }
-        AnswerForm::Tool { name, .. } => json!({
-            "role": "assistant", "content": null, "refusal": null,
-            "tool_calls": [{
-                "id": call_id(&identity.id), "type": "function",
-                "function": {"name": name, "arguments": answer.text},
-            }],
-        }),
+) -> Vec<u8> {
+    let text = &*answer.text;
+    let (content, refusal, tool) = match form {
+        _ if answer.is_refusal => (None, Some(text), None),
+        AnswerForm::Content => (Some(text), None, None),
+        AnswerForm::Tool { name, .. } => (None, None, Some(name)),
     };
-    json!({
-        "id": identity.id, "object": "chat.completion", "created": identity.created, "model": answering_model(identity, outcome),
-        "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": answer.finish_reason}],
-        "usage": usage(&outcome.usage),
-        "system_fingerprint": null,
-        "extractd": Details::new(outcome, warnings),
+    let tool_calls = tool.map(|name| {
+        [ToolCall {
+            id: call_id(&identity.id),
+            r#type: "function",
+            function: Function {
+                name,
+                arguments: text,
+            },
+        }]
+    });
+    let message = AnswerMessage {
+        role: "assistant",
+        content,
+        refusal,
+        tool_calls,
+    };
+    to_json(&Completion {
+        id: &identity.id,
+        object: "chat.completion",
+        created: identity.created,
+        model: answering_model(identity, outcome),
+        choices: [Choice {
+            index: 0,
+            message,
+            logprobs: (),
+            finish_reason: answer.finish_reason,
+        }],
+        usage: usage(&outcome.usage),
+        system_fingerprint: (),
+        extractd: Details::new(outcome, warnings),
     })
 }
 
@@ -223,34 +281,22 @@ fn call_id(id: &str) -> String {
     format!("call_{}", id.rsplit(['_', '-']).next().unwrap_or_default())
 }
 
-/// Returns the provider's completion, with the fields that its server left out.
-pub fn passed_through(identity: &Identity, message: &[u8], outcome: &Outcome) -> Value {
-    let mut completion = with_identity(identity, "chat.completion", message);
-    completion.insert(
-        "extractd".to_owned(),
-        serde_json::to_value(Details::new(outcome, &[])).unwrap_or_default(),
-    );
-    Value::Object(completion)
+/// Chunk of an extraction.
+#[derive(Serialize)]
+struct Chunk<'a> {
+    id: &'a str,
+    object: &'static str,
+    created: u64,
+    model: &'a str,
+    system_fingerprint: (),
+    choices: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extractd: Option<Details<'a>>,
 }
 
-/// Returns a message of the provider with the fields that its server left out.
-pub fn with_identity(identity: &Identity, object: &str, message: &[u8]) -> Map<String, Value> {
-    let mut message: Map<String, Value> = serde_json::from_slice(message).unwrap_or_default();
-    for (name, value) in [
-        ("id", Value::from(&*identity.id)),
-        ("object", object.into()),
-        ("created", identity.created.into()),
-        ("model", Value::from(&*identity.model)),
-    ] {
-        let own = message.entry(name).or_insert(Value::Null);
-        if own.is_null() || own == "" {
-            *own = value;
-        }
-    }
-    message
-}
-
-/// Writer of an extraction's chunks.
+/// Writer of an extraction's chunks, as JSON texts.
 #[derive(Debug)]
 pub struct Chunks {
     identity: Identity,
@@ -269,22 +315,43 @@ impl Chunks {
         }
     }
 
-    fn chunk(&self, delta: &Value, finish_reason: Option<&str>) -> Value {
-        let mut chunk = json!({
-            "id": self.identity.id, "object": "chat.completion.chunk", "created": self.identity.created,
-            "model": self.identity.model, "system_fingerprint": null,
-            "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason}],
-        });
-        if self.include_usage
-            && let Some(chunk) = chunk.as_object_mut()
-        {
-            chunk.insert("usage".to_owned(), Value::Null);
-        }
-        chunk
+    fn chunk(&self, delta: &Value, finish_reason: Option<&str>) -> String {
+        self.last_chunk(delta, finish_reason, None)
+    }
+
+    fn last_chunk(
+        &self,
+        delta: &Value,
+        finish_reason: Option<&str>,
+        details: Option<Details<'_>>,
+    ) -> String {
+        let choices =
+            json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason}]);
+        let usage = self.include_usage.then_some(Value::Null);
+        self.chunk_of(choices, usage, details)
+    }
+
+    fn chunk_of(
+        &self,
+        choices: Value,
+        usage: Option<Value>,
+        details: Option<Details<'_>>,
+    ) -> String {
+        let chunk = Chunk {
+            id: &self.identity.id,
+            object: "chat.completion.chunk",
+            created: self.identity.created,
+            model: &self.identity.model,
+            system_fingerprint: (),
+            choices,
+            usage,
+            extractd: details,
+        };
+        serde_json::to_string(&chunk).unwrap_or_default()
     }
 
     /// Returns the chunks of a piece of the answer's text.
-    pub fn text(&mut self, text: &str) -> Vec<Value> {
+    pub fn text(&mut self, text: &str) -> Vec<String> {
         let mut chunks = Vec::with_capacity(2);
         if !std::mem::replace(&mut self.has_begun, true) {
             chunks.push(self.chunk(&self.beginning(), None));
@@ -315,7 +382,7 @@ impl Chunks {
     }
 
     /// Returns the chunk of a refusal.
-    pub fn refusal(&mut self, text: &str) -> Value {
+    pub fn refusal(&mut self, text: &str) -> String {
         self.has_begun = true;
         self.chunk(&json!({"role": "assistant", "refusal": text}), None)
     }
@@ -326,19 +393,11 @@ impl Chunks {
         finish_reason: &str,
         outcome: &Outcome,
         warnings: &[FieldError],
-    ) -> Vec<Value> {
-        let mut last = self.chunk(&json!({}), Some(finish_reason));
-        if let Some(last) = last.as_object_mut() {
-            let details = serde_json::to_value(Details::new(outcome, warnings));
-            last.insert("extractd".to_owned(), details.unwrap_or_default());
-        }
-        let mut chunks = vec![last];
+    ) -> Vec<String> {
+        let details = Details::new(outcome, warnings);
+        let mut chunks = vec![self.last_chunk(&json!({}), Some(finish_reason), Some(details))];
         if self.include_usage {
-            chunks.push(json!({
-                "id": self.identity.id, "object": "chat.completion.chunk", "created": self.identity.created,
-                "model": self.identity.model, "system_fingerprint": null,
-                "choices": [], "usage": usage(&outcome.usage),
-            }));
+            chunks.push(self.chunk_of(json!([]), Some(usage(&outcome.usage)), None));
         }
         chunks
     }

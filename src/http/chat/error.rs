@@ -157,6 +157,11 @@ impl<'a> OpenAiError<'a> {
             request_id,
         }
     }
+
+    /// Returns the fields of the event `error` of a response, which has no others.
+    pub fn event_fields(&self) -> Value {
+        json!({"code": self.code, "message": self.message, "param": self.param})
+    }
 }
 
 /// Returns the status of an error as OpenAI's API has it.

@@ -19,15 +19,17 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::super::request_body::BodyMemory;
 use super::super::response_stream::streaming_response;
-use super::completion::{Chunks, Identity, ReadyAnswer, with_identity};
+use super::completion::{Chunks, Identity, ReadyAnswer};
 use super::error::{ErrorBody, OpenAiError};
 use super::live_text::{Contradiction, LiveText};
+use super::pass_through;
 use super::responses::events::ResponseEvents;
 use super::schema_choice::AnswerForm;
 use crate::contract::append_json;
 use crate::extraction::{
     ChatMessages, Outcomes, PartialEvent, PartialStream, PreparedRequest, shutting_down,
 };
+use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
 use crate::types::{Code, Error, Input, ItemOutcome, Outcome};
 
 /// Maximum wait for the first event before the status is sent: an error until then has a status of its own.
@@ -216,22 +218,12 @@ impl ChatStream {
     }
 
     fn write_message(&mut self, message: &[u8], out: &mut BytesMut) {
-        let mut chunk = with_identity(&self.identity, "chat.completion.chunk", message);
-        if !self.include_usage {
-            let has_choices = chunk
-                .get("choices")
-                .and_then(Value::as_array)
-                .is_some_and(|choices| !choices.is_empty());
-            // The chunk that was asked for because of limits and costs.
-            if chunk
-                .shift_remove("usage")
-                .is_some_and(|usage| !usage.is_null())
-                && !has_choices
-            {
-                return;
+        run_off_worker(message.len() >= LONG_TEXT_BYTES, || {
+            let chunk = pass_through::chunk(&self.identity, message, self.include_usage);
+            if let Some(chunk) = chunk {
+                self.append(&chunk, out);
             }
-        }
-        self.append(&Value::Object(chunk), out);
+        });
     }
 
     fn write_end(&mut self, outcome: &Outcome, out: &mut BytesMut) {
@@ -243,6 +235,9 @@ impl ChatStream {
         {
             return self.fail(&error, out);
         }
+        if self.is_done {
+            return;
+        }
         match &mut self.responses {
             Some(events) => events.end(out),
             None => out.extend_from_slice(b"data: [DONE]\n\n"),
@@ -250,15 +245,23 @@ impl ChatStream {
         self.is_done = true;
     }
 
-    /// Appends a chunk, or the events that it is translated to.
-    fn append(&mut self, chunk: &Value, out: &mut BytesMut) {
-        match &mut self.responses {
-            Some(events) => events.chunk(chunk, out),
-            None => append(chunk, out),
+    /// Appends a chunk, or the events that it is translated to. Nothing follows an error.
+    fn append(&mut self, chunk: &str, out: &mut BytesMut) {
+        if self.is_done {
+            return;
+        }
+        let Some(events) = &mut self.responses else {
+            out.extend_from_slice(b"data: ");
+            out.extend_from_slice(chunk.as_bytes());
+            out.extend_from_slice(b"\n\n");
+            return;
+        };
+        if let Err(error) = events.chunk(chunk, out) {
+            self.fail(&error, out);
         }
     }
 
-    fn append_all(&mut self, chunks: &[Value], out: &mut BytesMut) {
+    fn append_all(&mut self, chunks: &[String], out: &mut BytesMut) {
         for chunk in chunks {
             self.append(chunk, out);
         }
@@ -290,10 +293,7 @@ impl ChatStream {
     fn fail(&mut self, error: &Error, out: &mut BytesMut) {
         let error = OpenAiError::new(error, &self.request_id, None);
         match &mut self.responses {
-            Some(events) => {
-                let error = serde_json::to_value(error).unwrap_or_default();
-                events.fail(&error, out);
-            }
+            Some(events) => events.fail(&error, out),
             None => append(&ErrorBody { error }, out),
         }
         self.is_done = true;

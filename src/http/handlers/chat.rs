@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
+use serde_json::value::to_raw_value;
 
 use super::super::chat::body::Fields;
-use super::super::chat::completion::{Identity, ReadyAnswer, completion, passed_through};
+use super::super::chat::completion::{Details, Identity, ReadyAnswer, completion};
+use super::super::chat::pass_through;
 use super::super::chat::plan::{Plan, PlanKind, plan, relocate};
 use super::super::chat::responses::events::ResponseEvents;
 use super::super::chat::responses::request::{self, to_chat};
@@ -30,7 +32,7 @@ use crate::extraction::{
 use crate::types::{
     Code, Content, Error, Input, Item, ItemOutcome, OffsetUnit, OnError, Outcome, TraceContext,
 };
-use throttle::CallerId;
+use throttle::{CallerId, MemoryReservation, MemoryUse};
 
 /// Create a chat completion
 ///
@@ -92,7 +94,7 @@ pub async fn responses(
 /// # Errors
 /// `invalid_request` at the field that cannot be used.
 fn plan_response(fields: Fields, models: &Models) -> Result<(Echo, Plan), Error> {
-    let echo = Echo::new(&fields.to_values());
+    let echo = Echo::new(&fields);
     let plan = plan(to_chat(fields)?, models).map_err(request::relocate)?;
     let plan = Plan {
         include_usage: true,
@@ -198,7 +200,7 @@ impl ChatRun {
     }
 
     async fn respond(
-        self,
+        mut self,
         state: &AppState,
         caller: CallerId,
         memory: BodyMemory,
@@ -217,7 +219,8 @@ impl ChatRun {
         let admitted = state
             .extractor
             .submit(Arc::clone(&self.prepared), &submission)?;
-        let input = Input::new(0, Item::from(Content(self.text)));
+        let text = std::mem::take(&mut self.text);
+        let input = Input::new(0, Item::from(Content(text)));
         if let Some(stream_memory) = stream_memory {
             let feed = match self.messages {
                 Some(messages) => Feed::Messages(messages),
@@ -231,7 +234,10 @@ impl ChatRun {
                 include_usage: self.include_usage,
                 feed,
                 form: self.form,
-                responses: self.echo.map(ResponseEvents::new),
+                responses: self.echo.map(|echo| {
+                    let ledger = state.extractor.limits().memory();
+                    ResponseEvents::new(echo, ledger.empty(caller, MemoryUse::Responses))
+                }),
                 resources: Resources {
                     memory,
                     work,
@@ -248,36 +254,57 @@ impl ChatRun {
             () = state.lifecycle.ended.cancelled() => return Err(shutting_down().into()),
         };
         let body = match &self.messages {
-            Some(messages) => pass_through_body(&self.identity, messages, &outcome),
-            None => ReadyAnswer::from_outcome(&outcome, &self.form).map(|answer| {
-                let warnings = self.prepared.warnings();
-                completion(&self.identity, &self.form, &answer, &outcome, &warnings)
-            }),
+            Some(messages) => {
+                let ledger = state.extractor.limits().memory();
+                let memory = ledger.empty(caller, MemoryUse::Responses);
+                pass_through_body(self.identity, self.echo, messages, &outcome, memory).await
+            }
+            None => self.extracted_body(&outcome),
         };
-        let body = body.map(|completion| match &self.echo {
-            Some(echo) => of_completion(echo, &completion),
-            None => completion,
-        });
         Ok(whole_response(body, &outcome))
+    }
+
+    /// Returns the completion of an extraction, or its response, as JSON text.
+    fn extracted_body(&self, outcome: &Outcome) -> Result<Vec<u8>, Error> {
+        let answer = ReadyAnswer::from_outcome(outcome, &self.form)?;
+        let warnings = self.prepared.warnings();
+        let completion = completion(&self.identity, &self.form, &answer, outcome, &warnings);
+        match &self.echo {
+            Some(echo) => of_completion(echo, &completion),
+            None => Ok(completion),
+        }
     }
 }
 
-/// Returns the provider's completion.
-fn pass_through_body(
-    identity: &Identity,
+/// Returns the provider's completion, or its response, as JSON text. `memory` is an empty reservation of the caller.
+async fn pass_through_body(
+    identity: Identity,
+    echo: Option<Echo>,
     messages: &ChatMessages,
     outcome: &Outcome,
-) -> Result<Value, Error> {
+    mut memory: MemoryReservation,
+) -> Result<Vec<u8>, Error> {
     if let ItemOutcome::Failed(error) = &outcome.ending {
         return Err(error.clone());
     }
     let message = messages.pop().ok_or_else(shutting_down)?;
-    Ok(passed_through(identity, &message, outcome))
+    let details = to_raw_value(&Details::new(outcome, &[])).unwrap_or_default();
+    let caller = memory.caller();
+    let write = move |message: &[u8]| {
+        // The completion, and the response that is made of it. The answer is paid for, and took as much while it was read.
+        memory.record(message.len() * 2);
+        let completion = pass_through::completion(&identity, message, details.get())?;
+        match echo {
+            Some(echo) => of_completion(&echo, &completion),
+            None => Ok(completion),
+        }
+    };
+    request_body::work_on(message, caller, write).await?
 }
 
-fn whole_response(body: Result<Value, Error>, outcome: &Outcome) -> Response {
+fn whole_response(body: Result<Vec<u8>, Error>, outcome: &Outcome) -> Response {
     let mut response = match body {
-        Ok(body) => axum::Json(body).into_response(),
+        Ok(body) => ([(CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => {
             let mut response = ApiError::from(error).into_response();
             if outcome.usage.total_tokens > 0 {

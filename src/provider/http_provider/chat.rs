@@ -2,12 +2,11 @@
 //!
 //! Servers whose own API is another one (Anthropic, Gemini, Ollama, OpenAI's Responses) have a Chat Completions API beside it.
 
-use std::borrow::Cow;
-
 use http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 
 use super::{HttpProvider, call_headers, extra_body, memory};
+use crate::long_work::run_long;
 use crate::net::{self, Frames, Framing, Incoming, Url};
 use crate::provider::answer::Answer;
 use crate::provider::chat::ChatRequest;
@@ -50,9 +49,12 @@ impl HttpProvider {
             self.hand_on_stream(chat, incoming).await?
         } else {
             let body = self.read_completion(chat, incoming).await?;
-            let decoded = wire().decode(&body);
+            let piece = chat
+                .memory
+                .and_then(|memory| memory.decoding_piece(body.len()));
+            let decoded = run_long(piece, || wire().decode(&body)).await;
             if decoded.is_ok() {
-                chat.messages.receive(&self.message_without_keys(&body));
+                chat.messages.receive(self.message_without_keys(body));
             }
             decoded
         };
@@ -103,11 +105,13 @@ impl HttpProvider {
             if let Err(error) = frames.push(&bytes) {
                 return Err(self.transport_failure(&error));
             }
+            // A message is copied out of what is buffered.
+            let held = partial.size() + 2 * frames.buffered_bytes();
+            memory::for_answer(chat.memory, |memory| memory.received(held))?;
             if let Err(error) = self.hand_on(&mut frames, chat, &mut partial) {
                 return Ok(Err(error));
             }
             chat.messages.room().await;
-            memory::for_answer(chat.memory, |memory| memory.received(partial.size()))?;
             if partial.size() > net::MAX_ANSWER_BYTES {
                 let error = net::Error::TooLarge(net::MAX_ANSWER_BYTES);
                 return Err(self.transport_failure(&error));
@@ -135,25 +139,25 @@ impl HttpProvider {
             }
             decode_message(&wire(), &message, partial)?;
             if partial.state != StreamState::Ended {
-                chat.messages.receive(&self.message_without_keys(&message));
+                chat.messages.receive(self.message_without_keys(message));
             }
         }
         Ok(())
     }
 
     /// Replaces API keys in a message of the provider.
-    fn message_without_keys<'m>(&self, message: &'m [u8]) -> Cow<'m, [u8]> {
-        let has_key = |key: &&str| memchr::memmem::find(message, key.as_bytes()).is_some();
+    fn message_without_keys(&self, message: Vec<u8>) -> Vec<u8> {
+        let has_key = |key: &&str| memchr::memmem::find(&message, key.as_bytes()).is_some();
         let all = self.keys();
         let keys: Vec<_> = all.long_keys().filter(has_key).collect();
         if keys.is_empty() {
-            return Cow::Borrowed(message);
+            return message;
         }
-        let text = String::from_utf8_lossy(message).into_owned();
+        let text = String::from_utf8_lossy(&message).into_owned();
         let text = keys
             .iter()
             .fold(text, |text, key| text.replace(key, "****"));
-        Cow::Owned(text.into_bytes())
+        text.into_bytes()
     }
 
     fn broken(&self, reason: &str) -> Failure {

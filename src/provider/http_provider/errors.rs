@@ -6,7 +6,7 @@ use std::time::Instant;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::{HttpCall, HttpProvider};
+use super::{HttpCall, HttpProvider, memory};
 use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
 use crate::provider::adaptation::Adaptation;
 use crate::provider::answer::{Answer, Finish};
@@ -55,7 +55,10 @@ impl HttpProvider {
                 return Ok(refusal.into_answer(mode, quota));
             }
             ErrorClass::InvalidGeneration => {
-                return Ok(failed_generation(error).into_answer(mode, quota));
+                let answer = failed_generation(error).into_answer(mode, quota);
+                let answer = self.without_keys(answer);
+                memory::for_answer(call.request.memory, |memory| memory.decoded(&answer.text))?;
+                return Ok(answer);
             }
             _ => {}
         }

@@ -129,6 +129,25 @@ fn members_of_the_root_are_those_of_the_text_as_repaired() {
 }
 
 #[test]
+fn each_member_is_visited_in_order_however_many_there_are() {
+    let members = |json: &str| {
+        let mut members = Vec::new();
+        with_root(json, |root| {
+            root.each_member(|name, value| members.push(format!("{name}={}", value.json())));
+        });
+        members
+    };
+    let found = members(r#"{"a" : 1.50, "\u0062": {"c": [ 1 ]}, "a": "\n"}"#);
+    assert_eq!(found, ["a=1.50", r#"b={"c": [ 1 ]}"#, r#"a="\n""#]);
+    assert!(members("[1]").is_empty() && members("{}").is_empty());
+    let many = "\"a\":1,".repeat(2 * MAX_PARTS);
+    assert_eq!(
+        members(&format!("{{{many}\"b\":2}}")).len(),
+        2 * MAX_PARTS + 1
+    );
+}
+
+#[test]
 fn lists_and_objects_beyond_any_use_are_not_taken_apart() {
     let list = |length: usize| format!("[0{}]", ",0".repeat(length - 1));
     for (length, taken) in [(MAX_PARTS, MAX_PARTS), (MAX_PARTS + 1, 0), (500_000, 0)] {

@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{until_nothing_is_held, with_attacker, with_callers};
-use crate::support::client::{LIMIT, eventually, within};
-use crate::support::fixture::{person, schema, single};
+use crate::support::client::{Client, LIMIT, eventually, within};
+use crate::support::fixture::{person, schema, single, with};
 use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
@@ -236,6 +236,114 @@ async fn unread_chunks_of_a_chat_are_counted_and_bounded() {
     let later = responses().await.unwrap();
     assert!(later < 2 * MIB, "{held} {later}");
     drop(reader);
+    until_nothing_is_held(&attacker).await;
+}
+
+/// An answer within an error is parsed as any other one.
+#[tokio::test]
+async fn dense_answers_within_errors_are_counted_before_they_are_parsed() {
+    let error = json!({
+        "message": "Failed to generate JSON. See 'failed_generation' for more details.",
+        "type": "invalid_request_error", "code": "json_validate_failed",
+        "failed_generation": format!("[{}0]", "0,".repeat(400_000)),
+    });
+    let body = json!({"error": error}).to_string();
+    let upstream = Upstream::start(move |_| Reply::Status(400, Vec::new(), body.clone()));
+    let (_server, attacker, _) =
+        with_attacker(&upstream, "[limits]\nmax_memory_bytes = 134217728").await;
+    let request = with(single(person(1)), json!({"timeout_ms": 2000}));
+    let refused = attacker.extract(&request).await.json();
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("max_memory_bytes"), "{refused}");
+    until_nothing_is_held(&attacker).await;
+}
+
+/// Requests of both forms of OpenAI's API.
+fn chats() -> [(&'static str, serde_json::Value); 2] {
+    let messages = json!([{"role": "user", "content": "a"}]);
+    [
+        (
+            "/v1/chat/completions",
+            json!({"model": "test-model", "messages": messages}),
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "test-model", "input": "a"}),
+        ),
+    ]
+}
+
+/// Returns a provider with this reply to each call, and a server with a caller in front of it.
+async fn replying(reply: impl Fn() -> Reply + Send + Sync + 'static) -> (Upstream, Server, Client) {
+    let upstream = Upstream::start(move |_| reply());
+    let config = "[limits]\nmax_memory_bytes = 536870912";
+    let (server, attacker, _) = with_attacker(&upstream, config).await;
+    server.forget_peak();
+    (upstream, server, attacker)
+}
+
+/// As values, a provider's answer would take eighty times its text.
+#[tokio::test]
+async fn dense_answers_that_are_passed_through_stay_text() {
+    const ZEROS: usize = 8_000_000;
+    let dense = format!(
+        r#"{{"id":"c","choices":[{{"delta":{{"content":"x"}},"message":{{"content":"x"}}}}],"x":[{}0]}}"#,
+        "0,".repeat(ZEROS)
+    );
+    let whole = dense.clone();
+    let (_upstream, server, attacker) =
+        replying(move || Reply::Status(200, Vec::new(), whole.clone())).await;
+    let before = server.resident_bytes();
+    for (path, body) in chats() {
+        let answer = attacker.post(path, &body).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let is_whole = answer.text().contains("0,0,0,0]");
+        assert_eq!(is_whole, path == "/v1/chat/completions");
+    }
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 128 * MIB + MARGIN, "{grown}");
+    until_nothing_is_held(&attacker).await;
+
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    let stream = format!("{head}data: {dense}\n\ndata: [DONE]\n\n");
+    let (_upstream, server, attacker) =
+        replying(move || Reply::RawCut(stream.clone().into_bytes())).await;
+    let before = server.resident_bytes();
+    for (path, body) in chats() {
+        let body = with(body, json!({"stream": true}));
+        let response = attacker.open(path, "text/event-stream", &body).await;
+        let answer = response.expect(200).whole().await;
+        let is_whole = answer.text().contains("0,0,0,0]");
+        assert_eq!(is_whole, path == "/v1/chat/completions");
+    }
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 128 * MIB + MARGIN, "{grown}");
+    until_nothing_is_held(&attacker).await;
+}
+
+/// Each change from content to refusal ends an item of a response, and the last event has all items.
+#[tokio::test]
+async fn streams_of_very_many_items_end_early() {
+    let delta = |delta: &str| format!("data: {{\"choices\":[{{\"delta\":{delta}}}]}}\n\n");
+    let pair = delta(r#"{"content":"a"}"#) + &delta(r#"{"refusal":"b"}"#);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+    let stream = format!("{head}{}data: [DONE]\n\n", pair.repeat(40_000));
+    let (_upstream, server, attacker) =
+        replying(move || Reply::RawCut(stream.clone().into_bytes())).await;
+    let before = server.resident_bytes();
+    let body = json!({"model": "test-model", "input": "a", "stream": true});
+    let response = attacker
+        .open("/v1/responses", "text/event-stream", &body)
+        .await;
+    let events = response.expect(200).events().await;
+    let (last, items) = events.split_last().unwrap();
+    assert_eq!(last.name, "error", "{}", last.data);
+    assert_eq!(last.data["code"], "upstream_error", "{}", last.data);
+    let items = items.iter();
+    let items = items.filter(|event| event.name == "response.output_item.done");
+    assert!(items.count() < 1024);
+    let grown = server.peak_bytes().saturating_sub(before);
+    assert!(grown < 64 * MIB, "{grown}");
     until_nothing_is_held(&attacker).await;
 }
 

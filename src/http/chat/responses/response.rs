@@ -1,101 +1,274 @@
 //! Responses, made of chat completions.
 
-use serde_json::{Map, Value, json};
+use indexmap::IndexMap;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-/// Settings of a request that its response repeats.
-#[derive(Debug, Clone, Default)]
-pub struct Echo(Map<String, Value>);
+use super::super::body::Fields;
+use super::super::pass_through::{on_one_line, unreadable};
+use crate::provider::{JsonText, Node};
+use crate::types::{Code, Error};
+
+/// Maximum number of items of a response: its texts, refusals and calls. Providers' answers have few.
+pub const MAX_ITEMS: usize = 1024;
+
+/// Room for a response beside its output, in bytes.
+const ENVELOPE_BYTES: usize = 4096;
 
 /// Fields of a response that repeat those of its request, with their defaults.
-fn defaults() -> Value {
-    json!({
-        "instructions": null, "max_output_tokens": null, "metadata": {}, "parallel_tool_calls": true,
-        "previous_response_id": null, "reasoning": {"effort": null, "summary": null}, "store": false,
-        "temperature": null, "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [],
-        "top_p": null, "truncation": "disabled", "user": null,
-    })
-}
+const REPEATED: [(&str, &str); 14] = [
+    ("instructions", "null"),
+    ("max_output_tokens", "null"),
+    ("metadata", "{}"),
+    ("parallel_tool_calls", "true"),
+    ("previous_response_id", "null"),
+    ("reasoning", r#"{"effort":null,"summary":null}"#),
+    ("store", "false"),
+    ("temperature", "null"),
+    ("text", r#"{"format":{"type":"text"}}"#),
+    ("tool_choice", "\"auto\""),
+    ("tools", "[]"),
+    ("top_p", "null"),
+    ("truncation", "\"disabled\""),
+    ("user", "null"),
+];
+
+/// Settings of a request that its response repeats, as JSON texts without line breaks.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(transparent)]
+pub struct Echo(IndexMap<&'static str, Box<RawValue>>);
 
 impl Echo {
     /// Takes the settings of a request.
     #[must_use]
-    pub fn new(request: &Map<String, Value>) -> Self {
-        let mut echo = defaults();
-        if let Some(echo) = echo.as_object_mut() {
-            for (name, value) in echo.iter_mut().filter(|(name, _)| *name != "store") {
-                if let Some(sent) = request.get(name).filter(|sent| !sent.is_null()) {
-                    value.clone_from(sent);
-                }
-            }
-        }
-        match echo {
-            Value::Object(echo) => Self(echo),
-            _ => Self::default(),
+    pub fn new(request: &Fields) -> Self {
+        let repeated = REPEATED.into_iter().filter_map(|(name, default)| {
+            let sent = request.get(name).filter(|_| name != "store");
+            let json = on_one_line(sent.map_or(default, RawValue::get).to_owned());
+            Some((name, RawValue::from_string(json).ok()?))
+        });
+        Self(repeated.collect())
+    }
+}
+
+/// Item of a response's output.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum OutputItem<'a> {
+    /// Message of the assistant.
+    Message {
+        id: String,
+        status: &'a str,
+        role: &'static str,
+        content: &'a [Part<'a>],
+    },
+    FunctionCall {
+        id: String,
+        status: &'a str,
+        call_id: &'a str,
+        name: &'a str,
+        arguments: &'a str,
+    },
+}
+
+/// Part of a message.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Part<'a> {
+    OutputText {
+        text: &'a str,
+        annotations: [(); 0],
+        logprobs: [(); 0],
+    },
+    Refusal {
+        refusal: &'a str,
+    },
+}
+
+impl<'a> Part<'a> {
+    /// Creates a part with text.
+    pub const fn text(text: &'a str) -> Self {
+        Self::OutputText {
+            text,
+            annotations: [],
+            logprobs: [],
         }
     }
 }
 
-/// Returns a response with this output.
-pub fn response(
-    echo: &Echo,
-    (id, created, model): (&str, &Value, &Value),
-    status: &str,
-    output: &[Value],
-    usage: &Value,
-) -> Map<String, Value> {
-    let mut response = Map::new();
-    for (name, value) in [
-        ("id", Value::from(response_id(id))),
-        ("object", "response".into()),
-        ("created_at", created.clone()),
-        ("status", status.into()),
-        ("error", Value::Null),
-        (
-            "incomplete_details",
-            if status == "incomplete" {
-                json!({"reason": "max_output_tokens"})
-            } else {
-                Value::Null
-            },
-        ),
-        ("model", model.clone()),
-        ("output", output.into()),
-        ("usage", usage.clone()),
-    ] {
-        response.insert(name.to_owned(), value);
+impl<'a> OutputItem<'a> {
+    /// Creates a message of the assistant. `id` is that of the completion.
+    pub fn message(id: &str, status: &'a str, content: &'a [Part<'a>]) -> Self {
+        Self::Message {
+            id: message_id(id),
+            status,
+            role: "assistant",
+            content,
+        }
     }
-    response.extend(echo.0.clone());
-    response
 }
 
-/// Returns the ID of a completion's response.
-fn response_id(id: &str) -> String {
-    format!("resp_{}", suffix(id))
+/// Returns the ID of a completion's message.
+pub fn message_id(id: &str) -> String {
+    format!("msg_{}", suffix(id))
+}
+
+/// Returns the ID of a completion's call of a function.
+pub fn call_item_id(id: &str, index: u64) -> String {
+    format!("fc_{}_{index}", suffix(id))
 }
 
 /// Returns what distinguishes the ID of a completion from that of others.
-#[must_use]
-pub fn suffix(id: &str) -> &str {
+fn suffix(id: &str) -> &str {
     id.split_once(['_', '-']).map_or(id, |(_, suffix)| suffix)
 }
 
-/// Returns the response of a whole completion.
-#[must_use]
-pub fn of_completion(echo: &Echo, completion: &Value) -> Value {
-    let part = |name: &str| completion.get(name).cloned().unwrap_or_default();
-    let id = part("id");
-    let id = id.as_str().unwrap_or_default();
-    let choice = completion
-        .pointer("/choices/0")
-        .cloned()
+/// Response with its output, of which each item is written as JSON.
+#[derive(Debug, Serialize)]
+pub struct Response<'a, I> {
+    id: String,
+    object: &'static str,
+    created_at: &'a Value,
+    status: &'a str,
+    error: (),
+    incomplete_details: Value,
+    model: &'a Value,
+    output: &'a [I],
+    usage: &'a Value,
+    #[serde(flatten)]
+    echo: &'a Echo,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extractd: Option<&'a RawValue>,
+}
+
+/// Parts of a completion that its response has as they are.
+#[derive(Debug)]
+pub struct Common {
+    /// ID of the completion.
+    pub id: String,
+    created: Value,
+    model: Value,
+}
+
+impl Common {
+    /// Takes the parts of a completion, or of a chunk, whose identity is complete and short.
+    pub fn new(completion: Node<'_>) -> Self {
+        let completion = completion.members();
+        let value =
+            |name: &str| serde_json::from_str(completion.get(name).json()).unwrap_or_default();
+        Self {
+            id: completion
+                .get("id")
+                .string()
+                .unwrap_or_default()
+                .into_owned(),
+            created: value("created"),
+            model: value("model"),
+        }
+    }
+
+    /// Returns the response with this output.
+    pub fn response<'a, I>(
+        &'a self,
+        echo: &'a Echo,
+        status: &'a str,
+        output: &'a [I],
+        usage: &'a Value,
+        extractd: Option<&'a RawValue>,
+    ) -> Response<'a, I> {
+        let incomplete_details = if status == "incomplete" {
+            json!({"reason": "max_output_tokens"})
+        } else {
+            Value::Null
+        };
+        Response {
+            id: format!("resp_{}", suffix(&self.id)),
+            object: "response",
+            created_at: &self.created,
+            status,
+            error: (),
+            incomplete_details,
+            model: &self.model,
+            output,
+            usage,
+            echo,
+            extractd,
+        }
+    }
+}
+
+/// Returns the response of a whole completion. Both are JSON texts.
+///
+/// # Errors
+/// `upstream_error` if the completion has too many parts.
+pub fn of_completion(echo: &Echo, completion: &[u8]) -> Result<Vec<u8>, Error> {
+    let text = JsonText::parse(completion).map_err(|error| unreadable(&error))?;
+    let common = Common::new(text.root());
+    let completion_members = text.members();
+    let choices = completion_members.get("choices").first_items(1);
+    let choice = choices
+        .first()
+        .map(|choice| choice.members())
         .unwrap_or_default();
-    let reason = choice.get("finish_reason").and_then(Value::as_str);
-    let status = status(reason.unwrap_or_default());
-    let output = output(id, choice.get("message").unwrap_or(&Value::Null), status);
-    let identity = (id, &part("created"), &part("model"));
-    let mut response = response(echo, identity, status, &output, &usage(&part("usage")));
-    response.insert("extractd".to_owned(), part("extractd"));
-    Value::Object(response)
+    let reason = choice.get("finish_reason").string();
+    let status = status(&reason.unwrap_or_default());
+    let message = choice.get("message").members();
+    let (content, refusal) = (
+        message.get("content").string(),
+        message.get("refusal").string(),
+    );
+    let parts = match (&content, &refusal) {
+        (_, Some(refusal)) => vec![Part::Refusal { refusal }],
+        (Some(content), None) if !content.is_empty() => vec![Part::text(content)],
+        _ => Vec::new(),
+    };
+    let calls = message.get("tool_calls").first_items(MAX_ITEMS);
+    let calls: Vec<_> = calls
+        .into_iter()
+        .map(|call| {
+            let call = call.members();
+            let function = call.get("function").members();
+            [
+                call.get("id"),
+                function.get("name"),
+                function.get("arguments"),
+            ]
+            .map(|part| part.string().unwrap_or_default())
+        })
+        .collect();
+    let mut output = Vec::with_capacity(1 + calls.len());
+    if !parts.is_empty() {
+        output.push(OutputItem::message(&common.id, status, &parts));
+    }
+    output.extend(
+        (0..).zip(&calls).map(
+            |(index, [call_id, name, arguments])| OutputItem::FunctionCall {
+                id: call_item_id(&common.id, index),
+                status,
+                call_id,
+                name,
+                arguments,
+            },
+        ),
+    );
+    if output.len() >= MAX_ITEMS {
+        return Err(too_many_items());
+    }
+    let usage = usage(completion_members.get("usage"));
+    let details = serde_json::from_str(completion_members.get("extractd").json()).ok();
+    let response = common.response(echo, status, &output, &usage, details);
+    let mut json = Vec::with_capacity(completion.len() + ENVELOPE_BYTES);
+    drop(serde_json::to_writer(&mut json, &response));
+    Ok(json)
+}
+
+/// Returns the error for an answer with too many parts.
+pub fn too_many_items() -> Error {
+    let detail = format!(
+        "the provider's answer has {MAX_ITEMS} texts, refusals and calls or more, and a response has fewer; ask another model"
+    );
+    Error::new(Code::UpstreamError, detail)
 }
 
 /// Returns the status for a finish reason.
@@ -108,84 +281,96 @@ pub fn status(finish_reason: &str) -> &'static str {
     }
 }
 
-fn output(id: &str, message: &Value, status: &str) -> Vec<Value> {
-    let text = |name: &str| message.get(name).and_then(Value::as_str);
-    let mut output = Vec::new();
-    let content = match (text("content"), text("refusal")) {
-        (_, Some(refusal)) => Some(refusal_part(refusal)),
-        (Some(content), None) if !content.is_empty() => Some(text_part(content)),
-        _ => None,
-    };
-    if let Some(content) = content {
-        output.push(message_item(id, status, &[content]));
-    }
-    let calls = message.get("tool_calls").and_then(Value::as_array);
-    for (index, call) in calls.into_iter().flatten().enumerate() {
-        let part = |path: &str| {
-            call.pointer(path)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
-        output.push(call_item(
-            &format!("fc_{}_{index}", suffix(id)),
-            status,
-            (
-                part("/id"),
-                part("/function/name"),
-                part("/function/arguments"),
-            ),
-        ));
-    }
-    output
-}
-
-/// Returns a message of the assistant.
-#[must_use]
-pub fn message_item(id: &str, status: &str, content: &[Value]) -> Value {
-    json!({
-        "id": format!("msg_{}", suffix(id)), "type": "message", "status": status,
-        "role": "assistant", "content": content,
-    })
-}
-
-/// Returns a call of a function: its call ID, name and arguments.
-#[must_use]
-pub fn call_item(id: &str, status: &str, (call_id, name, arguments): (&str, &str, &str)) -> Value {
-    json!({
-        "id": id, "type": "function_call", "status": status,
-        "call_id": call_id, "name": name, "arguments": arguments,
-    })
-}
-
-/// Returns a part of a message with text.
-#[must_use]
-pub fn text_part(text: &str) -> Value {
-    json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
-}
-
-/// Returns a part of a message with a refusal.
-#[must_use]
-pub fn refusal_part(refusal: &str) -> Value {
-    json!({"type": "refusal", "refusal": refusal})
-}
-
 /// Returns the usage in the form of responses.
-#[must_use]
-pub fn usage(usage: &Value) -> Value {
+pub fn usage(usage: Node<'_>) -> Value {
     if usage.is_null() {
         return Value::Null;
     }
-    let count = |path: &str| {
-        usage
-            .pointer(path)
-            .and_then(Value::as_u64)
-            .unwrap_or_default()
-    };
+    let usage = usage.members();
+    let count = |name: &str| usage.get(name).count().unwrap_or_default();
+    let detail = |object: &str, name: &str| usage.get(object).get(name).count().unwrap_or_default();
     json!({
-        "input_tokens": count("/prompt_tokens"),
-        "input_tokens_details": {"cached_tokens": count("/prompt_tokens_details/cached_tokens"), "cache_write_tokens": 0},
-        "output_tokens": count("/completion_tokens"),
-        "output_tokens_details": {"reasoning_tokens": count("/completion_tokens_details/reasoning_tokens")},
-        "total_tokens": count("/total_tokens"),
+        "input_tokens": count("prompt_tokens"),
+        "input_tokens_details": {"cached_tokens": detail("prompt_tokens_details", "cached_tokens"), "cache_write_tokens": 0},
+        "output_tokens": count("completion_tokens"),
+        "output_tokens_details": {"reasoning_tokens": detail("completion_tokens_details", "reasoning_tokens")},
+        "total_tokens": count("total_tokens"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(completion: &str) -> Result<Value, Error> {
+        let request = Fields::parse(
+            br#"{"metadata": {"a":
+            1.50}, "store": true, "user": null}"#,
+        );
+        let echo = Echo::new(&request.unwrap());
+        let json = of_completion(&echo, completion.as_bytes())?;
+        Ok(serde_json::from_slice(&json).unwrap())
+    }
+
+    #[test]
+    fn a_completion_is_a_response_with_the_settings_of_its_request() {
+        let completion = json!({
+            "id": "chatcmpl_1", "created": 7, "model": "m", "extractd": {"attempts": 1},
+            "choices": [{"finish_reason": "length", "message": {"content": "a\nb", "tool_calls": [
+                {"id": "c", "function": {"name": "f", "arguments": "{\"a\": 1}"}},
+            ]}}],
+            "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+        });
+        let response = response(&completion.to_string()).unwrap();
+        assert_eq!(response["id"], "resp_1");
+        assert_eq!(response["created_at"].to_string(), "7");
+        assert_eq!(response["model"], "m");
+        assert_eq!(response["status"], "incomplete");
+        assert_eq!(response["error"], Value::Null);
+        assert_eq!(
+            response["incomplete_details"]["reason"],
+            "max_output_tokens"
+        );
+        let text =
+            json!({"type": "output_text", "text": "a\nb", "annotations": [], "logprobs": []});
+        let message = json!({"type": "message", "id": "msg_1", "status": "incomplete", "role": "assistant", "content": [text]});
+        let call = json!({
+            "type": "function_call", "id": "fc_1_0", "status": "incomplete", "call_id": "c", "name": "f", "arguments": "{\"a\": 1}",
+        });
+        assert_eq!(response["output"], json!([message, call]));
+        assert_eq!(response["usage"]["input_tokens"], 3);
+        assert_eq!(response["metadata"].to_string(), r#"{"a":1.50}"#);
+        assert_eq!(response["store"], false);
+        assert_eq!(response["user"], Value::Null);
+        assert_eq!(response["tool_choice"], "auto");
+        assert_eq!(response["extractd"]["attempts"], 1);
+    }
+
+    #[test]
+    fn a_refusal_stands_alone_and_no_content_is_no_message() {
+        let output = |message: &str| {
+            let completion = format!(r#"{{"choices": [{{"message": {message}}}]}}"#);
+            let response = response(&completion).unwrap();
+            assert_eq!(response["usage"], Value::Null);
+            response["output"].clone()
+        };
+        let refused = output(r#"{"content": "a", "refusal": "No."}"#);
+        let part = json!([{"type": "refusal", "refusal": "No."}]);
+        assert_eq!(refused[0]["content"], part);
+        assert_eq!(refused.as_array().map(Vec::len), Some(1));
+        assert_eq!(output(r#"{"content": ""}"#), json!([]));
+        assert_eq!(output("null"), json!([]));
+    }
+
+    #[test]
+    fn an_answer_of_very_many_calls_is_no_response() {
+        let completion = |calls: usize| {
+            let calls = vec![json!({}); calls];
+            json!({"choices": [{"message": {"tool_calls": calls}}]}).to_string()
+        };
+        let most = response(&completion(MAX_ITEMS - 1)).unwrap();
+        assert_eq!(most["output"].as_array().map(Vec::len), Some(MAX_ITEMS - 1));
+        let refused = response(&completion(100_000)).unwrap_err();
+        assert_eq!(refused.code, Code::UpstreamError);
+    }
 }
