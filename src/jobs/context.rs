@@ -115,7 +115,7 @@ impl JobContext {
             progress: Mutex::default(),
             commands,
             searches: FairSemaphore::leaving_room(MAX_SEARCHES),
-            cancellations: FairSemaphore::new(MAX_CANCELLED_PAGES),
+            cancellations: FairSemaphore::leaving_room(MAX_CANCELLED_PAGES),
             // The process before may have ended between a removal and its vacuum.
             needs_vacuum: AtomicBool::new(true),
         });

@@ -422,6 +422,7 @@ mod tests {
             trace_context: None,
             webhook: None,
             idempotency_key: Some("a key".to_owned()),
+            held: Arc::new(()),
         };
         let input = || {
             let json = b"\"a text\"".to_vec();

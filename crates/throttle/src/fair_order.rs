@@ -146,6 +146,7 @@ impl<K: Copy + Ord> FairOrder<K> {
     }
 
     #[cfg(test)]
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.positions.is_empty()
     }

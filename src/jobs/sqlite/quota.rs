@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::to_sqlite;
+use super::queries;
 use crate::jobs::store::{JobKey, StorageQuota, StoreError};
 
 /// Bytes that an input counts beside its own: its rows and those of its result with their index entries, and the shortest result, that
@@ -60,11 +61,7 @@ impl StorageLimits {
         job: JobKey,
         bytes: u64,
     ) -> rusqlite::Result<()> {
-        let sql = "SELECT caller FROM jobs WHERE key = ?1";
-        let caller: Option<String> = connection
-            .prepare_cached(sql)?
-            .query_row([job.0], |row| row.get(0))
-            .optional()?;
+        let caller = queries::caller(connection, job)?;
         self.check_bytes(connection, &caller.unwrap_or_default(), bytes)
     }
 
