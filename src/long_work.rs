@@ -166,6 +166,26 @@ impl Drop for PermitMark {
     }
 }
 
+/// Takes all permits with work of a caller, which lasts until the sender is dropped. Further long work of the caller waits for it.
+#[cfg(test)]
+pub(crate) fn take_all_permits(caller: CallerId) -> std::sync::mpsc::Sender<()> {
+    use futures_util::FutureExt;
+
+    let (release, released) = std::sync::mpsc::channel();
+    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
+    for _ in 0..cores() {
+        let released = std::sync::Arc::clone(&released);
+        let work = move || {
+            let _ = released.lock().unwrap().recv_timeout(tests::LIMIT);
+        };
+        let mut work = Box::pin(spawn_long(Piece { caller, bytes: 1 }, work));
+        // In the queue before the caller's further work.
+        assert!(work.as_mut().now_or_never().is_none());
+        tokio::spawn(work);
+    }
+    release
+}
+
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
@@ -175,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: Duration = Duration::from_secs(30);
+    pub const LIMIT: Duration = Duration::from_secs(30);
 
     fn piece(caller: usize) -> Piece {
         Piece {

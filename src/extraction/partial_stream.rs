@@ -14,11 +14,12 @@ use futures_util::task::AtomicWaker;
 use serde_json::Value;
 use tokio::time::Sleep;
 
-use super::grounding::{self, Grounder, GroundingSettings};
+use super::grounding::{Grounder, GroundingSettings};
 use crate::long_work::run_off_worker;
 use crate::schema::{Evaluations, Lowered, Rules, Schema, StreamedList, Whole};
 use crate::types::{LeafEvidence, Mode, NullPolicy, written_size};
 use llm_json::partial::Partial;
+use throttle::CallerId;
 
 /// Partial result of an item.
 #[derive(Debug, Clone, PartialEq)]
@@ -178,7 +179,7 @@ impl PartialPublisher {
             settings,
             text,
         };
-        let is_slow = grounding::is_slow_for(text, data);
+        let is_slow = grounder.element_piece(data, CallerId(0)).is_some();
         let evidence = run_off_worker(is_slow, || {
             let index = self.index.get_or_init(|| Index::new(text.clone()));
             grounder.element(index, data)
