@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use std::task::Poll;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinSet};
 
 use throttle::{CallerId, FairPermit, FairSemaphore};
 
@@ -45,6 +45,23 @@ pub struct Piece {
 /// # Errors
 /// If the work panics.
 pub async fn spawn_long<T: Send + 'static>(
+    piece: Piece,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    if !HAS_PERMIT.get() {
+        return acquire_and_spawn(piece, work).await;
+    }
+    // In a task, for this one is polled only with a permit: it would wait for that one while it keeps the one that it was given here.
+    let mut task = JoinSet::new();
+    task.spawn(acquire_and_spawn(piece, work));
+    match task.join_next().await {
+        Some(done) => done.flatten(),
+        // The set has a task.
+        None => std::future::pending().await,
+    }
+}
+
+async fn acquire_and_spawn<T: Send + 'static>(
     piece: Piece,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
@@ -149,6 +166,26 @@ impl Drop for PermitMark {
     }
 }
 
+/// Takes all permits with work of a caller, which lasts until the sender is dropped. Further long work of the caller waits for it.
+#[cfg(test)]
+pub(crate) fn take_all_permits(caller: CallerId) -> std::sync::mpsc::Sender<()> {
+    use futures_util::FutureExt;
+
+    let (release, released) = std::sync::mpsc::channel();
+    let released = std::sync::Arc::new(std::sync::Mutex::new(released));
+    for _ in 0..cores() {
+        let released = std::sync::Arc::clone(&released);
+        let work = move || {
+            let _ = released.lock().unwrap().recv_timeout(tests::LIMIT);
+        };
+        let mut work = Box::pin(spawn_long(Piece { caller, bytes: 1 }, work));
+        // In the queue before the caller's further work.
+        assert!(work.as_mut().now_or_never().is_none());
+        tokio::spawn(work);
+    }
+    release
+}
+
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
@@ -158,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: Duration = Duration::from_secs(30);
+    pub const LIMIT: Duration = Duration::from_secs(30);
 
     fn piece(caller: usize) -> Piece {
         Piece {
@@ -202,6 +239,19 @@ mod tests {
             piece.await.unwrap();
         }
         assert!(in_progress.1.load(Ordering::SeqCst) <= cores());
+    }
+
+    /// Work that is polled with a permit starts further work on a thread, and there is no other permit.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn polled_work_and_what_it_starts_take_turns_with_one_permit() {
+        let mut others = Vec::new();
+        for number in 1..cores() {
+            others.push(acquire(piece(number)).await);
+        }
+        let mut started = pin!(spawn_long(piece(0), || HAS_PERMIT.get()));
+        let done = poll_long(Some(piece(0)), started.as_mut());
+        let done = tokio::time::timeout(LIMIT, done).await;
+        assert!(done.expect("no permit is kept").unwrap());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,16 +8,20 @@ use ::evidence::{Examples, Index, LeafKind, Options};
 use serde_json::Value;
 
 use self::removal::{Conditions, Remover};
-use crate::long_work::run_off_worker;
+use crate::long_work::{Piece, run_long};
 use crate::schema::{Rules, Schema};
 use crate::types::{
     EvidenceStatus, Example, FieldError, Grounding, ItemOutcome, LeafEvidence, OffsetUnit, Success,
+    count_values, written_size,
 };
+use throttle::CallerId;
 
-/// Bytes of text and values from which the work is done off the async workers: about half a millisecond of it.
+/// Bytes of text and values from which the work is long: about half a millisecond of it.
 const INLINE_BYTES: usize = 8 * 1024;
 /// Bytes of text that a value costs as much as.
 const BYTES_PER_VALUE: usize = 128;
+/// Maximum number of values that count as work: as much as a text of a megabyte.
+const MAX_COUNTED_VALUES: usize = 8 * 1024;
 /// Maximum number of absent values in the errors of an answer.
 const MAX_ERRORS: usize = 100;
 
@@ -43,12 +47,6 @@ impl GroundingSettings {
             examples: Examples::new(examples),
         }
     }
-}
-
-/// Returns true if the evidence of a value may take longer than about a millisecond.
-pub fn is_slow_for(text: &str, value: &Value) -> bool {
-    let most = INLINE_BYTES.saturating_sub(text.len()) / BYTES_PER_VALUE;
-    count_leaves(value, most) >= most
 }
 
 /// Returns the number of values that are neither objects nor lists; a number above `most` if there are more.
@@ -79,34 +77,82 @@ pub struct Grounder<'a> {
 }
 
 impl Grounder<'_> {
-    /// Returns the evidence of an item's result. In the mode `drop`, removes absent values from its data first.
-    pub fn ground(self, ending: &mut ItemOutcome) -> Option<Box<[LeafEvidence]>> {
-        let value = match ending {
+    /// Returns the evidence of an item's result. In the mode `drop`, removes absent values from its data first. What takes longer than
+    /// about a millisecond is long work of the caller, as by [`run_long`].
+    pub async fn ground(
+        self,
+        ending: &mut ItemOutcome,
+        caller: CallerId,
+    ) -> Option<Box<[LeafEvidence]>> {
+        let value: &Value = match ending {
             ItemOutcome::Succeeded(success) => &success.data,
             ItemOutcome::Invalid(invalid) => &invalid.candidate,
             ItemOutcome::Failed(_) | ItemOutcome::Cancelled => return None,
         };
-        let is_slow = is_slow_for(self.text, value);
-        run_off_worker(is_slow, || match ending {
-            ItemOutcome::Succeeded(success) => Some(self.succeeded(success)),
-            ItemOutcome::Invalid(invalid) => Some(self.evidence(&invalid.candidate)),
-            ItemOutcome::Failed(_) | ItemOutcome::Cancelled => None,
-        })
+        let piece = self.piece(value, caller);
+        let evidence = run_long(piece, || self.evidence(value)).await;
+        let absent = evidence.iter().filter(|leaf| is_absent(leaf)).count();
+        let is_dropped = self.settings.mode == Grounding::Drop && absent > 0;
+        let ItemOutcome::Succeeded(success) = ending else {
+            return Some(evidence);
+        };
+        if !is_dropped {
+            return Some(evidence);
+        }
+        let removal = self.removal_piece(&success.data, absent, caller);
+        let remove = || self.without_absent(success, evidence);
+        Some(run_long(removal.or(piece), remove).await)
     }
 
-    /// Returns the evidence of a valid answer. In the mode `drop`, removes its absent values first.
-    fn succeeded(self, success: &mut Success) -> Box<[LeafEvidence]> {
-        let index = Index::new(self.text);
-        let evidence = self.align(&index, &success.data);
-        if self.settings.mode != Grounding::Drop || !evidence.iter().any(is_absent) {
-            return evidence;
+    /// Returns the piece of long work that the evidence of a value is; `None` if it takes less than about a millisecond.
+    fn piece(&self, value: &Value, caller: CallerId) -> Option<Piece> {
+        let values = count_leaves(value, MAX_COUNTED_VALUES);
+        let bytes = self.text.len() + values * BYTES_PER_VALUE;
+        (bytes >= INLINE_BYTES).then_some(Piece { caller, bytes })
+    }
+
+    /// Returns the piece of long work that the removal of so many absent values is; `None` if it takes less than about a millisecond.
+    fn removal_piece(&self, value: &Value, absent: usize, caller: CallerId) -> Option<Piece> {
+        let bytes = written_size(value, usize::MAX).unwrap_or(usize::MAX);
+        let bytes = removal::tried_bytes(bytes, absent);
+        self.is_slow_to_try(bytes)
+            .then_some(Piece { caller, bytes })
+    }
+
+    /// Returns the piece of long work that [`element`](Self::element) is; `None` if it takes less than about a millisecond.
+    pub fn element_piece(&self, element: &Value, caller: CallerId) -> Option<Piece> {
+        let piece = self.piece(element, caller);
+        if piece.is_some() || self.settings.mode != Grounding::Drop {
+            return piece;
         }
+        let values = count_leaves(element, MAX_COUNTED_VALUES);
+        self.removal_piece(element, values, caller)
+    }
+
+    /// Returns true if [`errors`](Self::errors) may take longer than about a millisecond for an answer with this text.
+    pub fn is_slow_for(&self, answer: &str) -> bool {
+        let absent = || count_values(answer.as_bytes()).min(MAX_ERRORS);
+        answer.len() + self.text.len() > INLINE_BYTES
+            || self.is_slow_to_try(removal::tried_bytes(answer.len(), absent()))
+    }
+
+    /// Returns true if validating values of so many bytes in all may take longer than about a millisecond.
+    fn is_slow_to_try(&self, bytes: usize) -> bool {
+        self.schema.is_slow_for(bytes) || self.rules.is_slow_for(bytes, self.text.len())
+    }
+
+    /// Removes absent values from a valid answer, and returns the evidence of what is left.
+    fn without_absent(
+        self,
+        success: &mut Success,
+        evidence: Box<[LeafEvidence]>,
+    ) -> Box<[LeafEvidence]> {
         let repairs = Remover::new(self.conditions(), success.data.to_mut(), &evidence).run();
         if repairs.is_empty() {
             return evidence;
         }
         success.repairs.extend(repairs);
-        self.align(&index, &success.data)
+        self.evidence(&success.data)
     }
 
     /// Returns the evidence of a value.

@@ -99,8 +99,10 @@ impl Extractor {
             ItemOutcome::Succeeded,
         );
         let text = input.content.as_deref().unwrap_or_default();
-        let grounder = request.grounder(text);
-        let evidence = grounder.and_then(|grounder| grounder.ground(&mut ending));
+        let evidence = match request.grounder(text) {
+            Some(grounder) => grounder.ground(&mut ending, admission.caller()).await,
+            None => None,
+        };
         item.timing.total = started.elapsed();
         item.timing.ended_at = Some(clock::now());
         let tracer = item.tracer.take();

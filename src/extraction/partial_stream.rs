@@ -1,24 +1,28 @@
 //! Partial results: an answer while the model writes it, published by the item's call and streamed to the client.
 //!
-//! A slow reader misses versions of the object, but never an element of its list.
+//! A slow reader misses versions of the object, but no element of its list, up to a bounded memory of those that wait. What takes longer
+//! than about a millisecond is long work of the caller.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use ::evidence::Index;
 use futures_util::Stream;
 use futures_util::task::AtomicWaker;
 use serde_json::Value;
+use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
-use super::grounding::{self, Grounder, GroundingSettings};
-use crate::long_work::run_off_worker;
+use super::grounding::{Grounder, GroundingSettings};
+use crate::long_work::{Piece, spawn_long};
 use crate::schema::{Evaluations, Lowered, Rules, Schema, StreamedList, Whole};
+use crate::turn;
 use crate::types::{LeafEvidence, Mode, NullPolicy, written_size};
-use llm_json::partial::Partial;
+use llm_json::partial::{Finished, Partial};
+use throttle::{CallerId, MemoryReservation};
 
 /// Partial result of an item.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,12 +42,44 @@ pub enum PartialEvent {
 /// Marker of an element that is left out of the result, because the text does not state it.
 struct Absent;
 
+/// Complete element of an answer, not checked yet.
+struct Element {
+    finished: Finished,
+    form: Option<Arc<Lowered>>,
+    attempt: u32,
+    call: u32,
+    caller: CallerId,
+}
+
 /// Minimum time between two versions of the object, per byte of the answer: about a megabyte a second.
 const INTERVAL_PER_BYTE: Duration = Duration::from_micros(1);
+
+/// Maximum memory of an answer's values, from which no further versions are made: 4 MiB. Complete elements may wait up to the same size.
+const MAX_PARSED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Memory of an answer's values from which a version of the object is long work: 512 KiB.
+const INLINE_VERSION_BYTES: usize = 512 * 1024;
+
+/// Number of copies of an answer's values while a version is made: they themselves, a copy, and its lifted form.
+const COPIES: usize = 3;
+
+/// Bytes for each byte of a text in which values are looked for: two copies, and an index of ten bytes for each word.
+const INDEXED_TEXT_BYTES: usize = 4;
+
+/// Size of the pieces of an answer after each of which its memory is reserved, in bytes.
+const PIECE_BYTES: usize = 4 * 1024;
+
+/// Step in which memory is reserved, in bytes: 256 KiB. What is below a step is not reserved.
+const STEP_BYTES: usize = 256 * 1024;
+
+/// Units of a task's turn that an element takes: at most sixteen follow each other.
+const ELEMENT_UNITS: u32 = 8;
 
 #[derive(Debug, Default)]
 struct PartialState {
     attempt: u32,
+    /// Number of the call, of which an attempt may have several.
+    call: u32,
     lowered: BTreeMap<Mode, Arc<Lowered>>,
     /// Lowered schema that the answer follows; set with the first text.
     form: Option<Arc<Lowered>>,
@@ -53,6 +89,8 @@ struct PartialState {
     has_changed: bool,
     /// Elements that are left out of the result because the text does not state them, in ascending order.
     left_out: Vec<usize>,
+    /// Memory of what is parsed and of the text; `None` before the first call.
+    memory: Option<MemoryReservation>,
 }
 
 /// Publisher of an answer's partial results.
@@ -86,14 +124,23 @@ impl PartialPublisher {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Discards the previous call's answer before a new call with the text of the input.
-    pub fn begin(&self, attempt: u32, lowered: &BTreeMap<Mode, Arc<Lowered>>, text: &str) {
+    /// Discards the previous call's answer before a new call with the text of the input. `memory` is empty.
+    pub fn begin(
+        &self,
+        attempt: u32,
+        lowered: &BTreeMap<Mode, Arc<Lowered>>,
+        text: &str,
+        memory: MemoryReservation,
+    ) {
         if self.grounding.is_some() && self.list.is_some() {
             self.text.get_or_init(|| text.to_owned());
         }
-        *self.lock() = PartialState {
+        let mut state = self.lock();
+        *state = PartialState {
             attempt,
+            call: state.call.wrapping_add(1),
             lowered: lowered.clone(),
+            memory: Some(memory),
             ..PartialState::default()
         };
     }
@@ -110,57 +157,91 @@ impl PartialPublisher {
                     .chain(list.path.iter().cloned())
                     .collect()
             });
-            Partial::new(path, self.takes_list && !is_wrapped)
+            Partial::new(path, self.takes_list && !is_wrapped).with_max_bytes(MAX_PARSED_BYTES)
         });
         state.length = state
             .length
             .saturating_add(u32::try_from(text.len()).unwrap_or(u32::MAX));
-        state.has_changed |= partial.push(text);
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES));
+            rest = after;
+            state.has_changed |= partial.push(piece);
+            reserve(partial, &mut state.memory, self.text_bytes());
+        }
         if state.has_changed || partial.has_finished() {
             self.reader.wake();
         }
     }
 
-    /// Returns the next complete and valid element.
-    fn item(&self) -> Option<PartialEvent> {
-        let list = self.list.as_ref()?;
-        loop {
-            let (finished, form, attempt) = {
-                let mut state = self.lock();
-                let finished = state.partial.as_mut()?.next_finished()?;
-                (finished, state.form.clone(), state.attempt)
-            };
-            // Without a permit: a stream that is not polled would keep it from others.
-            let is_slow = self.is_slow(list, &finished.value);
-            let valid = run_off_worker(is_slow, || {
-                list.valid(form.as_deref(), finished.value, self.coerce)
-            });
-            let Some(mut data) = valid else {
-                continue;
-            };
-            let Ok(evidence) = self.ground(list, &mut data) else {
-                self.lock().left_out.push(finished.index);
-                continue;
-            };
-            // The elements come in order.
-            let state = self.lock();
-            let before = state
-                .left_out
-                .partition_point(|index| *index < finished.index);
-            drop(state);
-            return Some(PartialEvent::Item {
-                attempt,
-                index: finished.index - before,
-                data,
-                evidence,
-            });
-        }
+    /// Returns the memory of the text in which values are looked for, in bytes.
+    fn text_bytes(&self) -> usize {
+        self.text.get().map_or(0, String::len) * INDEXED_TEXT_BYTES
     }
 
-    /// Returns true if validating an element may keep a thread busy.
-    fn is_slow(&self, list: &StreamedList, element: &Value) -> bool {
-        let bytes = written_size(element, usize::MAX).unwrap_or(usize::MAX);
-        list.element.is_slow_for(bytes) || self.coerce && list.element.is_slow_to_coerce(bytes)
+    /// Takes the next complete element.
+    fn next_element(&self) -> Option<Element> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let partial = state.partial.as_mut()?;
+        let finished = partial.next_finished()?;
+        reserve(partial, &mut state.memory, self.text_bytes());
+        Some(Element {
+            finished,
+            form: state.form.clone(),
+            attempt: state.attempt,
+            call: state.call,
+            caller: state.memory.as_ref()?.caller(),
+        })
+    }
+
+    /// Returns the piece of long work that [`check`](Self::check) is; `None` if it takes less than about a millisecond.
+    fn check_piece(&self, element: &Element) -> Option<Piece> {
+        let (list, caller) = (self.list.as_ref()?, element.caller);
+        let value = &element.finished.value;
+        let grounder = self.grounder(list);
+        let grounding = grounder.and_then(|grounder| grounder.element_piece(value, caller));
+        grounding.or_else(|| {
+            let bytes = written_size(value, usize::MAX).unwrap_or(usize::MAX);
+            let is_slow = list.element.is_slow_for(bytes)
+                || self.coerce && list.element.is_slow_to_coerce(bytes);
+            is_slow.then_some(Piece { caller, bytes })
+        })
+    }
+
+    /// Returns the event of an element; `None` if it is not valid, is left out of the result, or its call is no longer the current one.
+    fn check(&self, element: Element) -> Option<PartialEvent> {
+        let list = self.list.as_ref()?;
+        let Finished { index, value } = element.finished;
+        let mut data = list.valid(element.form.as_deref(), value, self.coerce)?;
+        let evidence = self.ground(list, &mut data);
+        let mut state = self.lock();
+        if state.call != element.call {
+            return None;
+        }
+        let Ok(evidence) = evidence else {
+            state.left_out.push(index);
+            return None;
+        };
+        // The elements come in order.
+        let before = state.left_out.partition_point(|left_out| *left_out < index);
+        Some(PartialEvent::Item {
+            attempt: element.attempt,
+            index: index - before,
+            data,
+            evidence,
+        })
+    }
+
+    /// Returns what grounds an element in the text; `None` unless the request asked for evidence.
+    fn grounder<'a>(&'a self, list: &'a StreamedList) -> Option<Grounder<'a>> {
+        static NO_RULES: LazyLock<Rules> = LazyLock::new(Rules::default);
+        Some(Grounder {
+            schema: &list.element,
+            rules: &NO_RULES,
+            settings: self.grounding.as_deref()?,
+            text: self.text.get()?,
+        })
     }
 
     /// Returns the evidence of an element; `None` unless the request asked for it.
@@ -169,42 +250,57 @@ impl PartialPublisher {
         list: &StreamedList,
         data: &mut Value,
     ) -> Result<Option<Box<[LeafEvidence]>>, Absent> {
-        let (Some(settings), Some(text)) = (&self.grounding, self.text.get()) else {
+        let Some(grounder) = self.grounder(list) else {
             return Ok(None);
         };
-        let grounder = Grounder {
-            schema: &list.element,
-            rules: &Rules::default(),
-            settings,
-            text,
-        };
-        let is_slow = grounding::is_slow_for(text, data);
-        let evidence = run_off_worker(is_slow, || {
-            let index = self.index.get_or_init(|| Index::new(text.clone()));
-            grounder.element(index, data)
-        });
+        let index = self
+            .index
+            .get_or_init(|| Index::new(grounder.text.to_owned()));
+        let evidence = grounder.element(index, data);
         evidence.map(Some).ok_or(Absent)
     }
 
-    /// Returns the object as far as it is known and its length in bytes; `None` if it has not changed.
-    fn partial(&self) -> Option<(PartialEvent, u32)> {
-        let (value, form, attempt, length) = {
+    /// Returns the length of the answer in bytes if the object has changed, with the piece of long work that
+    /// [`version`](Self::version) is; `None` if it takes less than about a millisecond.
+    fn changed(&self) -> Option<(u32, Option<Piece>)> {
+        let state = self.lock();
+        let partial = state.partial.as_ref().filter(|_| state.has_changed)?;
+        let (caller, bytes) = (state.memory.as_ref()?.caller(), partial.bytes());
+        let piece = (bytes > INLINE_VERSION_BYTES).then_some(Piece { caller, bytes });
+        Some((state.length, piece))
+    }
+
+    /// Returns the object as far as it is known; `None` if it has not changed.
+    fn version(&self) -> Option<PartialEvent> {
+        let (value, form, attempt) = {
             let mut state = self.lock();
             if !std::mem::take(&mut state.has_changed) {
                 return None;
             }
-            (
-                state.partial.as_ref()?.value()?,
-                state.form.clone(),
-                state.attempt,
-                state.length,
-            )
+            let value = state.partial.as_ref()?.value()?;
+            (value, state.form.clone(), state.attempt)
         };
         let data = match form {
             Some(form) => form.asked.raised(value, NullPolicy::OwnValue),
             None => value,
         };
-        Some((PartialEvent::Partial { attempt, data }, length))
+        Some(PartialEvent::Partial { attempt, data })
+    }
+}
+
+/// Reserves the memory of an answer, beside other `bytes`. Without room, gives up versions of the object, then elements that are not
+/// complete.
+fn reserve(partial: &mut Partial, memory: &mut Option<MemoryReservation>, bytes: usize) {
+    let Some(memory) = memory else {
+        return;
+    };
+    let needed = |partial: &Partial| (partial.bytes() * COPIES + bytes) / STEP_BYTES * STEP_BYTES;
+    while needed(partial) > memory.bytes()
+        && memory.resize(needed(partial)).is_err()
+        && partial.shed()
+    {}
+    if needed(partial) != memory.bytes() {
+        memory.record(needed(partial));
     }
 }
 
@@ -263,6 +359,8 @@ impl StreamedList {
 #[derive(Debug)]
 pub struct PartialStream {
     publisher: Arc<PartialPublisher>,
+    /// Event that is made as long work. At most one.
+    work: JoinSet<Option<PartialEvent>>,
     /// Timer until the next version of the object may be sent.
     pause: Pin<Box<Sleep>>,
     is_pausing: bool,
@@ -272,17 +370,82 @@ impl PartialStream {
     pub fn new(publisher: Arc<PartialPublisher>) -> Self {
         Self {
             publisher,
+            work: JoinSet::new(),
             pause: Box::pin(tokio::time::sleep(Duration::ZERO)),
             is_pausing: false,
         }
     }
 
-    /// Returns the next event that was not sent when the item ended: each complete element, then at most one version of the
-    /// object.
-    pub fn drain_remaining(&mut self) -> Option<PartialEvent> {
-        self.publisher
-            .item()
-            .or_else(|| self.publisher.partial().map(|(event, _)| event))
+    /// Polls for the next event that was not sent when the item ended: each complete element, then at most one version of the
+    /// object. `None`: all were sent.
+    pub fn poll_remaining(&mut self, cx: &mut Context<'_>) -> Poll<Option<PartialEvent>> {
+        match ready!(self.poll_item(cx)) {
+            Some(item) => Poll::Ready(Some(item)),
+            None => self.poll_version(cx),
+        }
+    }
+
+    /// Polls for the event that is made, or that of the next element; `None`: no further element is complete yet.
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<PartialEvent>> {
+        loop {
+            if let Some(event) = ready!(self.poll_work(cx)) {
+                return Poll::Ready(Some(event));
+            }
+            ready!(turn::poll_take(cx, ELEMENT_UNITS));
+            let Some(element) = self.publisher.next_element() else {
+                return Poll::Ready(None);
+            };
+            match self.publisher.check_piece(&element) {
+                Some(piece) => self.spawn(piece, |publisher| publisher.check(element)),
+                None => {
+                    if let Some(item) = self.publisher.check(element) {
+                        return Poll::Ready(Some(item));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Polls for a version of the object, and pauses the next one; `None`: it has not changed.
+    fn poll_version(&mut self, cx: &mut Context<'_>) -> Poll<Option<PartialEvent>> {
+        let Some((length, piece)) = self.publisher.changed() else {
+            return Poll::Ready(None);
+        };
+        self.pause
+            .as_mut()
+            .reset((Instant::now() + INTERVAL_PER_BYTE * length).into());
+        self.is_pausing = true;
+        match piece {
+            Some(piece) => {
+                self.spawn(piece, PartialPublisher::version);
+                self.poll_work(cx)
+            }
+            None => Poll::Ready(self.publisher.version()),
+        }
+    }
+
+    /// Starts to make an event as long work.
+    fn spawn(
+        &mut self,
+        piece: Piece,
+        make: impl FnOnce(&PartialPublisher) -> Option<PartialEvent> + Send + 'static,
+    ) {
+        let publisher = Arc::clone(&self.publisher);
+        // In a task: the stream may not be polled for long, and would keep a permit from the others.
+        self.work.spawn(async move {
+            let event = spawn_long(piece, move || make(&publisher)).await;
+            event.ok().flatten()
+        });
+    }
+
+    /// Polls for the event that is made as long work; `None`: there is none.
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Option<PartialEvent>> {
+        while let Some(done) = ready!(self.work.poll_join_next(cx)) {
+            if let Ok(Some(event)) = done {
+                return Poll::Ready(Some(event));
+            }
+        }
+        Poll::Ready(None)
     }
 }
 
@@ -292,21 +455,17 @@ impl Stream for PartialStream {
     /// Polls for the next event. The stream never ends.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<PartialEvent>> {
         self.publisher.reader.register(cx.waker());
-        if let Some(item) = self.publisher.item() {
+        if let Some(item) = ready!(self.poll_item(cx)) {
             return Poll::Ready(Some(item));
         }
         if self.is_pausing && self.pause.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
         self.is_pausing = false;
-        let Some((event, length)) = self.publisher.partial() else {
-            return Poll::Pending;
-        };
-        self.pause
-            .as_mut()
-            .reset((Instant::now() + INTERVAL_PER_BYTE * length).into());
-        self.is_pausing = true;
-        Poll::Ready(Some(event))
+        match ready!(self.poll_version(cx)) {
+            Some(version) => Poll::Ready(Some(version)),
+            None => Poll::Pending,
+        }
     }
 }
 

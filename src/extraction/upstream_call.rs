@@ -13,7 +13,7 @@ use super::retry_policy::health_of_timeout;
 use super::traced_texts::{prompt_messages, truncated};
 use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, ValidationFeedback};
 use crate::types::{Error, ModelUsage, TraceContext};
-use throttle::{CallReport, Health, Permit, Priority, UsageReport};
+use throttle::{CallReport, Health, MemoryUse, Permit, Priority, UsageReport};
 
 /// Result of one call.
 enum CallOutcome {
@@ -99,7 +99,9 @@ impl ItemRun<'_> {
             }
         };
         if let Some(partials) = partials {
-            partials.begin(self.attempts, &target.lowered, text);
+            let ledger = self.extractor.limits.memory();
+            let memory = ledger.empty(self.route.caller(), MemoryUse::Responses);
+            partials.begin(self.attempts, &target.lowered, text, memory);
         }
         let call = Request {
             key: permit.key(),

@@ -31,9 +31,6 @@ pub enum Verdict {
     Refusal(String),
 }
 
-/// Size of a text and its answer from which evidence is looked for as long work.
-const INLINE_EVIDENCE_BYTES: usize = 8192;
-
 /// Schema, rules and settings to validate an answer with.
 #[derive(Debug, Clone, Copy)]
 pub struct ValidationInput<'a> {
@@ -57,23 +54,32 @@ pub struct ValidationInput<'a> {
 }
 
 impl ValidationInput<'_> {
-    fn requires_evidence(&self) -> bool {
-        self.grounding.mode == Grounding::Require
+    /// Returns what looks for the evidence that the request requires; `None` if it requires none.
+    fn grounder(&self) -> Option<Grounder<'_>> {
+        (self.grounding.mode == Grounding::Require).then(|| Grounder {
+            schema: self.schema,
+            rules: self.rules,
+            settings: self.grounding,
+            text: self.text,
+        })
     }
 
-    /// Returns true if validating an answer of this size may keep a thread busy.
-    fn is_slow_for(&self, bytes: usize) -> bool {
+    /// Returns true if validating an answer with this text may keep a thread busy.
+    fn is_slow_for(&self, answer: &str) -> bool {
+        let bytes = answer.len();
         self.schema.is_slow_for(bytes)
             || self.rules.is_slow_for(bytes, self.text.len())
             || self.example_values.is_slow_for(bytes, self.text.len())
             || self.coerce && self.schema.is_slow_to_coerce(bytes)
-            || self.requires_evidence() && bytes + self.text.len() > INLINE_EVIDENCE_BYTES
+            || self
+                .grounder()
+                .is_some_and(|grounder| grounder.is_slow_for(answer))
     }
 }
 
 /// Validates an answer; a large one as long work.
 pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Verdict) {
-    if !input.is_slow_for(answer.text.len()) {
+    if !input.is_slow_for(&answer.text) {
         let verdict = verdict(input, &answer);
         return (answer, verdict);
     }
@@ -86,7 +92,7 @@ pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Ve
     let example_values = Arc::clone(input.example_values);
     let (allows_copied_values, grounding) =
         (input.allows_copied_values, Arc::clone(input.grounding));
-    let needs_text = !rules.is_empty() || !example_values.is_empty() || input.requires_evidence();
+    let needs_text = !rules.is_empty() || !example_values.is_empty() || input.grounder().is_some();
     let text = if needs_text {
         input.text.to_owned()
     } else {
@@ -188,13 +194,7 @@ fn apply_rules(input: ValidationInput<'_>, data: Value, repairs: Vec<String>) ->
     } else {
         input.example_values.copied(input.schema, &data, input.text)
     };
-    if input.requires_evidence() {
-        let grounder = Grounder {
-            schema: input.schema,
-            rules: input.rules,
-            settings: input.grounding,
-            text: input.text,
-        };
+    if let Some(grounder) = input.grounder() {
         errors.extend(grounder.errors(&data));
     }
     errors.extend(input.rules.faults(&data, input.text));

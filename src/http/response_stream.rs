@@ -4,7 +4,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -108,6 +108,8 @@ pub struct ResponseBody<S, K> {
     ended: bool,
     upload: Option<Arc<UploadMonitor>>,
     partials: Option<PartialStream>,
+    /// Outcome that waits for its partial results.
+    waiting: Option<Outcome>,
     server_ends: Pin<Box<WaitForCancellationFutureOwned>>,
     /// True once the end of the server has ended the batch.
     is_cut: bool,
@@ -158,6 +160,7 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
             ended: false,
             upload: resources.upload,
             partials: resources.partials,
+            waiting: None,
             server_ends: Box::pin(resources.server_ends),
             is_cut: false,
             was_upload_cut: false,
@@ -205,24 +208,34 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
     /// Encodes the outcomes that are ready, each after its partial results.
     fn encode_outcomes(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {
         while out.len() < CHUNK_BYTES {
-            match self.outcomes.poll_next_unpin(cx) {
-                Poll::Ready(Some(outcome)) => {
-                    while let Some(partial) = self
-                        .partials
-                        .as_mut()
-                        .and_then(PartialStream::drain_remaining)
-                    {
-                        self.encoder.partial(&partial, out);
-                    }
-                    self.add_outcome(&outcome, out);
-                    if let Some(error) = self.encoder.buffer_error() {
-                        return self.fail(&error, out);
-                    }
-                }
-                Poll::Ready(None) => return self.end(out),
-                Poll::Pending => return self.encode_partials(cx, out),
+            let outcome = match self.waiting.take() {
+                Some(outcome) => outcome,
+                None => match self.outcomes.poll_next_unpin(cx) {
+                    Poll::Ready(Some(outcome)) => outcome,
+                    Poll::Ready(None) => return self.end(out),
+                    Poll::Pending => return self.encode_partials(cx, out),
+                },
+            };
+            if self.poll_remaining_partials(cx, out).is_pending() {
+                self.waiting = Some(outcome);
+                return;
+            }
+            self.add_outcome(&outcome, out);
+            if let Some(error) = self.encoder.buffer_error() {
+                return self.fail(&error, out);
             }
         }
+    }
+
+    /// Encodes the partial results that were not sent when their item ended.
+    fn poll_remaining_partials(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) -> Poll<()> {
+        let Some(partials) = &mut self.partials else {
+            return Poll::Ready(());
+        };
+        while let Some(partial) = ready!(partials.poll_remaining(cx)) {
+            self.encoder.partial(&partial, out);
+        }
+        Poll::Ready(())
     }
 
     fn encode_partials(&mut self, cx: &mut Context<'_>, out: &mut BytesMut) {

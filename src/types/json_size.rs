@@ -1,13 +1,10 @@
-//! Size of JSON in values, counted in the text without parsing it, or in the value.
+//! Size of JSON in values, counted in the text without parsing it, or in the value. `tests/memory_estimates.rs` compares it with what is
+//! allocated.
 
 use std::io;
 
+use llm_json::VALUE_BYTES;
 use serde_json::Value;
-
-/// Bytes that a JSON value takes in memory beside its text: the smallest array that holds a value has room for four, and a long
-/// one takes three times its values while it is moved to twice its room. `tests/memory_estimates.rs` compares this with what is
-/// allocated.
-const VALUE_BYTES: usize = 4 * size_of::<Value>();
 
 /// Returns the memory that a JSON text takes once it is parsed, in bytes, at most.
 #[must_use]

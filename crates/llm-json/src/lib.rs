@@ -17,3 +17,7 @@ pub mod strict_json;
 pub mod surrogates;
 
 pub use strict_json::{NUMBER_NAME, StrictJson};
+
+/// Bytes that a JSON value takes in memory beside its text: the smallest array that holds a value has room for four, and a long
+/// one takes three times its values while it is moved to twice its room.
+pub const VALUE_BYTES: usize = 4 * size_of::<serde_json::Value>();

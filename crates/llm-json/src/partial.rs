@@ -6,16 +6,23 @@
 //! the first object or array outside a reasoning block. Stops at the first syntax that it does not
 //! understand, and at more values than that parser takes; the parser of complete answers handles the
 //! rest.
+//!
+//! The memory may be bounded: of a value that becomes too large, only the elements of the streamed list
+//! are kept, each until it is taken.
 
 mod lexer;
+mod open;
 mod prose;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
+
 use serde_json::{Map, Value};
 
 use crate::answer::candidate_scanner::MAX_VALUES;
-use lexer::Token;
+use lexer::{Lexer, Token};
+use open::{Open, key_bytes, node_bytes, value_bytes};
 use prose::{Begin, Prose};
 
 /// Maximum nesting depth, the same as that of the parser of complete answers. The parser stops at
@@ -35,7 +42,7 @@ pub struct Finished {
 #[derive(Debug)]
 pub struct Partial {
     prose: Prose,
-    lexer: lexer::Lexer,
+    lexer: Lexer,
     /// Open containers, the outermost first.
     open: Vec<Open>,
     expects: Expects,
@@ -50,6 +57,14 @@ pub struct Partial {
     taken: usize,
     /// Number of values so far.
     values: usize,
+    /// True if the value is kept; else only the elements of the list are.
+    keeps_value: bool,
+    /// Memory of the value, or of the element that is being written, in bytes, at most.
+    kept_bytes: usize,
+    /// Completed elements that were not taken yet, if the value is not kept.
+    waiting: VecDeque<Value>,
+    waiting_bytes: usize,
+    max_bytes: usize,
 }
 
 /// Token expected next within a container.
@@ -60,15 +75,6 @@ enum Expects {
     Colon,
     /// A comma, or the end of the container.
     Comma,
-}
-
-#[derive(Debug)]
-enum Open {
-    Object {
-        members: Map<String, Value>,
-        key: Option<String>,
-    },
-    Array(Vec<Value>),
 }
 
 impl Partial {
@@ -82,7 +88,7 @@ impl Partial {
         Self {
             takes_list,
             prose: Prose::default(),
-            lexer: lexer::Lexer::default(),
+            lexer: Lexer::default(),
             open: Vec::new(),
             expects: Expects::Value,
             whole: None,
@@ -90,7 +96,18 @@ impl Partial {
             list,
             taken: 0,
             values: 0,
+            keeps_value: true,
+            kept_bytes: 0,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            max_bytes: usize::MAX,
         }
+    }
+
+    /// Bounds the memory to about `max_bytes`: what is above is given up, as by [`Partial::shed`].
+    #[must_use]
+    pub fn with_max_bytes(self, max_bytes: usize) -> Self {
+        Self { max_bytes, ..self }
     }
 
     /// Parses the next piece of text. Returns true if more of the value is known than before.
@@ -98,7 +115,7 @@ impl Partial {
         let mut knows_more = false;
         for c in text.chars() {
             if self.is_lost || self.whole.is_some() {
-                return knows_more;
+                break;
             }
             if self.open.is_empty() {
                 let Some(begin) = self.prose.step(c, self.takes_list) else {
@@ -124,13 +141,17 @@ impl Partial {
                 };
             }
             knows_more |= self.expects == Expects::Value && self.lexer.in_string();
+            while self.bytes() > self.max_bytes && self.shed() {}
         }
-        knows_more
+        knows_more && self.keeps_value
     }
 
-    /// Returns the known part of the value; `None` before its first bracket.
+    /// Returns the known part of the value; `None` before its first bracket, and once it is given up.
     #[must_use]
     pub fn value(&self) -> Option<Value> {
+        if !self.keeps_value {
+            return None;
+        }
         if let Some(whole) = &self.whole {
             return Some(whole.clone());
         }
@@ -144,17 +165,64 @@ impl Partial {
         inner
     }
 
+    /// Returns the memory of what is kept, in bytes, at most.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.kept_bytes + self.waiting_bytes + self.lexer.bytes()
+    }
+
+    /// Gives up a part of what is kept: first the value, of which the elements of the list remain; then what is not complete, and the
+    /// rest of the text. Returns false if only completed elements are left, which are to be taken.
+    pub fn shed(&mut self) -> bool {
+        if self.keeps_value {
+            self.keep_elements();
+            if !self.is_lost {
+                return true;
+            }
+        }
+        self.open.clear();
+        self.lexer = Lexer::default();
+        self.kept_bytes = 0;
+        !std::mem::replace(&mut self.is_lost, true)
+    }
+
+    /// Drops all but the completed elements that were not taken yet, and the element that is being written.
+    fn keep_elements(&mut self) {
+        let untaken = self.listed().and_then(|listed| listed.get(self.taken..));
+        self.waiting = untaken.unwrap_or_default().iter().cloned().collect();
+        self.waiting_bytes = self.waiting.iter().map(value_bytes).sum();
+        self.keeps_value = false;
+        let has_ended = self.whole.take().is_some() || self.list.is_none();
+        self.is_lost |= has_ended;
+        let around = match &self.list {
+            Some(path) if self.is_list_open() => path.len() + 1,
+            _ => self.open.len(),
+        };
+        self.open.iter_mut().take(around).for_each(Open::clear);
+        self.kept_bytes = self.open.iter().map(Open::bytes).sum();
+    }
+
     /// Returns true if a completed element is waiting to be taken.
     #[must_use]
     pub fn has_finished(&self) -> bool {
-        self.listed()
-            .is_some_and(|listed| listed.len() > self.taken)
+        if self.keeps_value {
+            self.listed()
+                .is_some_and(|listed| listed.len() > self.taken)
+        } else {
+            !self.waiting.is_empty()
+        }
     }
 
     /// Returns the next completed element of the list; `None` if no further one is complete yet.
     pub fn next_finished(&mut self) -> Option<Finished> {
         let index = self.taken;
-        let value = self.listed()?.get(index)?.clone();
+        let value = if self.keeps_value {
+            self.listed()?.get(index)?.clone()
+        } else {
+            let value = self.waiting.pop_front()?;
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(value_bytes(&value));
+            value
+        };
         self.taken += 1;
         Some(Finished { index, value })
     }
@@ -187,6 +255,9 @@ impl Partial {
     fn take(&mut self, token: Token) -> bool {
         match (self.expects, token) {
             (Expects::Key, Token::String(name) | Token::Word(name)) => {
+                if self.keeps_value || self.is_list_open() {
+                    self.kept_bytes += key_bytes(&name);
+                }
                 if let Some(Open::Object { key, .. }) = self.open.last_mut() {
                     *key = Some(name);
                 }
@@ -269,6 +340,11 @@ impl Partial {
         self.open.push(open);
         if self.is_in_list() {
             self.taken = 0;
+            if !self.keeps_value {
+                // Of a list that comes again, only the last one counts.
+                self.waiting.clear();
+                (self.kept_bytes, self.waiting_bytes) = (0, 0);
+            }
         }
     }
 
@@ -299,41 +375,46 @@ impl Partial {
             return;
         }
         self.expects = Expects::Comma;
+        let is_kept = self.keeps_value || self.is_list_open();
+        if is_kept {
+            self.kept_bytes += node_bytes(&value);
+        }
+        if !self.keeps_value && self.is_in_list() {
+            self.waiting_bytes += value_bytes(&value);
+            self.kept_bytes = 0;
+            self.waiting.push_back(value);
+            return;
+        }
         match self.open.last_mut() {
-            None => self.whole = Some(value),
+            None if self.keeps_value => self.whole = Some(value),
+            None => self.is_lost = true,
             Some(Open::Object { members, key }) => match key.take() {
-                Some(key) => drop(members.insert(key, value)),
+                Some(key) if is_kept => drop(members.insert(key, value)),
+                Some(_) => {}
                 None => self.is_lost = true,
             },
-            Some(Open::Array(items)) => items.push(value),
+            Some(Open::Array(items)) if is_kept => items.push(value),
+            Some(Open::Array(_)) => {}
         }
     }
 
     /// Returns true if the innermost container is the streamed list.
     fn is_in_list(&self) -> bool {
-        let (Some(path), Some((Open::Array(_), outer))) = (&self.list, self.open.split_last())
-        else {
+        let depth = self.list.as_ref().map(Vec::len);
+        depth.is_some_and(|depth| depth + 1 == self.open.len()) && self.is_list_open()
+    }
+
+    /// Returns true if the parser is within the streamed list.
+    fn is_list_open(&self) -> bool {
+        let Some(path) = &self.list else {
             return false;
         };
-        path.len() == outer.len()
-            && outer.iter().zip(path).all(
-                |(open, name)| matches!(open, Open::Object { key: Some(key), .. } if key == name),
-            )
-    }
-}
-
-impl Open {
-    /// Returns the container as a value, with the unfinished value inside it.
-    fn with(&self, inner: Option<Value>) -> Value {
-        match self {
-            Self::Object { members, key } => {
-                let mut members = members.clone();
-                if let (Some(key), Some(inner)) = (key, inner) {
-                    members.insert(key.clone(), inner);
-                }
-                Value::Object(members)
-            }
-            Self::Array(items) => Value::Array(items.iter().cloned().chain(inner).collect()),
-        }
+        let Some((outer, [Open::Array(_), ..])) = self.open.split_at_checked(path.len()) else {
+            return false;
+        };
+        outer
+            .iter()
+            .zip(path)
+            .all(|(open, name)| matches!(open, Open::Object { key: Some(key), .. } if key == name))
     }
 }

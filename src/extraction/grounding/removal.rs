@@ -221,6 +221,12 @@ impl<'a> Conditions<'a> {
     }
 }
 
+/// Returns the bytes of all values that are validated to do without some of the values of one of `bytes` bytes: all removed at once, then
+/// each one left out or replaced by null.
+pub fn tried_bytes(bytes: usize, absent: usize) -> usize {
+    bytes.saturating_mul(1 + (2 * absent).min(MAX_TRIALS))
+}
+
 /// Returns the parts of a value that are to be removed, and counts its values; `None` if none of them is absent.
 fn collect(
     value: &Value,

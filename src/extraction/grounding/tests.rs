@@ -1,16 +1,20 @@
+use futures_util::FutureExt;
 use serde_json::json;
 
 use super::*;
+use crate::long_work::take_all_permits;
 use crate::types::{Content, Rule};
 
-struct Case {
+const CALLER: CallerId = CallerId(7);
+
+struct Case<'t> {
     schema: Value,
-    text: &'static str,
+    text: &'t str,
     rules: Vec<Rule>,
 }
 
-impl Case {
-    fn new(schema: Value, text: &'static str) -> Self {
+impl<'t> Case<'t> {
+    fn new(schema: Value, text: &'t str) -> Self {
         Self {
             schema,
             text,
@@ -33,13 +37,12 @@ impl Case {
     /// Returns the data after `drop`, and the repairs.
     fn dropped(&self, data: Value) -> (Value, Vec<String>) {
         self.run(Grounding::Drop, |grounder| {
-            let mut success = Success {
-                data: data.into(),
-                model: "p/m".into(),
-                repairs: Vec::new(),
-                cached: false,
+            let mut ending = succeeded(data);
+            let grounding = grounder.ground(&mut ending, CALLER);
+            assert!(grounding.now_or_never().flatten().is_some());
+            let ItemOutcome::Succeeded(success) = ending else {
+                panic!("{ending:?}")
             };
-            grounder.succeeded(&mut success);
             assert!(grounder.schema.is_valid(&success.data));
             (Value::clone(&success.data), success.repairs)
         })
@@ -52,6 +55,15 @@ impl Case {
             .map(|error| (error.pointer, error.message))
             .collect()
     }
+}
+
+fn succeeded(data: Value) -> ItemOutcome {
+    ItemOutcome::Succeeded(Success {
+        data: data.into(),
+        model: "p/m".into(),
+        repairs: Vec::new(),
+        cached: false,
+    })
 }
 
 fn person() -> Value {
@@ -229,11 +241,64 @@ fn an_error_names_the_value_and_asks_for_what_the_schema_allows() {
 }
 
 #[test]
-fn work_is_slow_by_the_text_and_the_number_of_values() {
-    assert!(!is_slow_for("seven words", &json!({"a": 1, "b": "x"})));
-    assert!(is_slow_for(&"a".repeat(10_000), &json!({})));
-    assert!(is_slow_for("a", &json!(vec![1; 100])));
-    assert!(is_slow_for("a", &json!("b".repeat(10_000))));
+fn work_is_long_by_the_text_and_the_number_of_values() {
+    let bytes = |text: &str, value: Value| {
+        let case = Case::new(json!({}), text);
+        let piece = case.run(Grounding::Report, |grounder| grounder.piece(&value, CALLER));
+        piece.map(|piece| piece.bytes)
+    };
+    assert_eq!(bytes("seven words", json!({"a": 1, "b": "x"})), None);
+    let long = "a".repeat(10_000);
+    assert_eq!(bytes(&long, json!({})), Some(10_000));
+    assert_eq!(bytes("a", json!(vec![1; 100])), Some(1 + 100 * 128));
+    assert!(bytes("a", json!(long)).is_some());
+    let most = bytes("a", json!(vec![1; 100_000])).unwrap();
+    assert_eq!(most, 1 + (MAX_COUNTED_VALUES + 1) * BYTES_PER_VALUE);
+}
+
+#[test]
+fn work_is_long_by_the_trials_of_what_is_absent() {
+    let case = Case::new(person(), "Anna likes tea.");
+    let few =
+        json!({"name": "Anna", "age": 30, "phone": "555-0100", "tags": ["gin"], "city": "Rome"});
+    let tags: Vec<_> = (0..50).map(|number| format!("tag {number}")).collect();
+    let many = json!({"name": "Anna", "age": 30, "tags": tags, "city": "Rome"});
+    let is_long = |mode, value: &Value, absent| {
+        case.run(mode, |grounder| {
+            assert!(grounder.piece(value, CALLER).is_none());
+            let removal = grounder.removal_piece(value, absent, CALLER).is_some();
+            let element = grounder.element_piece(value, CALLER).is_some();
+            let errors = grounder.is_slow_for(&value.to_string());
+            (removal, element, errors)
+        })
+    };
+    assert_eq!(is_long(Grounding::Drop, &few, 3), (false, false, false));
+    assert_eq!(is_long(Grounding::Drop, &many, 50), (true, true, true));
+    assert_eq!(is_long(Grounding::Report, &many, 0), (false, false, true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_work_waits_for_its_turn_and_short_work_does_not() {
+    let release = take_all_permits(CALLER);
+    let grounded = async |text: &str| {
+        let schema = Schema::compile(&person().to_string()).unwrap();
+        let grounder = Grounder {
+            schema: &schema,
+            rules: &Rules::default(),
+            settings: &GroundingSettings::new(Grounding::Drop, OffsetUnit::CodePoint, &[]),
+            text,
+        };
+        let data = json!({"name": "Anna", "age": 3, "phone": "555", "city": "Rome"});
+        let evidence = grounder.ground(&mut succeeded(data), CALLER).await;
+        evidence.map_or(0, |evidence| evidence.len())
+    };
+    assert_eq!(grounded("Anna of Rome").now_or_never(), Some(2));
+    let text = format!("Anna of Rome. {}", "tea ".repeat(5_000));
+    let mut long = Box::pin(grounded(&text));
+    assert_eq!(long.as_mut().now_or_never(), None);
+    drop(release);
+    let limit = std::time::Duration::from_secs(30);
+    assert_eq!(tokio::time::timeout(limit, long).await, Ok(2));
 }
 
 #[test]

@@ -13,6 +13,10 @@ fn people() -> Value {
 }
 
 async fn events(grounding: &str) -> Vec<Event> {
+    events_of(PEOPLE, grounding).await
+}
+
+async fn events_of(text: &str, grounding: &str) -> Vec<Event> {
     let pieces = [
         r#"{"people": [{"name": "Eve", "age": 7}, {"name": "Ada", "age": 36}, "#,
         r#"{"name": "Bo", "age": 99}]}"#,
@@ -22,7 +26,7 @@ async fn events(grounding: &str) -> Vec<Event> {
     let pieces = pieces.map(str::to_owned).to_vec();
     let upstream = Upstream::start(move |_| Reply::Streamed(pieces.clone(), gate.clone(), true));
     let server = Server::with(&upstream).await;
-    let body = json!({"input": PEOPLE, "schema": people(), "stream": "items", "grounding": grounding, "max_attempts": 1});
+    let body = json!({"input": text, "schema": people(), "stream": "items", "grounding": grounding, "max_attempts": 1});
     let path = "/v1/extract?offset_unit=byte";
     server
         .open(path, "*/*", &body)
@@ -86,4 +90,22 @@ async fn require_sends_only_elements_that_stand_in_the_text() {
         .collect();
     assert_eq!(data, [json!({"name": "Ada", "age": 36})]);
     assert_eq!(events[events.len() - 2].name, "error");
+}
+
+/// The evidence of each element is long work, which the result waits for.
+#[tokio::test]
+async fn elements_of_a_long_text_come_before_the_result() {
+    let text = format!("{PEOPLE} {}", "They drink tea. ".repeat(2_000));
+    for (grounding, count) in [("report", 3), ("drop", 2), ("require", 1)] {
+        let events = events_of(&text, grounding).await;
+        let items = items(&events);
+        assert_eq!(items.len(), count, "{grounding}: {events:?}");
+        for (index, item) in items.iter().enumerate() {
+            assert_eq!(item["index"], index, "{grounding}: {events:?}");
+        }
+        let ended = events
+            .iter()
+            .position(|event| matches!(event.name.as_str(), "result" | "error"));
+        assert_eq!(ended, Some(count), "{grounding}: {events:?}");
+    }
 }

@@ -137,6 +137,11 @@ impl Lexer {
         matches!(self.state, State::String { .. })
     }
 
+    /// Returns the length of the unfinished string or word, in bytes.
+    pub const fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// Returns the unfinished string, as far as it was read.
     pub fn string(&self) -> Option<&str> {
         matches!(self.state, State::String { .. } | State::AfterQuote { .. }).then_some(&self.text)

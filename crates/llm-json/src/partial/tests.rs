@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::VALUE_BYTES;
 
 fn read(text: &str, list: Option<&[&str]>) -> Partial {
     let mut partial = Partial::new(
@@ -223,6 +224,81 @@ fn no_more_values_are_kept_than_a_complete_answer_may_have() {
     assert_eq!(partial.listed().map(Vec::len), Some(MAX_VALUES));
     assert!(!partial.push("1]"));
     assert_eq!(partial.next_finished().map(|next| next.index), Some(0));
+}
+
+/// Returns how far all elements of a list were taken, one after each piece of text, with the largest memory.
+fn taken_at_once(partial: &mut Partial, pieces: impl Iterator<Item = String>) -> (usize, usize) {
+    let (mut taken, mut most) = (0, 0);
+    for piece in pieces {
+        partial.push(&piece);
+        most = most.max(partial.bytes());
+        while let Some(finished) = partial.next_finished() {
+            assert_eq!(finished.index, taken);
+            taken += 1;
+        }
+    }
+    (taken, most)
+}
+
+#[test]
+fn of_a_large_value_only_the_elements_are_kept_that_were_not_taken() {
+    const MAX_BYTES: usize = 100_000;
+    let start = r#"{"note": "a", "people": ["#.to_owned();
+    let people = (0..10_000).map(|number| format!(r#"{{"n": {number}}},"#));
+    let text: Vec<_> = std::iter::once(start).chain(people).collect();
+    let list = Some(vec!["people".to_owned()]);
+    let bounded = || Partial::new(list.clone(), false).with_max_bytes(MAX_BYTES);
+
+    let mut partial = bounded();
+    let (taken, most) = taken_at_once(&mut partial, text.iter().cloned());
+    assert_eq!(taken, 10_000);
+    assert!(most <= MAX_BYTES, "{most}");
+    assert!(partial.value().is_none() && partial.bytes() < 2 * VALUE_BYTES);
+    assert!(!partial.push(r#"{"n": "the next"#));
+
+    // Without a list, and elements that nobody takes.
+    let mut partial = Partial::new(None, false).with_max_bytes(MAX_BYTES);
+    let (taken, most) = taken_at_once(&mut partial, text.iter().cloned());
+    assert!(taken == 0 && most <= MAX_BYTES && partial.bytes() == 0);
+    let mut partial = bounded();
+    assert!(partial.push(&text.concat()[..1000]) && partial.value().is_some());
+    assert!(!partial.push(&text.concat()[1000..]));
+    let most = MAX_BYTES + VALUE_BYTES;
+    assert!(partial.bytes() <= most, "{}", partial.bytes());
+    let kept = finished(partial);
+    assert!(kept.len() > MAX_BYTES / VALUE_BYTES / 4, "{}", kept.len());
+    assert_eq!(kept.last(), Some(&json!({"n": kept.len() - 1})));
+
+    // One string.
+    let mut partial = bounded();
+    partial.push(r#"{"people": ["a"], "note": ""#);
+    assert!(!partial.push(&"b".repeat(MAX_BYTES)));
+    assert!(partial.bytes() < 2 * VALUE_BYTES);
+    assert_eq!(finished(partial), ["a"]);
+}
+
+proptest! {
+    #[test]
+    fn elements_are_the_same_wherever_the_value_is_given_up(
+        items in prop::collection::vec(container(), 0..6), cut in any::<prop::sample::Index>(), taken in 0..3,
+        around in prop::sample::select(vec![r#"{"a": {"x": [1]}, "l": #, "b": [2]}"#, r#"{"l": #}"#, "#"]),
+    ) {
+        let list = around.contains('l').then(|| "l".to_owned());
+        let text = around.replace('#', &Value::from(items.clone()).to_string());
+        let (before, after) = text.split_at(text.floor_char_boundary(cut.index(text.len() + 1)));
+        let mut partial = Partial::new(Some(Vec::from_iter(list)), true);
+        let mut all = Vec::new();
+        partial.push(before);
+        for _ in 0..taken {
+            all.extend(partial.next_finished());
+        }
+        partial.shed();
+        partial.push(after);
+        all.extend(std::iter::from_fn(|| partial.next_finished()));
+        let expected: Vec<_> = items.into_iter().enumerate().map(|(index, value)| Finished { index, value }).collect();
+        prop_assert_eq!(all, expected, "{} | {}", before, after);
+        prop_assert!(partial.bytes() < 10 * VALUE_BYTES);
+    }
 }
 
 #[test]
