@@ -104,8 +104,12 @@ impl AdmittedRequest {
     }
 
     /// Returns the partial results of the request's only item. Call it before the item starts.
-    pub async fn stream_partials(&self) -> PartialStream {
-        self.request.stream_partials(self.admission.caller()).await
+    ///
+    /// # Errors
+    /// `overloaded` or `payload_too_large` if there is no memory for the schema of the elements that are streamed.
+    pub async fn stream_partials(&self) -> Result<PartialStream, Error> {
+        let memory = self.extractor.schema_memory(self.admission.caller());
+        self.request.stream_partials(memory).await
     }
 
     /// Extracts from all inputs while the returned stream is polled.

@@ -8,6 +8,7 @@ mod memory;
 mod pauses;
 mod rejections;
 mod roles;
+mod streams;
 
 use crate::support::client::{Client, LIMIT, eventually};
 use crate::support::server::Server;
