@@ -24,6 +24,7 @@ mod version_store;
 pub use cache::Cache;
 pub use coerce::{Coerced, Whole};
 pub use compiled::{Lowered, Schema, StreamedList};
+pub use lower::DialectChoice;
 pub use parse_answer::ParsedAnswer;
 pub use registry::{NAME_PATTERN, Quota, Registry, RegistryError};
 pub use rules::{RuleBudget, Rules};

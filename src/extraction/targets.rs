@@ -8,7 +8,7 @@ use super::examples::{CheckedExamples, QUICK_EXAMPLE_BYTES};
 use super::models::{ModelEndpoint, ModelRoute};
 use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
 use crate::provider::RequestTemplate;
-use crate::schema::{Lowered, Schema};
+use crate::schema::{DialectChoice, Lowered, Schema};
 use crate::types::{Code, Error, Example, ExtraBody, LoweredByMode, Mode};
 use throttle::MemoryReservation;
 
@@ -50,26 +50,20 @@ impl Target {
         } else {
             given.clone()
         };
-        let preferred = mode.or(endpoint.mode);
         let (mut lowered, mut forms) = (BTreeMap::new(), LoweredByMode::default());
-        for mode in endpoint.provider.modes() {
-            let dialect = endpoint.provider.dialect(*mode);
+        for (mode, (dialect, looser)) in dialects(&endpoint, mode) {
             let mut form = schema.lowered_within(dialect, memory)?;
-            // A mode that was named is used, with a looser dialect if necessary.
-            if form.is_none()
-                && *mode == preferred
-                && let Some(looser) = dialect.otherwise
-            {
+            if let (None, Some(looser)) = (&form, looser) {
                 form = schema.lowered_within(looser, memory)?;
             }
             if let Some(form) = form {
-                forms.set(*mode, Arc::clone(&form.asked));
-                lowered.insert(*mode, Arc::new(form));
+                forms.set(mode, Arc::clone(&form.asked));
+                lowered.insert(mode, Arc::new(form));
             }
         }
         Ok(Self {
             label: endpoint.label().into(),
-            mode: preferred,
+            mode: mode.or(endpoint.mode),
             extra_body: endpoint.extra_body.clone(),
             has_callers_fields: false,
             endpoint,
@@ -80,6 +74,16 @@ impl Target {
             examples,
         })
     }
+}
+
+/// Returns the modes of an endpoint with their dialects. A mode that was named is used with a looser dialect if necessary.
+fn dialects(endpoint: &ModelEndpoint, mode: Mode) -> impl Iterator<Item = (Mode, DialectChoice)> {
+    let preferred = mode.or(endpoint.mode);
+    endpoint.provider.modes().iter().map(move |mode| {
+        let dialect = endpoint.provider.dialect(*mode);
+        let looser = dialect.otherwise.filter(|_| *mode == preferred);
+        (*mode, (dialect, looser))
+    })
 }
 
 /// Examples of a request, with their values.
@@ -97,7 +101,10 @@ pub async fn prepare_targets(
     schema: &Arc<Schema>,
     examples: &CheckedExamples,
 ) -> Result<(Target, Vec<Target>), Error> {
-    let is_slow = schema.is_slow_to_lower() || examples.bytes > QUICK_EXAMPLE_BYTES;
+    let endpoints = std::iter::once(&route.first).chain(&route.fallback);
+    let choices = endpoints.flat_map(|endpoint| dialects(endpoint, mode));
+    let is_slow = schema.is_slow_to_lower(choices.map(|(_, choice)| choice))
+        || examples.bytes > QUICK_EXAMPLE_BYTES;
     let piece = Piece {
         caller: memory.caller(),
         bytes: examples.bytes.max(LONG_TEXT_BYTES),

@@ -12,16 +12,38 @@ use crate::types::{Error, size_beside_text, written_size};
 
 /// Maximum length of a schema whose lowering takes less than about a millisecond, in bytes.
 const QUICKLY_LOWERED_BYTES: usize = 8 << 10;
+/// The same of a schema with references, whose targets are written out, again and again, for a dialect without references. Measured with
+/// 8 KiB: up to 24 ms.
+const QUICKLY_UNROLLED_BYTES: usize = 1 << 10;
 /// Room of a list for each of its entries: one that grows has up to twice the room that it needs.
 const ROOM_PER_ENTRY: usize = 2;
 /// Memory that a name takes beside its text, in bytes: the smallest block of an allocator.
 const BYTES_PER_NAME: usize = 32;
 
+/// Dialect of a mode, and the looser one for a schema that cannot be lowered to it.
+pub type DialectChoice = (&'static Dialect, Option<&'static Dialect>);
+
 impl Schema {
-    /// Returns true if lowering may take more than about a millisecond.
+    /// Returns true if lowering to these dialects may take more than about a millisecond. Forms that are kept take no time.
     #[must_use]
-    pub fn is_slow_to_lower(&self) -> bool {
-        self.raw.get().len() > QUICKLY_LOWERED_BYTES
+    pub fn is_slow_to_lower(&self, mut dialects: impl Iterator<Item = DialectChoice>) -> bool {
+        let bytes = self.raw.get().len();
+        let has_references = || self.tree.nodes().any(|node| node.reference().is_some());
+        let is_large =
+            bytes > QUICKLY_LOWERED_BYTES || bytes > QUICKLY_UNROLLED_BYTES && has_references();
+        if !is_large {
+            return false;
+        }
+        // A thread that lowers holds the lock.
+        let Ok(kept) = self.lowered.try_lock() else {
+            return true;
+        };
+        let is_kept = |(dialect, looser): DialectChoice| {
+            find(&kept, dialect).is_some_and(|known| {
+                known.lowered.is_some() || looser.is_none_or(|looser| find(&kept, looser).is_some())
+            })
+        };
+        !dialects.all(is_kept)
     }
 
     /// Lowers the schema to a dialect, once for each dialect. `None`: it cannot be lowered to this one.
@@ -180,6 +202,34 @@ mod tests {
             properties.join(","),
             values.join(",")
         )
+    }
+
+    #[test]
+    fn only_forms_that_are_not_kept_are_slow_to_make() {
+        let (object, whole): (&'static Dialect, &'static Dialect) =
+            (&Dialect::OBJECT, &Dialect::WHOLE);
+        let choices = || [(object, None), (&GEMINI_SCHEMA, Some(whole))].into_iter();
+        let compile = |text: &str| Schema::compile(text).unwrap();
+        assert!(!compile(r#"{"type": "object"}"#).is_slow_to_lower(choices()));
+        let schema = compile(&referring(100, 200));
+        for dialect in [object, &GEMINI_SCHEMA] {
+            assert!(schema.is_slow_to_lower(choices()));
+            assert!(schema.lowered(dialect).is_some());
+        }
+        assert!(!schema.is_slow_to_lower(choices()));
+        let kept = schema.lowered.lock().unwrap();
+        assert!(schema.is_slow_to_lower(choices()));
+        drop(kept);
+        // One that cannot be lowered to the dialect has a form in the looser one.
+        let names: Vec<_> = (0..2000).map(|n| format!(r#""a{n}": {{}}"#)).collect();
+        let names = names.join(",");
+        let many = compile(&format!(
+            r#"{{"type": "object", "properties": {{{names}}}}}"#
+        ));
+        assert!(many.lowered(&GEMINI_SCHEMA).is_none());
+        assert!(many.is_slow_to_lower(choices().skip(1)));
+        assert!(many.lowered(whole).is_some());
+        assert!(!many.is_slow_to_lower(choices().skip(1)));
     }
 
     /// The list of values is copied into each property: the dialect has no references.
