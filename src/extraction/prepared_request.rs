@@ -18,7 +18,6 @@ use crate::types::{
     CacheUse, Code, Error, Example, FallbackCondition, FallbackOn, FieldError, Grounding,
     OnFailure, TraceContext,
 };
-use serde_json::Value;
 use throttle::{MemoryReservation, Price, TokenUsage, WaitBudget, estimate_tokens};
 
 /// Estimated tokens of the fixed text of every prompt.
@@ -144,17 +143,6 @@ impl PreparedRequest {
         self.chat
             .as_ref()
             .is_some_and(|chat| chat.messages().has_begun())
-    }
-
-    /// Returns true if a text, number or boolean within a partial answer is not valid. What is still missing does not count. An
-    /// error of the last text may pass, because it may still grow.
-    #[must_use]
-    pub fn contradicts(&self, partial: &Value) -> bool {
-        let faults = self.schema.faults(partial);
-        faults.iter().any(|fault| {
-            let value = partial.pointer(&fault.pointer);
-            value.is_some_and(|value| !value.is_object() && !value.is_array())
-        })
     }
 
     /// Returns the name of the first model in results: `provider/model`.
