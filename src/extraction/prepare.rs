@@ -12,7 +12,7 @@ use super::request_identity::identify;
 use super::straggler_detector::StragglerDetector;
 use super::targets::{Target, prepare_targets};
 use crate::schema::{Rules, Schema};
-use crate::types::{Error, ExtraBody, SchemaSource, Spec, TraceContext};
+use crate::types::{Error, Example, ExtraBody, SchemaSource, Spec, TraceContext};
 use throttle::{CallerId, MemoryReservation, MemoryUse, WaitBudget};
 
 /// Maximum wait of a single for an open circuit breaker: long enough for one probe.
@@ -51,11 +51,17 @@ impl Extractor {
             &examples,
         )
         .await?;
+        let (mode, unit) = (spec.grounding, spec.offset_unit);
+        let grounding = move |examples: &[Example]| GroundingSettings::new(mode, unit, examples);
+        let grounding = if mode.is_on() {
+            examples.work_on(caller, grounding).await?
+        } else {
+            grounding(&[])
+        };
         let examples = examples.list;
         check_extra_body(&first, &spec.extra_body)?;
         first.extra_body = first.extra_body.merged(&spec.extra_body);
         first.has_callers_fields = spec.extra_body.fields().is_some();
-        let grounding = GroundingSettings::new(spec.grounding, spec.offset_unit, &examples);
         let mut request = PreparedRequest {
             class,
             first,
