@@ -23,12 +23,12 @@ mod version_store;
 
 pub use cache::Cache;
 pub use coerce::{Coerced, Whole};
-pub use compiled::{Lowered, Schema};
+pub use compiled::{Lowered, Schema, StreamedList};
+pub use lower::DialectChoice;
 pub use parse_answer::ParsedAnswer;
 pub use registry::{NAME_PATTERN, Quota, Registry, RegistryError};
 pub use rules::{RuleBudget, Rules};
 pub use stored_schema::{Entry, Source};
-pub use streamed_list::StreamedList;
 pub use validation_cost::Evaluations;
 pub use version_store::Version;
 

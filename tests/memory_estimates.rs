@@ -11,6 +11,7 @@ use extractd::http::readers::{parse, parsed_size};
 use extractd::schema::Schema;
 use extractd::types::{Batch, Single};
 use peak_alloc::PeakAlloc;
+use schema_dialect::dialects::{COMPATIBLE, GEMINI_SCHEMA, OPENAI_STRICT};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -115,6 +116,38 @@ fn check_schemas() {
     }
 }
 
+/// Lowered forms that are kept with a schema.
+fn check_forms() {
+    let words: Vec<_> = (0..400).map(|n| format!("\"word {n}\"")).collect();
+    let numbers: Vec<_> = (0..400).map(|n| n.to_string()).collect();
+    let objects = vec![r#"{"a":[1],"b":{"c":"d"}}"#; 100];
+    for values in [words.join(","), numbers.join(","), objects.join(",")] {
+        let properties = (0..100).map(|n| {
+            format!(r##""a property {n}": {{"$ref": "#/$defs/v", "description": "{n}"}}"##)
+        });
+        let object = object_of(properties);
+        let object = object.trim_end_matches('}');
+        let text = format!(r#"{object}}}}},"$defs":{{"v":{{"enum":[{values}]}}}}}}"#);
+        for dialect in [&COMPATIBLE, &GEMINI_SCHEMA, &OPENAI_STRICT] {
+            let schema = Schema::compile(&text).unwrap();
+            let before = schema.memory_bytes();
+            let (peak, held) = allocated(|| schema.lowered(dialect).is_some());
+            let counted = schema.memory_bytes() - before;
+            println!(
+                "{}, {} bytes: {held} of {counted} bytes, {peak} at most",
+                dialect.name,
+                text.len()
+            );
+            // The list of the forms is that of the schema itself.
+            assert!(
+                held <= counted + 1024,
+                "{}: {held} of {counted} bytes",
+                dialect.name
+            );
+        }
+    }
+}
+
 /// Schemas that are refused: what they take until then.
 fn check_refused() {
     let long = "n".repeat(500_000);
@@ -138,5 +171,6 @@ fn check_refused() {
 fn what_is_reserved_is_enough() {
     check_bodies();
     check_schemas();
+    check_forms();
     check_refused();
 }

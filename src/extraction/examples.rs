@@ -26,6 +26,31 @@ pub struct CheckedExamples {
     pub bytes: usize,
 }
 
+impl CheckedExamples {
+    /// Does work on the examples, as long work on behalf of the caller if they are large.
+    ///
+    /// # Errors
+    /// `internal` if the work panics.
+    pub async fn work_on<T: Send + 'static>(
+        &self,
+        caller: CallerId,
+        work: impl FnOnce(&[Example]) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        if self.bytes <= QUICK_EXAMPLE_BYTES {
+            return Ok(work(&self.list));
+        }
+        let piece = Piece {
+            caller,
+            bytes: self.bytes.max(LONG_TEXT_BYTES),
+        };
+        let list = Arc::clone(&self.list);
+        spawn_long(piece, move || work(&list)).await.map_err(|_| {
+            let detail = "a bug in the server: the examples could not be prepared";
+            Error::new(Code::Internal, detail)
+        })
+    }
+}
+
 /// Returns the size of all examples together, in bytes.
 fn size_of_examples(examples: &[Example]) -> Result<usize, Error> {
     let mut left = MAX_PROMPT_BYTES;

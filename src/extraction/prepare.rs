@@ -12,8 +12,8 @@ use super::request_identity::identify;
 use super::straggler_detector::StragglerDetector;
 use super::targets::{Target, prepare_targets};
 use crate::schema::{Rules, Schema};
-use crate::types::{Error, ExtraBody, SchemaSource, Spec, TraceContext};
-use throttle::{CallerId, MemoryUse, WaitBudget};
+use crate::types::{Error, Example, ExtraBody, SchemaSource, Spec, TraceContext};
+use throttle::{CallerId, MemoryReservation, MemoryUse, WaitBudget};
 
 /// Maximum wait of a single for an open circuit breaker: long enough for one probe.
 const MAX_OUTAGE: Duration = Duration::from_secs(8);
@@ -43,13 +43,25 @@ impl Extractor {
         }
         let examples = check_examples(caller, std::mem::take(&mut spec.examples), &schema).await?;
         let rules = Rules::compile_async(caller, std::mem::take(&mut spec.rules)).await?;
-        let (mut first, fallback) =
-            prepare_targets(caller, route, spec.mode, &schema, &examples).await?;
+        let (mut first, fallback) = prepare_targets(
+            self.schema_memory(caller),
+            route,
+            spec.mode,
+            &schema,
+            &examples,
+        )
+        .await?;
+        let (mode, unit) = (spec.grounding, spec.offset_unit);
+        let grounding = move |examples: &[Example]| GroundingSettings::new(mode, unit, examples);
+        let grounding = if mode.is_on() {
+            examples.work_on(caller, grounding).await?
+        } else {
+            grounding(&[])
+        };
         let examples = examples.list;
         check_extra_body(&first, &spec.extra_body)?;
         first.extra_body = first.extra_body.merged(&spec.extra_body);
         first.has_callers_fields = spec.extra_body.fields().is_some();
-        let grounding = GroundingSettings::new(spec.grounding, spec.offset_unit, &examples);
         let mut request = PreparedRequest {
             class,
             first,
@@ -101,8 +113,12 @@ impl Extractor {
     /// # Errors
     /// As [`Schema::compile`]; `overloaded` if there is no memory for it.
     pub async fn compile_schema(&self, caller: CallerId, text: &str) -> Result<Arc<Schema>, Error> {
-        let memory = self.limits.memory().empty(caller, MemoryUse::Schemas);
-        self.schemas.get(text, memory).await
+        self.schemas.get(text, self.schema_memory(caller)).await
+    }
+
+    /// Returns an empty reservation for what is compiled on behalf of a caller.
+    pub(super) fn schema_memory(&self, caller: CallerId) -> MemoryReservation {
+        self.limits.memory().empty(caller, MemoryUse::Schemas)
     }
 
     /// Returns the owner of the schemas that a caller stores. Empty if all callers share them.

@@ -12,15 +12,13 @@ use super::partial_stream::{PartialPublisher, PartialStream};
 use super::request_class::RequestClass;
 use super::straggler_detector::StragglerDetector;
 use super::targets::Target;
-use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
 use crate::provider::{self, Request, RequestPreview, Trial, ValidationFeedback};
 use crate::schema::{Rules, Schema};
 use crate::types::{
     CacheUse, Code, Error, Example, FallbackCondition, FallbackOn, FieldError, Grounding,
     OnFailure, TraceContext,
 };
-use serde_json::Value;
-use throttle::{CallerId, Price, TokenUsage, WaitBudget, estimate_tokens};
+use throttle::{MemoryReservation, Price, TokenUsage, WaitBudget, estimate_tokens};
 
 /// Estimated tokens of the fixed text of every prompt.
 const PROMPT_TEXT_TOKENS: u64 = 80;
@@ -147,17 +145,6 @@ impl PreparedRequest {
             .is_some_and(|chat| chat.messages().has_begun())
     }
 
-    /// Returns true if a text, number or boolean within a partial answer is not valid. What is still missing does not count. An
-    /// error of the last text may pass, because it may still grow.
-    #[must_use]
-    pub fn contradicts(&self, partial: &Value) -> bool {
-        let faults = self.schema.faults(partial);
-        faults.iter().any(|fault| {
-            let value = partial.pointer(&fault.pointer);
-            value.is_some_and(|value| !value.is_object() && !value.is_array())
-        })
-    }
-
     /// Returns the name of the first model in results: `provider/model`.
     #[must_use]
     pub fn model_label(&self) -> &str {
@@ -202,19 +189,22 @@ impl PreparedRequest {
         &self.first.endpoint
     }
 
-    /// Returns the partial results of the request's only item. The publisher is built as long work of the caller, because a
-    /// large schema takes milliseconds.
-    pub(super) async fn stream_partials(&self, caller: CallerId) -> PartialStream {
-        let schema = Arc::clone(&self.schema);
-        let (coerce, grounding) = (self.coerce, Arc::clone(&self.grounding));
-        let build = move || PartialPublisher::new(&schema, coerce, &grounding);
-        let piece = Piece {
-            caller,
-            bytes: LONG_TEXT_BYTES,
-        };
-        let publisher = spawn_long(piece, build).await.unwrap_or_default();
-        let publisher = self.partials.get_or_init(|| Arc::new(publisher));
-        PartialStream::new(Arc::clone(publisher))
+    /// Returns the partial results of the request's only item. The first stream of a schema compiles that of its list's elements, within
+    /// `memory`.
+    ///
+    /// # Errors
+    /// As [`Schema::streamed_list`].
+    pub(super) async fn stream_partials(
+        &self,
+        memory: MemoryReservation,
+    ) -> Result<PartialStream, Error> {
+        // The publisher finds the list that is kept from here on.
+        self.schema.streamed_list(memory).await?;
+        let publisher = self.partials.get_or_init(|| {
+            let publisher = PartialPublisher::new(&self.schema, self.coerce, &self.grounding);
+            Arc::new(publisher)
+        });
+        Ok(PartialStream::new(Arc::clone(publisher)))
     }
 
     /// Returns the target at an index: 0 is the first, then come the fallbacks.

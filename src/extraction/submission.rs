@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::batch::{self, Inputs, Outcomes};
+use super::checked_versions::CheckedVersions;
 use super::extractor::Extractor;
 use super::partial_stream::PartialStream;
 use super::prepared_request::PreparedRequest;
@@ -104,8 +105,23 @@ impl AdmittedRequest {
     }
 
     /// Returns the partial results of the request's only item. Call it before the item starts.
-    pub async fn stream_partials(&self) -> PartialStream {
-        self.request.stream_partials(self.admission.caller()).await
+    ///
+    /// # Errors
+    /// `overloaded` or `payload_too_large` if there is no memory for the schema of the elements that are streamed.
+    pub async fn stream_partials(&self) -> Result<PartialStream, Error> {
+        let memory = self.extractor.schema_memory(self.admission.caller());
+        self.request.stream_partials(memory).await
+    }
+
+    /// Returns the versions of the only item's answer that are valid as far as they go. Call it before the item starts.
+    ///
+    /// # Errors
+    /// As [`Self::stream_partials`].
+    pub async fn stream_versions(&self) -> Result<CheckedVersions, Error> {
+        let partials = self.stream_partials().await?;
+        let schema = Arc::clone(&self.request.schema);
+        let caller = self.admission.caller();
+        Ok(CheckedVersions::new(partials, schema, caller))
     }
 
     /// Extracts from all inputs while the returned stream is polled.

@@ -8,9 +8,9 @@ use super::examples::{CheckedExamples, QUICK_EXAMPLE_BYTES};
 use super::models::{ModelEndpoint, ModelRoute};
 use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
 use crate::provider::RequestTemplate;
-use crate::schema::{Lowered, Schema};
+use crate::schema::{DialectChoice, Lowered, Schema};
 use crate::types::{Code, Error, Example, ExtraBody, LoweredByMode, Mode};
-use throttle::CallerId;
+use throttle::MemoryReservation;
 
 /// Model, provider and settings to call.
 #[derive(Debug)]
@@ -35,7 +35,13 @@ pub struct Target {
 }
 
 impl Target {
-    fn new(endpoint: ModelEndpoint, mode: Mode, schema: &Schema, given: &GivenExamples) -> Self {
+    fn new(
+        endpoint: ModelEndpoint,
+        mode: Mode,
+        schema: &Schema,
+        given: &GivenExamples,
+        memory: &mut MemoryReservation,
+    ) -> Result<Self, Error> {
         let (examples, example_values) = if given.0.is_empty() && endpoint.provider.needs_skeleton()
         {
             let skeleton = Arc::from([schema.skeleton().clone()]);
@@ -44,20 +50,20 @@ impl Target {
         } else {
             given.clone()
         };
-        let preferred = mode.or(endpoint.mode);
         let (mut lowered, mut forms) = (BTreeMap::new(), LoweredByMode::default());
-        for mode in endpoint.provider.modes() {
-            let dialect = endpoint.provider.dialect(*mode);
-            // A mode that was named is used, with a looser dialect if necessary.
-            let looser = || schema.lowered(dialect.otherwise.filter(|_| *mode == preferred)?);
-            if let Some(form) = schema.lowered(dialect).or_else(looser) {
-                forms.set(*mode, Arc::clone(&form.asked));
-                lowered.insert(*mode, Arc::new(form));
+        for (mode, (dialect, looser)) in dialects(&endpoint, mode) {
+            let mut form = schema.lowered_within(dialect, memory)?;
+            if let (None, Some(looser)) = (&form, looser) {
+                form = schema.lowered_within(looser, memory)?;
+            }
+            if let Some(form) = form {
+                forms.set(mode, Arc::clone(&form.asked));
+                lowered.insert(mode, Arc::new(form));
             }
         }
-        Self {
+        Ok(Self {
             label: endpoint.label().into(),
-            mode: preferred,
+            mode: mode.or(endpoint.mode),
             extra_body: endpoint.extra_body.clone(),
             has_callers_fields: false,
             endpoint,
@@ -66,43 +72,57 @@ impl Target {
             forms,
             example_values,
             examples,
-        }
+        })
     }
+}
+
+/// Returns the modes of an endpoint with their dialects. A mode that was named is used with a looser dialect if necessary.
+fn dialects(endpoint: &ModelEndpoint, mode: Mode) -> impl Iterator<Item = (Mode, DialectChoice)> {
+    let preferred = mode.or(endpoint.mode);
+    endpoint.provider.modes().iter().map(move |mode| {
+        let dialect = endpoint.provider.dialect(*mode);
+        let looser = dialect.otherwise.filter(|_| *mode == preferred);
+        (*mode, (dialect, looser))
+    })
 }
 
 /// Examples of a request, with their values.
 type GivenExamples = (Arc<[Example]>, Arc<ExampleValues>);
 
 /// Returns the first target of a route and its fallbacks. A large schema is lowered, and large examples are searched, as long work on
-/// behalf of the caller.
+/// behalf of the caller of `memory`, from which the schema takes what its lowered forms need.
+///
+/// # Errors
+/// As [`Schema::lowered_within`].
 pub async fn prepare_targets(
-    caller: CallerId,
+    mut memory: MemoryReservation,
     route: ModelRoute,
     mode: Mode,
     schema: &Arc<Schema>,
     examples: &CheckedExamples,
 ) -> Result<(Target, Vec<Target>), Error> {
-    let is_slow = schema.is_slow_to_lower() || examples.bytes > QUICK_EXAMPLE_BYTES;
+    let endpoints = std::iter::once(&route.first).chain(&route.fallback);
+    let choices = endpoints.flat_map(|endpoint| dialects(endpoint, mode));
+    let is_slow = schema.is_slow_to_lower(choices.map(|(_, choice)| choice))
+        || examples.bytes > QUICK_EXAMPLE_BYTES;
     let piece = Piece {
-        caller,
+        caller: memory.caller(),
         bytes: examples.bytes.max(LONG_TEXT_BYTES),
     };
     let (schema, examples) = (Arc::clone(schema), Arc::clone(&examples.list));
     let prepare = move || {
         let values = Arc::new(ExampleValues::new(&examples));
         let given = (examples, values);
-        let fallback = route
-            .fallback
-            .into_iter()
-            .map(|endpoint| Target::new(endpoint, mode, &schema, &given))
-            .collect();
-        (Target::new(route.first, mode, &schema, &given), fallback)
+        let mut target = |endpoint| Target::new(endpoint, mode, &schema, &given, &mut memory);
+        let first = target(route.first)?;
+        let fallback = route.fallback.into_iter().map(target);
+        Ok((first, fallback.collect::<Result<_, _>>()?))
     };
     if !is_slow {
-        return Ok(prepare());
+        return prepare();
     }
-    spawn_long(piece, prepare).await.map_err(|_| {
+    spawn_long(piece, prepare).await.unwrap_or_else(|_| {
         let detail = "a bug in the server: the schema could not be converted for the provider";
-        Error::new(Code::Internal, detail)
+        Err(Error::new(Code::Internal, detail))
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use throttle::MemoryReservation;
+use throttle::{CallerId, MemoryReservation};
 
 use super::compiled::{self, Schema};
 use super::error_messages::invalid;
@@ -21,12 +21,7 @@ const QUICK_TEXT_BYTES: usize = 8 * 1024;
 /// Bytes of other long work, such as parsing, that take as long as compiling one byte of a schema.
 const WORK_PER_BYTE: usize = 16;
 
-#[derive(Debug, Default)]
-struct Generation {
-    schemas: HashMap<Box<str>, Arc<Schema>>,
-    /// Memory of the schemas, in bytes.
-    bytes: usize,
-}
+type Generation = HashMap<Box<str>, Arc<Schema>>;
 
 #[derive(Debug, Default)]
 struct Generations {
@@ -34,7 +29,8 @@ struct Generations {
     old: Generation,
 }
 
-/// Cache of the up to 128 most recently used schemas, which take up to 64 MiB together, in two generations.
+/// Cache of the up to 128 most recently used schemas, which take up to 64 MiB together, in two generations. What is made of a schema
+/// while it is cached counts from the next request on.
 #[derive(Debug, Default)]
 pub struct Cache(Mutex<Generations>);
 
@@ -59,10 +55,13 @@ impl Cache {
 
     fn find(&self, text: &str) -> Option<Arc<Schema>> {
         let mut generations = self.lock();
-        if let Some(schema) = generations.young.schemas.get(text) {
+        if bytes_of(&generations.young) > GENERATION_BYTES {
+            generations.rotate();
+        }
+        if let Some(schema) = generations.young.get(text) {
             return Some(Arc::clone(schema));
         }
-        let (text, schema) = generations.old.schemas.remove_entry(text)?;
+        let (text, schema) = generations.old.remove_entry(text)?;
         generations.keep(text, Arc::clone(&schema));
         Some(schema)
     }
@@ -78,12 +77,25 @@ impl Generations {
         if bytes > GENERATION_BYTES {
             return;
         }
-        if self.young.schemas.len() >= GENERATION || self.young.bytes + bytes > GENERATION_BYTES {
-            self.old = std::mem::take(&mut self.young);
+        let young = &self.young;
+        if young.len() >= GENERATION || bytes_of(young) + bytes > GENERATION_BYTES {
+            self.rotate();
         }
-        self.young.bytes += bytes;
-        self.young.schemas.insert(text, schema);
+        self.young.insert(text, schema);
     }
+
+    /// Drops the old generation, and begins a young one.
+    fn rotate(&mut self) {
+        self.old = std::mem::take(&mut self.young);
+    }
+}
+
+/// Returns the memory of a generation's schemas, and of what was made of them, in bytes.
+fn bytes_of(generation: &Generation) -> usize {
+    generation
+        .values()
+        .map(|schema| schema.memory_bytes())
+        .sum()
 }
 
 /// Returns the long work that compiling a text is, in bytes; `None` if it takes less than about a millisecond.
@@ -104,22 +116,27 @@ fn work_bytes(text: &str) -> Option<usize> {
 
 /// Compiles a schema, as long work if that may take longer than about a millisecond.
 async fn compile(text: &str, memory: MemoryReservation) -> Result<Schema, Error> {
+    let (owned, caller) = (text.to_owned(), memory.caller());
+    compile_as_work(text, caller, move || Schema::compile_within(&owned, memory)).await
+}
+
+/// Does work that takes as long as compiling a text, as long work if that may be longer than about a millisecond.
+pub(super) async fn compile_as_work<T: Send + 'static>(
+    text: &str,
+    caller: CallerId,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
     let Some(bytes) = work_bytes(text) else {
-        return Schema::compile_within(text, memory);
+        return work();
     };
-    let piece = Piece {
-        caller: memory.caller(),
-        bytes,
-    };
-    let text = text.to_owned();
-    spawn_long(piece, move || Schema::compile_within(&text, memory))
+    spawn_long(Piece { caller, bytes }, work)
         .await
         .unwrap_or_else(|_| Err(invalid("", "could not be compiled")))
 }
 
 #[cfg(test)]
 mod tests {
-    use throttle::{CallerId, MemoryLedger, MemoryUse};
+    use throttle::{MemoryLedger, MemoryUse};
 
     use super::*;
     use crate::types::Code;
@@ -170,6 +187,20 @@ mod tests {
             let expected = Some(Code::PayloadTooLarge).filter(|_| pattern.contains("20000"));
             assert_eq!(code, expected, "{pattern}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_made_of_a_schema_counts() {
+        let ledger = MemoryLedger::new(1 << 30, 1 << 30);
+        let cache = Cache::default();
+        let get = || cache.get("{}", ledger.empty(CallerId(1), MemoryUse::Schemas));
+        let first = get().await.unwrap();
+        first.add_bytes(GENERATION_BYTES / 2);
+        assert!(Arc::ptr_eq(&first, &get().await.unwrap()));
+        // It is returned once more, and not kept.
+        first.add_bytes(GENERATION_BYTES / 2);
+        assert!(Arc::ptr_eq(&first, &get().await.unwrap()));
+        assert!(!Arc::ptr_eq(&first, &get().await.unwrap()));
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Compiled schema: parsed, checked for its cost, and ready to validate instances.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use jsonschema::Validator;
@@ -37,8 +38,14 @@ pub struct Schema {
     weight: Weight,
     /// Forms of the enumerated values, computed by the first coercion.
     pub(super) choices: OnceLock<Arc<Choices>>,
-    /// Lowered forms by dialect, filled on demand. `None`: the schema cannot be lowered to the dialect.
-    pub(super) lowered: Mutex<Vec<(&'static Dialect, Option<Lowered>)>>,
+    /// Lowered forms by dialect, filled on demand.
+    pub(super) lowered: Mutex<Vec<KeptForm>>,
+    /// List whose elements are streamed, compiled for the first stream. `None`: there is no such list.
+    pub(super) list: OnceLock<Option<StreamedList>>,
+    /// Lock of the thread that compiles the list.
+    pub(super) list_lock: Mutex<()>,
+    /// Memory of the schema, and of what was made of it since it was compiled, in bytes, at most.
+    bytes: AtomicUsize,
     /// Memory held for as long as the schema lives.
     memory: Option<MemoryReservation>,
 }
@@ -47,6 +54,24 @@ pub struct Schema {
 #[derive(Debug, Clone)]
 pub struct Lowered {
     pub asked: Arc<LoweredSchema>,
+}
+
+/// Lowered form that a schema keeps.
+#[derive(Debug)]
+pub struct KeptForm {
+    pub dialect: &'static Dialect,
+    /// Form; `None`: the schema cannot be lowered to the dialect.
+    pub lowered: Option<Lowered>,
+    /// Memory of the form, held for as long as the schema lives.
+    pub(super) _memory: Option<MemoryReservation>,
+}
+
+/// List of a schema whose elements are streamed one by one.
+#[derive(Debug, Clone)]
+pub struct StreamedList {
+    /// The members that lead to it from the root; none: it is the root itself.
+    pub path: Vec<String>,
+    pub element: Arc<Schema>,
 }
 
 /// Memory of a compiled schema for each value of its text, without patterns, in bytes. Measured: 230 to 415, by
@@ -128,6 +153,7 @@ impl Schema {
         weight.patterns = patterns;
         let skeleton = skeleton::skeleton(&tree);
         let format_notes = formats::notes(&tree);
+        let bytes = compiled_bytes(raw.get(), &tree, &weight);
         Ok(Self {
             has_evidence_hints: Self::has_evidence_hints(&tree),
             tree: Arc::new(tree),
@@ -138,21 +164,22 @@ impl Schema {
             weight,
             choices: OnceLock::new(),
             lowered: Mutex::default(),
+            list: OnceLock::new(),
+            list_lock: Mutex::default(),
+            bytes: bytes.into(),
             memory: None,
         })
     }
 
-    /// Returns the memory that the compiled schema takes, in bytes, at most.
+    /// Returns the memory that the compiled schema takes, with what was made of it since, in bytes, at most.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let text = self.raw.get();
-        // References that lead into one another make more nodes than there are values.
-        let values = count_values(text.as_bytes()).max(self.tree.nodes().count());
-        // The text once as it is, and once in the forms of the enumerated values.
-        2 * text.len()
-            + values * BYTES_PER_VALUE
-            + POINTER_COPIES * self.weight.all_pointer_bytes
-            + self.weight.patterns.memory_bytes()
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Adds the memory of what was made of the schema, which is reserved elsewhere.
+    pub(super) fn add_bytes(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Returns the normalised schema.
@@ -271,8 +298,19 @@ impl Schema {
     }
 }
 
+/// Returns the memory that a compiled schema takes, in bytes, at most.
+fn compiled_bytes(text: &str, tree: &Tree, weight: &Weight) -> usize {
+    // References that lead into one another make more nodes than there are values.
+    let values = count_values(text.as_bytes()).max(tree.nodes().count());
+    // The text once as it is, and once in the forms of the enumerated values.
+    2 * text.len()
+        + values * BYTES_PER_VALUE
+        + POINTER_COPIES * weight.all_pointer_bytes
+        + weight.patterns.memory_bytes()
+}
+
 /// Returns the error of a schema for which there is no memory. It may be retried unless the schema can never fit.
-fn no_memory(refused: &NoMemory) -> Error {
+pub(super) fn no_memory(refused: &NoMemory) -> Error {
     let problem = |code, advice| {
         let detail = format!(
             "there is no memory for the compiled schema: {refused} (`limits.max_memory_bytes`); {advice}"

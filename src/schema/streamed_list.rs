@@ -1,49 +1,102 @@
 //! The list whose elements are worth having one by one, while the rest is still being written.
+//!
+//! The schema of an element is compiled once, for the first stream, and kept with the schema of the whole.
+
+use std::sync::{Arc, PoisonError};
 
 use schema_dialect::{JsonType, NodeRef};
 use serde_json::{Value, json};
+use throttle::MemoryReservation;
 
-use super::compiled::Schema;
-
-/// List of a schema whose elements are streamed one by one.
-#[derive(Debug)]
-pub struct StreamedList {
-    /// The members that lead to it from the root; none: it is the root itself.
-    pub path: Vec<String>,
-    pub element: Schema,
-}
+use super::cache::compile_as_work;
+use super::compiled::{Schema, StreamedList};
+use crate::types::{Code, Error};
 
 /// Name of the whole schema within an element's, for references to the whole.
 const WHOLE: &str = "whole";
 /// Draft of a normalised schema.
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
+impl Schema {
+    /// Returns the list whose elements are streamed, as [`StreamedList::for_schema`] does. Compiles the schema of its elements unless it is
+    /// kept already, as long work if that may take longer than about a millisecond. What it takes of `memory` is held until this schema is
+    /// dropped.
+    ///
+    /// # Errors
+    /// `overloaded` if there is no memory for the elements' schema now, `payload_too_large` if there never is.
+    pub async fn streamed_list(
+        self: &Arc<Self>,
+        memory: MemoryReservation,
+    ) -> Result<Option<StreamedList>, Error> {
+        if let Some(kept) = self.list.get() {
+            return Ok(kept.clone());
+        }
+        let (schema, caller) = (Arc::clone(self), memory.caller());
+        compile_as_work(self.raw.get(), caller, move || schema.keep_list(memory)).await
+    }
+
+    /// Returns the list that is kept, after compiling it if there is none.
+    fn keep_list(&self, memory: MemoryReservation) -> Result<Option<StreamedList>, Error> {
+        let _lock = self
+            .list_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = self.list.get() {
+            return Ok(kept.clone());
+        }
+        let list = StreamedList::compile(self, |text| Schema::compile_within(text, memory))?;
+        if let Some(list) = &list {
+            self.add_bytes(list.element.memory_bytes());
+        }
+        Ok(self.list.get_or_init(|| list).clone())
+    }
+}
+
 impl StreamedList {
     /// Returns the list of a schema: the root if it is a list, else the one list of objects among the members of the root.
     /// `None`: there is none, or there are several.
+    ///
+    /// The schema of its elements is compiled each time, without a reservation, unless [`Schema::streamed_list`] has kept it.
     #[must_use]
     pub fn for_schema(schema: &Schema) -> Option<Self> {
-        let tree = schema.tree();
-        let root = tree.root().target();
-        let (path, items) = if let Some(items) = items_of(root) {
-            (Vec::new(), items)
-        } else {
-            let mut lists = root.properties()?.iter().filter_map(|(name, member)| {
-                let items = items_of(member)?;
-                let is_object = items.target().is_of(JsonType::Object);
-                is_object.then(|| (vec![name.to_owned()], items))
-            });
-            let first = lists.next()?;
-            if lists.next().is_some() {
-                return None;
-            }
-            first
-        };
-        Some(Self {
-            path,
-            element: Schema::compile(&element(items).to_string()).ok()?,
-        })
+        match schema.list.get() {
+            Some(kept) => kept.clone(),
+            None => Self::compile(schema, Schema::compile).unwrap_or_default(),
+        }
     }
+
+    /// Finds the list of a schema, and compiles the schema of its elements. `None`: there is no such list, or what is an element's is no
+    /// schema by itself.
+    fn compile(
+        schema: &Schema,
+        compile: impl FnOnce(&str) -> Result<Schema, Error>,
+    ) -> Result<Option<Self>, Error> {
+        let Some((path, items)) = find(schema.tree().root().target()) else {
+            return Ok(None);
+        };
+        match compile(&element(items).to_string()) {
+            Ok(element) => Ok(Some(Self {
+                path,
+                element: Arc::new(element),
+            })),
+            Err(error) if error.code == Code::InvalidSchema => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Returns the path of the list whose elements are streamed, and the schema of its elements.
+fn find(root: NodeRef<'_>) -> Option<(Vec<String>, NodeRef<'_>)> {
+    if let Some(items) = items_of(root) {
+        return Some((Vec::new(), items));
+    }
+    let mut lists = root.properties()?.iter().filter_map(|(name, member)| {
+        let items = items_of(member)?;
+        let is_object = items.target().is_of(JsonType::Object);
+        is_object.then(|| (vec![name.to_owned()], items))
+    });
+    let first = lists.next()?;
+    lists.next().is_none().then_some(first)
 }
 
 /// Returns the schema of a list's elements. `None`: the schema is no list, or does not describe its elements.
@@ -69,7 +122,41 @@ fn element(items: NodeRef<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use throttle::{CallerId, MemoryLedger, MemoryUse};
+
     use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn the_list_is_compiled_once_and_reserved_for_as_long_as_the_schema_lives() {
+        let pattern = "(a|b|ab){3000}";
+        let text = json!({"type": "array", "items": {"type": "string", "pattern": pattern}});
+        let schema = Arc::new(Schema::compile(&text.to_string()).unwrap());
+        let compiled = schema.memory_bytes();
+        let small = MemoryLedger::new(1 << 20, 1 << 20);
+        let refused = schema.streamed_list(small.empty(CallerId(1), MemoryUse::Schemas));
+        let refused = refused.await.unwrap_err();
+        assert_eq!(
+            (refused.code, small.snapshot().held),
+            (Code::PayloadTooLarge, 0)
+        );
+        let ledger = MemoryLedger::new(1 << 30, 1 << 30);
+        let lists = (1..=20).map(|caller| {
+            let memory = ledger.empty(CallerId(caller), MemoryUse::Schemas);
+            let schema = Arc::clone(&schema);
+            async move { schema.streamed_list(memory).await.unwrap().unwrap() }
+        });
+        let lists = futures_util::future::join_all(lists).await;
+        let first = &lists[0].element;
+        assert!(lists.iter().all(|list| Arc::ptr_eq(&list.element, first)));
+        let of_publisher = StreamedList::for_schema(&schema).unwrap();
+        assert!(Arc::ptr_eq(&of_publisher.element, first));
+        let held = ledger.snapshot();
+        assert!(held.held > 1 << 20 && held.held == first.memory_bytes());
+        assert_eq!(held.by_caller.len(), 1);
+        assert_eq!(schema.memory_bytes(), compiled + held.held);
+        drop((schema, lists, of_publisher));
+        assert_eq!(ledger.snapshot().held, 0);
+    }
 
     fn list(schema: &Value) -> Option<StreamedList> {
         StreamedList::for_schema(&Schema::compile(&schema.to_string()).unwrap())

@@ -8,6 +8,7 @@ mod memory;
 mod pauses;
 mod rejections;
 mod roles;
+mod streams;
 
 use std::net::SocketAddr;
 

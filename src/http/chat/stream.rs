@@ -26,9 +26,7 @@ use super::pass_through;
 use super::responses::events::ResponseEvents;
 use super::schema_choice::AnswerForm;
 use crate::contract::append_json;
-use crate::extraction::{
-    ChatMessages, Outcomes, PartialEvent, PartialStream, PreparedRequest, shutting_down,
-};
+use crate::extraction::{ChatMessages, CheckedVersions, Outcomes, PreparedRequest, shutting_down};
 use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
 use crate::types::{Code, Error, Input, ItemOutcome, Outcome};
 
@@ -59,8 +57,8 @@ pub struct StreamRequest {
 pub enum Feed {
     /// Chunks of the provider.
     Messages(Arc<ChatMessages>),
-    /// Versions of the object.
-    Partials(PartialStream),
+    /// Versions of the object that may be sent.
+    Versions(CheckedVersions),
     /// Nothing before the answer is valid.
     Silent,
 }
@@ -74,7 +72,7 @@ pub struct Resources {
 
 enum Event {
     Message(Bytes),
-    Partial(Value),
+    Version(Value),
     Ended(Box<Outcome>),
     ServerEnds,
     Quiet,
@@ -189,7 +187,7 @@ impl ChatStream {
             tokio::select! {
                 biased;
                 () = &mut self.server_ends => return Event::ServerEnds,
-                Some(version) = self.feed.next_version() => return Event::Partial(version),
+                Some(version) = self.feed.next_version() => return Event::Version(version),
                 outcome = self.outcomes.next() => match outcome {
                     Some(outcome) => self.ended = Some(Box::new(outcome)),
                     None => return Event::ServerEnds,
@@ -205,10 +203,8 @@ impl ChatStream {
             Event::Quiet => out.extend_from_slice(b": waiting\n\n"),
             Event::ServerEnds => self.fail(&shutting_down(), out),
             Event::Message(message) => self.write_message(&message, out),
-            Event::Partial(version) => {
-                if !self.prepared.contradicts(&version)
-                    && let Some(text) = self.live.advance(&version)
-                {
+            Event::Version(version) => {
+                if let Some(text) = self.live.advance(&version) {
                     let chunks = self.chunks.text(&text);
                     self.append_all(&chunks, out);
                 }
@@ -305,7 +301,7 @@ impl Feed {
     fn waiting_message(&self) -> Option<Bytes> {
         match self {
             Self::Messages(messages) => messages.pop(),
-            Self::Partials(_) | Self::Silent => None,
+            Self::Versions(_) | Self::Silent => None,
         }
     }
 
@@ -316,13 +312,7 @@ impl Feed {
                 messages.arrived().await;
                 None
             }
-            Self::Partials(partials) => loop {
-                match partials.next().await {
-                    Some(PartialEvent::Partial { data, .. }) => return Some(data),
-                    Some(PartialEvent::Item { .. }) => {}
-                    None => return None,
-                }
-            },
+            Self::Versions(versions) => versions.next().await,
             Self::Silent => std::future::pending().await,
         }
     }

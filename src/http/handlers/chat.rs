@@ -224,7 +224,7 @@ impl ChatRun {
         if let Some(stream_memory) = stream_memory {
             let feed = match self.messages {
                 Some(messages) => Feed::Messages(messages),
-                None if self.is_live => Feed::Partials(admitted.stream_partials().await),
+                None if self.is_live => Feed::Versions(admitted.stream_versions().await?),
                 None => Feed::Silent,
             };
             let request = StreamRequest {

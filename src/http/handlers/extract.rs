@@ -112,7 +112,7 @@ pub async fn extract(
             work,
             server_ends: state.lifecycle.ended.clone().cancelled_owned(),
             upload: None,
-            partials: Some(admitted.stream_partials().await),
+            partials: Some(admitted.stream_partials().await?),
         };
         let inputs = futures_util::stream::iter([input]);
         let outcomes = admitted.run(OnError::Continue, inputs);
