@@ -142,6 +142,7 @@ mod tests {
 
     use futures_util::FutureExt;
     use serde_json::json;
+    use throttle::{MemoryLedger, MemoryReservation, MemoryUse};
 
     use super::super::grounding::GroundingSettings;
     use super::super::partial_stream::PartialPublisher;
@@ -150,11 +151,15 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
+    fn memory() -> MemoryReservation {
+        MemoryLedger::new(1 << 30, 1 << 30).empty(CallerId(1), MemoryUse::Responses)
+    }
+
     fn versions(schema: &Value) -> (Arc<PartialPublisher>, CheckedVersions) {
         let schema = Arc::new(Schema::compile(&schema.to_string()).unwrap());
         let off = GroundingSettings::new(Grounding::Off, OffsetUnit::CodePoint, &[]);
         let publisher = Arc::new(PartialPublisher::new(&schema, false, &Arc::new(off)));
-        publisher.begin(1, &BTreeMap::new(), "");
+        publisher.begin(1, &BTreeMap::new(), "", memory());
         let partials = PartialStream::new(Arc::clone(&publisher));
         let versions = CheckedVersions::new(partials, schema, CallerId(1));
         (publisher, versions)
@@ -188,7 +193,7 @@ mod tests {
         publisher.push(Mode::Tools, r#"{"n": "one", "#);
         let waiting = tokio::time::timeout(Duration::from_millis(200), versions.next());
         assert!(waiting.await.is_err());
-        publisher.begin(2, &BTreeMap::new(), "");
+        publisher.begin(2, &BTreeMap::new(), "", memory());
         publisher.push(Mode::Tools, r#"{"n": 2, "#);
         assert_eq!(versions.next().await, Some(json!({"n": 2})));
     }
