@@ -127,3 +127,13 @@ fn traces_go_through_the_collector_to_a_source_of_grafana() {
     let environment = &compose["services"]["extractd"]["environment"];
     assert!(environment.get("OTEL_EXPORTER_OTLP_ENDPOINT").is_some());
 }
+
+#[test]
+fn prometheus_asks_by_a_name_that_the_server_answers() {
+    let prometheus = yaml("deploy/observe/prometheus.yml");
+    let target = &prometheus["scrape_configs"][0]["static_configs"][0]["targets"][0];
+    let host = target.as_str().unwrap().split(':').next().unwrap();
+    let compose = yaml("docker-compose.yml");
+    let environment = &compose["services"]["extractd"]["environment"];
+    assert_eq!(environment["EXTRACTD_HOSTS"], host);
+}
