@@ -234,6 +234,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn reasons_have_the_names_that_clients_and_metrics_know() {
+        let names = [
+            "key_refused",
+            "access_denied",
+            "quota_exhausted",
+            "unknown_model",
+            "not_found",
+        ];
+        assert_eq!(OutageReason::ALL.map(OutageReason::as_str), names);
+    }
+
     fn blocks(availability: &Availability, now: Instant) -> bool {
         availability
             .outage()

@@ -11,6 +11,8 @@ async fn tokens_are_reserved_before_a_call_and_settled_after_it() {
     let limits = limits_with(10, 100, vec![pool(vec![quota], None)]);
     let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
     assert!(admission.counts_tokens());
+    let unlimited = super::limits(10, 100);
+    assert!(!admit(&unlimited, ANYONE, 1).counts_tokens());
     let large = PermitRequest {
         text_tokens: 50_000,
         max_output: Some(20_000),
@@ -250,7 +252,47 @@ async fn a_breaker_that_one_caller_has_opened_is_closed_by_the_next_calls_of_oth
 
 #[tokio::test]
 async fn the_retries_of_one_caller_leave_some_to_the_others() {
-    let (_limits, attacker, victim) = shared();
+    let (limits, attacker, victim) = shared();
     while attacker.withdraw_retry(POOL).is_ok() {}
     assert!(victim.withdraw_retry(POOL).is_ok());
+    let [budget] = limits.retry_budgets().try_into().unwrap();
+    let (provider, used) = (budget.provider.as_str(), budget.used);
+    assert_eq!((provider, used, budget.limit), ("test", 16, 30));
+}
+
+#[tokio::test]
+async fn what_a_call_has_reserved_and_not_used_lets_the_next_one_of_its_caller_go_out() {
+    let of_tokens = Quota {
+        tokens_per_minute: non_zero(600),
+        ..Quota::default()
+    };
+    let of_dollars = Quota {
+        budget_per_day: Some(Usd(500)),
+        ..Quota::default()
+    };
+    for quota in [of_tokens, of_dollars] {
+        let limits = limits(10, 100);
+        limits.set_callers(vec![(VICTIM, quota)]);
+        let price = Price {
+            input: Usd(1),
+            output: Usd(1),
+        };
+        let priced = ModelLimits {
+            price: Some(price),
+            ..ModelLimits::default()
+        };
+        let model = limits.configured_model(POOL, "m", priced);
+        let admission = admit(&limits, VICTIM, 3);
+        let request = PermitRequest {
+            text_tokens: 300,
+            max_output: Some(300),
+            ..permit_request(&model)
+        };
+        let first = admission.enter(&request).await.unwrap();
+        let mut waiting = admission.enter(&request);
+        assert!(waits(&mut waiting).await, "for a minute or a day");
+        first.release(CallReport::new(Health::Neutral));
+        let next = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        assert!(next.unwrap().is_ok());
+    }
 }

@@ -167,6 +167,27 @@ async fn an_unknown_model_is_an_outage_of_that_model_alone() {
 }
 
 #[tokio::test]
+async fn outages_are_probed_at_once_if_the_keys_of_the_provider_have_changed() {
+    for reason in [OutageReason::KeyRefused, OutageReason::UnknownModel] {
+        let pools = vec![pool(vec![KeyQuota::default()], None); 2];
+        let limits = limits_with(10, 100, pools);
+        let admission = admit(&limits, ANYONE, 9);
+        let [model, other] =
+            [0, 1].map(|id| limits.configured_model(PoolId(id), "m", ModelLimits::default()));
+        for model in [&model, &other] {
+            let permit = admission.enter(&permit_request(model)).await.unwrap();
+            permit.release(outage(reason));
+            assert!(admission.enter(&permit_request(model)).await.is_err());
+        }
+        limits.probe_outages(POOL);
+        let probe = admission.enter(&permit_request(&model)).await.unwrap();
+        assert!(admission.enter(&permit_request(&other)).await.is_err());
+        probe.release(CallReport::new(Health::Success));
+        assert!(limits.outage(&model).is_none() && limits.outage(&other).is_some());
+    }
+}
+
+#[tokio::test]
 async fn patient_items_wait_for_a_probe_and_all_go_out_when_it_has_succeeded() {
     let limits = limits_with(10, 100, vec![pool(vec![KeyQuota::default()], None)]);
     let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
