@@ -282,6 +282,21 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_that_fails_late_postpones_the_next_one_and_an_earlier_call_does_not() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let refused = report(OutageReason::KeyRefused);
+        for (began, is_probe) in [(1, false), (3, true)] {
+            let mut key = Availability::default();
+            key.record_failure(&refused, ALONE, start, at(2));
+            key.record_call(at(3));
+            assert!(blocks(&key, at(4)) && !blocks(&key, at(9)));
+            key.record_failure(&refused, ALONE, at(began), at(9));
+            assert_eq!(blocks(&key, at(9)), is_probe);
+        }
+    }
+
+    #[test]
     fn a_successful_probe_ends_the_outage_and_an_earlier_call_does_not() {
         let start = Instant::now();
         let mut key = Availability::default();

@@ -116,6 +116,7 @@ async fn a_free_slot_is_granted_at_once_and_returned() {
         .enter(&permit_request(&model(&limits)))
         .await
         .unwrap();
+    assert!(!permit.is_probe());
     assert_eq!((in_use(&limits), admission.in_flight()), ((1, 0, 1), 1));
     drop(permit);
     assert_eq!((in_use(&limits), admission.in_flight()), ((0, 0, 2), 0));
@@ -222,14 +223,15 @@ async fn cancelled_items_wait_for_ever_and_rejected_ones_are_told() {
     let (admission, other) = (admit(&limits, ANYONE, 4), admit(&limits, ANYONE, 1));
     let model = model(&limits);
     let permit = admission.enter(&permit_request(&model)).await.unwrap();
-    let unstarted = admission.enter(&permit_request(&model));
+    let mut unstarted = admission.enter(&permit_request(&model));
     let mut called = admission.enter(&PermitRequest {
         priority: Priority::Requeued,
         ..permit_request(&model)
     });
     let mut of_other = other.enter(&permit_request(&model));
     admission.reject_unstarted();
-    assert_eq!(unstarted.await.unwrap_err(), Denied::Cancelled);
+    let answer = tokio::time::timeout(Duration::from_secs(5), &mut unstarted).await;
+    assert_eq!(answer.unwrap().unwrap_err(), Denied::Cancelled);
     assert!(waits(&mut called).await && waits(&mut of_other).await);
     admission.cancel_all();
     assert_eq!(in_use(&limits).1, 1, "that of the other request");

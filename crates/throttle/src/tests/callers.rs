@@ -245,7 +245,9 @@ async fn a_breaker_that_one_caller_has_opened_is_closed_by_the_next_calls_of_oth
     }
     assert_eq!(limits.breakers()[0].state, BreakerState::Open);
     for _ in 0..2 {
-        call(&victim, &model, CallReport::new(Health::Success)).await;
+        let probe = victim.enter(&permit_request(&model)).await.unwrap();
+        assert!(probe.is_probe());
+        probe.release(CallReport::new(Health::Success));
     }
     assert_eq!(limits.breakers()[0].state, BreakerState::Closed);
 }
