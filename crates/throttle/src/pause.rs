@@ -199,9 +199,11 @@ mod tests {
         pause.begin(Pause::Unspecified, at(5), at(6));
         assert_eq!(pause.blocked_until(at(6)), Some(at(30)));
         assert!(!pause.record_success(at(4), at(7)));
-        assert_eq!(pause.blocked_until(at(7)), Some(at(30)));
+        // The same end again is nothing new.
+        pause.begin(Pause::Until(at(30)), start, at(8));
+        assert_eq!(pause.blocked_until(at(8)), Some(at(30)));
         // A newer call is newer word.
-        pause.begin(Pause::Until(at(10)), at(8), at(9));
+        pause.begin(Pause::Until(at(10)), at(7), at(9));
         assert_eq!(pause.blocked_until(at(9)), Some(at(10)));
     }
 }

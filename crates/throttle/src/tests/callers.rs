@@ -262,6 +262,62 @@ async fn the_retries_of_one_caller_leave_some_to_the_others() {
     assert_eq!((provider, used, budget.limit), ("test", 16, 30));
 }
 
+/// Returns a model whose tokens cost a picodollar each.
+fn priced(limits: &Limits) -> Arc<Model> {
+    let price = Price {
+        input: Usd(1),
+        output: Usd(1),
+    };
+    let priced = ModelLimits {
+        price: Some(price),
+        ..ModelLimits::default()
+    };
+    limits.configured_model(POOL, "m", priced)
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_is_charged_what_it_has_reserved_if_it_was_sent() {
+    let limits = limits(10, 100);
+    let quota = Quota {
+        budget_per_day: Some(Usd(5_000)),
+        ..Quota::default()
+    };
+    limits.set_callers(vec![(VICTIM, quota)]);
+    let spent = || limits.caller_budgets(None)[0].spent;
+    let (admission, model) = (admit(&limits, VICTIM, 3), priced(&limits));
+    let request = PermitRequest {
+        text_tokens: 300,
+        max_output: Some(300),
+        ..permit_request(&model)
+    };
+    drop(admission.enter(&request).await.unwrap());
+    assert_eq!(spent(), Usd(0));
+    let mut sent = admission.enter(&request).await.unwrap();
+    sent.begin();
+    drop(sent);
+    assert_eq!(spent(), Usd(600));
+}
+
+#[tokio::test]
+async fn items_that_wait_for_tokens_fill_the_waiting_room() {
+    let quota = KeyQuota {
+        requests: None,
+        tokens_per_minute: non_zero(600),
+    };
+    let limits = limits_with(10, 1, vec![pool(vec![quota], None)]);
+    let (admission, model) = (admit(&limits, ANYONE, 2), model(&limits));
+    let request = PermitRequest {
+        text_tokens: 300,
+        max_output: Some(300),
+        ..permit_request(&model)
+    };
+    let _in_flight = admission.enter(&request).await.unwrap();
+    let mut waiting = admission.enter(&request);
+    assert!(waits(&mut waiting).await, "for a minute");
+    let refused = limits.admit(ANYONE, &admission_request(1));
+    assert!(matches!(refused, Err(Refused::Overloaded { .. })));
+}
+
 #[tokio::test]
 async fn what_a_call_has_reserved_and_not_used_lets_the_next_one_of_its_caller_go_out() {
     let of_tokens = Quota {
@@ -275,16 +331,7 @@ async fn what_a_call_has_reserved_and_not_used_lets_the_next_one_of_its_caller_g
     for quota in [of_tokens, of_dollars] {
         let limits = limits(10, 100);
         limits.set_callers(vec![(VICTIM, quota)]);
-        let price = Price {
-            input: Usd(1),
-            output: Usd(1),
-        };
-        let priced = ModelLimits {
-            price: Some(price),
-            ..ModelLimits::default()
-        };
-        let model = limits.configured_model(POOL, "m", priced);
-        let admission = admit(&limits, VICTIM, 3);
+        let (admission, model) = (admit(&limits, VICTIM, 3), priced(&limits));
         let request = PermitRequest {
             text_tokens: 300,
             max_output: Some(300),

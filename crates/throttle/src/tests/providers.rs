@@ -160,10 +160,20 @@ async fn an_unknown_model_is_an_outage_of_that_model_alone() {
     let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
     let other = limits.configured_model(PoolId(0), "other", ModelLimits::default());
     let permit = admission.enter(&permit_request(&model)).await.unwrap();
-    permit.release(outage(OutageReason::UnknownModel));
+    let change = permit.release(outage(OutageReason::UnknownModel));
+    assert_eq!(change, Some(OutageChange::Began));
     assert!(admission.enter(&permit_request(&model)).await.is_err());
     assert!(admission.enter(&permit_request(&other)).await.is_ok());
     assert!(limits.outage(&other).is_none());
+    let made_up = limits.model(POOL, "made up");
+    let permit = admission.enter(&permit_request(&made_up)).await.unwrap();
+    permit.release(outage(OutageReason::UnknownModel));
+    let outages = limits.outages();
+    let shown = outages
+        .iter()
+        .map(|outage| (outage.model.as_deref(), outage.is_configured));
+    let expected = [(Some("m"), true), (Some("made up"), false)];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]
