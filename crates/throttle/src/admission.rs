@@ -205,14 +205,14 @@ impl Future for PendingPermit {
         let this = self.get_mut();
         let result = match &mut this.state {
             QueueState::Resolved(result) => result.take().unwrap_or(Err(Denied::NoUsableKey)),
-            QueueState::Waiting(_, answered) => match ready!(Pin::new(answered).poll(cx)) {
-                Ok(result) => result.map(|call| Permit::new(call, Arc::clone(&this.shared))),
-                // The request is about to drop this future.
-                Err(_) => {
+            QueueState::Waiting(_, answered) => {
+                let Ok(result) = ready!(Pin::new(answered).poll(cx)) else {
+                    // The request is about to drop this future.
                     this.state = QueueState::Removed;
                     return Poll::Pending;
-                }
-            },
+                };
+                result.map(|call| Permit::new(call, Arc::clone(&this.shared)))
+            }
             QueueState::Removed => return Poll::Pending,
         };
         this.state = QueueState::Resolved(None);

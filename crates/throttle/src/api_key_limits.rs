@@ -237,16 +237,15 @@ mod tests {
     #[test]
     fn refusals_count_until_their_pauses_end_and_answers_for_ten_minutes() {
         let start = Instant::now();
-        let ms = Duration::from_millis(1);
-        let (first_end, until) = (start + PROOF_AGE, start + PROOF_AGE * 2);
-        for (second, is_paused) in [(first_end - ms, true), (first_end, false)] {
+        let [before, ten_minutes, until] =
+            [599, 600, 1_200].map(|seconds| start + Duration::from_secs(seconds));
+        for (now, is_paused) in [(before, true), (ten_minutes, false)] {
             let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
-            key.record_refusal(1, first_end, start, start);
-            key.record_refusal(2, until, second, second);
-            assert_eq!(key.paused_until(second).is_some(), is_paused);
+            key.record_refusal(1, ten_minutes, start, start);
+            key.record_refusal(2, until, now, now);
+            assert_eq!(key.paused_until(now).is_some(), is_paused);
         }
-        let answer_ends = start + PROOF_AGE;
-        for (now, is_paused) in [(answer_ends - ms, false), (answer_ends, true)] {
+        for (now, is_paused) in [(before, false), (ten_minutes, true)] {
             let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
             key.record_success(3, start, start);
             key.record_refusal(1, until, now, now);

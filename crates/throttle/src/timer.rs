@@ -78,9 +78,9 @@ mod tests {
         let soon = Duration::from_millis(20);
         let late = Duration::from_secs(60);
         for times in [[soon, late], [late, soon]] {
-            let (fired, fires) = mpsc::channel();
+            let (sender, fires) = mpsc::channel();
             let timer = Timer::default();
-            timer.start(move || fired.send(()).is_ok()).unwrap();
+            timer.start(move || sender.send(()).is_ok()).unwrap();
             let began = Instant::now();
             for time in times {
                 timer.set(began + time);

@@ -292,9 +292,9 @@ async fn a_call_that_is_cancelled_is_charged_what_it_has_reserved_if_it_was_sent
     };
     drop(admission.enter(&request).await.unwrap());
     assert_eq!(spent(), Usd(0));
-    let mut sent = admission.enter(&request).await.unwrap();
-    sent.begin();
-    drop(sent);
+    let mut permit = admission.enter(&request).await.unwrap();
+    permit.begin();
+    drop(permit);
     assert_eq!(spent(), Usd(600));
 }
 
