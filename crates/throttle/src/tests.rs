@@ -3,6 +3,7 @@
 mod callers;
 mod providers;
 mod simulation;
+mod states;
 mod stress;
 
 use std::num::NonZeroU32;
@@ -247,16 +248,20 @@ fn memory_that_is_held_is_shown_by_use_and_by_caller() {
         name: "alice".to_owned(),
         ..Quota::default()
     };
-    limits.set_callers(vec![(CallerId(1), quota)]);
+    let bob = Quota {
+        name: "bob".to_owned(),
+        ..Quota::default()
+    };
+    limits.set_callers(vec![(CallerId(1), quota), (CallerId(2), bob)]);
     let inputs = limits.memory().reserve(CallerId(1), MemoryUse::Inputs, 7);
     assert_eq!(inputs.as_ref().unwrap().caller(), CallerId(1));
-    let snapshots = limits.snapshots(None);
-    let memory = snapshots
-        .iter()
-        .filter(|row| row.kind == LimitKind::MemoryBytes);
-    let rows: Vec<_> = memory
-        .map(|row| (row.scope.as_deref().unwrap_or_default(), row.in_use))
-        .collect();
+    let rows = || -> Vec<_> {
+        let rows = limits.snapshots(None).into_iter();
+        let memory = rows.filter(|row| row.kind == LimitKind::MemoryBytes);
+        memory
+            .map(|row| (row.scope.unwrap_or_default(), row.in_use))
+            .collect()
+    };
     let expected = [
         ("", 7),
         ("request_bodies", 0),
@@ -266,8 +271,12 @@ fn memory_that_is_held_is_shown_by_use_and_by_caller() {
         ("cache", 0),
         ("process", 0),
         ("caller:alice", 7),
-    ];
-    assert_eq!(rows, expected);
+        ("caller:bob", 0),
+    ]
+    .map(|(scope, bytes)| (scope.to_owned(), bytes));
+    assert_eq!(rows(), expected);
+    limits.set_callers(vec![]);
+    assert_eq!(rows(), expected[..8], "one that is gone and holds some");
 }
 
 /// An observer that writes down what it hears.

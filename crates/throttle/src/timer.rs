@@ -88,6 +88,7 @@ mod tests {
             // It fires from time to time anyway, but later.
             fires.recv_timeout(MAX_SLEEP * 3 / 4).unwrap();
             assert!(began.elapsed() >= soon);
+            assert!(fires.recv_timeout(soon).is_err(), "once");
         }
     }
 }

@@ -299,6 +299,23 @@ async fn a_call_that_is_cancelled_is_charged_what_it_has_reserved_if_it_was_sent
 }
 
 #[tokio::test]
+async fn a_caller_whose_waiting_room_is_full_is_told_when_its_quota_has_something_again() {
+    let limits = limits(10, 100);
+    let quota = Quota {
+        requests_per_minute: non_zero(1),
+        ..Quota::default()
+    };
+    limits.set_callers(vec![(VICTIM, quota)]);
+    let (admission, model) = (admit(&limits, VICTIM, 2), model(&limits));
+    let _in_flight = admission.enter(&permit_request(&model)).await.unwrap();
+    let refused = limits.admit(VICTIM, &admission_request(1)).unwrap_err();
+    let Refused::QuotaUsedUp { retry_after } = refused else {
+        panic!("{refused}");
+    };
+    assert!((50..=60).contains(&retry_after.as_secs()), "one a minute");
+}
+
+#[tokio::test]
 async fn items_that_wait_for_tokens_fill_the_waiting_room() {
     let quota = KeyQuota {
         requests: None,
