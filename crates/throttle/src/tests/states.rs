@@ -217,7 +217,7 @@ fn when_a_probe_has_ended_a_pause_or_closed_the_breaker_the_items_that_wait_go_o
     clocked.end(flying, &paused);
     let mut items = [(); 2].map(|()| clocked.wait(&patient));
     clocked.pass(60);
-    let [probe, next] = items.each_mut().map(|item| item.try_recv());
+    let [probe, next] = items.each_mut().map(oneshot::Receiver::try_recv);
     assert!(next.is_err(), "one probe");
     clocked.end(probe.unwrap().unwrap(), &answered());
     let flying = items[1].try_recv().unwrap().unwrap();
@@ -230,7 +230,7 @@ fn when_a_probe_has_ended_a_pause_or_closed_the_breaker_the_items_that_wait_go_o
     let of_other = clocked.call(ANYONE, &other);
     let mut items = [(); 4].map(|()| clocked.wait(&patient));
     clocked.pass(5);
-    let [first, second, third, fourth] = items.each_mut().map(|item| item.try_recv());
+    let [first, second, third, fourth] = items.each_mut().map(oneshot::Receiver::try_recv);
     let _third = third.unwrap();
     assert!(fourth.is_err(), "three probes");
     clocked.end(of_other, &answered());
@@ -239,6 +239,17 @@ fn when_a_probe_has_ended_a_pause_or_closed_the_breaker_the_items_that_wait_go_o
         clocked.end(probe.unwrap().unwrap(), &answered());
     }
     assert!(items[3].try_recv().is_ok());
+}
+
+#[test]
+fn a_call_that_is_granted_to_an_item_that_is_gone_is_handed_back() {
+    let mut clocked = Clocked::new(1, vec![unlimited()]);
+    let model = clocked.model(0, "m");
+    let flying = clocked.call(ANYONE, &model);
+    drop(clocked.wait(&permit_request(&model)));
+    clocked.end(flying, &answered());
+    assert_eq!(clocked.state.take_unclaimed().len(), 1);
+    assert!(clocked.state.take_unclaimed().is_empty());
 }
 
 #[test]
@@ -372,7 +383,7 @@ fn every_limit_is_shown_as_it_stands() {
         budget_per_day: Some(Usd(5)),
         ..quota("bob")
     };
-    let callers = vec![(alice, of_alice), (bob, of_bob.clone())];
+    let callers = vec![(alice, of_alice), (bob, of_bob)];
     let wall = SystemTime::UNIX_EPOCH;
     clocked.state.set_callers(callers, clocked.now, wall);
     let capped = ModelLimits {
@@ -426,9 +437,9 @@ fn every_limit_is_shown_as_it_stands() {
             .map(|own| (own.name, own.limit.0, own.spent.0))
             .collect()
     };
-    let (of_alice, of_bob_now) = (("alice".to_owned(), 1_000, 40), ("bob".to_owned(), 5, 0));
-    assert_eq!(budgets(&clocked, Some(bob)), [of_bob_now.clone()]);
-    assert_eq!(budgets(&clocked, None), [of_alice.clone(), of_bob_now]);
+    let expected = [("alice".to_owned(), 1_000, 40), ("bob".to_owned(), 5, 0)];
+    assert_eq!(budgets(&clocked, Some(bob)), expected[1..]);
+    assert_eq!(budgets(&clocked, None), expected);
     // A caller that was removed is shown while it has items.
     let callers = vec![(alice, Quota::default())];
     clocked.state.set_callers(callers, clocked.now, wall);
