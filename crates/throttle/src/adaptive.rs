@@ -88,8 +88,9 @@ mod tests {
             adaptive.increase(50);
         }
         assert_eq!(adaptive.limit(), 52, "fewer calls than that are enough");
-        let rounds = (0..).take_while(|_| {
-            adaptive.increase(adaptive.limit());
+        let rounds = (0..2_000).take_while(|_| {
+            // Another call takes the place of the one that has ended.
+            adaptive.increase(adaptive.limit() - 1);
             adaptive.limit() < 64
         });
         assert!((600..900).contains(&rounds.count()), "one more a round");
@@ -101,8 +102,9 @@ mod tests {
         let mut adaptive = Adaptive::new(64);
         let limits: Vec<_> = (1..=6)
             .map(|n| {
-                let now = start + Duration::from_millis(n);
-                adaptive.decrease(now, 1, now);
+                // Each call begins when the one before it is refused.
+                let began = start + Duration::from_millis(n);
+                adaptive.decrease(began, 1, began + Duration::from_millis(1));
                 adaptive.limit()
             })
             .collect();

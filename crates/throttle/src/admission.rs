@@ -183,6 +183,8 @@ enum QueueState {
         QueueTicket,
         oneshot::Receiver<Result<Box<GrantedCall>, Denied>>,
     ),
+    /// The request has removed its items from the queue.
+    Removed,
 }
 
 /// A place in the queue: a future of the permit, or of the reason why there is none.
@@ -203,11 +205,15 @@ impl Future for PendingPermit {
         let this = self.get_mut();
         let result = match &mut this.state {
             QueueState::Resolved(result) => result.take().unwrap_or(Err(Denied::NoUsableKey)),
-            QueueState::Waiting(_, answered) => match ready!(Pin::new(answered).poll(cx)) {
-                Ok(result) => result.map(|call| Permit::new(call, Arc::clone(&this.shared))),
-                // The request has left the queue and is about to drop this future.
-                Err(_) => return Poll::Pending,
-            },
+            QueueState::Waiting(_, answered) => {
+                let Ok(result) = ready!(Pin::new(answered).poll(cx)) else {
+                    // The request is about to drop this future.
+                    this.state = QueueState::Removed;
+                    return Poll::Pending;
+                };
+                result.map(|call| Permit::new(call, Arc::clone(&this.shared)))
+            }
+            QueueState::Removed => return Poll::Pending,
         };
         this.state = QueueState::Resolved(None);
         Poll::Ready(result)

@@ -194,6 +194,7 @@ impl ApiKeyLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request_bucket::Rate;
 
     #[test]
     fn the_limit_that_holds_a_call_the_longest_is_named() {
@@ -231,6 +232,53 @@ mod tests {
         assert_eq!(key.paused_until(start), None, "the third one answers");
         key.record_refusal(3, until, start, start);
         assert_eq!(key.paused_until(start), Some(until));
+    }
+
+    #[test]
+    fn refusals_count_until_their_pauses_end_and_answers_for_ten_minutes() {
+        let start = Instant::now();
+        let [before, ten_minutes, until] =
+            [599, 600, 1_200].map(|seconds| start + Duration::from_secs(seconds));
+        for (now, is_paused) in [(before, true), (ten_minutes, false)] {
+            let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
+            key.record_refusal(1, ten_minutes, start, start);
+            key.record_refusal(2, until, now, now);
+            assert_eq!(key.paused_until(now).is_some(), is_paused);
+        }
+        for (now, is_paused) in [(before, false), (ten_minutes, true)] {
+            let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
+            key.record_success(3, start, start);
+            key.record_refusal(1, until, now, now);
+            key.record_refusal(2, until, now, now);
+            assert_eq!(key.paused_until(now).is_some(), is_paused);
+        }
+    }
+
+    #[test]
+    fn what_the_provider_reports_as_remaining_lowers_the_balances() {
+        let start = Instant::now();
+        let ten = |per_second: u32| std::num::NonZeroU32::new(per_second * 10).unwrap();
+        let rate = Rate {
+            per_minute: ten(60),
+            burst: ten(1),
+        };
+        let quota = KeyQuota {
+            requests: Some(rate),
+            tokens_per_minute: Some(ten(600)),
+        };
+        let mut key = ApiKeyLimits::new(quota, start);
+        let remaining = |requests, tokens| RemainingQuota {
+            requests: Some(requests),
+            tokens: Some(tokens),
+        };
+        key.apply_remaining(remaining(1, 1_000), start);
+        assert_eq!(key.available_requests(start), 10, "not used up");
+        assert_eq!(key.available_at(90, start), None, "it has more than that");
+        key.apply_remaining(remaining(1, 50), start);
+        assert_eq!(key.hold_reason(90, start), Some(HoldReason::Tokens));
+        key.apply_remaining(remaining(0, 50), start);
+        assert_eq!(key.available_requests(start), 0);
+        assert_eq!(key.hold_reason(50, start), Some(HoldReason::Requests));
     }
 
     #[test]

@@ -364,6 +364,9 @@ mod tests {
             "says nothing"
         );
         assert!(!breaker.record(ALICE, Health::Success, soon, soon) && allows_call(&breaker, soon));
+        let third = breaker.probe_guard().unwrap();
+        assert!(!allows_call(&breaker, soon), "three, with those that ended");
+        drop(third);
         assert!(!breaker.record(ALICE, Health::Success, soon, soon));
         assert_eq!(breaker.state(soon), State::Closed);
     }
@@ -628,15 +631,36 @@ mod tests {
     fn the_timeouts_of_one_caller_are_not_overload_while_others_are_answered() {
         let start = Instant::now();
         let mut breaker = Breaker::default();
-        breaker.record(BOB, Health::Success, start, start);
-        for _ in 0..20 {
-            breaker.record(ALICE, timeout(5_000), start, start);
-        }
-        assert!(!breaker.is_slow(start));
-        breaker.record(BOB, timeout(5_000), start, start);
-        assert!(breaker.is_slow(start), "those of others, too");
+        let mut record = |caller, health, count, now| {
+            assert!((0..count).all(|_| !breaker.record(caller, health, now, now)));
+            breaker.is_slow(now)
+        };
+        record(BOB, Health::Success, 10, start);
+        assert!(!record(ALICE, timeout(5_000), 5, start));
+        assert!(
+            record(BOB, timeout(5_000), 1, start),
+            "those of others, too"
+        );
         let later = after(start, 12_000);
-        breaker.record(ALICE, timeout(5_000), later, later);
-        assert!(breaker.is_slow(later), "nobody else calls");
+        record(ALICE, Health::Success, 10, later);
+        assert!(record(ALICE, timeout(5_000), 1, later), "nobody else calls");
+        let last = after(later, 12_000);
+        record(ALICE, Health::Success, 100, last);
+        record(ALICE, timeout(5_000), 2, last);
+        record(BOB, Health::Success, 1, last);
+        assert!(record(BOB, timeout(5_000), 1, last), "half of the others'");
+    }
+
+    #[test]
+    fn a_caller_has_others_beside_it_if_their_calls_have_ended_in_the_last_ten_seconds() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        assert!(!breaker.has_other_callers(ALICE, start));
+        for health in [Health::Success, Health::Failure] {
+            breaker.record(ALICE, health, start, start);
+            assert!(!breaker.has_other_callers(ALICE, start), "itself");
+            assert!(breaker.has_other_callers(BOB, start));
+        }
+        assert!(!breaker.has_other_callers(BOB, after(start, 11_000)));
     }
 }

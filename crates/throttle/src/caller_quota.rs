@@ -416,6 +416,8 @@ mod tests {
         let budget = caller.quota_status(midnight).budget;
         assert_eq!(budget, Some((Usd(100), Usd(140))), "both are reserved");
         caller.settle(charge, charge, midnight);
+        let budget = caller.quota_status(midnight).budget;
+        assert_eq!(budget, Some((Usd(100), Usd(140))), "spent and reserved");
         caller.settle(
             charge,
             Charge {
@@ -466,6 +468,52 @@ mod tests {
         assert!(caller.is_gone());
         caller.set_quota(quota(), start);
         assert!(caller.counts_tokens(), "it has a budget");
+    }
+
+    #[test]
+    fn a_caller_with_a_rate_has_a_waiting_room_of_its_own() {
+        let room = |requests, tokens, places| {
+            let quota = Quota {
+                requests_per_minute: NonZeroU32::new(requests),
+                tokens_per_minute: NonZeroU32::new(tokens),
+                max_queue: NonZeroU32::new(places),
+                ..Quota::default()
+            };
+            quota.waiting_room()
+        };
+        assert_eq!(room(0, 0, 0), None);
+        assert_eq!(room(30, 0, 0), Some(30), "a minute's");
+        assert_eq!(room(0, 5_000, 0), Some(MAX_QUEUE));
+        assert_eq!(room(30, 5_000, 0), Some(30));
+        assert_eq!(room(30, 5_000, 7), Some(7));
+    }
+
+    #[test]
+    fn a_quota_that_is_unchanged_keeps_its_balance() {
+        let start = Instant::now();
+        let quota = |per_minute| Quota {
+            requests_per_minute: NonZeroU32::new(per_minute),
+            tokens_per_minute: NonZeroU32::new(per_minute),
+            ..Quota::default()
+        };
+        let mut caller = Caller::new(quota(600), start, SystemTime::now());
+        let first = Charge {
+            requests: 7,
+            tokens: 7,
+            cost: Usd(0),
+        };
+        caller.reserve(first, start);
+        let left = |caller: &Caller| {
+            let status = caller.quota_status(start);
+            [status.requests, status.tokens].map(|window| window.map(|window| window.left))
+        };
+        assert_eq!(left(&caller), [Some(9), Some(3)]);
+        caller.set_quota(quota(600), start);
+        assert_eq!(left(&caller), [Some(9), Some(3)]);
+        caller.set_quota(quota(1_200), start);
+        assert_eq!(left(&caller), [Some(20), Some(20)]);
+        caller.set_quota(Quota::default(), start);
+        assert_eq!(left(&caller), [None, None]);
     }
 
     #[test]

@@ -202,3 +202,46 @@ impl<K: Copy + Ord> FairOrder<K> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_gains_no_credit_while_it_is_parked() {
+        let mut order = FairOrder::default();
+        for key in ["parked", "served"] {
+            order.enter(key, false);
+        }
+        order.park("parked");
+        for _ in 0..10 {
+            assert_eq!(order.first(), Some("served"));
+            order.charge("served", 100);
+        }
+        order.unpark("parked");
+        let turns = [(); 4].map(|()| {
+            let key = order.first().unwrap();
+            order.charge(key, 100);
+            key
+        });
+        assert_eq!(turns, ["parked", "served", "parked", "served"]);
+    }
+
+    #[test]
+    fn a_debt_is_remembered_until_the_other_keys_have_caught_up() {
+        for (served, is_paid) in [(50, false), (100, true)] {
+            let mut order = FairOrder::default();
+            order.enter("waiting", false);
+            order.enter("left", true);
+            order.charge("left", 100);
+            order.leave("left");
+            order.charge("waiting", served);
+            order.charge("waiting", 1);
+            assert_eq!(order.debt_until.is_empty(), is_paid);
+            assert_eq!(order.debts.is_empty(), is_paid);
+            order.enter("left", true);
+            let is_first = order.first() == Some("left");
+            assert_eq!(is_first, is_paid, "{served}");
+        }
+    }
+}

@@ -112,5 +112,18 @@ mod tests {
         assert_eq!(reserved(), 5);
         drop(copy);
         assert_eq!((reserved(), pool.held()), (0, 0));
+        assert_eq!(pool.caller(), CallerId(1));
+    }
+
+    #[test]
+    fn one_step_more_than_is_needed_stays_reserved_until_nothing_is_held() {
+        let ledger = MemoryLedger::new(10 * STEP_BYTES, 10 * STEP_BYTES);
+        let pool = MemoryPool::new(ledger.empty(CallerId(1), MemoryUse::Responses));
+        let mut parts: Vec<_> = (0..4).map(|_| pool.hold(STEP_BYTES)).collect();
+        let reserved = std::iter::from_fn(|| {
+            parts.pop()?;
+            Some(ledger.snapshot().held / STEP_BYTES)
+        });
+        assert_eq!(reserved.collect::<Vec<_>>(), [4, 2, 2, 0]);
     }
 }

@@ -234,6 +234,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn reasons_have_the_names_that_clients_and_metrics_know() {
+        let names = [
+            "key_refused",
+            "access_denied",
+            "quota_exhausted",
+            "unknown_model",
+            "not_found",
+        ];
+        assert_eq!(OutageReason::ALL.map(OutageReason::as_str), names);
+    }
+
     fn blocks(availability: &Availability, now: Instant) -> bool {
         availability
             .outage()
@@ -266,6 +278,21 @@ mod tests {
             assert!(blocks(&key, next), "one probe at a time");
             assert_eq!(key.record_failure(&refused, ALONE, next, next), None);
             now = next;
+        }
+    }
+
+    #[test]
+    fn a_probe_that_fails_late_postpones_the_next_one_and_an_earlier_call_does_not() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let refused = report(OutageReason::KeyRefused);
+        for (began, is_probe) in [(1, false), (3, true)] {
+            let mut key = Availability::default();
+            key.record_failure(&refused, ALONE, start, at(2));
+            key.record_call(at(3));
+            assert!(blocks(&key, at(4)) && !blocks(&key, at(9)));
+            key.record_failure(&refused, ALONE, at(began), at(9));
+            assert_eq!(blocks(&key, at(9)), is_probe);
         }
     }
 

@@ -122,6 +122,8 @@ mod tests {
             for _ in 0..20 {
                 pause.begin(Pause::Unspecified, began, refused);
             }
+            // One that went out with another key at this moment.
+            pause.begin(Pause::Unspecified, refused, refused);
             now = pause.blocked_until(refused).unwrap();
             now - refused
         };
@@ -165,6 +167,25 @@ mod tests {
         let until = start + Duration::from_secs(60);
         pause.begin(Pause::Until(until), start, start);
         assert_eq!(pause.available_at(start), Some(until));
+        // It becomes a long one.
+        let (now, until) = (start + FIRST_PROBE / 2, until + FIRST_PROBE);
+        pause.begin(Pause::Until(until), now, now);
+        assert_eq!(pause.available_at(now), Some(now + FIRST_PROBE));
+    }
+
+    #[test]
+    fn a_provider_that_keeps_naming_very_short_pauses_gets_longer_ones() {
+        let mut now = Instant::now();
+        let mut pause = PauseState::default();
+        let mut brief = |pause: &mut PauseState| {
+            now += Duration::from_secs(1);
+            let until = now + Duration::from_millis(10);
+            (pause.begin(Pause::Until(until), now, now) - now).as_millis()
+        };
+        assert_eq!([(); 3].map(|()| brief(&mut pause)), [10, 500, 500]);
+        let answered = Instant::now();
+        pause.record_success(answered, answered);
+        assert_eq!(brief(&mut pause), 10);
     }
 
     #[test]
@@ -175,12 +196,14 @@ mod tests {
         pause.begin(Pause::Unspecified, start, at(1));
         // Two calls that were in flight: one names a long pause, the other was answered a moment later.
         pause.begin(Pause::Until(at(30)), start, at(5));
-        pause.begin(Pause::Unspecified, at(4), at(6));
+        pause.begin(Pause::Unspecified, at(5), at(6));
         assert_eq!(pause.blocked_until(at(6)), Some(at(30)));
         assert!(!pause.record_success(at(4), at(7)));
-        assert_eq!(pause.blocked_until(at(7)), Some(at(30)));
+        // The same end again is nothing new.
+        pause.begin(Pause::Until(at(30)), start, at(8));
+        assert_eq!(pause.blocked_until(at(8)), Some(at(30)));
         // A newer call is newer word.
-        pause.begin(Pause::Until(at(10)), at(8), at(9));
+        pause.begin(Pause::Until(at(10)), at(7), at(9));
         assert_eq!(pause.blocked_until(at(9)), Some(at(10)));
     }
 }

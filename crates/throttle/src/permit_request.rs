@@ -129,3 +129,22 @@ pub struct PermitRequest<'a> {
     /// True if the item has not called this provider yet: the retry budget is a share of such calls.
     pub is_first_call: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_an_item_has_waited_for_paused_keys_is_taken_from_its_budget() {
+        let now = Instant::now();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let mut budget = WaitBudget::new(Duration::from_secs(9), Duration::from_secs(9));
+        for left in [9, 5, 1, 0] {
+            assert!(budget.covers_pause(now, after(left)));
+            assert!(!budget.covers_pause(now, after(left + 1)));
+            budget.consume(Duration::from_secs(4));
+        }
+        assert!(budget.covers_open_circuit(now, after(9)), "each time");
+        assert!(!budget.covers_open_circuit(now, after(10)));
+    }
+}

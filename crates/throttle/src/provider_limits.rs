@@ -481,3 +481,6 @@ fn check_quota(caller: &mut Caller, charge: Charge, now: Instant) -> Result<(), 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

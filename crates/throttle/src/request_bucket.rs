@@ -188,6 +188,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_bucket_shows_what_is_available_and_when() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut bucket = RequestBucket::new(rate(60, 3), 1.0, start);
+        assert_eq!(bucket.available(start), 3);
+        bucket.take(start).unwrap();
+        assert_eq!(bucket.available(start), 2);
+        bucket.empty(start);
+        assert_eq!(bucket.available(start), 0);
+        assert_eq!(bucket.available_at(start), Some(at(1_000)));
+        assert_eq!(bucket.available_at(at(1_000)), None);
+        let later = [999, 1_000, 1_999, 2_000, 2_999, 3_000, 60_000];
+        let available = later.map(|ms| bucket.available(at(ms)));
+        assert_eq!(available, [0, 1, 1, 2, 2, 3, 3]);
+    }
+
     proptest! {
         /// A caller that comes at each returned time gets the whole rate, and never more than burst
         /// + rate × t.

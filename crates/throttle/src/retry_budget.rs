@@ -127,6 +127,11 @@ mod tests {
         );
         let later = start + Duration::from_secs(11);
         assert_eq!(withdraw_all(&mut budget, ALICE, false, later), 30);
+        for _ in 0..1000 {
+            budget.record_first_call(BOB, later);
+        }
+        let taken = withdraw_all(&mut budget, BOB, false, later);
+        assert_eq!(taken, 200, "the floor is used up");
     }
 
     #[test]

@@ -211,6 +211,8 @@ impl State {
         for key in &mut pool.provider.keys {
             key.availability.probe_now(now);
         }
+        // The items that wait for a probe are parked until its time.
+        pool.unpark_all();
         for ((_, _), model) in self.models.iter().filter(|((of, _), _)| *of == id) {
             let mut state = model.state();
             for availability in state.availability.values_mut() {

@@ -3,6 +3,7 @@
 mod callers;
 mod providers;
 mod simulation;
+mod states;
 mod stress;
 
 use std::num::NonZeroU32;
@@ -32,17 +33,17 @@ fn pool(keys: Vec<KeyQuota>, max_in_flight: Option<usize>) -> Pool {
 }
 
 fn limits_with(max_concurrency: usize, max_queue: usize, pools: Vec<Pool>) -> Limits {
-    Limits::new(
-        Config {
-            max_concurrency,
-            max_queue,
-            max_memory_bytes: 1 << 30,
-            max_body_memory_bytes: 1 << 30,
-        },
-        pools,
-        Arc::new(Ignore),
-    )
-    .unwrap()
+    let config = config(max_concurrency, max_queue);
+    Limits::new(config, pools, Arc::new(Ignore)).unwrap()
+}
+
+fn config(max_concurrency: usize, max_queue: usize) -> Config {
+    Config {
+        max_concurrency,
+        max_queue,
+        max_memory_bytes: 1 << 30,
+        max_body_memory_bytes: 1 << 30,
+    }
 }
 
 fn limits(max_concurrency: usize, max_queue: usize) -> Limits {
@@ -116,8 +117,10 @@ async fn a_free_slot_is_granted_at_once_and_returned() {
         .enter(&permit_request(&model(&limits)))
         .await
         .unwrap();
+    assert!(!permit.is_probe());
     assert_eq!((in_use(&limits), admission.in_flight()), ((1, 0, 1), 1));
     drop(permit);
+    assert_eq!((in_use(&limits), admission.in_flight()), ((0, 0, 2), 0));
     drop(admission);
     assert_eq!(in_use(&limits), (0, 0, 0));
 }
@@ -171,6 +174,7 @@ async fn a_caller_is_found_by_its_owner_while_it_is_configured() {
     assert_eq!(limits.caller_of("one"), Some(one));
     assert_eq!(limits.caller_of("two"), Some(two));
     assert_eq!(limits.caller_of("three"), None);
+    assert_eq!([one, CallerId(3)].map(|id| limits.owner(id)), ["one", ""]);
     assert_eq!(limits.caller_of(""), Some(CallerId::default()));
     let _in_progress = admit(&limits, one, 1);
     limits.set_callers(vec![(two, quota("two"))]);
@@ -179,9 +183,11 @@ async fn a_caller_is_found_by_its_owner_while_it_is_configured() {
 
 #[tokio::test]
 async fn what_holds_calls_and_what_is_left_of_quotas_is_shown() {
-    let limits = limits(1, 100);
+    let limits = limits(2, 100);
+    assert_eq!(limits.max_concurrency(), 2);
     let quota = Quota {
         name: "alice".to_owned(),
+        requests_per_minute: non_zero(1),
         budget_per_day: Some(Usd(100)),
         ..Quota::default()
     };
@@ -193,12 +199,164 @@ async fn what_holds_calls_and_what_is_left_of_quotas_is_shown() {
     let [budget] = limits.caller_budgets(None).try_into().unwrap();
     assert_eq!((budget.name.as_str(), budget.limit), ("alice", Usd(100)));
     let (admission, model) = (admit(&limits, alice, 2), model(&limits));
-    let _permit = admission.enter(&permit_request(&model)).await.unwrap();
+    assert_eq!(admission.caller(), alice);
+    let began = Instant::now();
+    let permit = admission.enter(&permit_request(&model)).await.unwrap();
     assert_eq!(limits.holds(), []);
     let mut waiting = admission.enter(&permit_request(&model));
     assert!(waits(&mut waiting).await);
     let [hold] = limits.holds().try_into().unwrap();
     assert_eq!((hold.model.as_str(), hold.waiting), ("test/m", 1));
+    assert_eq!(hold.reason, HoldReason::CallerQuota);
+    let retry_in = hold.retry_in.unwrap().as_secs();
+    assert!((50..60).contains(&retry_in), "one a minute: {retry_in}");
+    let holds = model.holds_between(began, Instant::now());
+    let last = holds.last().and_then(|hold| hold.reason);
+    assert_eq!(last, Some(HoldReason::CallerQuota));
+    // The end of a call changes nothing.
+    drop(permit);
+    assert!(waits(&mut waiting).await);
+}
+
+#[tokio::test]
+async fn cancelled_items_wait_for_ever_and_rejected_ones_are_told() {
+    let limits = limits(1, 100);
+    let (admission, other) = (admit(&limits, ANYONE, 4), admit(&limits, ANYONE, 1));
+    let model = model(&limits);
+    let permit = admission.enter(&permit_request(&model)).await.unwrap();
+    let mut unstarted = admission.enter(&permit_request(&model));
+    let mut called = admission.enter(&PermitRequest {
+        priority: Priority::Requeued,
+        ..permit_request(&model)
+    });
+    let mut of_other = other.enter(&permit_request(&model));
+    admission.reject_unstarted();
+    let answer = tokio::time::timeout(Duration::from_secs(5), &mut unstarted).await;
+    assert_eq!(answer.unwrap().unwrap_err(), Denied::Cancelled);
+    assert!(waits(&mut called).await && waits(&mut of_other).await);
+    admission.cancel_all();
+    assert_eq!(in_use(&limits).1, 1, "that of the other request");
+    drop(permit);
+    assert!(of_other.await.is_ok());
+    assert!(waits(&mut called).await);
+}
+
+#[test]
+fn memory_that_is_held_is_shown_by_use_and_by_caller() {
+    let limits = limits(1, 100);
+    let quota = Quota {
+        name: "alice".to_owned(),
+        ..Quota::default()
+    };
+    let bob = Quota {
+        name: "bob".to_owned(),
+        ..Quota::default()
+    };
+    limits.set_callers(vec![(CallerId(1), quota), (CallerId(2), bob)]);
+    let inputs = limits.memory().reserve(CallerId(1), MemoryUse::Inputs, 7);
+    assert_eq!(inputs.as_ref().unwrap().caller(), CallerId(1));
+    let rows = || -> Vec<_> {
+        let rows = limits.snapshots(None).into_iter();
+        let memory = rows.filter(|row| row.kind == LimitKind::MemoryBytes);
+        memory
+            .map(|row| (row.scope.unwrap_or_default(), row.in_use))
+            .collect()
+    };
+    let expected = [
+        ("", 7),
+        ("request_bodies", 0),
+        ("inputs", 7),
+        ("responses", 0),
+        ("schemas", 0),
+        ("cache", 0),
+        ("process", 0),
+        ("caller:alice", 7),
+        ("caller:bob", 0),
+    ]
+    .map(|(scope, bytes)| (scope.to_owned(), bytes));
+    assert_eq!(rows(), expected);
+    limits.set_callers(vec![]);
+    assert_eq!(rows(), expected[..8], "one that is gone and holds some");
+}
+
+/// An observer that writes down what it hears.
+#[derive(Debug, Clone, Default)]
+struct Heard {
+    label: String,
+    events: Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Heard {
+    fn add(&self, event: String) {
+        self.events.lock().unwrap().push(event);
+    }
+}
+
+impl Observer for Heard {
+    fn model(&self, label: &str) -> Box<dyn ModelObserver> {
+        let label = label.to_owned();
+        Box::new(Self {
+            label,
+            ..self.clone()
+        })
+    }
+
+    fn circuit_opened(&self, label: &str) {
+        self.add(format!("{label} is open"));
+    }
+}
+
+impl ModelObserver for Heard {
+    fn call_ended(&self, usage: TokenUsage, cost: Usd) {
+        let TokenUsage { input, output } = usage;
+        self.add(format!("{}: {input}, {output}, {}", self.label, cost.0));
+    }
+}
+
+#[tokio::test]
+async fn the_observer_hears_of_the_calls_that_were_sent_and_of_open_circuits() {
+    let heard = Heard::default();
+    let pools = vec![pool(vec![KeyQuota::default()], None)];
+    let limits = Limits::new(config(10, 100), pools, Arc::new(heard.clone())).unwrap();
+    let price = Price {
+        input: Usd(2),
+        output: Usd(10),
+    };
+    let priced = ModelLimits {
+        price: Some(price),
+        ..ModelLimits::default()
+    };
+    let model = limits.configured_model(POOL, "m", priced);
+    let made_up = limits.model(POOL, "made up");
+    assert_eq!((model.price(), made_up.price()), (Some(price), None));
+    let admission = admit(&limits, ANYONE, 9);
+    let usage = TokenUsage {
+        input: 30,
+        output: 4,
+    };
+    for (model, spent) in [
+        (&model, UsageReport::Tokens(usage)),
+        (&model, UsageReport::Unknown),
+        (&made_up, UsageReport::Tokens(usage)),
+    ] {
+        let mut sent = admission.enter(&permit_request(model)).await.unwrap();
+        sent.begin();
+        sent.release(CallReport {
+            spent,
+            ..CallReport::new(Health::Neutral)
+        });
+    }
+    for _ in 0..5 {
+        let permit = admission.enter(&permit_request(&made_up)).await.unwrap();
+        permit.release(CallReport::new(Health::Failure));
+    }
+    let expected = [
+        "test/m: 30, 4, 100",
+        "test/m: 0, 0, 0",
+        "test/(other): 30, 4, 0",
+        "test/made up is open",
+    ];
+    assert_eq!(*heard.events.lock().unwrap(), expected);
 }
 
 #[test]
@@ -207,9 +365,12 @@ fn memory_is_shared_if_there_are_several_callers() {
     let reserve = || (limits.memory()).reserve(CallerId(1), MemoryUse::Inputs, 3 << 28);
     let callers = [1, 2].map(|id| (CallerId(id), Quota::default()));
     limits.set_callers(callers.to_vec());
-    assert!(reserve().is_err(), "more than half");
+    assert!(
+        limits.has_several_callers() && reserve().is_err(),
+        "more than half"
+    );
     limits.set_callers(callers.into_iter().take(1).collect());
-    assert!(reserve().is_ok());
+    assert!(!limits.has_several_callers() && reserve().is_ok());
 }
 
 #[tokio::test]

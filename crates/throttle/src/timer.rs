@@ -66,3 +66,29 @@ impl TimerState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn the_timer_fires_at_the_earliest_time_that_was_set() {
+        let soon = Duration::from_millis(20);
+        let late = Duration::from_secs(60);
+        for times in [[soon, late], [late, soon]] {
+            let (sender, fires) = mpsc::channel();
+            let timer = Timer::default();
+            timer.start(move || sender.send(()).is_ok()).unwrap();
+            let began = Instant::now();
+            for time in times {
+                timer.set(began + time);
+            }
+            // It fires from time to time anyway, but later.
+            fires.recv_timeout(MAX_SLEEP * 3 / 4).unwrap();
+            assert!(began.elapsed() >= soon);
+            assert!(fires.recv_timeout(soon).is_err(), "once");
+        }
+    }
+}

@@ -148,6 +148,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_long_for_a_word_counts_as_data() {
+        for (letters, tokens) in [(24, 4), (25, 5), (36, 12)] {
+            assert_eq!(estimate_tokens(&"a".repeat(letters)), tokens);
+        }
+        for (digits, tokens) in [(24, 10), (36, 18)] {
+            assert_eq!(estimate_tokens(&"1".repeat(digits)), tokens);
+        }
+        assert_eq!(estimate_tokens(&"abcdefg hijk\n".repeat(12)), 26, "words");
+    }
+
+    #[test]
+    fn older_calls_lose_their_weight() {
+        let mut estimate = TokenEstimator::default();
+        for output in [10, 100] {
+            for _ in 0..500 {
+                estimate.record(100, TokenUsage { input: 100, output });
+            }
+            let guess = estimate.estimate(100, None).output;
+            assert!((output..=output + 1).contains(&guess), "{guess}");
+        }
+    }
+
+    #[test]
     fn the_first_answer_corrects_the_estimate_and_later_ones_stabilize_it() {
         let mut estimate = TokenEstimator::default();
         assert_eq!(

@@ -67,6 +67,30 @@ fn expensive_singles_in_a_row_get_no_more_than_their_share() {
 }
 
 #[test]
+fn a_caller_that_has_just_used_less_than_a_typical_item_still_counts_as_new() {
+    let mut queue = Numbers::default();
+    let pop = |queue: &mut Numbers| {
+        let served = queue.next(|_, item| Decision::Serve((), u64::from(*item)));
+        served.map(|(cost, ())| cost)
+    };
+    for caller in 1..=10 {
+        // Different costs, so that their turns do not coincide.
+        push(&mut queue, caller, caller, u32::from(caller) * 10);
+        for _ in 0..30 {
+            push(&mut queue, caller, caller, 100);
+        }
+    }
+    for _ in 0..200 {
+        pop(&mut queue);
+    }
+    for request in 0..20 {
+        push_single(&mut queue, 99, request, 50);
+        let next = [pop(&mut queue), pop(&mut queue)];
+        assert!(next.contains(&Some(50)), "{request}: {next:?}");
+    }
+}
+
+#[test]
 fn a_parked_item_keeps_its_turn() {
     let mut queue = Numbers::default();
     for caller in [3, 1, 2] {

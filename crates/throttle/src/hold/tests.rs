@@ -26,6 +26,7 @@ fn a_span_is_divided_by_the_changes_in_it() {
         [(requests, 80), (pause, 50)]
     );
     assert_eq!(reasons(&history, at(110), at(150)), [(pause, 40)]);
+    assert_eq!(reasons(&history, at(10), at(30)), [(requests, 20)]);
     assert_eq!(
         reasons(&history, at(0), at(110)),
         [(None, 10), (requests, 90), (pause, 10)]
@@ -38,8 +39,10 @@ fn a_reason_that_ended_before_a_span_says_nothing_about_it() {
     let at = |ms| start + Duration::from_millis(ms);
     let mut history = HoldHistory::default();
     assert_eq!(reasons(&history, at(0), at(5)), [(None, 5)]);
+    let tokens = Some(HoldReason::Tokens);
     history.record(HoldReason::Tokens, Some(at(20)), at(10));
-    assert_eq!(reasons(&history, at(30), at(40)), [(None, 10)]);
+    assert_eq!(reasons(&history, at(19), at(40)), [(tokens, 21)]);
+    assert_eq!(reasons(&history, at(20), at(40)), [(None, 20)]);
     history.record(HoldReason::Concurrency, None, at(50));
     assert_eq!(reasons(&history, at(60), at(70)), [(None, 10)]);
 }

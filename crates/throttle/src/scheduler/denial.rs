@@ -114,3 +114,61 @@ impl WaitAhead {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_item_is_denied_what_its_budget_does_not_cover() {
+        let now = Instant::now();
+        let until = now + Duration::from_secs(9);
+        let nothing = WaitAhead {
+            outage: None,
+            paused: None,
+            breaker: Ok(()),
+        };
+        let outage = WaitAhead {
+            outage: Some(until),
+            ..nothing
+        };
+        let paused = WaitAhead {
+            paused: Some(until),
+            ..nothing
+        };
+        let [open, half_open] = [Some(until), None].map(|until| WaitAhead {
+            breaker: Err(until),
+            ..nothing
+        });
+        let soon = now + RETRY_SOON;
+        let seconds = Duration::from_secs;
+        for (wait, covering, denied) in [
+            (
+                outage,
+                WaitBudget::NONE.through_outages(),
+                Denied::Outage { until },
+            ),
+            (
+                paused,
+                WaitBudget::new(seconds(9), seconds(0)),
+                Denied::Paused { until },
+            ),
+            (
+                open,
+                WaitBudget::new(seconds(0), seconds(9)),
+                Denied::CircuitOpen { until },
+            ),
+            (
+                half_open,
+                WaitBudget::new(seconds(0), seconds(1)),
+                Denied::CircuitOpen { until: soon },
+            ),
+        ] {
+            assert_eq!(wait.denial(WaitBudget::NONE, now), Some(denied));
+            assert_eq!(wait.denial(covering, now), None);
+        }
+        assert_eq!(nothing.denial(WaitBudget::NONE, now), None);
+    }
+}

@@ -11,6 +11,8 @@ async fn tokens_are_reserved_before_a_call_and_settled_after_it() {
     let limits = limits_with(10, 100, vec![pool(vec![quota], None)]);
     let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
     assert!(admission.counts_tokens());
+    let unlimited = super::limits(10, 100);
+    assert!(!admit(&unlimited, ANYONE, 1).counts_tokens());
     let large = PermitRequest {
         text_tokens: 50_000,
         max_output: Some(20_000),
@@ -243,14 +245,120 @@ async fn a_breaker_that_one_caller_has_opened_is_closed_by_the_next_calls_of_oth
     }
     assert_eq!(limits.breakers()[0].state, BreakerState::Open);
     for _ in 0..2 {
-        call(&victim, &model, CallReport::new(Health::Success)).await;
+        let probe = victim.enter(&permit_request(&model)).await.unwrap();
+        assert!(probe.is_probe());
+        probe.release(CallReport::new(Health::Success));
     }
     assert_eq!(limits.breakers()[0].state, BreakerState::Closed);
 }
 
 #[tokio::test]
 async fn the_retries_of_one_caller_leave_some_to_the_others() {
-    let (_limits, attacker, victim) = shared();
+    let (limits, attacker, victim) = shared();
     while attacker.withdraw_retry(POOL).is_ok() {}
     assert!(victim.withdraw_retry(POOL).is_ok());
+    let [budget] = limits.retry_budgets().try_into().unwrap();
+    let (provider, used) = (budget.provider.as_str(), budget.used);
+    assert_eq!((provider, used, budget.limit), ("test", 16, 30));
+}
+
+/// Returns a model whose tokens cost a picodollar each.
+fn priced(limits: &Limits) -> Arc<Model> {
+    let price = Price {
+        input: Usd(1),
+        output: Usd(1),
+    };
+    let priced = ModelLimits {
+        price: Some(price),
+        ..ModelLimits::default()
+    };
+    limits.configured_model(POOL, "m", priced)
+}
+
+#[tokio::test]
+async fn a_call_that_is_cancelled_is_charged_what_it_has_reserved_if_it_was_sent() {
+    let limits = limits(10, 100);
+    let quota = Quota {
+        budget_per_day: Some(Usd(5_000)),
+        ..Quota::default()
+    };
+    limits.set_callers(vec![(VICTIM, quota)]);
+    let spent = || limits.caller_budgets(None)[0].spent;
+    let (admission, model) = (admit(&limits, VICTIM, 3), priced(&limits));
+    let request = PermitRequest {
+        text_tokens: 300,
+        max_output: Some(300),
+        ..permit_request(&model)
+    };
+    drop(admission.enter(&request).await.unwrap());
+    assert_eq!(spent(), Usd(0));
+    let mut permit = admission.enter(&request).await.unwrap();
+    permit.begin();
+    drop(permit);
+    assert_eq!(spent(), Usd(600));
+}
+
+#[tokio::test]
+async fn a_caller_whose_waiting_room_is_full_is_told_when_its_quota_has_something_again() {
+    let limits = limits(10, 100);
+    let quota = Quota {
+        requests_per_minute: non_zero(1),
+        ..Quota::default()
+    };
+    limits.set_callers(vec![(VICTIM, quota)]);
+    let (admission, model) = (admit(&limits, VICTIM, 2), model(&limits));
+    let _in_flight = admission.enter(&permit_request(&model)).await.unwrap();
+    let refused = limits.admit(VICTIM, &admission_request(1)).unwrap_err();
+    let Refused::QuotaUsedUp { retry_after } = refused else {
+        panic!("{refused}");
+    };
+    assert!((50..=60).contains(&retry_after.as_secs()), "one a minute");
+}
+
+#[tokio::test]
+async fn items_that_wait_for_tokens_fill_the_waiting_room() {
+    let quota = KeyQuota {
+        requests: None,
+        tokens_per_minute: non_zero(600),
+    };
+    let limits = limits_with(10, 1, vec![pool(vec![quota], None)]);
+    let (admission, model) = (admit(&limits, ANYONE, 2), model(&limits));
+    let request = PermitRequest {
+        text_tokens: 300,
+        max_output: Some(300),
+        ..permit_request(&model)
+    };
+    let _in_flight = admission.enter(&request).await.unwrap();
+    let mut waiting = admission.enter(&request);
+    assert!(waits(&mut waiting).await, "for a minute");
+    let refused = limits.admit(ANYONE, &admission_request(1));
+    assert!(matches!(refused, Err(Refused::Overloaded { .. })));
+}
+
+#[tokio::test]
+async fn what_a_call_has_reserved_and_not_used_lets_the_next_one_of_its_caller_go_out() {
+    let of_tokens = Quota {
+        tokens_per_minute: non_zero(600),
+        ..Quota::default()
+    };
+    let of_dollars = Quota {
+        budget_per_day: Some(Usd(500)),
+        ..Quota::default()
+    };
+    for quota in [of_tokens, of_dollars] {
+        let limits = limits(10, 100);
+        limits.set_callers(vec![(VICTIM, quota)]);
+        let (admission, model) = (admit(&limits, VICTIM, 3), priced(&limits));
+        let request = PermitRequest {
+            text_tokens: 300,
+            max_output: Some(300),
+            ..permit_request(&model)
+        };
+        let first = admission.enter(&request).await.unwrap();
+        let mut waiting = admission.enter(&request);
+        assert!(waits(&mut waiting).await, "for a minute or a day");
+        first.release(CallReport::new(Health::Neutral));
+        let next = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        assert!(next.unwrap().is_ok());
+    }
 }

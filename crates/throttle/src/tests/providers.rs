@@ -160,10 +160,71 @@ async fn an_unknown_model_is_an_outage_of_that_model_alone() {
     let (admission, model) = (admit(&limits, ANYONE, 9), model(&limits));
     let other = limits.configured_model(PoolId(0), "other", ModelLimits::default());
     let permit = admission.enter(&permit_request(&model)).await.unwrap();
-    permit.release(outage(OutageReason::UnknownModel));
+    let change = permit.release(outage(OutageReason::UnknownModel));
+    assert_eq!(change, Some(OutageChange::Began));
     assert!(admission.enter(&permit_request(&model)).await.is_err());
     assert!(admission.enter(&permit_request(&other)).await.is_ok());
     assert!(limits.outage(&other).is_none());
+    let made_up = limits.model(POOL, "made up");
+    let permit = admission.enter(&permit_request(&made_up)).await.unwrap();
+    permit.release(outage(OutageReason::UnknownModel));
+    let outages = limits.outages();
+    let shown = outages
+        .iter()
+        .map(|outage| (outage.model.as_deref(), outage.is_configured));
+    let expected = [(Some("m"), true), (Some("made up"), false)];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn outages_are_probed_at_once_if_the_keys_of_the_provider_have_changed() {
+    for reason in [OutageReason::KeyRefused, OutageReason::UnknownModel] {
+        let pools = vec![pool(vec![KeyQuota::default()], None); 2];
+        let limits = limits_with(10, 100, pools);
+        let admission = admit(&limits, ANYONE, 9);
+        let [model, other] =
+            [0, 1].map(|id| limits.configured_model(PoolId(id), "m", ModelLimits::default()));
+        for model in [&model, &other] {
+            let permit = admission.enter(&permit_request(model)).await.unwrap();
+            permit.release(outage(reason));
+            assert!(admission.enter(&permit_request(model)).await.is_err());
+        }
+        let patient = PermitRequest {
+            wait_budget: PATIENT.through_outages(),
+            ..permit_request(&model)
+        };
+        let mut waiting = admission.enter(&patient);
+        assert!(waits(&mut waiting).await, "for a second");
+        limits.probe_outages(POOL);
+        let probe = tokio::time::timeout(Duration::from_millis(500), waiting).await;
+        let probe = probe.unwrap().unwrap();
+        assert!(admission.enter(&permit_request(&other)).await.is_err());
+        probe.release(CallReport::new(Health::Success));
+        assert!(limits.outage(&model).is_none() && limits.outage(&other).is_some());
+    }
+}
+
+#[test]
+fn models_that_callers_have_made_up_are_forgotten_if_they_are_many_and_not_used() {
+    let limits = limits(1, 1);
+    let id = |name: &str| limits.model(POOL, name).id;
+    let used = limits.model(POOL, "used");
+    let first = id("first");
+    assert_ne!((id("second"), used.id), (first, first));
+    assert_eq!(id("first"), first, "they are few");
+    for n in 0..1_500 {
+        let name = n.to_string();
+        assert_eq!(id(&name), id(&name), "the latest one");
+    }
+    assert_ne!(id("first"), first);
+    assert!(Arc::ptr_eq(&limits.model(POOL, "used"), &used));
+    let names = (0..1_000).map(|n| format!("model {n}"));
+    let in_use: Vec<_> = names.map(|name| limits.model(POOL, &name)).collect();
+    assert_eq!(limits.breakers().len(), 1_000);
+    assert_ne!(id("one more"), id("one more"));
+    assert!(Arc::ptr_eq(&limits.model(POOL, "used"), &used));
+    drop(in_use);
+    assert_eq!(id("one more"), id("one more"));
 }
 
 #[tokio::test]
