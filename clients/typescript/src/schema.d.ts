@@ -1621,8 +1621,8 @@ export interface components {
              */
             attempt: number;
             /**
-             * @description Wait: the limit, as in the `holds` of `/v1/limits`; or `backoff`, `PROVIDER/retry_budget` or `single_flight`. Absent: other
-             *     items had their turn.
+             * @description Wait: the limit, as in the `holds` of `/v1/limits`; or `backoff`, `PROVIDER/retry_budget`, `single_flight` or
+             *     `server/resources` (memory or file handles). Absent: other items had their turn.
              */
             limit?: string | null;
             /** @description Call: the model, as `provider/model`. */
@@ -1795,7 +1795,7 @@ export interface components {
     };
     responses: never;
     parameters: {
-        /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+        /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
         RequestId: string;
         /**
          * @description W3C Trace Context, forwarded to the provider.
@@ -1859,7 +1859,7 @@ export interface operations {
                  * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
                  */
                 traceparent?: components["parameters"]["Traceparent"];
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path?: never;
@@ -1926,7 +1926,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `payload_too_large`: the body, or an ordered response, is too large */
+            /** @description `payload_too_large`: the body, a line of it, the text or an ordered response is too large */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -1965,7 +1965,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `quota_exceeded`: the caller's quota or budget is used up */
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2005,7 +2005,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2105,7 +2105,7 @@ export interface operations {
                  * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
                  */
                 traceparent?: components["parameters"]["Traceparent"];
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path?: never;
@@ -2173,7 +2173,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `payload_too_large`: the body, or an ordered response, is too large */
+            /** @description `payload_too_large`: the body, a line of it, the text or an ordered response is too large */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2212,7 +2212,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `quota_exceeded`: the caller's quota or budget is used up */
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2239,7 +2239,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2271,7 +2271,7 @@ export interface operations {
                 "metadata.KEY"?: string;
             };
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path?: never;
@@ -2332,6 +2332,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -2345,7 +2359,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2432,7 +2446,7 @@ export interface operations {
                  * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
                  */
                 traceparent?: components["parameters"]["Traceparent"];
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path?: never;
@@ -2513,7 +2527,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `payload_too_large`: the body, or an ordered response, is too large */
+            /** @description `payload_too_large`: the body, a line of it, the text or an ordered response is too large */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2552,7 +2566,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `quota_exceeded`: the caller's quota or budget is used up */
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2579,7 +2593,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2599,7 +2613,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
@@ -2676,6 +2690,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -2689,7 +2717,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2709,7 +2737,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
@@ -2797,6 +2825,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -2810,7 +2852,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2841,7 +2883,7 @@ export interface operations {
                 after?: string;
             };
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
@@ -2919,6 +2961,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -2932,7 +2988,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2961,7 +3017,7 @@ export interface operations {
             header?: {
                 /** @description Resume after this event */
                 "Last-Event-ID"?: number | null;
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
@@ -3062,6 +3118,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -3075,7 +3145,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3095,7 +3165,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
@@ -3185,6 +3255,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -3198,7 +3282,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3221,7 +3305,7 @@ export interface operations {
                 status?: string;
             };
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
@@ -3324,6 +3408,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -3337,7 +3435,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3362,7 +3460,7 @@ export interface operations {
                 after?: string;
             };
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path?: never;
@@ -3423,6 +3521,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -3430,6 +3542,20 @@ export interface operations {
                     "server-timing": components["headers"]["ServerTiming"];
                     "ratelimit-policy": components["headers"]["RateLimitPolicy"];
                     ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3445,7 +3571,7 @@ export interface operations {
                 version?: string;
             };
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
@@ -3525,6 +3651,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -3538,7 +3678,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3558,7 +3698,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
@@ -3655,7 +3795,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `payload_too_large`: the body, or an ordered response, is too large */
+            /** @description `payload_too_large`: the body, a line of it, the text or an ordered response is too large */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3694,6 +3834,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -3707,7 +3861,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3727,7 +3881,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
@@ -3818,6 +3972,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -3831,7 +3999,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3851,7 +4019,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
@@ -3931,6 +4099,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -3944,7 +4126,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the queue is full, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3964,7 +4146,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path?: never;
@@ -4043,7 +4225,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiErrorBody"];
                 };
             };
-            /** @description the body, or an ordered response, is too large */
+            /** @description the body, a line of it, the text or an ordered response is too large */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4069,7 +4251,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiErrorBody"];
                 };
             };
-            /** @description the caller's quota or budget is used up */
+            /** @description the caller has used up its quota, its daily budget, or its share of places or open requests */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4109,7 +4291,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiErrorBody"];
                 };
             };
-            /** @description the queue is full, or the store is unavailable; the provider's rate limit was exceeded; the server is shutting down */
+            /** @description the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; the provider's rate limit was exceeded; the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4142,7 +4324,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path?: never;
@@ -4221,7 +4403,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiErrorBody"];
                 };
             };
-            /** @description the body, or an ordered response, is too large */
+            /** @description the body, a line of it, the text or an ordered response is too large */
             413: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4247,7 +4429,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiErrorBody"];
                 };
             };
-            /** @description the caller's quota or budget is used up */
+            /** @description the caller has used up its quota, its daily budget, or its share of places or open requests */
             429: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4287,7 +4469,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiErrorBody"];
                 };
             };
-            /** @description the queue is full, or the store is unavailable; the provider's rate limit was exceeded; the server is shutting down */
+            /** @description the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; the provider's rate limit was exceeded; the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4320,7 +4502,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path?: never;
@@ -4381,6 +4563,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -4394,13 +4590,27 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     get_model: {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path: {
@@ -4480,6 +4690,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -4493,13 +4717,27 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     get_limits: {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path?: never;
@@ -4560,6 +4798,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description `quota_exceeded`: the caller has used up its quota, its daily budget, or its share of places or open requests */
+            429: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description `internal`: a bug of the server */
             500: {
                 headers: {
@@ -4567,6 +4819,20 @@ export interface operations {
                     "server-timing": components["headers"]["ServerTiming"];
                     "ratelimit-policy": components["headers"]["RateLimitPolicy"];
                     ratelimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            503: {
+                headers: {
+                    "x-request-id": components["headers"]["RequestId"];
+                    "server-timing": components["headers"]["ServerTiming"];
+                    "ratelimit-policy": components["headers"]["RateLimitPolicy"];
+                    ratelimit: components["headers"]["RateLimit"];
+                    "retry-after": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4640,7 +4906,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ID of the request, up to 128 letters, digits and `-_.:`, for logs and the response. Default: a generated one. */
+                /** @description ID of the request, up to 128 letters, digits and `-_.:/+=@`, for logs and the response. Default: a generated one. */
                 "X-Request-ID"?: components["parameters"]["RequestId"];
             };
             path?: never;

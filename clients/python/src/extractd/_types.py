@@ -1431,8 +1431,8 @@ class Span(BaseModel):
     """
     limit: str | None = None
     """
-    Wait: the limit, as in the `holds` of `/v1/limits`; or `backoff`, `PROVIDER/retry_budget` or `single_flight`. Absent: other
-    items had their turn.
+    Wait: the limit, as in the `holds` of `/v1/limits`; or `backoff`, `PROVIDER/retry_budget`, `single_flight` or
+    `server/resources` (memory or file handles). Absent: other items had their turn.
     """
     model: str | None = None
     """
