@@ -299,6 +299,22 @@ async def unread_pipelines(target):
 
 
 @attack
+async def unread_without_key(target):
+    """Takes connections without a key: responses that are not read, and large heads."""
+    stranger = Target(target.port, "no-key", target.scale)
+    await hold(stranger, stranger.head("GET", "/openapi.json"), seconds=8, count=600)
+    await hold(stranger, stranger.head("GET", "/v1/jobs", f"x-large: {'y' * 90_000}"), seconds=8, count=300)
+
+
+@attack
+async def cancelled_jobs(target):
+    body = spec(inputs=[{"text": " ", "metadata": {"a": "x" * 60_000}}] * 16)
+    jobs = [json.loads((await target.send("POST", "/v1/jobs", body))[1]) for _ in range(60)]
+    cancels = (target.send("POST", f"/v1/jobs/{job.get('id', 'missing')}/cancel") for job in jobs)
+    await asyncio.gather(*cancels, return_exceptions=True)
+
+
+@attack
 async def unread_chat(target):
     form = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}
     message = {"role": "user", "content": person(1) * 1000}
