@@ -385,7 +385,7 @@ impl PartialStream {
         }
     }
 
-    /// Polls for the event that is made, or that of the next element; `None`: no further element is complete yet.
+    /// Returns the result of the long work in progress, or else the event of the next complete element; `None` if no element is complete yet.
     fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<PartialEvent>> {
         loop {
             if let Some(event) = ready!(self.poll_work(cx)) {
@@ -438,7 +438,7 @@ impl PartialStream {
         });
     }
 
-    /// Polls for the event that is made as long work; `None`: there is none.
+    /// Waits for the long work in progress, and returns its event; `None` if there is no such work, or it made no event.
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Option<PartialEvent>> {
         while let Some(done) = ready!(self.work.poll_join_next(cx)) {
             if let Ok(Some(event)) = done {

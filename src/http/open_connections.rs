@@ -38,7 +38,7 @@ struct State {
     last_number: u64,
     /// Places of all connections.
     taken: usize,
-    /// Those of connections that are told to close, and have not left yet.
+    /// Places of the connections that were told to close and are not closed yet.
     leaving: usize,
     /// Places of open requests of which the caller is known.
     requests: usize,

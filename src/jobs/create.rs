@@ -31,7 +31,7 @@ const MAX_KEY_WAIT: Duration = Duration::from_secs(2);
 /// Interval at which the earlier request is looked for.
 const KEY_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a request holds of its caller's share: its memory and its place among the open requests.
+/// Part of its caller's share that a request holds: its memory and its place among the open requests.
 pub type Held = Arc<dyn std::fmt::Debug + Send + Sync>;
 
 /// Request to create a job.
@@ -55,7 +55,7 @@ pub struct Creation {
     pub webhook: Option<Webhook>,
     /// `Idempotency-Key` of at most 255 characters.
     pub idempotency_key: Option<String>,
-    /// What is kept until the last write that this request waits for, even if it is cancelled.
+    /// Share that is kept until the last write for which this request waits, even if the request is cancelled.
     pub held: Held,
 }
 

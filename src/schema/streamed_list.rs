@@ -35,7 +35,7 @@ impl Schema {
         compile_as_work(self.raw.get(), caller, move || schema.keep_list(memory)).await
     }
 
-    /// Returns the list that is kept, after compiling it if there is none.
+    /// Returns the compiled list; compiles and stores it at the first call.
     fn keep_list(&self, memory: MemoryReservation) -> Result<Option<StreamedList>, Error> {
         let _lock = self
             .list_lock

@@ -98,6 +98,18 @@ fn permit_request(model: &Arc<Model>) -> PermitRequest<'_> {
     }
 }
 
+/// Returns the report of a call that failed for a reason that other calls share.
+fn outage(reason: OutageReason) -> CallReport {
+    CallReport {
+        outage: Some(OutageReport {
+            reason,
+            detail: "no".into(),
+            input: 1,
+        }),
+        ..CallReport::new(Health::Neutral)
+    }
+}
+
 fn in_use(limits: &Limits) -> (u64, u64, u64) {
     let readings = limits.snapshots(None);
     (readings[0].in_use, readings[0].waiting, readings[1].in_use)

@@ -116,17 +116,6 @@ async fn each_key_has_its_own_buckets_and_a_paused_key_is_skipped() {
     assert!(waits(&mut admission.enter(&permit_request(&model))).await);
 }
 
-fn outage(reason: OutageReason) -> CallReport {
-    CallReport {
-        outage: Some(OutageReport {
-            reason,
-            detail: "no".into(),
-            input: 1,
-        }),
-        ..CallReport::new(Health::Neutral)
-    }
-}
-
 #[tokio::test]
 async fn a_refused_key_is_skipped_and_without_another_the_permit_is_denied_at_once() {
     let limits = limits_with(10, 100, vec![pool(vec![KeyQuota::default(); 2], None)]);

@@ -108,17 +108,6 @@ impl Clocked {
     }
 }
 
-fn failed(reason: OutageReason) -> CallReport {
-    CallReport {
-        outage: Some(OutageReport {
-            reason,
-            detail: "no".into(),
-            input: 1,
-        }),
-        ..CallReport::new(Health::Neutral)
-    }
-}
-
 fn answered() -> CallReport {
     CallReport::new(Health::Success)
 }
@@ -177,8 +166,8 @@ fn what_keeps_items_waiting_for_too_long_denies_their_permits_wherever_they_are_
         (neutral, [false, false]),
         (paused, [true, false]),
         (of_key, [true, true]),
-        (failed(OutageReason::UnknownModel), [true, false]),
-        (failed(OutageReason::KeyRefused), [true, true]),
+        (outage(OutageReason::UnknownModel), [true, false]),
+        (outage(OutageReason::KeyRefused), [true, true]),
         (opens, [true, false]),
     ] {
         let mut clocked = Clocked::new(1, vec![unlimited()]);
@@ -327,7 +316,7 @@ fn the_outage_of_a_model_that_is_probed_first_is_shown_with_the_number_of_its_ke
             // The second key is the first to be used, and to fail.
             for _ in 0..keys {
                 let call = clocked.call(ANYONE, &model);
-                clocked.end(call, &failed(reason));
+                clocked.end(call, &outage(reason));
                 clocked.now += Duration::from_millis(100);
             }
             let shown = clocked.state.outage(&model, clocked.now).unwrap();
