@@ -187,7 +187,9 @@ impl ChatStream {
             tokio::select! {
                 biased;
                 () = &mut self.server_ends => return Event::ServerEnds,
-                Some(version) = self.feed.next_version() => return Event::Version(version),
+                arrived = self.feed.arrived() => if let Some(version) = arrived {
+                    return Event::Version(version);
+                },
                 outcome = self.outcomes.next() => match outcome {
                     Some(outcome) => self.ended = Some(Box::new(outcome)),
                     None => return Event::ServerEnds,
@@ -305,8 +307,8 @@ impl Feed {
         }
     }
 
-    /// Waits for the next version of the object; `None` once a message of the provider has arrived instead.
-    async fn next_version(&mut self) -> Option<Value> {
+    /// Waits for the next version of the object, which it returns, or for a message of the provider: `None` once one has arrived.
+    async fn arrived(&mut self) -> Option<Value> {
         match self {
             Self::Messages(messages) => {
                 messages.arrived().await;

@@ -1,6 +1,11 @@
 //! Streams of chat completions.
 
+use std::time::Duration;
+
 use super::*;
+
+/// Time in which a piece of the provider reaches the client: less than the 15 seconds after which a quiet stream sends a comment.
+const SOON: Duration = Duration::from_secs(8);
 
 /// The chunks of a stream, which `[DONE]` ends; or those before an error, and the error.
 async fn chunks(response: Response) -> (Vec<Value>, Option<Value>) {
@@ -97,7 +102,7 @@ async fn an_extraction_is_streamed_while_the_model_writes() {
     assert_eq!(response.header("content-type"), "text/event-stream");
     let mut seen = String::new();
     while !seen.contains("Ada By") {
-        let chunk = within(LIMIT, "the first piece", response.chunk()).await;
+        let chunk = within(SOON, "the first piece", response.chunk()).await;
         seen.push_str(str::from_utf8(&chunk.unwrap()).unwrap());
     }
     assert!(!seen.contains("ron"), "{seen}");
@@ -164,7 +169,7 @@ async fn a_correction_of_what_was_sent_is_an_error_unless_the_stream_waits() {
             let mut response = open(&server, &streamed(body)).await;
             let mut seen = String::new();
             while expected.is_some() && !seen.contains("Bob") {
-                let chunk = within(LIMIT, "the first piece", response.chunk()).await;
+                let chunk = within(SOON, "the first piece", response.chunk()).await;
                 seen.push_str(str::from_utf8(&chunk.unwrap()).unwrap());
             }
             gate.open();
@@ -225,7 +230,7 @@ async fn chunks_are_passed_through_as_they_arrive() {
     let mut response = open(&server, &streamed(chat("Hi"))).await.expect(200);
     let mut seen = String::new();
     while !seen.contains("Hel") {
-        let chunk = within(LIMIT, "the first piece", response.chunk()).await;
+        let chunk = within(SOON, "the first piece", response.chunk()).await;
         seen.push_str(str::from_utf8(&chunk.unwrap()).unwrap());
     }
     assert!(!seen.contains("\"lo\""), "{seen}");
@@ -289,7 +294,7 @@ async fn a_client_that_leaves_ends_the_call() {
     let server = Server::with(&upstream).await;
     gate.let_through(1);
     let mut response = open(&server, &streamed(chat("Hi"))).await.expect(200);
-    within(LIMIT, "the first piece", response.chunk()).await;
+    within(SOON, "the first piece", response.chunk()).await;
     drop(response);
     server.wait_until_idle(LIMIT).await;
     assert_eq!(upstream.calls(), 1);
