@@ -8,7 +8,8 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::partial_stream::{PartialEvent, PartialStream};
+use super::partial_publisher::PartialEvent;
+use super::partial_stream::PartialStream;
 use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
 use crate::schema::Schema;
 use crate::types::written_size;
@@ -145,7 +146,7 @@ mod tests {
     use throttle::{MemoryLedger, MemoryReservation, MemoryUse};
 
     use super::super::grounding::GroundingSettings;
-    use super::super::partial_stream::PartialPublisher;
+    use super::super::partial_publisher::PartialPublisher;
     use super::*;
     use crate::types::{Grounding, Mode, OffsetUnit};
 

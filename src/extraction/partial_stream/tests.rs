@@ -1,12 +1,18 @@
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 
 use futures_util::{FutureExt, StreamExt};
-use serde_json::json;
-use throttle::{MemoryLedger, MemoryUse};
+use serde_json::{Value, json};
+use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse};
 
+use super::super::grounding::GroundingSettings;
+use super::super::partial_publisher::{
+    COPIES, INLINE_VERSION_BYTES, MAX_PARSED_BYTES, PIECE_BYTES, STEP_BYTES,
+};
 use super::*;
 use crate::long_work::take_all_permits;
-use crate::types::{Dialect, Grounding, OffsetUnit};
+use crate::schema::{Lowered, Schema};
+use crate::types::{Dialect, Grounding, Mode, OffsetUnit};
 use llm_json::VALUE_BYTES;
 
 const MODE: Mode = Mode::Tools;
