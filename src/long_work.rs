@@ -51,7 +51,8 @@ pub async fn spawn_long<T: Send + 'static>(
     if !HAS_PERMIT.get() {
         return acquire_and_spawn(piece, work).await;
     }
-    // In a task, for this one is polled only with a permit: it would wait for that one while it keeps the one that it was given here.
+    // In a task of its own: the current task is polled only while it has a permit. It could be granted this second one while it waits to
+    // be polled, and would then hold a permit that the poll itself needs.
     let mut task = JoinSet::new();
     task.spawn(acquire_and_spawn(piece, work));
     match task.join_next().await {
@@ -73,7 +74,7 @@ async fn acquire_and_spawn<T: Send + 'static>(
 /// Does work within the current task. If it is long, a `piece`, it waits for a permit, and then the other tasks of this worker move to
 /// another thread.
 ///
-/// A task that is polled whenever it is woken must await it: who is given a permit and not polled keeps it from the others.
+/// A task that is polled whenever it is woken must await it: a future that is given a permit and is not polled keeps it from the others.
 pub async fn run_long<T>(piece: Option<Piece>, work: impl FnOnce() -> T) -> T {
     match acquire_if_needed(piece).await {
         Some(permit) => tokio::task::block_in_place(|| with_permit(permit, work)),

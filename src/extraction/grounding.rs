@@ -16,7 +16,7 @@ use crate::types::{
 };
 use throttle::CallerId;
 
-/// Bytes of text and values from which the work is long: about half a millisecond of it.
+/// Bytes of text and values from which grounding is long work; this many take about half a millisecond.
 const INLINE_BYTES: usize = 8 * 1024;
 /// Bytes of text that a value costs as much as.
 const BYTES_PER_VALUE: usize = 128;

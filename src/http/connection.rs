@@ -379,7 +379,7 @@ mod tests {
         for _ in 0..3 {
             clients.push(ask(address, "/").await);
         }
-        // Many small ones are no large one.
+        // Many requests with small heads do not count as a large head.
         let name = "x".repeat(socket::LARGE_HEAD_BYTES / 2);
         let request = format!("GET / HTTP/1.1\r\nhost: {name}\r\n\r\n");
         for _ in 0..4 {

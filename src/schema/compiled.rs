@@ -69,7 +69,7 @@ pub struct KeptForm {
 /// List of a schema whose elements are streamed one by one.
 #[derive(Debug, Clone)]
 pub struct StreamedList {
-    /// The members that lead to it from the root; none: it is the root itself.
+    /// Names of the members that lead to it from the root; empty if it is the root itself.
     pub path: Vec<String>,
     pub element: Arc<Schema>,
 }

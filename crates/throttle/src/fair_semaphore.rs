@@ -120,7 +120,7 @@ impl State {
         }
     }
 
-    /// Charges a caller beside its turns.
+    /// Charges a caller a cost that is not that of a turn.
     fn charge(&mut self, caller: CallerId, cost: u64) {
         self.order.enter(caller, false);
         self.order.charge(caller, cost);

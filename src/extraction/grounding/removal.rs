@@ -221,8 +221,8 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// Returns the bytes of all values that are validated to do without some of the values of one of `bytes` bytes: all removed at once, then
-/// each one left out or replaced by null.
+/// Returns the number of bytes that a search for a valid answer without its absent values validates, for an answer of `bytes` bytes: the
+/// answer without all of them, then once for each that is left out and once for each that is replaced by null.
 pub fn tried_bytes(bytes: usize, absent: usize) -> usize {
     bytes.saturating_mul(1 + (2 * absent).min(MAX_TRIALS))
 }
