@@ -102,3 +102,25 @@ impl Budget {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Budget {
+        /// Returns the steps and bytes that have been spent.
+        pub(crate) const fn spent(&self) -> (u64, usize) {
+            (MAX_STEPS - self.steps, MAX_BYTES - self.bytes)
+        }
+    }
+
+    #[test]
+    fn a_long_number_costs_steps_by_its_length() {
+        for (digits, least, most) in [(1, 0, 0), (20, 0, 0), (25, 40, 80), (768, 200, 300)] {
+            let mut budget = Budget::new();
+            budget.parse_number(&"7".repeat(digits)).unwrap();
+            let (steps, _) = budget.spent();
+            assert!((least..=most).contains(&steps), "{digits}: {steps}");
+        }
+    }
+}

@@ -75,3 +75,33 @@ fn is_part_of_data(expression: &Expression) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_estimated_by_the_depth_of_macros() {
+        for (expression, steps_of_10_values) in [
+            ("data", Some(1)),
+            ("!data", Some(2)),
+            // Operators and functions that may iterate.
+            ("data == data", Some(3 + 10)),
+            ("data != data", Some(3 + 10)),
+            ("data in data", Some(3 + 10)),
+            ("data + data", Some(3 + 10)),
+            ("size(data)", Some(2 + 10)),
+            ("data < data", Some(3)),
+            ("data.all(a, a)", Some(2 + 10)),
+            ("data.a[0].all(a, a)", Some(5 + 10)),
+            ("data.map(a, a, a)", Some(2 + 20)),
+            ("data.all(a, a.all(b, b == a))", Some(2 + 20 + 300 + 1000)),
+            ("[1].all(a, a)", None),
+            ("data.all(a, [a].all(b, b))", None),
+        ] {
+            let mut estimate = CostEstimate::default();
+            estimate.add(&crate::parse::parse(expression, &mut 0).unwrap());
+            assert_eq!(estimate.max_steps(10), steps_of_10_values, "{expression}");
+        }
+    }
+}

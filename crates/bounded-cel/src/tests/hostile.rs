@@ -1,6 +1,7 @@
 //! Adversarial rules and data: bounded time, bounded stack, no panic.
 
 use super::*;
+use crate::value::CelValue;
 
 /// Runs on a stack of 256 KiB, an eighth of that of a tokio worker.
 fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
@@ -122,6 +123,38 @@ fn expensive_rules_stop_at_the_budget() {
     // Even for short answers, inline evaluation takes few steps.
     let loops = rules(&["data.all(a, data.all(b, data.all(c, a + b + c > 0)))"]);
     assert!(!loops.is_slow_for(10, 0) && loops.is_slow_for(100, 0));
+    // Data of a byte is one value, data of three bytes is at most two. The text makes each step slow.
+    let long = rules(&[&format!("data.all(a, a{} > 0)", " + a".repeat(20))]);
+    assert!(!long.is_slow_for(1, 16 << 10) && long.is_slow_for(3, 16 << 10));
+    let short = rules(&["input != ''"]);
+    assert!(!short.is_slow_for(0, 16 << 10));
+    assert!(short.is_slow_for(0, (16 << 10) + 1) && short.is_slow_for(0, 17 << 10));
+}
+
+#[test]
+fn work_is_counted_by_the_size_of_the_operands() {
+    let [text, part, longer] = [1280, 128, 1281].map(|bytes| "a".repeat(bytes));
+    let data = json!({"n": [1, 2, 3], "text": text, "part": part, "longer": longer});
+    let element = size_of::<CelValue<'_>>();
+    // The steps are those of the nodes of the tree, and those of the work.
+    for (expression, nodes, work, bytes) in [
+        ("data.text + data.part != ''", 7, 12, 1280 + 128),
+        ("data.n + data.n != []", 7, 8, 6 * element),
+        ("[1, 2] + [3] != []", 8, 4, 6 * element),
+        ("{'a': 1, 'b': 2, 'c': 3} != []", 9, 2, 6 * element),
+        ("data.text.contains(data.part)", 5, 10 + 8, 0),
+        ("!data.text.contains(data.longer)", 6, 0, 0),
+        ("data.part.matches('a+')", 3, 8 * 128, 0),
+        ("data.part.matches('a{100}')", 3, 8 * 128, 0),
+        ("data.text.matches('a{500}')", 3, 32 * 1280, 0),
+    ] {
+        let mut budget = Budget::new();
+        assert!(
+            rules(&[expression]).are_met_within(&data, "", &mut budget),
+            "{expression}"
+        );
+        assert_eq!(budget.spent(), (nodes + work, bytes), "{expression}");
+    }
 }
 
 #[test]
