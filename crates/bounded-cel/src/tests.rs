@@ -97,9 +97,16 @@ fn an_invalid_expression_is_rejected_with_line_and_column() {
             "line 1, column 1",
         ),
         ("data.a = 1", "equality is `==`", "line 1, column 8"),
+        ("data.a & true", "and is `&&`", "line 1, column 8"),
+        ("data.a | true", "or is `||`", "line 1, column 8"),
         ("data.é", "'é' has no meaning", "line 1, column 6"),
         ("'é' == data.a ~", "'~'", "line 1, column 15"),
         ("'abc", "this string has no end", "line 1, column 1"),
+        (
+            "data.a ==\n 'abc\n'",
+            "this string has no end on its line; three quotes allow line breaks",
+            "line 2, column 2",
+        ),
         (
             "input",
             "a rule has to be true or false, and this is a string",
@@ -118,10 +125,26 @@ fn an_invalid_expression_is_rejected_with_line_and_column() {
         ("!input", "there is no `! of string`", "line 1, column 1"),
         ("input && true", "`&& of string`", "line 1, column 7"),
         ("input.a == 1", "a field of string", "line 1, column 7"),
+        ("[1].a == 1", "a field of list", "line 1, column 5"),
+        (
+            "1 + 2 + 'a' == data.a",
+            "there is no `int + string`",
+            "line 1, column 7",
+        ),
         (
             "input.all(c, c == 'a')",
             "a macro over string",
             "line 1, column 7",
+        ),
+        (
+            "data.all(x, 'a')",
+            "there is no `a macro's condition of string`",
+            "line 1, column 6",
+        ),
+        (
+            "data.map(x, 1, x) == []",
+            "there is no `a macro's condition of int`",
+            "line 1, column 6",
         ),
         (
             "size(1) == 1",
@@ -133,6 +156,21 @@ fn an_invalid_expression_is_rejected_with_line_and_column() {
             "data.exists(1, true)",
             "the name of a variable",
             "line 1, column 13",
+        ),
+        (
+            "data.all(null, true)",
+            "`all` takes the name of a variable first",
+            "line 1, column 10",
+        ),
+        (
+            "data.map(while, true)",
+            "`map` takes the name of a variable first",
+            "line 1, column 10",
+        ),
+        (
+            "data.filter(x, x > 1, x)",
+            "`filter` takes the name of a variable and an expression",
+            "line 1, column 6",
         ),
         (
             "input.matches('(')",
@@ -156,6 +194,11 @@ fn an_invalid_expression_is_rejected_with_line_and_column() {
             "line 1, column 1",
         ),
         (
+            "1 > -9223372036854775809",
+            "does not fit into 64 bits",
+            "line 1, column 5",
+        ),
+        (
             "b'a' == data.a",
             "bytes are not supported",
             "line 1, column 1",
@@ -172,6 +215,18 @@ fn an_invalid_expression_is_rejected_with_line_and_column() {
         ),
         ("data.in == 1", "write `[\"in\"]`", "line 1, column 6"),
         ("type(data.a)", "this is a type", "line 1, column 1"),
+        ("data ? 1 : 2", "this is a int", "line 1, column 6"),
+        ("-input > 1", "there is no `-string`", "line 1, column 1"),
+        (
+            "input ? data.a : data.b",
+            "there is no `? of string`",
+            "line 1, column 7",
+        ),
+        (
+            "true || 'a'",
+            "there is no `|| of string`",
+            "line 1, column 6",
+        ),
     ] {
         let error = compile_error(expression);
         assert_eq!(error.location.pointer(), "/0/expression", "{expression}");
@@ -208,6 +263,19 @@ fn a_size_limit_error_names_the_rule_and_the_field() {
         pointer_of(vec![rule("input.matches('a')", "m"); 33]),
         "/32/expression"
     );
+    let padded = |bytes: usize| format!("true{}", " ".repeat(bytes - 4));
+    let error = Rules::compile(vec![rule(&padded(4097), "m")]).unwrap_err();
+    assert_eq!(error.message, "is longer than 4096 bytes");
+    let mut largest = vec![rule(&padded(4096), &"m".repeat(500)); 16];
+    assert!(Rules::compile(largest.clone()).is_ok());
+    largest.push(rule("1 < 2", "m"));
+    let error = Rules::compile(largest).unwrap_err();
+    assert!(
+        error.message.ends_with("65536 bytes together"),
+        "{}",
+        error.message
+    );
+    assert_eq!(error.location.pointer(), "/16/expression");
     assert!(Rules::compile(vec![rule("true", "m"); 100]).is_ok());
 }
 
@@ -274,6 +342,12 @@ fn a_violation_has_the_message_and_the_reason_of_a_failed_evaluation() {
     ])
     .unwrap();
     assert_eq!(many.violations(&json!(1), "", MAX).len(), MAX);
+}
+
+#[test]
+fn a_compiled_rule_shows_its_functions_for_debugging() {
+    let shown = format!("{:?}", rules(&["data.size() > 1"]));
+    assert!(shown.contains("Call(size, ["), "{shown}");
 }
 
 #[test]
