@@ -117,6 +117,12 @@ fn an_invalid_expression_is_rejected_with_line_and_column() {
             "true or false, and this is the result of `+`",
             "line 1, column 8",
         ),
+        // The result of an int and a uint is the one it fits into.
+        (
+            "1 + 2u",
+            "true or false, and this is the result of `+`",
+            "line 1, column 3",
+        ),
         (
             "1 + 'a' == data.a",
             "there is no `int + string`",
@@ -126,6 +132,26 @@ fn an_invalid_expression_is_rejected_with_line_and_column() {
         ("input && true", "`&& of string`", "line 1, column 7"),
         ("input.a == 1", "a field of string", "line 1, column 7"),
         ("[1].a == 1", "a field of list", "line 1, column 5"),
+        (
+            "input['a'] == 1",
+            "there is no `string[…]`",
+            "line 1, column 6",
+        ),
+        (
+            "1 .matches('a')",
+            "there is no `int.matches(string)`",
+            "line 1, column 4",
+        ),
+        (
+            "has(data.a) > 1",
+            "there is no `bool > int`",
+            "line 1, column 13",
+        ),
+        (
+            "input.matches('a') > 1",
+            "there is no `bool > int`",
+            "line 1, column 20",
+        ),
         (
             "1 + 2 + 'a' == data.a",
             "there is no `int + string`",

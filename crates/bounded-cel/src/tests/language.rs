@@ -20,6 +20,7 @@ fn fields_elements_and_any_root() {
     holds("data == 'x'", &json!("x"));
     holds("data", &json!(true));
     holds("data == null", &json!(null));
+    holds("[1, data][1] == 2 && [data][0] == 2", &json!(2));
     breaks("data.a.z > 1", &data, "the field `z` is not there");
     breaks("data.a['z'] > 1", &data, "there is no key \"z\"");
     breaks("has(data.n.z)", &data, "there is no `a field of null_type`");
@@ -182,6 +183,7 @@ fn a_deciding_operand_hides_the_error_of_another() {
     holds("true || false && false", &data);
     holds("false ? false : true ? true : false", &data);
     holds("(data.a > 1 ? 1 : 'a') + 'b' == 'ab'", &data);
+    holds("true == true && true != false && false < true", &data);
 }
 
 #[test]
@@ -200,6 +202,7 @@ fn macros_iterate_over_lists_and_map_keys() {
         &data,
     );
     holds("data.items.map(i, i.n > 1, i.price) == [1.5]", &data);
+    holds("data.items.map(i, 'a') == ['a', 'a']", &data);
     holds(
         "data.items.map(i, i.n * i.price).sum() == data.total",
         &data,
