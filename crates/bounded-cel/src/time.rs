@@ -163,7 +163,8 @@ const fn days_in_month(year: i128, month: i128) -> i128 {
 /// Returns the number of days from the year 1 to the start of a year.
 const fn days_before(year: i128) -> i128 {
     let past = year - 1;
-    past * 365 + past / 4 - past / 100 + past / 400
+    // For the year 0, rounding down counts its leap day.
+    past * 365 + past.div_euclid(4) - past.div_euclid(100) + past.div_euclid(400)
 }
 
 fn days_since_1970(year: i128, month: i128, day: i128) -> i128 {

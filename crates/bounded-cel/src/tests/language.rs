@@ -488,6 +488,7 @@ fn timestamps_are_those_of_rfc_3339_from_year_1_to_9999() {
         );
     }
     for outside in [
+        json!("0000-12-31T23:59:59Z"),
         json!("0001-01-01T00:00:00+00:01"),
         json!("9999-12-31T23:59:59-00:01"),
         json!(-62_135_596_801_i64),
