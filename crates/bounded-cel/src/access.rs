@@ -85,9 +85,9 @@ impl CelValue<'_> {
             Self::Uint(position) => Some(usize::try_from(position).unwrap_or(past_the_end)),
             #[expect(
                 clippy::cast_possible_truncation,
-                reason = "a whole double in the range of i64"
+                reason = "a cast keeps within the range, which is far past the end of any list"
             )]
-            Self::Double(position) if position.fract() == 0.0 && position.abs() < 9e15 => {
+            Self::Double(position) if position.fract() == 0.0 => {
                 Some(usize::try_from(position as i64).unwrap_or(past_the_end))
             }
             _ => None,

@@ -85,8 +85,12 @@ impl Parser<'_> {
     }
 
     fn offset(&self) -> usize {
+        self.offset_of(self.next)
+    }
+
+    fn offset_of(&self, token: usize) -> usize {
         self.tokens
-            .get(self.next)
+            .get(token)
             .or(self.tokens.last())
             .map_or(0, |(at, _)| *at)
     }
@@ -171,25 +175,22 @@ impl Parser<'_> {
             self.next += 1;
         }
         let mut signs = self.next - start;
-        let mut operand = match (&first, self.peek()) {
+        let mut operand = if let (Token::Sign("-"), &Token::Int(value)) = (&first, self.peek()) {
             // The minimum of i64 has no positive counterpart.
-            (Token::Sign("-"), &Token::Int(value)) if signs > 0 => {
-                signs -= 1;
-                let at = self.offset() - 1;
-                self.next += 1;
-                let value = 0_i64
-                    .checked_sub_unsigned(value)
-                    .ok_or_else(|| integer_too_large(at))?;
-                let number = Expression::new(at, Kind::Int(value))?;
-                self.members(number)?
-            }
-            _ => {
-                let primary = self.primary()?;
-                self.members(primary)?
-            }
+            signs -= 1;
+            let at = self.offset_of(start + signs);
+            self.next += 1;
+            let value = 0_i64
+                .checked_sub_unsigned(value)
+                .ok_or_else(|| integer_too_large(at))?;
+            let number = Expression::new(at, Kind::Int(value))?;
+            self.members(number)?
+        } else {
+            let primary = self.primary()?;
+            self.members(primary)?
         };
         for sign in (start..start + signs).rev() {
-            let at = self.tokens.get(sign).map_or(0, |(at, _)| *at);
+            let at = self.offset_of(sign);
             let operand_box = Box::new(operand);
             let kind = if first == Token::Sign("!") {
                 Kind::Not(operand_box)

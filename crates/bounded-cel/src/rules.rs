@@ -230,7 +230,8 @@ fn compile_condition(
         ))
     };
     match (type_check::type_of(&expression)?, &expression.kind) {
-        (Type::Any, Kind::Binary(operator, _)) if !operator.is_predicate() => {
+        // A comparison is a bool.
+        (Type::Any, Kind::Binary(operator, _)) => {
             reject(&format!("the result of `{}`", operator.as_str()))
         }
         (Type::Bool | Type::Any, _) => Ok(expression),

@@ -225,6 +225,11 @@ fn an_invalid_expression_is_rejected_with_line_and_column() {
             "line 1, column 5",
         ),
         (
+            "1 > - -  9223372036854775809",
+            "does not fit into 64 bits",
+            "line 1, column 7",
+        ),
+        (
             "b'a' == data.a",
             "bytes are not supported",
             "line 1, column 1",

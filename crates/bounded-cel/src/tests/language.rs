@@ -28,7 +28,14 @@ fn fields_elements_and_any_root() {
     breaks("data[-1] > 1", &json!([1]), "there is no element -1");
     breaks("data[2u] > 1", &json!([1]), "there is no element 2)");
     breaks("data[3.0] > 1", &json!([1]), "there is no element 3)");
+    breaks("data[-1.0] > 1", &json!([1]), "there is no element -1)");
+    breaks("data[1e20] > 1", &json!([1]), "no element 1000000000000000");
     breaks("data[0.5] > 1", &json!([1]), "there is no `list[double]`");
+    breaks(
+        "data[1.0 / 0] > 1",
+        &json!([1]),
+        "there is no `list[double]`",
+    );
     holds(
         "data[1u] == 2 && data[1.0] == 2 && data[data[0]] == 2",
         &json!([1, 2]),
