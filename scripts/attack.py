@@ -2,8 +2,10 @@
 """Mixed load: callers with ordinary requests, and callers that attack the service, on one server.
 
 Runs the ordinary callers alone for a third of the time, at most two minutes, then together with the attackers. Reports the others'
-latency in both parts, the time that /healthz takes, and the server's memory, also in each tenth of the time. Fails if /healthz is
-slow, the process takes more than the budget (--memory), or an ordinary request fails. Attackers and server share the machine's
+latency in both parts, the time that /healthz takes, and the server's memory, also in each tenth of the time. Then removes the
+attackers' jobs, and waits until nothing is in use. Fails if /healthz is slow, the process takes more than the budget (--memory), an
+ordinary request or job fails, the others' p99 is more than twice that without the attackers (--p99-ratio), or the server does not
+return to what it was. Attackers and server share the machine's
 cores, which they do not in the field: so the
 attackers run at the lowest priority (nice 19), and the process that times /healthz at a higher one where that is permitted. Needs
 the binaries `extractd` and `upstream-sim`; uses loopback addresses only.
@@ -25,6 +27,8 @@ SCHEMA = {
     "required": ["name", "age", "occupation"],
     "additionalProperties": False,
 }
+# Memory that may remain after the attack beside the most before it, in MiB: caches of schemas and results, and of the store.
+SETTLED_MIB = 128
 ATTACKS = {}
 
 
@@ -315,6 +319,27 @@ async def cancelled_jobs(target):
 
 
 @attack
+async def dense_jobs(target):
+    """Stores requests whose examples take a hundred times their text."""
+    inputs = json.dumps([" "] * 50)
+    before = f'{{"schema":{{}},"inputs":{inputs},"examples":[{{"input":"a","output":'
+    body = wrapped(before, numbers(1_000_000), "}]}")
+    for _ in range(8):
+        await target.send("POST", "/v1/jobs", body, JSON_TYPE)
+
+
+@attack
+async def echoed_parameters(target):
+    """Asks for parameters that a response repeats, and does not read it."""
+    for name in ("truncation", "user", "metadata"):
+        value = "x" * (target.scale // 4)
+        request = {"input": "a", "stream": True, name: {"a": value} if name == "metadata" else value}
+        body = json.dumps(request).encode()
+        head = target.head("POST", "/v1/responses", JSON_TYPE, f"content-length: {len(body)}")
+        await hold(target, head + body, seconds=8, count=4)
+
+
+@attack
 async def unread_chat(target):
     form = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}
     message = {"role": "user", "content": person(1) * 1000}
@@ -477,6 +502,56 @@ async def run_ordinary(options, port, pid, seconds, processes):
     return measured
 
 
+async def remove_jobs(target):
+    """Removes the jobs of a caller that has left."""
+    while True:
+        status, body = await target.send("GET", "/v1/jobs?limit=200")
+        jobs = json.loads(body)["data"] if status == 200 else []
+        if not jobs:
+            return
+        for job in jobs:
+            await target.send("DELETE", f"/v1/jobs/{job['id']}")
+
+
+def in_use(limits):
+    """Returns what requests and items have in use. Schemas and cached results remain."""
+    scopes = ("all", "request_bodies", "inputs", "responses")
+    rows = (row for row in limits if row["scope"] in scopes and row["name"] != "memory_bytes")
+    return {row["name"]: row["in_use"] for row in rows if row["in_use"]}
+
+
+async def aftermath(options, port, pid, calm):
+    """Removes the attackers' jobs, and returns what is not as it was before the attack."""
+    until = time.monotonic() + options.aftermath
+    try:
+        async with asyncio.timeout(options.aftermath):
+            await asyncio.gather(*(remove_jobs(Target(port, f"key-attacker-{index:03}", 0)) for index in range(options.attackers)))
+    except TimeoutError:
+        return ["the attackers' jobs could not be removed in time"]
+    operator, faults = Target(port, "key-operator", 0), []
+    for index in range(options.callers):
+        target = Target(port, f"key-ordinary-{index:03}", 0)
+        while json.loads((await target.send("GET", "/v1/jobs?limit=1&status=queued,running"))[1])["data"]:
+            if time.monotonic() > until:
+                return ["ordinary jobs do not end"]
+            await asyncio.sleep(0.1)
+        jobs = json.loads((await target.send("GET", "/v1/jobs?limit=1000"))[1])["data"]
+        faults += [f"an ordinary job failed: {job}" for job in jobs if job["status"] != "completed" or job["counts"]["failed"]]
+    while used := in_use(json.loads((await operator.send("GET", "/v1/limits"))[1])["limits"]):
+        if time.monotonic() > until:
+            return faults + [f"still in use: {used}"]
+        await asyncio.sleep(0.2)
+    # Freed memory returns to the system within seconds.
+    most = max(calm.memory) + (SETTLED_MIB << 20)
+    while resident_bytes(pid) > most and time.monotonic() < until:
+        await asyncio.sleep(0.5)
+    after = resident_bytes(pid)
+    print(f"afterwards: {after >> 20} MiB, {max(calm.memory) >> 20} before; nothing is in use", flush=True)
+    if after > most:
+        faults.append("memory is not returned after the attack")
+    return faults
+
+
 def attack_process(options, port, seconds, seed, index):
     """Runs one attacker. A process of its own, which yields to all others, so that it does not slow down the measurement."""
     os.nice(19)
@@ -502,6 +577,7 @@ def start(options, folder):
         file.write(f"[limits]\nmax_memory_bytes = {options.memory << 20}\n")
         file.write(f'[providers.openai]\napi_key = "sim"\nbase_url = "{url.rstrip("/").removesuffix("/v1")}/v1"\n')
         file.writelines(f'[callers.{caller}]\nkey = "key-{caller}"\n' for caller in callers)
+        file.write('[callers.operator]\nkey = "key-operator"\nrole = "operator"\n')
     log = open(os.path.join(folder, "log"), "w")
     server = subprocess.Popen([options.extractd, "serve", "--config", config], stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     while True:
@@ -524,6 +600,8 @@ def main():
     parser.add_argument("--memory", type=int, default=512, help="limits.max_memory_bytes, in MiB")
     parser.add_argument("--megabytes", type=int, default=20, help="size of large bodies")
     parser.add_argument("--health-ms", type=float, default=50, help="largest p99 of /healthz")
+    parser.add_argument("--p99-ratio", type=float, default=2, help="largest p99 of ordinary requests, in units of that without attackers")
+    parser.add_argument("--aftermath", type=float, default=120, help="longest time until everything is as before, in seconds")
     parser.add_argument("--only", help="attacks, separated by commas: " + ", ".join(ATTACKS))
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     options = parser.parse_args()
@@ -550,6 +628,10 @@ def main():
                 faults.append(f"the server ended with {server.returncode}")
             if attacked.percentile(attacked.health, 0.99) > options.health_ms:
                 faults.append("/healthz was slow")
+            if attacked.percentile(attacked.latencies, 0.99) > options.p99_ratio * calm.percentile(calm.latencies, 0.99):
+                faults.append("ordinary requests were slow")
+            if server.poll() is None:
+                faults += asyncio.run(aftermath(options, port, server.pid, calm))
             if max(attacked.memory, default=0) > options.memory << 20:
                 faults.append("the process took more memory than its budget")
             with open(os.path.join(folder, "log")) as log:
