@@ -131,7 +131,8 @@ impl Server {
             .with_limits(storage_limits(&config));
         let webhooks = net::Client::outbound(webhook_reach(&config))
             .context("cannot set up the HTTP client for webhooks")?;
-        let mut callers = Callers::new(&config, Arc::clone(&extractor));
+        let store = Arc::new(store);
+        let mut callers = Callers::new(&config, Arc::clone(&extractor), Arc::clone(&store));
         callers.set(&[config.callers.clone(), config.file_callers.clone()].concat());
         Ok(Self {
             config,
@@ -142,7 +143,7 @@ impl Server {
             provider_keys,
             metrics,
             traces,
-            store: Arc::new(store),
+            store,
             webhooks,
             _temporary: temporary,
         })

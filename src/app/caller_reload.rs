@@ -9,6 +9,7 @@ use super::reload::watch;
 use crate::config::{self, Config};
 use crate::extraction::Extractor;
 use crate::http::ApiKeys;
+use crate::jobs::Sqlite;
 use throttle::{CallerId, Quota};
 
 /// All callers, or the reason why the file is invalid.
@@ -17,6 +18,7 @@ type ReadResult = Result<Vec<config::Caller>, String>;
 /// Callers in force, and the parts that enforce their keys and quotas.
 pub struct Callers {
     extractor: Arc<Extractor>,
+    store: Arc<Sqlite>,
     keys: Arc<ApiKeys>,
     /// Callers of the configuration itself, which do not change.
     own: Arc<[config::Caller]>,
@@ -29,9 +31,10 @@ pub struct Callers {
 
 impl Callers {
     /// Returns an empty set of callers; [`Callers::set`] puts callers in force.
-    pub fn new(config: &Config, extractor: Arc<Extractor>) -> Self {
+    pub fn new(config: &Config, extractor: Arc<Extractor>, store: Arc<Sqlite>) -> Self {
         Self {
             extractor,
+            store,
             keys: Arc::default(),
             own: config.callers.as_slice().into(),
             ids: BTreeMap::new(),
@@ -53,6 +56,7 @@ impl Callers {
             .zip(&ids)
             .map(|(caller, id)| (*id, quota(caller)));
         self.extractor.limits().set_callers(quotas.collect());
+        self.store.set_has_several_callers(callers.len() > 1);
         let access = callers.iter().zip(&ids);
         let access = access.map(|(caller, id)| (*id, Arc::new(caller.access.clone())));
         self.extractor.permissions().set(access.collect());

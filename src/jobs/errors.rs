@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::store::{StorageQuota, StoreError};
+use super::store::StoreError;
 use crate::types::{Code, Error};
 
 /// `Retry-After` while the store cannot be written.
@@ -37,7 +37,7 @@ pub fn store_problem(error: &StoreError) -> Error {
                 "the job store failed; the server's log has the reason",
             )
         }
-        StoreError::Quota(quota @ (StorageQuota::Jobs { .. } | StorageQuota::Bytes { .. })) => {
+        StoreError::Quota(quota) if quota.is_of_caller() => {
             Error::new(Code::QuotaExceeded, quota.to_string()).retry_after(QUOTA_RETRY_AFTER)
         }
         StoreError::TooLong => {
@@ -47,7 +47,7 @@ pub fn store_problem(error: &StoreError) -> Error {
         | StoreError::ReadOnly
         | StoreError::Unopened(_)
         | StoreError::Gone(_)
-        | StoreError::Quota(StorageQuota::AllBytes { .. })
+        | StoreError::Quota(_)
         | StoreError::Locked
         | StoreError::Busy
         | StoreError::Io(_) => {

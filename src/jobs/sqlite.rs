@@ -7,6 +7,7 @@
 mod backup;
 mod commands;
 mod database;
+mod disk_room;
 mod error;
 mod health;
 mod identity;
@@ -32,6 +33,7 @@ mod write_queue;
 mod write_thread;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,6 +43,7 @@ use throttle::FairSemaphore;
 use super::store::{StoreError, Stored};
 pub use backup::back_up;
 use opening::{Opened, Shared};
+use quota::CurrentLimits;
 pub use quota::StorageLimits;
 use write_class::WriteClass;
 use write_queue::WriteOwner;
@@ -50,6 +53,7 @@ use write_queue::WriteOwner;
 pub struct Sqlite {
     shared: Arc<Shared>,
     limits: StorageLimits,
+    has_several_callers: AtomicBool,
     /// Turns of the removals, each for one step.
     removal_turns: FairSemaphore,
 }
@@ -95,6 +99,12 @@ impl Sqlite {
         self
     }
 
+    /// Sets whether several callers share the disk and the stored bytes of all, so that one may not take all of them.
+    pub fn set_has_several_callers(&self, has_several: bool) {
+        self.has_several_callers
+            .store(has_several, Ordering::Relaxed);
+    }
+
     /// Waits for the reads and writes that were submitted, copies the write-ahead log into the file, and closes it. Later
     /// operations fail.
     pub fn close(&self) {
@@ -112,7 +122,15 @@ impl Sqlite {
                 opened: OnceLock::new(),
             }),
             limits: StorageLimits::default(),
+            has_several_callers: AtomicBool::new(false),
             removal_turns: FairSemaphore::new(MAX_REMOVAL_STEPS),
+        }
+    }
+
+    fn current_limits(&self) -> CurrentLimits {
+        CurrentLimits {
+            limits: self.limits,
+            has_several_callers: self.has_several_callers.load(Ordering::Relaxed),
         }
     }
 

@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::queries::{self, JobRow, cost_to_store};
-use super::quota::{StorageLimits, add_bytes, inputs_bytes};
+use super::quota::{CurrentLimits, add_bytes, inputs_bytes};
 use super::rowid::{job_rowids, to_rowid};
 use crate::jobs::store::{
     DeliveryAttempt, DeliveryState, Digest, FinishedItem, ItemCounts, ItemStatus, JobEnd, JobKey,
@@ -37,12 +37,13 @@ pub fn create_uploading(
     connection: &Connection,
     job: &NewJob,
     metadata: Option<&str>,
-    limits: &StorageLimits,
+    limits: CurrentLimits,
 ) -> rusqlite::Result<Result<JobKey, Box<JobRow>>> {
     if let Some(existing) = find_idempotent(connection, job)? {
         return Ok(Err(Box::new(existing)));
     }
-    limits.check_new_job(connection, &job.caller)?;
+    let stored_bytes = (job.spec.len() + metadata.map_or(0, str::len)) as u64;
+    limits.check_new_job(connection, &job.caller, stored_bytes)?;
     let idempotency = job.idempotency.as_ref();
     let sql = "INSERT INTO jobs (id, caller, metadata, status, created_at, idempotency_key, idempotency_until, stored_bytes)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
@@ -54,7 +55,7 @@ pub fn create_uploading(
         job.created_at,
         idempotency.map(|idempotency| &idempotency.key),
         idempotency.map(|idempotency| idempotency.until),
-        i64::try_from(job.spec.len() + metadata.map_or(0, str::len)).unwrap_or(i64::MAX),
+        i64::try_from(stored_bytes).unwrap_or(i64::MAX),
     ])?;
     let key = u32::try_from(connection.last_insert_rowid())
         .map_err(|_| rusqlite::Error::IntegralValueOutOfRange(0, i64::MAX))?;

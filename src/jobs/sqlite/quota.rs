@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::to_sqlite;
-use super::queries;
+use super::{disk_room, queries};
 use crate::jobs::store::{JobKey, StorageQuota, StoreError};
 
 /// Bytes that an input counts beside its own: its rows and those of its result with their index entries, and the shortest result, that
@@ -33,22 +33,35 @@ impl Default for StorageLimits {
     }
 }
 
-impl StorageLimits {
-    /// Checks that a caller may store one more job.
+/// Limits of the stored jobs at the time of a write.
+#[derive(Debug, Clone, Copy)]
+pub struct CurrentLimits {
+    pub limits: StorageLimits,
+    /// True if several callers share the space: one of them stores at most as much as is left for the others.
+    pub has_several_callers: bool,
+}
+
+impl CurrentLimits {
+    /// Checks that a caller may store one more job, and `bytes` for it.
     ///
     /// # Errors
     /// [`StoreError::Quota`].
-    pub fn check_new_job(&self, connection: &Connection, caller: &str) -> rusqlite::Result<()> {
+    pub fn check_new_job(
+        &self,
+        connection: &Connection,
+        caller: &str,
+        bytes: u64,
+    ) -> rusqlite::Result<()> {
         let sql = "SELECT jobs FROM callers WHERE name = ?1";
         let jobs = connection
             .prepare_cached(sql)?
             .query_row([caller], |row| row.get(0))
             .optional()?;
-        let max = self.max_jobs_per_caller;
+        let max = self.limits.max_jobs_per_caller;
         if unsigned(jobs) >= max {
             return Err(exceeded(StorageQuota::Jobs { max }));
         }
-        self.check_bytes(connection, caller, 0)
+        self.check_bytes(connection, caller, bytes)
     }
 
     /// Checks that the caller of a job may store `bytes` more.
@@ -72,16 +85,52 @@ impl StorageLimits {
         more: u64,
     ) -> rusqlite::Result<()> {
         let sql = "SELECT sum(bytes), sum(iif(name = ?1, bytes, 0)) FROM callers";
-        let (of_all, of_caller) = connection
+        let (of_all, own) = connection
             .prepare_cached(sql)?
             .query_row([caller], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let max = self.max_bytes_per_caller;
-        if unsigned(of_caller).saturating_add(more) > max {
+        let own = unsigned(own);
+        let max = self.limits.max_bytes_per_caller;
+        if own.saturating_add(more) > max {
             return Err(exceeded(StorageQuota::Bytes { max }));
         }
-        let max = self.max_bytes;
-        if unsigned(of_all).saturating_add(more) > max {
-            return Err(exceeded(StorageQuota::AllBytes { max }));
+        let max = self.limits.max_bytes;
+        let stored = SharedSpace {
+            left: max.saturating_sub(unsigned(of_all)),
+            full: StorageQuota::AllBytes { max },
+            share: StorageQuota::ShareOfAllBytes { max },
+        };
+        let disk = disk_room::find(connection)?.map(|left| SharedSpace {
+            left,
+            full: StorageQuota::Disk,
+            share: StorageQuota::ShareOfDisk,
+        });
+        for space in [Some(stored), disk].into_iter().flatten() {
+            let checked = space.check(own, more, self.has_several_callers);
+            checked.map_err(exceeded)?;
+        }
+        Ok(())
+    }
+}
+
+/// Space that the jobs of all callers share.
+struct SharedSpace {
+    /// Bytes that nothing takes.
+    left: u64,
+    /// Error of a write for which there is no room.
+    full: StorageQuota,
+    /// Error of a write by which a caller would leave too little to the others.
+    share: StorageQuota,
+}
+
+impl SharedSpace {
+    /// Checks that a caller that stores `own` bytes may store `more`. One of several callers stores at most as much as is left then (a
+    /// dynamic threshold), so there is room for another caller.
+    fn check(self, own: u64, more: u64, has_several_callers: bool) -> Result<(), StorageQuota> {
+        let Some(left) = self.left.checked_sub(more) else {
+            return Err(self.full);
+        };
+        if has_several_callers && own.saturating_add(more) > left {
+            return Err(self.share);
         }
         Ok(())
     }
@@ -113,4 +162,34 @@ fn unsigned(number: Option<i64>) -> u64 {
 
 fn exceeded(quota: StorageQuota) -> rusqlite::Error {
     to_sqlite(StoreError::Quota(quota))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(left: u64, own: u64, more: u64, has_several: bool) -> Result<(), StorageQuota> {
+        let space = SharedSpace {
+            left,
+            full: StorageQuota::Disk,
+            share: StorageQuota::ShareOfDisk,
+        };
+        space.check(own, more, has_several)
+    }
+
+    #[test]
+    fn one_of_several_callers_stores_at_most_as_much_as_it_leaves() {
+        assert_eq!(check(100, 0, 50, true), Ok(()));
+        assert_eq!(check(100, 0, 51, true), Err(StorageQuota::ShareOfDisk));
+        assert_eq!(check(100, 40, 30, true), Ok(()));
+        assert_eq!(check(100, 41, 30, true), Err(StorageQuota::ShareOfDisk));
+        assert_eq!(check(100, 101, 0, true), Err(StorageQuota::ShareOfDisk));
+        assert_eq!(check(100, 0, 101, true), Err(StorageQuota::Disk));
+    }
+
+    #[test]
+    fn the_only_caller_may_take_all() {
+        assert_eq!(check(100, 1_000, 100, false), Ok(()));
+        assert_eq!(check(100, 0, 101, false), Err(StorageQuota::Disk));
+    }
 }

@@ -27,13 +27,13 @@ const MAX_SEARCH: Duration = Duration::from_secs(10);
 
 impl Store for Sqlite {
     fn create_uploading(&self, job: NewJob) -> Stored<'_, CreateOutcome> {
-        let limits = self.limits;
+        let limits = self.current_limits();
         let metadata = job.metadata.as_ref();
         let metadata = metadata.and_then(|metadata| serde_json::to_string(metadata).ok());
         let bytes = job.spec.len() + metadata.as_ref().map_or(0, String::len);
         let owner = WriteOwner::Caller(job.caller.clone());
         let created = self.write_bytes(WriteClass::Ordinary, owner, bytes, move |connection| {
-            commands::create_uploading(connection, &job, metadata.as_deref(), &limits)
+            commands::create_uploading(connection, &job, metadata.as_deref(), limits)
         });
         Box::pin(created.map_ok(|created| match created {
             Ok(job) => CreateOutcome::New(job),
@@ -42,7 +42,7 @@ impl Store for Sqlite {
     }
 
     fn add_inputs(&self, job: JobKey, first: u32, inputs: Vec<Vec<u8>>) -> Stored<'_, ()> {
-        let (limits, bytes) = (self.limits, inputs_bytes(&inputs));
+        let (limits, bytes) = (self.current_limits(), inputs_bytes(&inputs));
         let written = with_rows(total_len(&inputs), inputs.len());
         self.write_bytes(WriteClass::Ordinary, job, written, move |connection| {
             limits.check_more(connection, job, bytes)?;
@@ -235,7 +235,7 @@ impl Store for Sqlite {
 
     fn requeue(&self, job: JobKey, only: Option<ItemStatus>) -> Stored<'_, Option<Job>> {
         Box::pin(async move {
-            let limits = self.limits;
+            let limits = self.current_limits();
             let queued = self.write(WriteClass::Ordinary, job, move |connection| {
                 limits.check_more(connection, job, 0)?;
                 commands::requeue(connection, job, only)

@@ -12,6 +12,7 @@ mod groups;
 mod reads;
 mod restart;
 mod retry;
+mod shares;
 mod simulation;
 
 /// Temporary folder, removed on drop.

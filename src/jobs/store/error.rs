@@ -106,4 +106,27 @@ pub enum StorageQuota {
         "the stored jobs of all callers would take more than {max} bytes; delete jobs that have ended, or raise `jobs.max_stored_bytes`"
     )]
     AllBytes { max: u64 },
+    /// Bytes of one of several callers' jobs: what it leaves to the others of the bytes of all.
+    #[error(
+        "the caller's stored jobs would take more than stays free of {max} bytes for the other callers; delete jobs that have ended, or raise `jobs.max_stored_bytes`"
+    )]
+    ShareOfAllBytes { max: u64 },
+    /// Room on the disk.
+    #[error(
+        "the disk has too little room for the job; delete jobs that have ended, or make room on the disk"
+    )]
+    Disk,
+    /// Bytes of one of several callers' jobs: what it leaves to the others of the room on the disk.
+    #[error(
+        "the caller's stored jobs would take more than stays free on the disk for the other callers; delete jobs that have ended, or make room on the disk"
+    )]
+    ShareOfDisk,
+}
+
+impl StorageQuota {
+    /// Returns true if the limit is that of one caller, and others may have room.
+    #[must_use]
+    pub const fn is_of_caller(&self) -> bool {
+        !matches!(self, Self::AllBytes { .. } | Self::Disk)
+    }
 }

@@ -8,6 +8,7 @@ use futures_util::stream;
 use http::Method;
 use serde_json::{Value, json};
 
+use super::quotas::{CALLERS, upload};
 use super::{JOBS, LIMIT, asking, ended, made, path, post, results, show};
 use crate::support::client::{Client, eventually};
 use crate::support::disk::Disk;
@@ -88,6 +89,11 @@ async fn an_upload_larger_than_the_disk_leaves_nothing_and_the_others_go_on() {
     if let Some(refused) = upload {
         assert_eq!(refused.status, 503);
     }
+    eventually(LIMIT, "the space is given back", async || {
+        let file = std::fs::metadata(disk.inside("extractd.db")).unwrap();
+        (file.len() < 16 << 20).then_some(())
+    })
+    .await;
     ready(&server, "what the upload left is removed").await;
     let other = made(&server, &batch(3)).await;
     assert_eq!(ended(&server, &other).await["counts"]["succeeded"], 3);
@@ -96,13 +102,49 @@ async fn an_upload_larger_than_the_disk_leaves_nothing_and_the_others_go_on() {
     check_each_once(&results(&server, &victim, "limit=1000").await, ITEMS);
     let jobs = server.get(JOBS).await.ok();
     assert_eq!(jobs["data"].as_array().unwrap().len(), 2, "{jobs}");
-    eventually(LIMIT, "the space is given back", async || {
-        let file = std::fs::metadata(disk.inside("extractd.db")).unwrap();
-        (file.len() < 16 << 20).then_some(())
-    })
-    .await;
     let server = server.restart().await;
     ready(&server, "it starts again").await;
+}
+
+#[tokio::test]
+async fn one_of_several_callers_leaves_room_on_the_disk_to_the_others() {
+    const MEGABYTES: u64 = 64;
+    let upstream = Upstream::playing();
+    let builder = asking(&upstream, 4).config(CALLERS);
+    let Some(disk) = disk(&builder, MEGABYTES) else {
+        return;
+    };
+    let server = builder.wrapped(disk.wrapper()).start().await;
+    let ann = server.with_key("key-of-ann-long-enough");
+    let bob = server.with_key("key-of-bob-long-enough");
+    let mut of_ann = Vec::new();
+    let refused = loop {
+        let answer = upload(&ann, 4).await;
+        if answer.status != 202 {
+            break answer;
+        }
+        let job = answer.json();
+        ended(&ann, &job).await;
+        of_ann.push(job);
+        assert!(of_ann.len() < 16, "she stores more than the disk has");
+    };
+    assert!(!of_ann.is_empty(), "{}", refused.text());
+    let problem = refused.problem(429, "quota_exceeded");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("on the disk"), "{detail}");
+    assert!(detail.contains("delete jobs"), "{detail}");
+    let of_bob = upload(&bob, 1).await;
+    assert_eq!(of_bob.status, 202, "{}", of_bob.text());
+    ended(&bob, &of_bob.json()).await;
+    assert_eq!(server.get("/readyz").await.status, 200);
+    for job in &of_ann {
+        let deleted = ann.request(Method::DELETE, &path(job, "")).answer();
+        assert_eq!(deleted.await.status, 204);
+    }
+    eventually(LIMIT, "her space is hers again", async || {
+        (upload(&ann, 4).await.status == 202).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

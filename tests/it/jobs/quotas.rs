@@ -11,7 +11,7 @@ use crate::support::fixture::{batch, schema_query};
 use crate::support::server::Server;
 use crate::upstream::Upstream;
 
-const CALLERS: &str = "
+pub(super) const CALLERS: &str = "
 [callers.ann]
 key = \"key-of-ann-long-enough\"
 [callers.bob]
@@ -26,7 +26,8 @@ async fn limited(upstream: &Upstream, jobs: &str) -> (Server, Client, Client) {
     (server, ann, bob)
 }
 
-async fn upload(client: &Client, megabytes: usize) -> Answer {
+/// Creates a job of this many bytes.
+pub(super) async fn upload(client: &Client, megabytes: usize) -> Answer {
     let line = Bytes::from(format!("{}\n", json!({"input": "z".repeat(100_000)})));
     client
         .request(Method::POST, &format!("{JOBS}?{}", schema_query()))
@@ -76,12 +77,38 @@ async fn an_upload_beyond_the_bytes_of_a_caller_is_refused_and_leaves_nothing() 
 }
 
 #[tokio::test]
+async fn one_of_several_callers_leaves_stored_bytes_to_the_others() {
+    let upstream = Upstream::playing();
+    let (_server, ann, bob) = limited(&upstream, "max_stored_bytes = 8000000").await;
+    let mut of_ann = Vec::new();
+    let refused = loop {
+        let answer = upload(&ann, 1).await;
+        if answer.status != 202 {
+            break answer;
+        }
+        of_ann.push(answer.json());
+        assert!(of_ann.len() < 8, "she may take all");
+    };
+    let problem = refused.problem(429, "quota_exceeded");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("delete jobs"), "{detail}");
+    assert!(detail.contains("`jobs.max_stored_bytes`"), "{detail}");
+    let of_bob = upload(&bob, 1).await;
+    assert_eq!(of_bob.status, 202, "{}", of_bob.text());
+    ended(&bob, &of_bob.json()).await;
+    for job in &of_ann {
+        ended(&ann, job).await;
+    }
+}
+
+#[tokio::test]
 async fn an_upload_beyond_the_bytes_of_all_is_refused() {
     let upstream = Upstream::playing();
-    let (_server, ann, bob) = limited(&upstream, "max_stored_bytes = 4000000").await;
-    let first = upload(&ann, 2).await;
+    let config = "[jobs]\nmax_stored_bytes = 4000000\n";
+    let server = asking(&upstream, 4).config(config).start().await;
+    let first = upload(&server, 2).await;
     assert_eq!(first.status, 202, "{}", first.text());
-    let refused = upload(&bob, 3).await;
+    let refused = upload(&server, 3).await;
     refused.problem(503, "overloaded");
-    ended(&ann, &first.json()).await;
+    ended(&server, &first.json()).await;
 }

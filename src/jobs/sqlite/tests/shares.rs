@@ -1,0 +1,45 @@
+//! Shares of several callers in what is stored.
+
+use super::*;
+
+/// Bytes that each input counts, with those for its rows.
+const INPUT_BYTES: u64 = 1_000;
+
+async fn begin(store: &Sqlite, caller: &str) -> JobKey {
+    let job = NewJob {
+        caller: caller.to_owned(),
+        ..new_job(&format!("job_{caller}"))
+    };
+    create_uploading(store, job).await.unwrap()
+}
+
+/// Adds inputs to a job that has `inputs` until one is refused. Returns their number then, and the reason of the refusal.
+async fn fill(store: &Sqlite, job: JobKey, mut inputs: u32) -> (u32, StoreError) {
+    loop {
+        let input = vec![b'x'; 488];
+        match store.add_inputs(job, inputs, vec![input]).await {
+            Ok(()) => inputs += 1,
+            Err(error) => return (inputs, error),
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_of_several_callers_stores_at_most_as_much_as_it_leaves() {
+    const MAX: u64 = 10 * INPUT_BYTES;
+    let folder = Folder::new("shares");
+    let limits = StorageLimits {
+        max_bytes: MAX,
+        ..StorageLimits::default()
+    };
+    let store = folder.open().with_limits(limits);
+    store.set_has_several_callers(true);
+    let share = StoreError::Quota(StorageQuota::ShareOfAllBytes { max: MAX });
+    let of_ann = begin(&store, "ann").await;
+    assert_eq!(fill(&store, of_ann, 0).await, (4, share.clone()));
+    let of_bob = begin(&store, "bob").await;
+    assert_eq!(fill(&store, of_bob, 0).await, (2, share));
+    store.set_has_several_callers(false);
+    let full = StoreError::Quota(StorageQuota::AllBytes { max: MAX });
+    assert_eq!(fill(&store, of_ann, 4).await, (7, full));
+}
