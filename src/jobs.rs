@@ -159,7 +159,7 @@ impl Jobs {
     /// - `overloaded` or `internal` if the store fails.
     pub async fn get(&self, caller: CallerId, id: &str) -> Result<Job, Error> {
         let caller_name = self.0.caller_name(caller);
-        let job = self.get_of_any_caller(id).await?;
+        let job = self.find(caller, id).await?;
         if job.caller == caller_name {
             Ok(job)
         } else {
@@ -173,6 +173,13 @@ impl Jobs {
     /// - `not_found` for an unknown ID;
     /// - `overloaded` or `internal` if the store fails.
     pub async fn get_of_any_caller(&self, id: &str) -> Result<Job, Error> {
+        // The link does not name the caller.
+        self.find(CallerId::default(), id).await
+    }
+
+    /// Returns the job with this ID in a turn of `reader`.
+    async fn find(&self, reader: CallerId, id: &str) -> Result<Job, Error> {
+        let _turn = self.0.read_turn(reader).await;
         let found = self.0.store.job(id.to_owned()).await;
         let job = found.map_err(|error| store_problem(&error))?;
         job.ok_or_else(|| job_not_found(id))

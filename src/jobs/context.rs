@@ -57,6 +57,10 @@ const MAX_COMMANDS: usize = 1024;
 /// so that short reads, and those of running jobs, do not wait behind them. One caller takes at most half of them.
 const MAX_SEARCHES: usize = 6;
 
+/// Maximum number of concurrent short reads on behalf of callers (of a job, of a page of its events): as many as the store makes at
+/// once. One caller takes at most half of them, however many streams of events it has opened.
+const MAX_SHORT_READS: usize = 8;
+
 /// Maximum number of pages of cancelled items in memory at a time, each of about a megabyte: what the store writes in one transaction.
 const MAX_CANCELLED_PAGES: usize = 4;
 
@@ -90,6 +94,8 @@ pub struct JobContext {
     commands: mpsc::Sender<JobCommand>,
     /// Turns of the searches on behalf of callers.
     searches: FairSemaphore,
+    /// Turns of the short reads on behalf of callers.
+    short_reads: FairSemaphore,
     /// Turns of the jobs that record their cancelled items.
     cancellations: FairSemaphore,
     /// True if removed rows left free space in the store that was not returned to the file system yet.
@@ -115,6 +121,7 @@ impl JobContext {
             progress: Mutex::default(),
             commands,
             searches: FairSemaphore::leaving_room(MAX_SEARCHES),
+            short_reads: FairSemaphore::leaving_room(MAX_SHORT_READS),
             cancellations: FairSemaphore::leaving_room(MAX_CANCELLED_PAGES),
             // The process before may have ended between a removal and its vacuum.
             needs_vacuum: AtomicBool::new(true),
@@ -133,6 +140,11 @@ impl JobContext {
             permit: self.searches.acquire(caller, 1).await,
             began: Instant::now(),
         }
+    }
+
+    /// Waits for the caller's turn to make one short read of the store, which lasts until the permit is dropped.
+    pub async fn read_turn(&self, caller: CallerId) -> FairPermit {
+        self.short_reads.acquire(caller, 1).await
     }
 
     /// Returns true if the caller whose jobs are stored under this name is configured.

@@ -122,6 +122,7 @@ enum Begun {
 /// for its end: its client may have left already.
 async fn begin(context: &Arc<JobContext>, job: NewJob, held: &Held) -> Result<Begun, Error> {
     let deadline = Instant::now() + MAX_KEY_WAIT;
+    let caller = context.caller_id(&job.caller);
     loop {
         let new = job.clone();
         // The task owns the job before its row exists. If this request is cancelled, the task's result is dropped, and with it
@@ -131,7 +132,7 @@ async fn begin(context: &Arc<JobContext>, job: NewJob, held: &Held) -> Result<Be
             .await?;
         match &begun {
             Begun::Existing(existing) if !existing.status.is_visible() => {
-                if !wait_until_received(context, existing.key, deadline).await? {
+                if !wait_until_received(context, caller, existing.key, deadline).await? {
                     return Ok(begun);
                 }
             }
@@ -143,11 +144,14 @@ async fn begin(context: &Arc<JobContext>, job: NewJob, held: &Held) -> Result<Be
 /// Waits until the upload of a job has ended. Returns false if it has not by the deadline.
 async fn wait_until_received(
     context: &JobContext,
+    caller: CallerId,
     job: JobKey,
     deadline: Instant,
 ) -> Result<bool, Error> {
     while Instant::now() < deadline {
+        let turn = context.read_turn(caller).await;
         let found = context.store.job_by_key(job).await;
+        drop(turn);
         let found = found.map_err(|error| store_problem(&error))?;
         if found.is_none_or(|job| job.status != Status::Uploading) {
             return Ok(true);

@@ -10,6 +10,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use super::context::JobContext;
 use super::progress::{JobProgress, JobRate};
 use super::store::{Event, ItemCounts, Job, JobKey, PageSize, StoreError};
+use throttle::CallerId;
 
 /// Minimum interval of progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
@@ -83,6 +84,8 @@ impl EventPage {
 pub struct Follower {
     context: Arc<JobContext>,
     job: JobKey,
+    /// Caller of the job, in whose turns it is read.
+    caller: CallerId,
     /// Number of the last event, as read from the store.
     stored_last_event: u32,
     progress: Arc<JobProgress>,
@@ -105,6 +108,7 @@ impl Follower {
         Self {
             published_last_event: progress.subscribe(),
             progress,
+            caller: context.caller_id(&job.caller),
             context,
             job: job.key,
             stored_last_event: job.last_event,
@@ -136,9 +140,7 @@ impl Follower {
             {
                 // A retried job has no new event until an item has ended again.
                 if page.contains_end() {
-                    let found = self.context.store.job_by_key(self.job).await;
-                    let job = found.map_err(Some)?.ok_or(None)?;
-                    page.is_requeued = !job.status.is_ended();
+                    page.is_requeued = !self.read_job().await?.status.is_ended();
                 }
                 self.after = page
                     .events()
@@ -159,10 +161,10 @@ impl Follower {
 
     /// Reads the next page. A follower near the end of the events reads for all others at the same position.
     async fn read_page(&self, last_event: u32) -> Result<Option<EventPage>, StoreError> {
-        let read = || {
-            self.context
-                .store
-                .events(self.job, self.after, PageSize::STREAM)
+        let read = async || {
+            let _turn = self.context.read_turn(self.caller).await;
+            let store = &self.context.store;
+            store.events(self.job, self.after, PageSize::STREAM).await
         };
         if last_event - self.after > PageSize::STREAM.rows {
             let events = read().await?.into();
@@ -176,10 +178,15 @@ impl Follower {
         Ok(EventPage::after(&latest, self.after, last_event))
     }
 
+    async fn read_job(&self) -> Result<Job, Option<StoreError>> {
+        let _turn = self.context.read_turn(self.caller).await;
+        let found = self.context.store.job_by_key(self.job).await;
+        found.map_err(Some)?.ok_or(None)
+    }
+
     /// Returns the job's progress if it changed since the last report.
     async fn changed_progress(&mut self) -> Result<Option<FollowEvent>, Option<StoreError>> {
-        let found = self.context.store.job_by_key(self.job).await;
-        let job = found.map_err(Some)?.ok_or(None)?;
+        let job = self.read_job().await?;
         self.stored_last_event = job.last_event;
         let rate = self.progress.rate(&job);
         let current = (job.counts, rate.in_flight, rate.blocked.is_some());
@@ -187,5 +194,70 @@ impl Follower {
             return Ok(None);
         }
         Ok(Some(FollowEvent::Progress(Box::new(job), rate)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter::from_fn;
+
+    use tokio::time::timeout;
+
+    use super::super::Jobs;
+    use super::super::store::{CreateOutcome, FinishedItem, ItemStatus, NewJob};
+    use super::super::test_context::TestContext;
+    use super::*;
+    use crate::types::Usage;
+
+    /// Longer than a read takes.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Stores a job that has one event.
+    async fn store_job(context: &JobContext) -> Job {
+        let created = context.store.create_uploading(NewJob {
+            id: "job_a".to_owned(),
+            caller: String::new(),
+            spec: "{}".to_owned(),
+            metadata: None,
+            created_at: 0,
+            idempotency: None,
+        });
+        let CreateOutcome::New(job) = created.await.unwrap() else {
+            panic!("the store is empty");
+        };
+        let inputs = vec![b"\"a text\"".to_vec()];
+        context.store.add_inputs(job, 0, inputs).await.unwrap();
+        context.store.finalize(job, 1, [0; 32]).await.unwrap();
+        let result = FinishedItem {
+            index: 0,
+            status: ItemStatus::Succeeded,
+            body: b"{}".to_vec(),
+            usage: Usage::default(),
+            grounding: None,
+        };
+        let recorded = context.store.record_results(job, vec![result]);
+        recorded.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn streams_of_one_caller_leave_reads_to_the_others() {
+        let test = TestContext::new("follower-turns");
+        let context = &test.context;
+        let job = store_job(context).await;
+        let (own, other) = (context.caller_id(&job.caller), CallerId(7));
+        let turns: Vec<_> = from_fn(|| context.read_turn(own).now_or_never()).collect();
+        assert!((1..8).contains(&turns.len()), "{} turns", turns.len());
+        let mut follower = Follower::new(Arc::clone(context), &job, 0);
+        let early = timeout(Duration::from_millis(300), follower.next()).await;
+        assert!(early.is_err(), "all turns of the caller are taken");
+        let jobs = Jobs(Arc::clone(context));
+        let of_own = timeout(Duration::from_millis(300), jobs.get(own, &job.id)).await;
+        assert!(of_own.is_err(), "all turns of the caller are taken");
+        let of_other = timeout(LIMIT, jobs.get(other, &job.id)).await;
+        of_other.expect("another caller has turns").unwrap();
+        drop(turns);
+        let next = timeout(LIMIT, follower.next()).await;
+        let next = next.expect("the turns are free").unwrap();
+        assert!(matches!(next, FollowEvent::Events(page) if page.events().len() == 1));
     }
 }
