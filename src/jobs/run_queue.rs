@@ -26,6 +26,9 @@ pub struct RunQueue {
     /// Callers with a waiting job for which a job may be startable since the last look.
     changed: HashSet<CallerName>,
     len: usize,
+    /// Number of looks for a job to start: marked callers that were taken, and their jobs that were asked for.
+    #[cfg(test)]
+    pub looks: usize,
 }
 
 impl RunQueue {
@@ -53,6 +56,10 @@ impl RunQueue {
 
     /// Removes and returns the oldest waiting job of a caller, if the caller has fewer runs than `max_running`.
     pub fn pop(&mut self, caller: &str, max_running: usize) -> Option<JobKey> {
+        #[cfg(test)]
+        {
+            self.looks += 1;
+        }
         if self.running.get(caller).copied().unwrap_or(0) >= max_running {
             return None;
         }
@@ -101,6 +108,10 @@ impl RunQueue {
 
     /// Returns the marked callers, and removes the marks.
     pub fn take_marked(&mut self) -> HashSet<CallerName> {
+        #[cfg(test)]
+        {
+            self.looks += self.changed.len();
+        }
         std::mem::take(&mut self.changed)
     }
 

@@ -1,4 +1,4 @@
-//! Runs of jobs that are being cancelled.
+//! Runs of jobs that are being cancelled, and what a command costs while many jobs wait.
 
 use serde_json::json;
 use serde_json::value::to_raw_value;
@@ -143,4 +143,32 @@ async fn pages_of_cancelled_items_are_recorded_in_turns() {
     drop(turns);
     stage.run_all().await;
     stage.check_cancelled(&jobs).await;
+}
+
+#[tokio::test]
+async fn a_command_looks_at_its_caller_only_however_many_jobs_wait() {
+    const WAITING: u32 = 20_000;
+    const COMMANDS: u32 = 100;
+    let mut stage = Stage::new("looks");
+    let scheduler = &mut stage.scheduler;
+    // Half of the jobs are of a caller with its maximum of running jobs, the others each of one that is not configured.
+    for _ in 0..MAX_RUNNING {
+        scheduler.waiting.count_start(String::new());
+    }
+    for key in 0..WAITING {
+        let caller = match key % 2 {
+            0 => String::new(),
+            _ => format!("absent-{key}"),
+        };
+        scheduler.execute(JobCommand::Run(JobKey(key), caller));
+    }
+    scheduler.start_ready_jobs();
+    assert_eq!(scheduler.waiting.len(), WAITING as usize);
+    let before = scheduler.waiting.looks;
+    for key in WAITING..WAITING + COMMANDS {
+        scheduler.execute(JobCommand::Run(JobKey(key), String::new()));
+        scheduler.start_ready_jobs();
+    }
+    let looks = scheduler.waiting.looks - before;
+    assert!(looks <= 2 * COMMANDS as usize, "{looks} looks");
 }
