@@ -42,7 +42,7 @@ pub use hex::hexadecimal;
 pub use input::{Content, Input, Item};
 pub use json_error::{MORE_TEXT, missing_field, plain_message, plain_words, without_os_codes};
 pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
-pub use json_size::{count_values, parsed_size, size_beside_text, written_size};
+pub use json_size::{count_values, is_long_to_parse, parsed_size, size_beside_text, written_size};
 pub use llm_json::StrictJson;
 pub use lowered_by_mode::LoweredByMode;
 pub use metadata::{Metadata, SentMetadata};

@@ -49,6 +49,17 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
 /// # Errors
 /// `invalid_request` with the pointer of the first invalid parameter.
 pub fn batch(query: &str) -> Result<Batch, Error> {
+    let (members, unit) = batch_members(query)?;
+    let mut batch: Batch = json_body::from_text(&members)?;
+    batch.spec.offset_unit = unit;
+    Ok(batch)
+}
+
+/// Converts a query to a JSON object with the fields of a batch, and parses the unit of the offsets in evidence.
+///
+/// # Errors
+/// `invalid_request` with the pointer of the first invalid parameter.
+pub fn batch_members(query: &str) -> Result<(String, OffsetUnit), Error> {
     let mut unit = None;
     let members = members_with(query, |name, value| {
         if name == OFFSET_UNIT {
@@ -56,9 +67,7 @@ pub fn batch(query: &str) -> Result<Batch, Error> {
         }
         Ok(name == OFFSET_UNIT)
     })?;
-    let mut batch: Batch = json_body::from_text(&members)?;
-    batch.spec.offset_unit = unit.unwrap_or_default();
-    Ok(batch)
+    Ok((members, unit.unwrap_or_default()))
 }
 
 /// Query parameter with the unit of the offsets in evidence.

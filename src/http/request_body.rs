@@ -14,7 +14,7 @@ use super::json_body;
 use super::request_memory::no_memory;
 use super::state::AppState;
 use crate::long_work::{Piece, spawn_long};
-use crate::types::{Code, Error, count_values, parsed_size};
+use crate::types::{Code, Error, is_long_to_parse, parsed_size};
 use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse, NoMemory};
 
 /// UTF-8's byte order mark, which some programs write first.
@@ -44,38 +44,40 @@ pub struct BodyMemory {
     values: MemoryReservation,
 }
 
-/// Maximum size of a JSON text that is parsed on a worker of the runtime, in bytes. A larger one would delay other requests.
-const MAX_INLINE_BYTES: usize = 64 * 1024;
-/// Maximum number of values of such a text. They take about half a millisecond (measured with numbers in `extra_body`).
-const MAX_INLINE_VALUES: usize = 4_000;
-
 /// Returns the piece of long work that parsing a caller's JSON text is; `None` if it is short.
 pub fn parsing_piece(json: &[u8], caller: CallerId) -> Option<Piece> {
     let bytes = json.len();
-    // A text has at most as many values as bytes, so a short one is not counted.
-    let has_many_values = || bytes > MAX_INLINE_VALUES && count_values(json) > MAX_INLINE_VALUES;
-    let is_long = bytes > MAX_INLINE_BYTES || has_many_values();
-    is_long.then_some(Piece { caller, bytes })
+    is_long_to_parse(json).then_some(Piece { caller, bytes })
+}
+
+/// Parses the fields of a request that are in its query, as JSON. Many are parsed as a body is; of few, the memory of the values that
+/// the request keeps is reserved afterwards.
+///
+/// # Errors
+/// Those of `parse`; `payload_too_large` or `overloaded` if there is no memory for the values.
+pub async fn parse_query_fields<T: Send + 'static>(
+    ledger: &MemoryLedger,
+    caller: CallerId,
+    fields: String,
+    parse: impl FnOnce(&[u8]) -> Result<T, Error> + Send + 'static,
+    kept_bytes: fn(&T) -> usize,
+) -> Result<(T, BodyMemory), Error> {
+    let mut complete = CompleteBody {
+        bytes: fields.into(),
+        memory: BodyMemory::empty(ledger, caller),
+    };
+    if complete.parsing_piece().is_some() {
+        let parsed = complete.parse_with(parse, kept_bytes).await?;
+        return Ok((parsed, complete.memory));
+    }
+    let parsed = parse(&complete.bytes)?;
+    let mut memory = complete.memory;
+    let reserved = memory.values.resize(kept_bytes(&parsed));
+    reserved.map_err(|refused| no_memory(&refused))?;
+    Ok((parsed, memory))
 }
 
 impl BodyMemory {
-    /// Reserves the memory of the values that are kept of a request whose fields are in its query.
-    ///
-    /// # Errors
-    /// `payload_too_large` or `overloaded` if there is no memory for the values.
-    pub fn of_query(
-        ledger: &MemoryLedger,
-        caller: CallerId,
-        kept_bytes: usize,
-    ) -> Result<Self, Error> {
-        let mut memory = Self::empty(ledger, caller);
-        if kept_bytes > 0 {
-            let reserved = memory.values.resize(kept_bytes);
-            reserved.map_err(|refused| no_memory(&refused))?;
-        }
-        Ok(memory)
-    }
-
     fn empty(ledger: &MemoryLedger, caller: CallerId) -> Self {
         Self {
             text: ledger.empty(caller, MemoryUse::RequestBodies),
@@ -300,16 +302,46 @@ mod tests {
         drop((request, memory));
         assert_eq!(held(), 0);
 
-        let batch: Batch = json_body::from_text(&examples).unwrap();
-        let memory = BodyMemory::of_query(&ledger, caller, batch.kept_bytes());
-        assert!(held() > 10_000 * size_of::<serde_json::Value>());
-        drop(memory);
-
         let mut inputs = body(format!(r#"{{"inputs": ["x"{}]}}"#, r#","x""#.repeat(999)));
         let batch = inputs.parse(Batch::kept_bytes).await.unwrap();
         assert_eq!(batch.inputs.map(|inputs| inputs.len()), Some(1_000));
         let _memory = inputs.into_memory();
         assert!((1_000..4_000).contains(&(held() / size_of::<crate::types::Item>())));
+    }
+
+    /// Few fields wait for nothing, and many are parsed on a thread for long work once there is memory for them.
+    #[tokio::test]
+    async fn the_fields_of_a_query_are_reserved_and_parsed_off_the_workers_if_they_are_many() {
+        let caller = CallerId(1);
+        let ledger = MemoryLedger::new(1 << 30, 1 << 30);
+        let held = || ledger.snapshot().held;
+        let worker = std::thread::current().id();
+        for (zeros, is_long) in [(100, false), (20_000, true)] {
+            let values = "0,".repeat(zeros);
+            let fields = format!(r#"{{"examples": [{{"input": "b", "output": [{values}0]}}]}}"#);
+            let before_parse = ledger.clone();
+            let parse = move |bytes: &[u8]| {
+                let held = before_parse.snapshot().held;
+                assert_eq!(held >= zeros * size_of::<serde_json::Value>(), is_long);
+                assert_eq!(std::thread::current().id() != worker, is_long);
+                json_body::parse::<Batch>(bytes)
+            };
+            let parsed =
+                parse_query_fields(&ledger, caller, fields.clone(), parse, Batch::kept_bytes);
+            let (batch, memory) = parsed.await.unwrap();
+            assert_eq!(batch.spec.examples.len(), 1);
+            assert!(held() > zeros * size_of::<serde_json::Value>());
+            drop((batch, memory));
+            assert_eq!(held(), 0);
+
+            let none = MemoryLedger::new(1000, 1000);
+            let parse = move |bytes: &[u8]| {
+                assert!(!is_long, "there is no memory for the values");
+                json_body::parse::<Batch>(bytes)
+            };
+            let refused = parse_query_fields(&none, caller, fields, parse, Batch::kept_bytes);
+            assert_eq!(refused.await.unwrap_err().code, Code::PayloadTooLarge);
+        }
     }
 
     #[test]
@@ -320,15 +352,10 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_long_by_its_length_or_by_its_values() {
-        let caller = CallerId(7);
-        let is_long = |json: &str| match parsing_piece(json.as_bytes(), caller) {
-            Some(piece) => (piece.caller, piece.bytes) == (caller, json.len()),
-            None => false,
-        };
-        assert!(!is_long(&format!("\"{}\"", "a".repeat(60_000))));
-        assert!(is_long(&format!("\"{}\"", "a".repeat(MAX_INLINE_BYTES))));
-        assert!(!is_long(&format!("[{}0]", "0,".repeat(3_000))));
-        assert!(is_long(&format!("[{}0]", "0,".repeat(5_000))));
+    fn long_work_on_a_text_counts_for_its_caller() {
+        let json = format!("[{}0]", "0,".repeat(5_000));
+        let piece = parsing_piece(json.as_bytes(), CallerId(7)).unwrap();
+        assert_eq!((piece.caller, piece.bytes), (CallerId(7), json.len()));
+        assert!(parsing_piece(b"[0]", CallerId(7)).is_none());
     }
 }

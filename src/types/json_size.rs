@@ -6,6 +6,19 @@ use std::io;
 use llm_json::VALUE_BYTES;
 use serde_json::Value;
 
+/// Maximum size of a JSON text that is parsed on a worker of the runtime, in bytes. A larger one would delay other requests.
+const MAX_INLINE_BYTES: usize = 64 * 1024;
+/// Maximum number of values of such a text. They take about half a millisecond (measured with numbers in `extra_body`).
+const MAX_INLINE_VALUES: usize = 4_000;
+
+/// Returns true if parsing a JSON text is long work, by its length or by its values.
+#[must_use]
+pub fn is_long_to_parse(json: &[u8]) -> bool {
+    // A text has at most as many values as bytes, so a short one is not counted.
+    json.len() > MAX_INLINE_BYTES
+        || (json.len() > MAX_INLINE_VALUES && count_values(json) > MAX_INLINE_VALUES)
+}
+
 /// Returns the memory that a JSON text takes once it is parsed, in bytes, at most.
 #[must_use]
 pub fn parsed_size(json: &[u8]) -> usize {
@@ -87,6 +100,15 @@ fn after_string(mut text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_long_by_its_length_or_by_its_values() {
+        let is_long = |json: &str| is_long_to_parse(json.as_bytes());
+        assert!(!is_long(&format!("\"{}\"", "a".repeat(60_000))));
+        assert!(is_long(&format!("\"{}\"", "a".repeat(MAX_INLINE_BYTES))));
+        assert!(!is_long(&format!("[{}0]", "0,".repeat(3_000))));
+        assert!(is_long(&format!("[{}0]", "0,".repeat(5_000))));
+    }
 
     #[test]
     fn a_value_is_written_as_far_as_it_may_be() {

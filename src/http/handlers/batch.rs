@@ -28,7 +28,7 @@ use super::super::sse::SseEncoder;
 use super::super::state::{AppState, State};
 use super::super::trace_context::trace_context;
 use super::super::upload_monitor::{self, MEMORY_TIMEOUT, UploadMonitor};
-use super::super::{openapi, query, request_body};
+use super::super::{json_body, openapi, query, request_body};
 use crate::contract::BatchResult;
 use crate::extraction::{Inputs, RequestClass, Submission, WaitingMemory};
 use crate::types::{Batch, Error, Input};
@@ -126,11 +126,19 @@ impl BatchHandler {
         query: &str,
         connection: Option<Connection>,
     ) -> Result<Response, ApiError> {
-        let batch = query::batch(query)?;
+        let (fields, unit) = query::batch_members(query)?;
+        let ledger = self.state.extractor.limits().memory();
+        let parsed = request_body::parse_query_fields(
+            ledger,
+            self.caller,
+            fields,
+            json_body::parse::<Batch>,
+            Batch::kept_bytes,
+        );
+        let (mut batch, memory) = parsed.await?;
+        batch.spec.offset_unit = unit;
         let format = content_negotiation::response_format(&self.headers, batch.stream);
         let upload = Arc::new(UploadMonitor::new(self.state.idle_timeout));
-        let ledger = self.state.extractor.limits().memory();
-        let memory = BodyMemory::of_query(ledger, self.caller, batch.kept_bytes())?;
         let mut lines = NdjsonReader::new(
             body.into_data_stream(),
             self.state.max_line_bytes,

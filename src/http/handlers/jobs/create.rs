@@ -15,7 +15,6 @@ use super::super::super::ids::new_id;
 use super::super::super::ndjson_reader::NdjsonReader;
 use super::super::super::open_connections::OpenRequest;
 use super::super::super::query::no_query;
-use super::super::super::request_body::BodyMemory;
 use super::super::super::state::AppState;
 use super::super::super::trace_context::trace_context;
 use super::super::super::upload_monitor::{MEMORY_TIMEOUT, UploadMonitor};
@@ -50,6 +49,17 @@ impl SentFields {
         let members = all.into_iter().map(owned).collect();
         Ok(Self { members, json })
     }
+}
+
+/// Parses the fields of a request, which are JSON.
+fn parse_fields(json: &[u8]) -> Result<(JobRequest, SentFields), Error> {
+    let request: JobRequest = json_body::parse(json)?;
+    Ok((request, SentFields::parse(json)?))
+}
+
+/// Returns the memory of the values that a request keeps, in bytes.
+fn kept_bytes((request, _): &(JobRequest, SentFields)) -> usize {
+    request.batch.kept_bytes()
 }
 
 /// Creates a job from a request, and returns it with the warnings about its schema.
@@ -92,13 +102,7 @@ impl JobCreation<'_> {
     async fn json(self, body: Body, uri: &Uri) -> Result<(Created, Vec<FieldError>), Error> {
         let mut complete =
             request_body::read_body(self.state, self.caller, self.headers, body).await?;
-        let parse = |bytes: &[u8]| {
-            let request: JobRequest = json_body::parse(bytes)?;
-            Ok((request, SentFields::parse(bytes)?))
-        };
-        let (mut request, fields) = complete
-            .parse_with(parse, |(request, _)| request.batch.kept_bytes())
-            .await?;
+        let (mut request, fields) = complete.parse_with(parse_fields, kept_bytes).await?;
         no_query(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = request.batch.inputs.take().ok_or_else(missing)?;
@@ -113,12 +117,12 @@ impl JobCreation<'_> {
     }
 
     async fn ndjson(self, body: Body, query: &str) -> Result<(Created, Vec<FieldError>), Error> {
-        let text = query::members(query)?;
-        let request: JobRequest = json_body::from_text(&text)?;
         let ledger = self.state.extractor.limits().memory();
-        let values = BodyMemory::of_query(ledger, self.caller, request.batch.kept_bytes())?;
+        let fields = query::members(query)?;
+        let parsed =
+            request_body::parse_query_fields(ledger, self.caller, fields, parse_fields, kept_bytes);
+        let ((request, fields), values) = parsed.await?;
         let held = Arc::new((values, self.open.clone()));
-        let fields = SentFields::parse(text.as_bytes())?;
         let (creation, warnings) = self.creation(request, fields, held).await?;
         let memory =
             WaitingMemory::new(ledger.empty(self.caller, MemoryUse::Inputs), MEMORY_TIMEOUT);
