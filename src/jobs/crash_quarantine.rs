@@ -1,8 +1,7 @@
 //! Crash quarantine: items that may have killed the process run one at a time at the start, before any job. An item that kills
 //! the process each time fails with an error instead of running again.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +54,10 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
         items = suspects.len(),
         "the server crashed several times soon after its start; the items in flight then run one at a time first"
     );
-    let mut loaded = HashMap::new();
+    // The job of the last suspect. Others hold no memory.
+    let mut current: Option<(JobKey, LoadedJob)> = None;
+    // Jobs that cannot be prepared: they call no provider, and fail or wait for memory when they run.
+    let mut unprepared = HashSet::new();
     let mut wait = INITIAL_WAIT;
     while !suspects.is_empty() {
         for suspect in suspects {
@@ -64,16 +66,21 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
             if !sleep_unless_draining(context, std::mem::take(&mut wait)).await {
                 return Ok(());
             }
-            if let Entry::Vacant(entry) = loaded.entry(job)
-                && let Some(record) = context.store.job_by_key(job).await?
-            {
-                entry.insert(load_job(context, &record).await?);
+            if current.as_ref().is_none_or(|(loaded, _)| *loaded != job) {
+                current = None;
+                if let Some(record) = context.store.job_by_key(job).await? {
+                    let loaded = load_job(context, &record).await?;
+                    if loaded.request.is_err() {
+                        unprepared.insert(job);
+                    }
+                    current = Some((job, loaded));
+                }
             }
-            // A job that cannot be prepared calls no provider, and fails or waits for memory when it runs.
+            let loaded = current.as_ref().map(|(_, loaded)| loaded);
             if let Some(LoadedJob {
                 request: Ok(LoadedRequest { prepared, .. }),
                 record,
-            }) = loaded.get(&job)
+            }) = loaded
                 && let Some(input) = context.store.input(job, index).await?
             {
                 let item = PendingItem {
@@ -90,9 +97,8 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
                 suspect.run_isolated(context).await?;
             }
         }
-        let can_run = |job: &JobKey| loaded.get(job).is_none_or(|job| job.request.is_ok());
         suspects = context.store.crash_suspects(SUSPECT_CRASHES).await?;
-        suspects.retain(|suspect| can_run(&suspect.job));
+        suspects.retain(|suspect| !unprepared.contains(&suspect.job));
     }
     context.store.set_isolated(None).await
 }

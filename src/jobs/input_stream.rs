@@ -29,9 +29,6 @@ pub struct InputStream {
     error: ReadError,
     /// Memory of a large page.
     memory: WaitingMemory,
-    /// Memory of the values that the job's request keeps, in bytes, and the reservation of it.
-    kept_bytes: usize,
-    values: Option<MemoryReservation>,
 }
 
 /// Next page of a stream.
@@ -72,14 +69,12 @@ impl ReadError {
 }
 
 impl InputStream {
-    /// Begins to read the first page. `window` is the maximum number of items in flight, and `memory` holds the inputs, and the
-    /// `kept_bytes` of values of the job's request.
+    /// Begins to read the first page. `window` is the maximum number of items in flight, and `memory` holds the inputs.
     pub fn new(
         store: &Arc<dyn Store>,
         job: JobKey,
         window: usize,
         mut memory: WaitingMemory,
-        kept_bytes: usize,
     ) -> Self {
         let page_size = u32::try_from(window)
             .unwrap_or(u32::MAX)
@@ -96,8 +91,6 @@ impl InputStream {
             reader,
             error: ReadError::default(),
             memory,
-            kept_bytes,
-            values: None,
         }
     }
 
@@ -191,11 +184,6 @@ impl Stream for InputStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Input>> {
         let this = &mut *self;
-        if this.values.is_none() && this.kept_bytes > 0 {
-            // A job waits without an end.
-            let _ = ready!(this.memory.poll_reserve(cx, this.kept_bytes));
-            this.values = Some(this.memory.split(this.kept_bytes));
-        }
         loop {
             if let Some(item) = this.page.pop_front() {
                 let memory = Some(this.page_memory.split(item.input.len()));
@@ -259,7 +247,7 @@ mod tests {
         let held = || ledger.snapshot().held;
         let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
         let memory = WaitingMemory::new(memory, Duration::MAX);
-        let mut stream = InputStream::new(&store, job, 16, memory, 0);
+        let mut stream = InputStream::new(&store, job, 16, memory);
         let first = stream.next().await.unwrap();
         assert_eq!(held(), 2 * SMALL, "the large input is not read ahead");
         let second = stream.next().await.unwrap();

@@ -241,7 +241,7 @@ impl JobRun<'_> {
             () = paused.cancelled() => Err(RunEnd::Interrupted),
         };
         match admitted {
-            Ok(admitted) => self.extract(admitted, &request).await,
+            Ok(admitted) => self.extract(admitted, request.on_error).await,
             Err(end) => Ok(end),
         }
     }
@@ -280,18 +280,12 @@ impl JobRun<'_> {
     async fn extract(
         &mut self,
         admitted: AdmittedRequest,
-        request: &LoadedRequest,
+        on_error: OnError,
     ) -> Result<RunEnd, StoreError> {
         let (window, memory) = (admitted.window(), admitted.input_memory(Duration::MAX));
-        let inputs = InputStream::new(
-            &self.context.store,
-            self.job.key,
-            window,
-            memory,
-            request.kept_bytes,
-        );
+        let inputs = InputStream::new(&self.context.store, self.job.key, window, memory);
         let read_error = inputs.read_error();
-        let mut outcomes = admitted.run(request.on_error, inputs);
+        let mut outcomes = admitted.run(on_error, inputs);
         let mut recorder = ResultRecorder::new(self.context, self.job.key);
         let end = self.record_outcomes(&mut outcomes, &mut recorder).await?;
         let has_stopped = outcomes.stopped();

@@ -1,13 +1,29 @@
 //! Loading of a stored job: its spec is parsed, its schema compiled, and the request prepared for extraction.
+//!
+//! The memory of the spec is reserved before it is parsed. A job that waits for memory holds none: several jobs of a caller, each with a
+//! part of what it needs, would wait for one another for ever.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use throttle::{MemoryReservation, MemoryUse, NoMemory};
+
 use super::context::JobContext;
-use super::job_spec::JobSpec;
-use super::store::{Job, JobKey, StoreError};
-use crate::extraction::{PreparedRequest, RequestClass};
-use crate::types::{Batch, Code, Error, OnError, TraceContext, plain_message};
+use super::job_spec::{EndFields, JobSpec};
+use super::store::{Job, JobKey, MAX_PAGE_BYTES, StoreError};
+use crate::extraction::{PreparedRequest, RequestClass, WaitingMemory};
+use crate::long_work::{Piece, spawn_long};
+use crate::types::{
+    Batch, Code, Error, OnError, TraceContext, is_long_to_parse, parsed_size, plain_message,
+};
+
+/// Memory that is free beside that of a spec when it is reserved, in bytes: that of a page of inputs. A job with all that its caller may
+/// hold in its values could never read an input.
+const INPUT_ROOM: usize = MAX_PAGE_BYTES;
+/// Maximum wait before a job without memory for its schema is loaded again, which jitter may double. The first wait is a second.
+const MAX_RETRY_WAIT: Duration = Duration::from_secs(8);
+/// Maximum wait for the memory of a spec before the spec is loaded again: its caller may hold less by then, too little for it.
+const MAX_ROOM_WAIT: Duration = Duration::from_secs(60);
 
 /// Job that is ready to run.
 pub struct LoadedJob {
@@ -26,12 +42,14 @@ pub struct RecordSpec {
     pub has_webhook: bool,
 }
 
-impl From<JobSpec> for RecordSpec {
-    fn from(spec: JobSpec) -> Self {
-        Self {
-            request_id: spec.request_id,
-            has_webhook: spec.webhook.is_some(),
-        }
+impl RecordSpec {
+    /// Parses the parts of a stored spec. One that this version cannot read has none of them.
+    fn parse(json: &str) -> Self {
+        let fields = EndFields::parse(json).map(|fields| Self {
+            request_id: fields.request_id,
+            has_webhook: fields.webhook.is_some(),
+        });
+        fields.unwrap_or_default()
     }
 }
 
@@ -42,8 +60,8 @@ pub struct LoadedRequest {
     pub concurrency: Option<usize>,
     /// Effect of a failed item on the job.
     pub on_error: OnError,
-    /// Memory of the values that the request keeps, in bytes.
-    pub kept_bytes: usize,
+    /// Memory of the texts and values that the request keeps.
+    _memory: MemoryReservation,
 }
 
 /// Loads a job as [`load_job`] does, and again while it cannot be prepared for a reason that passes, such as a lack of memory.
@@ -57,33 +75,73 @@ pub async fn load_when_possible(
     stopped: impl Future<Output = ()>,
 ) -> Result<LoadedJob, StoreError> {
     tokio::pin!(stopped);
+    let mut memory = WaitingMemory::new(no_memory_yet(context, job), MAX_ROOM_WAIT);
+    let mut wait = Duration::ZERO;
     loop {
-        let loaded = load_job(context, job).await?;
-        let Some(wait) = loaded.retry_after() else {
+        let reserved = memory.split(usize::MAX);
+        let (loaded, needed_bytes) = load_within(context, job, reserved).await?;
+        let Some(retry_after) = loaded.retry_after() else {
             return Ok(loaded);
         };
-        if tokio::time::timeout(wait, &mut stopped).await.is_ok() {
-            return Ok(loaded);
+        wait = retry_after.max(MAX_RETRY_WAIT.min(wait * 2));
+        let until_possible = async {
+            // Jobs that took the memory from one another do not try again at the same time.
+            tokio::time::sleep(wait.mul_f64(1.0 + fastrand::f64())).await;
+            // The next load tells why there is none.
+            let _ = memory.reserve(needed_bytes).await;
+        };
+        tokio::select! {
+            biased;
+            () = &mut stopped => return Ok(loaded),
+            () = until_possible => {}
         }
     }
 }
 
-/// Loads a job.
+/// Loads a job, if there is memory for it now.
 ///
 /// # Errors
 /// The store's error. An invalid spec is no error of this function: it is in [`LoadedJob::request`].
 pub async fn load_job(context: &JobContext, job: &Job) -> Result<LoadedJob, StoreError> {
+    let (loaded, _) = load_within(context, job, no_memory_yet(context, job)).await?;
+    Ok(loaded)
+}
+
+/// Loads a job. Reserves what `memory` lacks for it, and returns the bytes that it needs as well.
+async fn load_within(
+    context: &JobContext,
+    job: &Job,
+    mut memory: MemoryReservation,
+) -> Result<(LoadedJob, usize), StoreError> {
     let json = context.store.spec(job.key).await?.unwrap_or_default();
-    let (batch, spec) = match parse(&json) {
-        Ok(parsed) => parsed,
-        Err(error) => return Ok(LoadedJob::unreadable(&error)),
+    // The text counts before it waits for the turn of its caller.
+    if let Err(refused) = memory.resize(memory.bytes().max(json.len())) {
+        let loaded = LoadedJob {
+            record: RecordSpec::parse(&json),
+            request: Err(no_memory(&refused)),
+        };
+        return Ok((loaded, json.len()));
+    }
+    let piece = is_long_to_parse(json.as_bytes()).then(|| Piece {
+        caller: memory.caller(),
+        bytes: json.len(),
+    });
+    let parse = move || ParsedSpec::parse(json, memory);
+    let parsed = match piece {
+        None => parse(),
+        Some(piece) => spawn_long(piece, parse).await.map_err(|_| {
+            StoreError::Other("the read of a job's spec panicked; this is a bug".to_owned())
+        })?,
     };
-    drop(json);
-    let trace_context = spec.trace_context();
-    Ok(LoadedJob {
-        record: spec.into(),
-        request: prepare(context, job, batch, trace_context).await,
-    })
+    let request = match parsed.request {
+        Ok(request) => request.prepare(context, job).await,
+        Err(error) => Err(error),
+    };
+    let loaded = LoadedJob {
+        record: parsed.record,
+        request,
+    };
+    Ok((loaded, parsed.needed_bytes))
 }
 
 /// Loads the parts of a job's spec that its records need: enough to end a job that runs no item, without the memory of its request.
@@ -93,37 +151,86 @@ pub async fn load_job(context: &JobContext, job: &Job) -> Result<LoadedJob, Stor
 /// The store's error.
 pub async fn load_record_spec(context: &JobContext, job: JobKey) -> Result<RecordSpec, StoreError> {
     let json = context.store.spec(job).await?.unwrap_or_default();
-    let spec = serde_json::from_str::<JobSpec>(&json);
-    Ok(spec.map(RecordSpec::from).unwrap_or_default())
+    Ok(RecordSpec::parse(&json))
 }
 
-async fn prepare(
-    context: &JobContext,
-    job: &Job,
-    mut batch: Batch,
+/// Returns an empty reservation for a job.
+fn no_memory_yet(context: &JobContext, job: &Job) -> MemoryReservation {
+    let ledger = context.extractor.limits().memory();
+    ledger.empty(context.caller_id(&job.caller), MemoryUse::Inputs)
+}
+
+/// Spec of a job, parsed if there was memory for it.
+struct ParsedSpec {
+    record: RecordSpec,
+    request: Result<ParsedRequest, Error>,
+    /// Memory without which it is not parsed, in bytes.
+    needed_bytes: usize,
+}
+
+/// Request of a job's items that is not prepared yet.
+struct ParsedRequest {
+    batch: Batch,
     trace_context: Option<TraceContext>,
-) -> Result<LoadedRequest, Error> {
-    let kept_bytes = batch.kept_bytes();
-    let prepared = context
-        .extractor
-        .prepare(
-            context.caller_id(&job.caller),
-            std::mem::take(&mut batch.spec),
-            RequestClass::Job,
-            trace_context,
-        )
-        .await?;
-    Ok(LoadedRequest {
-        prepared: Arc::new(prepared.of_job(&job.id)),
-        concurrency: batch.concurrency(),
-        on_error: batch.on_error,
-        kept_bytes,
-    })
+    /// Memory of its text and its values.
+    memory: MemoryReservation,
 }
 
-fn parse(json: &str) -> Result<(Batch, JobSpec), serde_json::Error> {
-    let spec: JobSpec = serde_json::from_str(json)?;
-    Ok((serde_json::from_str(spec.batch.get())?, spec))
+impl ParsedSpec {
+    fn parse(json: String, mut memory: MemoryReservation) -> Self {
+        let record = RecordSpec::parse(&json);
+        // A copy of the text is parsed.
+        let spec_bytes = json.len() + parsed_size(json.as_bytes());
+        let mut needed_bytes = spec_bytes + INPUT_ROOM;
+        let mut reserved = memory.resize(needed_bytes);
+        if matches!(reserved, Err(NoMemory::TooLarge { .. })) {
+            needed_bytes = spec_bytes;
+            reserved = memory.resize(needed_bytes);
+        }
+        let request = match reserved {
+            Ok(()) => ParsedRequest::parse(json, memory).map_err(|error| unreadable(&error)),
+            Err(refused) => Err(no_memory(&refused)),
+        };
+        Self {
+            record,
+            request,
+            needed_bytes,
+        }
+    }
+}
+
+impl ParsedRequest {
+    fn parse(json: String, mut memory: MemoryReservation) -> Result<Self, serde_json::Error> {
+        let text_bytes = json.len();
+        let spec: JobSpec = serde_json::from_str(&json)?;
+        drop(json);
+        let batch: Batch = serde_json::from_str(spec.batch.get())?;
+        memory.shrink(text_bytes + batch.kept_bytes());
+        Ok(Self {
+            batch,
+            trace_context: spec.trace_context(),
+            memory,
+        })
+    }
+
+    async fn prepare(self, context: &JobContext, job: &Job) -> Result<LoadedRequest, Error> {
+        let (concurrency, on_error) = (self.batch.concurrency(), self.batch.on_error);
+        let prepared = context
+            .extractor
+            .prepare(
+                context.caller_id(&job.caller),
+                self.batch.spec,
+                RequestClass::Job,
+                self.trace_context,
+            )
+            .await?;
+        Ok(LoadedRequest {
+            prepared: Arc::new(prepared.of_job(&job.id)),
+            concurrency,
+            on_error,
+            _memory: self.memory,
+        })
+    }
 }
 
 impl LoadedJob {
@@ -131,15 +238,169 @@ impl LoadedJob {
     pub fn retry_after(&self) -> Option<Duration> {
         self.request.as_ref().err()?.retry_after
     }
+}
 
-    fn unreadable(error: &serde_json::Error) -> Self {
+fn unreadable(error: &serde_json::Error) -> Error {
+    let detail = format!(
+        "this version of the server cannot read the stored spec of the job: {}; create the job again",
+        plain_message(error)
+    );
+    Error::new(Code::Internal, detail)
+}
+
+/// Returns the error of a spec for which there is no memory. It passes unless the spec can never fit.
+fn no_memory(refused: &NoMemory) -> Error {
+    let problem = |code, advice| {
         let detail = format!(
-            "this version of the server cannot read the stored spec of the job: {}; create the job again",
-            plain_message(error)
+            "there is no memory for the values of the job: {refused} (`limits.max_memory_bytes`); {advice}"
         );
-        Self {
-            record: RecordSpec::default(),
-            request: Err(Error::new(Code::Internal, detail)),
+        Error::new(code, detail)
+    };
+    match refused {
+        NoMemory::TooLarge { .. } => problem(
+            Code::PayloadTooLarge,
+            "create the job again with fewer values in `examples` and `extra_body`",
+        ),
+        // Its memory is waited for, not a time.
+        NoMemory::Full | NoMemory::ShareUsedUp => {
+            problem(Code::Overloaded, "the job waits for room").retry_after(Duration::ZERO)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::pin::pin;
+
+    use serde_json::json;
+    use serde_json::value::to_raw_value;
+    use throttle::{CallerId, MemoryLedger};
+    use tokio::time::timeout;
+
+    use super::super::store::{CreateOutcome, NewJob};
+    use super::super::test_context::{MEMORY, TestContext};
+    use super::*;
+
+    /// Longer than anything here takes.
+    const LIMIT: Duration = Duration::from_secs(60);
+    /// Numbers in the example of a spec.
+    const ZEROS: usize = 20_000;
+    /// Memory that they take at least.
+    const VALUES: usize = ZEROS * size_of::<serde_json::Value>();
+
+    fn dense_spec() -> String {
+        let schema = json!({
+            "type": "object", "required": ["a"], "additionalProperties": false,
+            "properties": {"a": {"type": "array", "items": {"type": "integer"}}},
+        });
+        let example = json!({"input": "many zeros", "output": {"a": vec![0; ZEROS]}});
+        let batch = json!({"schema": schema, "examples": [example]});
+        let spec = JobSpec {
+            batch: to_raw_value(&batch).unwrap(),
+            request_id: "req_1".to_owned(),
+            traceparent: None,
+            tracestate: None,
+            webhook: None,
+        };
+        serde_json::to_string(&spec).unwrap()
+    }
+
+    fn size_of_spec(json: &str) -> usize {
+        json.len() + parsed_size(json.as_bytes())
+    }
+
+    async fn store_jobs(context: &JobContext, jobs: usize) -> Vec<Job> {
+        let mut stored = Vec::new();
+        for number in 0..jobs {
+            let created = context.store.create_uploading(NewJob {
+                id: format!("job_{number}"),
+                caller: String::new(),
+                spec: dense_spec(),
+                metadata: None,
+                created_at: 0,
+                idempotency: None,
+            });
+            let CreateOutcome::New(job) = created.await.unwrap() else {
+                panic!("the job is new");
+            };
+            let input = vec![b"\"a text\"".to_vec()];
+            context.store.add_inputs(job, 0, input).await.unwrap();
+            stored.push(context.store.finalize(job, 1, [0; 32]).await.unwrap());
+        }
+        stored
+    }
+
+    /// Jobs that start together, as after a restart, are parsed as far as there is room for their values.
+    #[tokio::test]
+    async fn the_values_of_jobs_are_counted_and_wait_for_room() {
+        let test = TestContext::new("dense");
+        let context = &*test.context;
+        let jobs = store_jobs(context, 3).await;
+        let ledger = context.extractor.limits().memory();
+        let held = || ledger.snapshot().held;
+        // Room for one of them, its schema, and a page of inputs.
+        let room = size_of_spec(&dense_spec()) + INPUT_ROOM + (1 << 19);
+        let others = MEMORY - held() - room;
+        let _others = ledger.record(CallerId::default(), MemoryUse::Responses, others);
+
+        let before = held();
+        let first = load_when_possible(context, &jobs[0], pending());
+        let first = timeout(LIMIT, first).await.unwrap().unwrap();
+        assert_eq!(first.request.as_ref().err(), None);
+        assert!(held() >= before + VALUES, "{}", held() - before);
+        assert!(held() + INPUT_ROOM <= MEMORY, "inputs have room");
+
+        let before = held();
+        let mut second = pin!(load_when_possible(context, &jobs[1], pending()));
+        let waited = timeout(Duration::from_millis(500), second.as_mut()).await;
+        assert!(waited.is_err(), "there is no room for its values");
+        assert!(held() < before + VALUES, "what waits holds no values");
+        // A job that is cancelled meanwhile, or a server that drains.
+        let stopped = load_when_possible(context, &jobs[2], ready(()));
+        let stopped = timeout(LIMIT, stopped).await.unwrap().unwrap();
+        assert!(stopped.retry_after().is_some());
+        assert_eq!(stopped.record.request_id, "req_1");
+
+        drop(first);
+        let second = timeout(LIMIT, second).await.unwrap().unwrap();
+        assert_eq!(second.request.as_ref().err(), None);
+        assert_eq!(second.record.request_id, "req_1");
+        drop(second);
+        assert!(held() < before, "the values are returned");
+    }
+
+    #[test]
+    fn a_spec_without_memory_waits_unless_it_can_never_fit() {
+        let json = dense_spec();
+        let needed = size_of_spec(&json);
+        let caller = CallerId::default();
+        let parse = |ledger: &MemoryLedger| {
+            ParsedSpec::parse(json.clone(), ledger.empty(caller, MemoryUse::Inputs))
+        };
+        let of_size = |bytes| MemoryLedger::new(bytes, bytes);
+        // The room for inputs is left out if the caller can never have it.
+        let parsed = parse(&of_size(needed));
+        assert!(parsed.request.is_ok());
+        assert_eq!(parsed.needed_bytes, needed);
+
+        let parsed = parse(&of_size(needed - 1));
+        assert_eq!(parsed.record.request_id, "req_1");
+        let error = parsed.request.err().unwrap();
+        assert_eq!(
+            (error.code, error.retry_after),
+            (Code::PayloadTooLarge, None)
+        );
+
+        let ledger = of_size(2 * needed + INPUT_ROOM);
+        let others = ledger.record(caller, MemoryUse::Responses, needed + 1);
+        let parsed = parse(&ledger);
+        assert_eq!(parsed.needed_bytes, needed + INPUT_ROOM);
+        let error = parsed.request.err().unwrap();
+        assert_eq!(
+            (error.code, error.retry_after),
+            (Code::Overloaded, Some(Duration::ZERO))
+        );
+        assert_eq!(ledger.snapshot().held, others.bytes());
     }
 }

@@ -1,8 +1,8 @@
-//! Runs of jobs that are being cancelled, and what a command costs while many jobs wait.
+//! Runs of jobs that are being cancelled or wait for memory, and what a command costs while many jobs wait.
 
 use serde_json::json;
 use serde_json::value::to_raw_value;
-use throttle::{CallerId, MemoryUse};
+use throttle::{CallerId, MemoryReservation, MemoryUse};
 use tokio::time::timeout;
 
 use super::super::job_spec::JobSpec;
@@ -14,6 +14,8 @@ use super::*;
 const ITEMS: u32 = 3;
 /// Longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
+/// Time after which a run that waits is taken to wait.
+const NO_END: Duration = Duration::from_millis(500);
 
 /// Scheduler whose loop does not run.
 struct Stage {
@@ -30,8 +32,8 @@ impl Stage {
         }
     }
 
-    /// Stores jobs that are being cancelled and have no result.
-    async fn store_cancelling(&self, jobs: usize) -> Vec<JobKey> {
+    /// Stores jobs that are queued and have no result.
+    async fn store_queued(&self, jobs: usize) -> Vec<JobKey> {
         let store = &self.scheduler.context.store;
         let mut keys = Vec::new();
         for number in 0..jobs {
@@ -56,10 +58,33 @@ impl Stage {
             let inputs = vec![b"\"a text\"".to_vec(); ITEMS as usize];
             store.add_inputs(job, 0, inputs).await.unwrap();
             store.finalize(job, ITEMS, [0; 32]).await.unwrap();
-            assert!(store.cancel(job).await.unwrap());
             keys.push(job);
         }
         keys
+    }
+
+    /// Stores jobs that are being cancelled and have no result.
+    async fn store_cancelling(&self, jobs: usize) -> Vec<JobKey> {
+        let keys = self.store_queued(jobs).await;
+        for job in &keys {
+            let store = &self.scheduler.context.store;
+            assert!(store.cancel(*job).await.unwrap());
+        }
+        keys
+    }
+
+    /// Takes all memory, and starts a job, which waits for some.
+    async fn start_without_memory(&mut self) -> (JobKey, MemoryReservation) {
+        let job = self.store_queued(1).await[0];
+        let limits = self.scheduler.context.extractor.limits();
+        let all = limits
+            .memory()
+            .record(CallerId::default(), MemoryUse::Responses, MEMORY);
+        self.scheduler.execute(JobCommand::Run(job, String::new()));
+        self.scheduler.start_ready_jobs();
+        let end = timeout(NO_END, self.scheduler.runs.join_next()).await;
+        assert!(end.is_err(), "the job waits for memory");
+        (job, all)
     }
 
     fn command_cancel(&mut self, jobs: &[JobKey]) {
@@ -126,8 +151,34 @@ async fn a_cancelled_job_ends_without_the_memory_of_its_request() {
 }
 
 #[tokio::test]
+async fn a_job_that_waits_for_memory_is_cancelled() {
+    let mut stage = Stage::new("waiting");
+    let (job, _all) = stage.start_without_memory().await;
+    let store = Arc::clone(&stage.scheduler.context.store);
+    assert!(store.cancel(job).await.unwrap());
+    stage.command_cancel(&[job]);
+    stage.run_all().await;
+    stage.check_cancelled(&[job]).await;
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_memory_does_not_keep_the_server_from_draining() {
+    let mut stage = Stage::new("draining");
+    let (job, _all) = stage.start_without_memory().await;
+    stage.scheduler.context.shutdown.draining.cancel();
+    let end = timeout(LIMIT, stage.scheduler.runs.join_next()).await;
+    let run = end.expect("the run ends").expect("there is one").unwrap();
+    assert!(
+        matches!(run, (ended, RunOutcome::Done) if ended == job),
+        "{run:?}"
+    );
+    let found = stage.scheduler.context.store.job_by_key(job).await;
+    let found = found.unwrap().expect("the job is stored");
+    assert_eq!(found.status, Status::Running, "the next process goes on");
+}
+
+#[tokio::test]
 async fn pages_of_cancelled_items_are_recorded_in_turns() {
-    const NO_END: Duration = Duration::from_millis(500);
     let mut stage = Stage::new("turns");
     let jobs = stage.store_cancelling(1).await;
     let mut turns = Vec::new();
