@@ -197,6 +197,9 @@ pub trait Store: Send + Sync + fmt::Debug {
         except: HashSet<JobKey>,
     ) -> Stored<'_, Vec<PendingDelivery>>;
 
+    /// Returns the body of a delivery as JSON; `None` if it has ended, or another end of the job is to be delivered by now.
+    fn delivery_body(&self, delivery: &PendingDelivery) -> Stored<'_, Option<Vec<u8>>>;
+
     /// Records an attempt of a delivery, which ends it or schedules the next one.
     fn record_delivery(
         &self,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::context::{JobContext, to_millis, unix_millis};
-use super::job_spec::JobSpec;
+use super::job_spec::EndFields;
 use super::store::{DeliveryAttempt, JobKey, PendingDelivery, StoreError};
 use super::webhook::{DeliveryOutcome, Message, retry_delay, send_webhook};
 use crate::net::Client;
@@ -147,14 +147,16 @@ async fn deliver(
 ) -> Result<(), StoreError> {
     let webhook = load_webhook(context, delivery.job).await?;
     let job = context.store.job_by_key(delivery.job).await?;
-    let (Some(webhook), Some(job)) = (webhook, job) else {
+    // Read when it is delivered: many may be due for long.
+    let body = context.store.delivery_body(delivery).await?;
+    let (Some(webhook), Some(job), Some(body)) = (webhook, job, body) else {
         let attempt = DeliveryAttempt::default();
         return context.store.record_delivery(delivery, attempt).await;
     };
     let id = format!("{}_{}", job.id, delivery.event);
     let message = Message {
         id: &id,
-        body: &delivery.body,
+        body: &body,
     };
     // The deliveries of callers that are no longer configured share what one caller has.
     let caller = context.extractor.limits().caller_of(&delivery.caller);
@@ -204,7 +206,6 @@ async fn deliver(
 /// Returns the webhook of a job; `None` if the job was removed.
 async fn load_webhook(context: &JobContext, job: JobKey) -> Result<Option<Webhook>, StoreError> {
     let json = context.store.spec(job).await?.unwrap_or_default();
-    let spec = serde_json::from_str::<JobSpec>(&json).ok();
-    let webhook = spec.and_then(|spec| spec.webhook);
+    let webhook = EndFields::parse(&json).and_then(|fields| fields.webhook);
     Ok(webhook.and_then(|webhook| serde_json::from_str(webhook.get()).ok()))
 }

@@ -295,6 +295,11 @@ impl Store for Sqlite {
         })
     }
 
+    fn delivery_body(&self, delivery: &PendingDelivery) -> Stored<'_, Option<Vec<u8>>> {
+        let (job, event) = (delivery.job, delivery.event);
+        self.query(move |connection| webhook_queries::delivery_body(connection, job, event))
+    }
+
     fn record_delivery(
         &self,
         delivery: &PendingDelivery,

@@ -244,11 +244,19 @@ async fn results_and_end_of_a_job_are_events_without_gaps() {
             caller: "ann".to_owned(),
             job,
             event: 5,
-            body: b"webhook".to_vec(),
             failed_attempts: 0
         }]
     );
     let due = due_webhooks(&store, 3_000).await.remove(0);
+    let body_of = async |event| {
+        let delivery = PendingDelivery {
+            event,
+            ..due.clone()
+        };
+        store.delivery_body(&delivery).await.unwrap()
+    };
+    assert_eq!(body_of(5).await, Some(b"webhook".to_vec()));
+    assert_eq!(body_of(4).await, None, "another end of the job");
     let failed = DeliveryAttempt {
         at: 3_500,
         http_status: Some(500),
@@ -287,6 +295,7 @@ async fn results_and_end_of_a_job_are_events_without_gaps() {
         (delivered.http_status, delivered.next_at),
         (Some(204), None)
     );
+    assert_eq!(body_of(5).await, None, "it is delivered");
     assert_eq!(store.expired(8_999).await.unwrap(), []);
     let expired = store.expired(9_000).await.unwrap();
     assert_eq!(expired, [(job, "ann".to_owned())]);

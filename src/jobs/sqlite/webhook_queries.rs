@@ -59,13 +59,24 @@ fn delivery(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Pen
         Ok(PendingDelivery {
             job,
             event: row.get(0)?,
-            body: row.get(1)?,
-            failed_attempts: row.get(2)?,
-            caller: row.get(3)?,
+            failed_attempts: row.get(1)?,
+            caller: row.get(2)?,
         })
     };
     connection
-        .prepare_cached("SELECT event, body, tries, caller FROM webhooks WHERE job = ?1")?
+        .prepare_cached("SELECT event, tries, caller FROM webhooks WHERE job = ?1")?
         .query_row([job.0], from_row)
+        .optional()
+}
+
+/// Returns the body of a delivery; `None` if there is no longer one of this event.
+pub fn delivery_body(
+    connection: &Connection,
+    job: JobKey,
+    event: u32,
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT body FROM webhooks WHERE job = ?1 AND event = ?2")?
+        .query_row([job.0, event], |row| row.get(0))
         .optional()
 }

@@ -346,7 +346,7 @@ pub struct JobEnd {
     pub webhook: Option<Vec<u8>>,
 }
 
-/// Webhook delivery that did not succeed yet.
+/// Webhook delivery that did not succeed yet, without its body: [`delivery_body`](super::Store::delivery_body).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingDelivery {
     /// Job whose end is delivered.
@@ -355,8 +355,6 @@ pub struct PendingDelivery {
     pub caller: String,
     /// Number of the event that is delivered.
     pub event: u32,
-    /// Body as JSON.
-    pub body: Vec<u8>,
     /// Number of failed attempts.
     pub failed_attempts: u32,
 }
