@@ -5,7 +5,9 @@
 
 mod chat;
 mod errors;
+mod held_chunks;
 mod memory;
+mod secrets;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -36,13 +38,12 @@ use crate::long_work::run_long;
 use crate::net::{self, Client, Incoming, Url};
 use crate::types::{Dialect, FieldError, Mode, TraceContext};
 use futures_util::future::BoxFuture;
+use secrets::Secrets;
 
 /// Maximum length of a provider's message in a failure, in bytes.
 const MAX_MESSAGE_BYTES: usize = 500;
 /// Maximum size of the body of an error that is read, in bytes: far more than any error has. The rest of it is not read.
 const MAX_ERROR_BYTES: usize = 1024 * 1024;
-/// Minimum length of an API key that is looked for in answers: a shorter one may be a word.
-const MIN_SECRET_BYTES: usize = 12;
 
 /// Provider that is called over HTTP.
 #[derive(Debug)]
@@ -53,33 +54,9 @@ pub struct HttpProvider {
     /// Scheme, host and port of the base URL for messages. Path, query and user info may hold secrets.
     address: String,
     key_header: HeaderName,
-    keys: RwLock<Arc<Keys>>,
-    /// Values of configured headers, to redact from the provider's messages.
-    header_secrets: Vec<SecretString>,
+    secrets: RwLock<Arc<Secrets>>,
     capabilities: CapabilityCache,
     usage_check: UsageCheck,
-}
-
-/// API keys in use.
-#[derive(Debug, Default)]
-struct Keys {
-    /// Header value of each key; empty: calls carry no key.
-    headers: Vec<HeaderValue>,
-    /// The keys, to redact from the provider's messages.
-    secrets: Vec<SecretString>,
-    /// The keys before these, which an answer may still repeat.
-    previous: Vec<SecretString>,
-}
-
-impl Keys {
-    /// Returns the keys that are looked for in answers.
-    fn long_keys(&self) -> impl Iterator<Item = &str> {
-        [&self.secrets, &self.previous]
-            .into_iter()
-            .flatten()
-            .map(ExposeSecret::expose_secret)
-            .filter(|key| key.len() >= MIN_SECRET_BYTES)
-    }
 }
 
 /// Call that has a response.
@@ -106,8 +83,7 @@ impl HttpProvider {
             base_url: base_url.clone(),
             address: base_url.origin().ascii_serialization(),
             key_header: HeaderName::from_static(name),
-            keys: RwLock::default(),
-            header_secrets: headers,
+            secrets: RwLock::new(Arc::new(Secrets::of_headers(headers))),
             capabilities: CapabilityCache::default(),
             usage_check: UsageCheck::default(),
             wire,
@@ -126,16 +102,12 @@ impl HttpProvider {
                 key.set_sensitive(true);
                 key
             });
-        let new = Keys {
-            headers: headers.collect(),
-            secrets: keys.to_vec(),
-            previous: self.keys().secrets.clone(),
-        };
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
+        let new = self.secrets().with_keys(keys.to_vec(), headers.collect());
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
     }
 
-    fn keys(&self) -> Arc<Keys> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    fn secrets(&self) -> Arc<Secrets> {
+        Arc::clone(&self.secrets.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn call_once(&self, request: &Request<'_>) -> Result<Answer, Failure> {
@@ -167,17 +139,17 @@ impl HttpProvider {
             let error = self.wire.decode_error(&body);
             return self.error_response(&call, Some(status), &error);
         }
-        let keys = self.keys();
+        let secrets = self.secrets();
         let mut deltas =
-            DeltaEmitter::new(request.on_text, shape.mode).hiding(keys.long_keys().collect());
+            DeltaEmitter::new(request.on_text, shape.mode).hiding(secrets.hidden().collect());
         match self
             .decode_response(request, shape, incoming, &mut deltas)
             .await?
         {
             Ok(partial) => {
                 self.confirm_adaptations(request);
-                let quota = quota_from_headers(&call.response_headers);
-                let answer = self.without_keys(partial.into_answer(shape.mode, quota));
+                let answer = self.answer(partial, shape.mode, &call.response_headers);
+                let answer = secrets.mask_answer(answer);
                 memory::for_answer(request.memory, |memory| memory.decoded(&answer.text))?;
                 deltas.emit_rest(&answer.text);
                 Ok(answer)
@@ -188,6 +160,13 @@ impl HttpProvider {
             )),
             Err(DecodeError::ErrorBody(error)) => self.error_response(&call, error.status, &error),
         }
+    }
+
+    /// Returns the answer of a response that is decoded, without a usage that no call can have.
+    fn answer(&self, partial: PartialAnswer, mode: Mode, headers: &HeaderMap) -> Answer {
+        let mut answer = partial.into_answer(mode, quota_from_headers(headers));
+        answer.usage = self.usage_check.check(answer.usage, &self.address);
+        answer
     }
 
     /// Returns the hash of a model of this server, for trials.
@@ -303,8 +282,8 @@ impl HttpProvider {
     }
 
     fn headers(&self, request: &Request<'_>) -> HeaderMap {
-        let keys = self.keys();
-        let key = keys.headers.get(request.key);
+        let secrets = self.secrets();
+        let key = secrets.key_header(request.key);
         call_headers(
             key.map(|key| (self.key_header.clone(), key.clone())),
             request.trace_context,
@@ -320,42 +299,9 @@ impl HttpProvider {
         Failure::new(kind, format!("calling {}: {error}", self.address))
     }
 
-    /// Replaces secrets in a text.
-    fn without_secrets(&self, text: &str) -> String {
-        let keys = self.keys();
-        let secrets = [&self.header_secrets, &keys.secrets, &keys.previous]
-            .into_iter()
-            .flatten()
-            .map(ExposeSecret::expose_secret)
-            .filter(|secret| !secret.is_empty());
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "****"))
-    }
-
-    /// Replaces API keys in an answer: a gateway that shows what it received must not show them to callers.
-    fn without_keys(&self, mut answer: Answer) -> Answer {
-        for key in self.keys().long_keys() {
-            if answer.text.contains(key) {
-                answer.text = answer.text.replace(key, "****");
-            }
-        }
-        answer
-    }
-
-    /// Replaces secrets in every string of a value.
-    fn mask(&self, value: &mut serde_json::Value) {
-        match value {
-            serde_json::Value::String(text) => *text = self.without_secrets(text),
-            serde_json::Value::Array(items) => items.iter_mut().for_each(|item| self.mask(item)),
-            serde_json::Value::Object(members) => {
-                members.values_mut().for_each(|member| self.mask(member));
-            }
-            _ => {}
-        }
-    }
-
     /// Replaces secrets in a provider's message, and truncates it.
     fn redact(&self, message: &str) -> String {
-        let mut redacted = self.without_secrets(message);
+        let mut redacted = self.secrets().mask(message);
         redacted.truncate(redacted.floor_char_boundary(MAX_MESSAGE_BYTES));
         redacted
     }
@@ -388,11 +334,7 @@ fn call_headers(
 
 impl Provider for HttpProvider {
     fn call<'a>(&'a self, request: &'a Request<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
-        Box::pin(async move {
-            let mut answer = self.call_once(request).await?;
-            answer.usage = self.usage_check.check(answer.usage, &self.address);
-            Ok(answer)
-        })
+        Box::pin(self.call_once(request))
     }
 
     fn chat<'a>(&'a self, chat: &'a ChatRequest<'a>) -> BoxFuture<'a, Result<Answer, Failure>> {
@@ -416,10 +358,11 @@ impl Provider for HttpProvider {
         let _ = url.set_password(None);
         let body = self.body(request, shape);
         let mut body = serde_json::from_slice(&body).unwrap_or_default();
-        self.mask(&mut body);
+        let secrets = self.secrets();
+        secrets.mask_value(&mut body);
         Ok(RequestPreview {
             mode: shape.mode,
-            target: format!("POST {}", self.without_secrets(url.as_str())),
+            target: format!("POST {}", secrets.mask(url.as_str())),
             body,
         })
     }

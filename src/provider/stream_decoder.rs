@@ -41,16 +41,8 @@ impl<'a> DeltaEmitter<'a> {
     fn visible_bytes(&self, text: &str) -> usize {
         let new = text.get(self.emitted_bytes..).unwrap_or_default();
         let ends = self.hidden.iter().map(|hidden| {
-            let begun = || {
-                let prefixes = hidden
-                    .char_indices()
-                    .rev()
-                    .map(|(end, _)| hidden.get(..end));
-                let is_end = |prefix: &&str| new.ends_with(*prefix);
-                let begun = prefixes.flatten().find(is_end);
-                new.len() - begun.map_or(0, str::len)
-            };
-            new.find(hidden).unwrap_or_else(begun)
+            let found = new.find(hidden);
+            found.unwrap_or_else(|| new.len() - begun_bytes(new, hidden))
         });
         self.emitted_bytes + ends.min().unwrap_or(new.len())
     }
@@ -81,6 +73,16 @@ impl<'a> DeltaEmitter<'a> {
             self.emitted_bytes = end;
         }
     }
+}
+
+/// Returns the length of the end of a text that is the beginning of a hidden text.
+pub(super) fn begun_bytes(text: &str, hidden: &str) -> usize {
+    let prefixes = hidden
+        .char_indices()
+        .rev()
+        .map(|(end, _)| hidden.get(..end));
+    let begun = prefixes.flatten().find(|prefix| text.ends_with(*prefix));
+    begun.map_or(0, str::len)
 }
 
 /// Decoder of one response, whole or streamed. The first bytes say which of both it is: some servers stream unasked, others answer

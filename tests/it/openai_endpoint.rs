@@ -11,6 +11,7 @@ use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
 mod errors;
+mod hostile_providers;
 mod responses;
 mod streams;
 

@@ -3,8 +3,8 @@
 //! Servers whose own API is another one (Anthropic, Gemini, Ollama, OpenAI's Responses) have a Chat Completions API beside it.
 
 use http::{HeaderName, HeaderValue};
-use secrecy::ExposeSecret;
 
+use super::held_chunks::HeldChunks;
 use super::{HttpProvider, call_headers, extra_body, memory};
 use crate::long_work::run_long;
 use crate::net::{self, Frames, Framing, Incoming, Url};
@@ -13,7 +13,6 @@ use crate::provider::chat::ChatRequest;
 use crate::provider::failure::{Failure, FailureKind};
 use crate::provider::openai::OpenAi;
 use crate::provider::partial_answer::{DecodeError, PartialAnswer, StreamState};
-use crate::provider::rate_limit_headers::quota_from_headers;
 use crate::provider::stream_decoder::{decode_message, is_noise};
 use crate::provider::wire_format::WireFormat;
 use crate::types::Mode;
@@ -54,12 +53,12 @@ impl HttpProvider {
                 .and_then(|memory| memory.decoding_piece(body.len()));
             let decoded = run_long(piece, || wire().decode(&body)).await;
             if decoded.is_ok() {
-                chat.messages.receive(self.message_without_keys(body));
+                chat.messages.receive(self.secrets().mask_message(body));
             }
             decoded
         };
         match decoded {
-            Ok(partial) => Ok(partial.into_answer(Mode::Text, quota_from_headers(&headers))),
+            Ok(partial) => Ok(self.answer(partial, Mode::Text, &headers)),
             Err(DecodeError::Malformed(reason)) => Err(self.broken(&reason)),
             Err(DecodeError::ErrorBody(error)) => {
                 Err(self.chat_failure(chat, &headers, error.status, &error))
@@ -93,11 +92,12 @@ impl HttpProvider {
     ) -> Result<Result<PartialAnswer, DecodeError>, Failure> {
         let mut frames = Frames::new(Framing::Events);
         let mut partial = PartialAnswer::default();
+        let mut held_chunks = HeldChunks::new(self.secrets());
         while partial.state != StreamState::Ended {
             let bytes = self.next_bytes(&mut incoming).await?;
             let Some(bytes) = bytes else {
                 frames.end();
-                if let Err(error) = self.hand_on(&mut frames, chat, &mut partial) {
+                if let Err(error) = hand_on(&mut frames, chat, &mut partial, &mut held_chunks) {
                     return Ok(Err(error));
                 }
                 break;
@@ -108,7 +108,7 @@ impl HttpProvider {
             // A message is copied out of what is buffered.
             let held = partial.size() + 2 * frames.buffered_bytes();
             memory::for_answer(chat.memory, |memory| memory.received(held))?;
-            if let Err(error) = self.hand_on(&mut frames, chat, &mut partial) {
+            if let Err(error) = hand_on(&mut frames, chat, &mut partial, &mut held_chunks) {
                 return Ok(Err(error));
             }
             chat.messages.room().await;
@@ -120,44 +120,9 @@ impl HttpProvider {
         if partial.finish.is_none() && partial.state == StreamState::Incomplete {
             return Err(self.broken("the stream ended before the answer was complete"));
         }
+        receive_all(held_chunks.take(), chat);
         incoming.finish().await;
         Ok(Ok(partial))
-    }
-
-    /// Decodes and hands on the chunks that have arrived.
-    fn hand_on(
-        &self,
-        frames: &mut Frames,
-        chat: &ChatRequest<'_>,
-        partial: &mut PartialAnswer,
-    ) -> Result<(), DecodeError> {
-        while partial.state != StreamState::Ended
-            && let Some(message) = frames.message()
-        {
-            if is_noise(&message) {
-                continue;
-            }
-            decode_message(&wire(), &message, partial)?;
-            if partial.state != StreamState::Ended {
-                chat.messages.receive(self.message_without_keys(message));
-            }
-        }
-        Ok(())
-    }
-
-    /// Replaces API keys in a message of the provider.
-    fn message_without_keys(&self, message: Vec<u8>) -> Vec<u8> {
-        let has_key = |key: &&str| memchr::memmem::find(&message, key.as_bytes()).is_some();
-        let all = self.keys();
-        let keys: Vec<_> = all.long_keys().filter(has_key).collect();
-        if keys.is_empty() {
-            return message;
-        }
-        let text = String::from_utf8_lossy(&message).into_owned();
-        let text = keys
-            .iter()
-            .fold(text, |text, key| text.replace(key, "****"));
-        text.into_bytes()
     }
 
     fn broken(&self, reason: &str) -> Failure {
@@ -178,15 +143,14 @@ impl HttpProvider {
 
     /// Returns the header of an API key, which for the Chat Completions API of other servers is not that of their own API.
     fn chat_key(&self, key: usize) -> Option<(HeaderName, HeaderValue)> {
-        let keys = self.keys();
-        let own = keys.headers.get(key)?;
+        let secrets = self.secrets();
+        let own = secrets.key_header(key)?;
         let (name, prefix) = self.wire.chat_key_header();
         let name = HeaderName::from_static(name);
         if name == self.key_header {
             return Some((name, own.clone()));
         }
-        let secret = keys.secrets.get(key)?.expose_secret();
-        let mut value = HeaderValue::try_from([prefix, secret].concat()).ok()?;
+        let mut value = HeaderValue::try_from([prefix, secrets.key(key)?].concat()).ok()?;
         value.set_sensitive(true);
         Some((name, value))
     }
@@ -195,4 +159,31 @@ impl HttpProvider {
 /// Returns the format of the chunks, which is the same for all servers.
 fn wire() -> OpenAi {
     OpenAi::for_host("")
+}
+
+/// Decodes and hands on the chunks that have arrived.
+fn hand_on(
+    frames: &mut Frames,
+    chat: &ChatRequest<'_>,
+    partial: &mut PartialAnswer,
+    held_chunks: &mut HeldChunks,
+) -> Result<(), DecodeError> {
+    while partial.state != StreamState::Ended
+        && let Some(message) = frames.message()
+    {
+        if is_noise(&message) {
+            continue;
+        }
+        decode_message(&wire(), &message, partial)?;
+        if partial.state != StreamState::Ended {
+            receive_all(held_chunks.push(message, partial)?, chat);
+        }
+    }
+    Ok(())
+}
+
+fn receive_all(chunks: Vec<Vec<u8>>, chat: &ChatRequest<'_>) {
+    for chunk in chunks {
+        chat.messages.receive(chunk);
+    }
 }

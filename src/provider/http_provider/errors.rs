@@ -56,7 +56,7 @@ impl HttpProvider {
             }
             ErrorClass::InvalidGeneration => {
                 let answer = failed_generation(error).into_answer(mode, quota);
-                let answer = self.without_keys(answer);
+                let answer = self.secrets().mask_answer(answer);
                 memory::for_answer(call.request.memory, |memory| memory.decoded(&answer.text))?;
                 return Ok(answer);
             }
