@@ -65,10 +65,10 @@ impl Extractor {
         Self {
             config,
             models,
+            schemas: schema::Cache::new(limits.memory()),
             limits,
             registry,
             permissions: Permissions::default(),
-            schemas: schema::Cache::default(),
             cache: config.cache.map(Cache::new),
             flights: SingleFlight::default(),
             call_log: CallLog::default(),

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use throttle::{CallerId, MemoryReservation};
+use throttle::{CallerId, MemoryLedger, MemoryReservation};
+use tokio::time::Instant;
 
 use super::compiled::{self, Schema};
 use super::error_messages::invalid;
@@ -12,8 +14,12 @@ use crate::types::Error;
 
 /// Maximum number of schemas in each of the two generations.
 const GENERATION: usize = 64;
-/// Maximum memory of the schemas in each of the two generations, in bytes.
-const GENERATION_BYTES: usize = 32 << 20;
+/// Maximum memory of the cached schemas, in bytes.
+const MAX_BYTES: usize = 64 << 20;
+/// Part of the memory that callers share which cached schemas may take at most: an eighth.
+const MEMORY_FRACTION: usize = 8;
+/// Time after which a schema that is not used makes room for requests. Compiling it again as seldom costs little.
+const IDLE_TIME: Duration = Duration::from_secs(10);
 /// Maximum length of a cached text, in bytes; longer ones are compiled each time.
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Maximum length of a text that is compiled inline, in bytes. Longer ones and those with regular expressions are long work.
@@ -21,20 +27,46 @@ const QUICK_TEXT_BYTES: usize = 8 * 1024;
 /// Bytes of other long work, such as parsing, that take as long as compiling one byte of a schema.
 const WORK_PER_BYTE: usize = 16;
 
-type Generation = HashMap<Box<str>, Arc<Schema>>;
+type Generation = HashMap<Box<str>, Entry>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
+struct Entry {
+    schema: Arc<Schema>,
+    used_at: Instant,
+}
+
+#[derive(Debug)]
 struct Generations {
     young: Generation,
     old: Generation,
+    /// Maximum memory of each of the two, in bytes.
+    max_bytes: usize,
 }
 
-/// Cache of the up to 128 most recently used schemas, which take up to 64 MiB together, in two generations. What is made of a schema
-/// while it is cached counts from the next request on.
-#[derive(Debug, Default)]
-pub struct Cache(Mutex<Generations>);
+/// Cache of the up to 128 most recently used schemas, which take up to 64 MiB and an eighth of the memory of all callers together, in two
+/// generations. What is made of a schema while it is cached counts from the next request on. Schemas that are not used make room for
+/// requests.
+#[derive(Debug)]
+pub struct Cache(Arc<Mutex<Generations>>);
 
 impl Cache {
+    /// Creates the cache of a memory budget, which drops unused schemas when there is no room.
+    #[must_use]
+    pub fn new(ledger: &MemoryLedger) -> Self {
+        let cache = Arc::new(Mutex::new(Generations {
+            young: Generation::new(),
+            old: Generation::new(),
+            max_bytes: MAX_BYTES.min(ledger.shared_bytes() / MEMORY_FRACTION) / 2,
+        }));
+        let weak = Arc::downgrade(&cache);
+        ledger.set_reclaim(move || {
+            if let Some(cache) = weak.upgrade() {
+                Self(cache).drop_unused();
+            }
+        });
+        Self(cache)
+    }
+
     /// Returns the schema of this text, compiling it if it is not cached. Compiling enlarges `memory` before it takes any; the schema
     /// holds what it needs of it until it is neither used nor cached.
     ///
@@ -55,15 +87,29 @@ impl Cache {
 
     fn find(&self, text: &str) -> Option<Arc<Schema>> {
         let mut generations = self.lock();
-        if bytes_of(&generations.young) > GENERATION_BYTES {
+        if bytes_of(&generations.young) > generations.max_bytes {
             generations.rotate();
         }
-        if let Some(schema) = generations.young.get(text) {
-            return Some(Arc::clone(schema));
+        if let Some(entry) = generations.young.get_mut(text) {
+            entry.used_at = Instant::now();
+            return Some(Arc::clone(&entry.schema));
         }
-        let (text, schema) = generations.old.remove_entry(text)?;
+        let (text, Entry { schema, .. }) = generations.old.remove_entry(text)?;
         generations.keep(text, Arc::clone(&schema));
         Some(schema)
+    }
+
+    /// Drops the schemas that only the cache has, and that were not used for [`IDLE_TIME`].
+    fn drop_unused(&self) {
+        let mut generations = self.lock();
+        let Generations { young, old, .. } = &mut *generations;
+        let unused: Vec<_> = [young, old]
+            .into_iter()
+            .flat_map(|generation| generation.extract_if(|_, entry| entry.is_unused()))
+            .collect();
+        // That may take milliseconds.
+        drop(generations);
+        drop(unused);
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
@@ -71,17 +117,24 @@ impl Cache {
     }
 }
 
+impl Entry {
+    fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.schema) == 1 && self.used_at.elapsed() >= IDLE_TIME
+    }
+}
+
 impl Generations {
     fn keep(&mut self, text: Box<str>, schema: Arc<Schema>) {
         let bytes = schema.memory_bytes();
-        if bytes > GENERATION_BYTES {
+        if bytes > self.max_bytes {
             return;
         }
         let young = &self.young;
-        if young.len() >= GENERATION || bytes_of(young) + bytes > GENERATION_BYTES {
+        if young.len() >= GENERATION || bytes_of(young) + bytes > self.max_bytes {
             self.rotate();
         }
-        self.young.insert(text, schema);
+        let used_at = Instant::now();
+        self.young.insert(text, Entry { schema, used_at });
     }
 
     /// Drops the old generation, and begins a young one.
@@ -94,7 +147,7 @@ impl Generations {
 fn bytes_of(generation: &Generation) -> usize {
     generation
         .values()
-        .map(|schema| schema.memory_bytes())
+        .map(|entry| entry.schema.memory_bytes())
         .sum()
 }
 
@@ -136,7 +189,7 @@ pub(super) async fn compile_as_work<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use throttle::{MemoryLedger, MemoryUse};
+    use throttle::{MemoryUse, NoMemory};
 
     use super::*;
     use crate::types::Code;
@@ -159,7 +212,7 @@ mod tests {
 
     #[tokio::test]
     async fn memory_is_reserved_before_a_schema_is_compiled() {
-        let cache = Cache::default();
+        let cache = Cache::new(&MemoryLedger::new(1 << 30, 1 << 30));
         let names: Vec<_> = (0..1000).map(|n| format!("\"{n}\"")).collect();
         let text = format!(r#"{{"required": [{}]}}"#, names.join(","));
         let needed = Schema::compiling_bytes(&text);
@@ -192,21 +245,55 @@ mod tests {
     #[tokio::test]
     async fn what_is_made_of_a_schema_counts() {
         let ledger = MemoryLedger::new(1 << 30, 1 << 30);
-        let cache = Cache::default();
+        let cache = Cache::new(&ledger);
         let get = || cache.get("{}", ledger.empty(CallerId(1), MemoryUse::Schemas));
         let first = get().await.unwrap();
-        first.add_bytes(GENERATION_BYTES / 2);
+        first.add_bytes(MAX_BYTES / 4);
         assert!(Arc::ptr_eq(&first, &get().await.unwrap()));
         // It is returned once more, and not kept.
-        first.add_bytes(GENERATION_BYTES / 2);
+        first.add_bytes(MAX_BYTES / 4);
         assert!(Arc::ptr_eq(&first, &get().await.unwrap()));
         assert!(!Arc::ptr_eq(&first, &get().await.unwrap()));
+    }
+
+    /// A caller whose requests have ended leaves its schemas behind.
+    #[tokio::test(start_paused = true)]
+    async fn unused_schemas_make_room_for_another_caller() {
+        const BUDGET: usize = 64 << 20;
+        let ledger = MemoryLedger::new(BUDGET, BUDGET);
+        ledger.set_has_several_callers(true);
+        let cache = Cache::new(&ledger);
+        let text = |n: usize| {
+            let names: Vec<_> = (0..500).map(|name| format!("\"{n}-{name}\"")).collect();
+            format!(r#"{{"required": [{}]}}"#, names.join(","))
+        };
+        let get = async |n| {
+            let memory = ledger.empty(CallerId(1), MemoryUse::Schemas);
+            cache.get(&text(n), memory).await.unwrap()
+        };
+        let in_use = get(0).await;
+        for n in 1..100 {
+            get(n).await;
+        }
+        let held = ledger.snapshot().held;
+        let cached = held - in_use.memory_bytes();
+        assert!((BUDGET / 32..=BUDGET / 8).contains(&cached), "{cached}");
+        // As much as there is for a caller while the other one uses a schema.
+        let share = BUDGET / 2 - in_use.memory_bytes();
+        let reserve = || ledger.reserve(CallerId(2), MemoryUse::RequestBodies, share);
+        assert_eq!(reserve().unwrap_err(), NoMemory::ShareUsedUp);
+        tokio::time::advance(IDLE_TIME).await;
+        let recent = get(98).await.memory_bytes();
+        let share = share - 2 * recent;
+        let reserved = ledger.reserve(CallerId(2), MemoryUse::RequestBodies, share);
+        drop(reserved.unwrap());
+        assert_eq!(ledger.snapshot().held, in_use.memory_bytes() + recent);
     }
 
     #[tokio::test]
     async fn a_text_that_is_too_long_to_be_kept_is_compiled_each_time() {
         let ledger = MemoryLedger::new(1 << 30, 1 << 30);
-        let cache = Cache::default();
+        let cache = Cache::new(&ledger);
         for (length, is_kept) in [(100, true), (MAX_TEXT_BYTES, false)] {
             let text = format!(r#"{{"title": "{}"}}"#, "a".repeat(length));
             let get = || cache.get(&text, ledger.empty(CallerId(1), MemoryUse::Schemas));

@@ -4,7 +4,8 @@
 //! threshold as for the waiting room.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt::{Debug, Formatter};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::caller_id::CallerId;
 
@@ -17,6 +18,16 @@ struct Ledger {
     max_bytes: usize,
     max_body_bytes: usize,
     state: Mutex<Held>,
+    reclaim: OnceLock<Reclaim>,
+}
+
+/// Function that frees memory that is held without being used.
+struct Reclaim(Box<dyn Fn() + Send + Sync>);
+
+impl Debug for Reclaim {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Reclaim")
+    }
 }
 
 #[derive(Debug, Default)]
@@ -111,6 +122,7 @@ impl MemoryLedger {
             max_bytes,
             max_body_bytes,
             state: Mutex::default(),
+            reclaim: OnceLock::new(),
         }))
     }
 
@@ -158,6 +170,18 @@ impl MemoryLedger {
         *held.by_use.entry(held_as).or_default() += bytes;
     }
 
+    /// Sets the function that frees memory that is held without being used. It is called when there is no room for a reservation, which is
+    /// then tried once more; it must not reserve any. The first function stays.
+    pub fn set_reclaim(&self, reclaim: impl Fn() + Send + Sync + 'static) {
+        let _ = self.0.reclaim.set(Reclaim(Box::new(reclaim)));
+    }
+
+    /// Returns the memory that callers share, in bytes: the budget without what was set aside.
+    #[must_use]
+    pub fn shared_bytes(&self) -> usize {
+        self.0.shared_bytes(&self.0.lock())
+    }
+
     /// Sets whether several callers share the budget, so that one may not hold all of it.
     pub fn set_has_several_callers(&self, has_several: bool) {
         self.0.lock().has_several_callers = has_several;
@@ -181,6 +205,10 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn shared_bytes(&self, held: &Held) -> usize {
+        self.max_bytes.saturating_sub(held.set_aside)
+    }
+
     /// Checks that a caller may hold `bytes` more.
     fn check(
         &self,
@@ -193,7 +221,7 @@ impl Ledger {
             .get(&reservation.caller)
             .copied()
             .unwrap_or_default();
-        let shared = self.max_bytes.saturating_sub(held.set_aside);
+        let shared = self.shared_bytes(held);
         let max_bytes = if held.has_several_callers {
             shared / 2
         } else {
@@ -289,6 +317,17 @@ impl MemoryReservation {
     /// # Errors
     /// [`NoMemory`] if there is no room; the reservation is unchanged.
     pub fn resize(&mut self, bytes: usize) -> Result<(), NoMemory> {
+        let result = self.try_resize(bytes);
+        if let Err(NoMemory::Full | NoMemory::ShareUsedUp) = result
+            && let Some(Reclaim(reclaim)) = self.ledger.reclaim.get()
+        {
+            reclaim();
+            return self.try_resize(bytes);
+        }
+        result
+    }
+
+    fn try_resize(&mut self, bytes: usize) -> Result<(), NoMemory> {
         let ledger = Arc::clone(&self.ledger);
         let mut held = ledger.lock();
         if let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) {
@@ -414,6 +453,23 @@ mod tests {
             ledger.reserve(BOB, MemoryUse::Inputs, 301),
             Err(NoMemory::TooLarge { max_bytes: 300, .. })
         ));
+    }
+
+    #[test]
+    fn what_is_not_used_makes_room() {
+        let ledger = MemoryLedger::new(1000, 1000);
+        ledger.set_aside(MemoryUse::Process, 200);
+        assert_eq!(ledger.shared_bytes(), 800);
+        let unused = ledger.reserve(ALICE, MemoryUse::Schemas, 300).unwrap();
+        let unused = Mutex::new(vec![unused]);
+        ledger.set_reclaim(move || unused.lock().unwrap().clear());
+        let mut bob = ledger.reserve(BOB, MemoryUse::Inputs, 500).unwrap();
+        assert_eq!(ledger.snapshot().held, 1000);
+        assert!(matches!(bob.resize(801), Err(NoMemory::TooLarge { .. })));
+        assert_eq!(ledger.snapshot().held, 1000);
+        bob.resize(800).unwrap();
+        let refused = ledger.reserve(ALICE, MemoryUse::Inputs, 1).unwrap_err();
+        assert_eq!(refused, NoMemory::Full);
     }
 
     #[test]
