@@ -1,5 +1,6 @@
 //! Connections: accept loop, HTTP/1.1 serving, graceful close, and a handle for handlers to check or close their connection.
 
+mod reader_pace;
 mod socket;
 
 use std::convert::Infallible;
@@ -44,7 +45,7 @@ const REQUEST_UNITS: u32 = 64;
 pub struct ConnectionTimeouts {
     /// Time to receive the head of a request.
     pub header: Duration,
-    /// Time without reading a byte of a response that is being sent.
+    /// Time for which a response that is being sent may wait for the client.
     pub idle: Duration,
 }
 

@@ -21,9 +21,9 @@ use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse, NoMemory};
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Maximum pause within a body; also the head start before [`MIN_BYTES_PER_S`] applies.
 const MAX_PAUSE: Duration = Duration::from_secs(20);
-/// Minimum upload rate, in bytes per second. Both limits are the defaults of Apache's mod_reqtimeout
+/// Minimum rate of uploads, and of the reading of responses, in bytes per second. Both limits are the defaults of Apache's mod_reqtimeout
 /// (<https://httpd.apache.org/docs/2.4/mod/mod_reqtimeout.html>, read 2026-11).
-const MIN_BYTES_PER_S: u32 = 500;
+pub const MIN_BYTES_PER_S: u32 = 500;
 /// Maximum time of a whole body: 10 minutes, in which a body of 20 MB comes at 35 kB/s. At the minimum rate alone it would hold its
 /// connection and its memory for 11 hours.
 const MAX_TIME: Duration = Duration::from_secs(600);

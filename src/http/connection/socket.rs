@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Sleep;
 
 use super::super::open_connections::{OpenConnection, OpenRequest};
+use super::super::request_body::MIN_BYTES_PER_S;
+use super::reader_pace::ReaderPace;
 
 /// Maximum number of bytes that are read from a connection at once: as many as hyper's buffer begins with. Whenever a read fills the buffer,
 /// hyper doubles it, and the connection keeps it.
@@ -89,15 +90,13 @@ impl Drop for UntakenResponse {
     }
 }
 
-/// Socket shared by the connection's task and its handles. Fails if the client reads nothing for a time.
+/// Socket shared by the connection's task and its handles. Fails if the client reads nothing for a time, or too slowly.
 #[derive(Debug)]
 pub struct Socket {
     stream: Arc<TcpStream>,
     open: Arc<OpenConnection>,
     current: CurrentRequest,
-    idle_timeout: Duration,
-    /// Timer of the current wait for the client to read; `None` while nothing waits to be sent.
-    write_timer: Option<Pin<Box<Sleep>>>,
+    pace: ReaderPace,
 }
 
 impl AsyncRead for Socket {
@@ -135,39 +134,37 @@ impl Socket {
             stream,
             open,
             current,
-            idle_timeout,
-            write_timer: None,
+            pace: ReaderPace::new(idle_timeout),
         }
     }
 
-    fn poll_write_with<T>(
+    fn poll_write_with(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<T>,
-    ) -> Poll<io::Result<T>> {
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             match self.stream.poll_write_ready(cx) {
                 Poll::Ready(ready) => ready?,
-                Poll::Pending => return self.poll_write_timer(cx).map(Err),
+                Poll::Pending => return self.poll_too_slow(cx).map(Err),
             }
             match write(&self.stream) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => {
-                    self.write_timer = None;
+                    self.pace.wrote(done.as_ref().copied().unwrap_or_default());
                     return Poll::Ready(done);
                 }
             }
         }
     }
 
-    /// Waits until the client has read nothing for the idle timeout. Returns the error that ends the connection.
-    fn poll_write_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let timeout = self.idle_timeout;
-        let timer = (self.write_timer).get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        ready!(timer.as_mut().poll(cx));
+    /// Waits until the client is too slow. Returns the error that ends the connection.
+    fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        ready!(self.pace.poll_too_slow(cx));
         tracing::warn!(
-            timeout_ms = timeout.as_millis(),
-            "disconnected a client that did not read its response (`server.idle_timeout_ms`)"
+            timeout_ms = self.pace.idle_timeout().as_millis(),
+            min_bytes_per_s = MIN_BYTES_PER_S,
+            "disconnected a client that did not read its response, or read it too slowly (`server.idle_timeout_ms`)"
         );
         Poll::Ready(io::Error::new(
             io::ErrorKind::TimedOut,
@@ -180,7 +177,7 @@ impl Drop for Socket {
     /// Resets a connection that ends while the client does not read: otherwise, what is not sent would stay in the kernel's memory until the
     /// kernel gives it up.
     fn drop(&mut self) {
-        if self.write_timer.is_some() {
+        if self.pace.is_waiting() {
             drop(socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO)));
         }
     }

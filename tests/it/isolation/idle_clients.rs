@@ -4,15 +4,20 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::{open, until_nothing_is_held, with_attacker};
+use crate::openai_endpoint::{PATH, chat};
 use crate::support::client::{LIMIT, eventually, within};
-use crate::support::fixture::{person, schema_query, single};
+use crate::support::fixture::{person, schema_query, single, with};
 use crate::upstream::{Gate, Reply, Upstream};
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+const SSE: &str = "text/event-stream";
 
 /// Head of a request by the attacker, with these further lines.
 fn head(address: SocketAddr, target: &str, more: &str) -> String {
@@ -134,45 +139,76 @@ async fn a_job_whose_inputs_do_not_come_is_not_created() {
 #[tokio::test]
 async fn a_reader_that_takes_nothing_is_disconnected_in_every_form() {
     let text = json!({"text": "t".repeat(200_000)});
-    let upstream = Upstream::light(move |_| Reply::Json(text.clone()));
+    let upstream = Upstream::light(move |call| {
+        if call.body()["stream"] == true {
+            let pieces = vec![text.to_string()];
+            Reply::Streamed(pieces, Gate::open_from_the_start(), true)
+        } else {
+            Reply::Json(text.clone())
+        }
+    });
     let (server, attacker, _) = with_attacker(&upstream, "[server]\nidle_timeout_ms = 700").await;
     let schema =
         json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]});
     let inputs: Vec<_> = (0..60).map(|number| format!("text {number}")).collect();
-    let body = json!({"inputs": inputs, "schema": schema});
-    let job = attacker.post("/v1/jobs", &body).await.json();
-    let job = job["id"].as_str().unwrap();
-    eventually(LIMIT, "the job has ended", async || {
-        let view = attacker.get(&format!("/v1/jobs/{job}")).await.ok();
-        (view["status"] == "completed").then_some(())
+    let batch = json!({"inputs": inputs, "schema": schema});
+    // A page of jobs has their metadata.
+    let note = json!({"inputs": ["text"], "metadata": {"note": "n".repeat(60_000)}});
+    for _ in 0..8 {
+        attacker
+            .post("/v1/jobs", &with(batch.clone(), note.clone()))
+            .await
+            .json();
+    }
+    let job = attacker.post("/v1/jobs", &batch).await.json();
+    let id = job["id"].as_str().unwrap();
+    eventually(LIMIT, "all jobs have ended", async || {
+        let jobs = attacker.get("/v1/jobs").await.ok();
+        let jobs = jobs["data"].as_array().unwrap();
+        (jobs.iter().all(|job| job["status"] == "completed")).then_some(())
     })
     .await;
-    let post = |accept: &str| {
+    let job = attacker.get(&format!("/v1/jobs/{id}")).await.ok();
+    let link = job["links"]["events"].as_str().unwrap();
+    let post = |path: &str, accept: &str, body: &Value| {
         let body = body.to_string();
         let more = format!(
             "content-type: application/json\r\naccept: {accept}\r\ncontent-length: {}\r\n",
             body.len()
         );
-        head(server.address(), "POST /v1/extract/batch", &more) + &body
+        head(server.address(), &format!("POST {path}"), &more) + &body
     };
     let get = |path: &str, accept: &str| {
-        head(
-            server.address(),
-            &format!("GET /v1/jobs/{job}/{path}"),
-            &format!("accept: {accept}\r\n"),
-        )
+        let accept = format!("accept: {accept}\r\n");
+        head(server.address(), &format!("GET {path}"), &accept)
     };
-    for request in [
-        post("application/json"),
-        post("application/x-ndjson"),
-        post("text/event-stream"),
-        get("results", "application/x-ndjson"),
-        get("events", "text/event-stream"),
-    ] {
-        let first_line = request.lines().next().unwrap().to_owned();
+    let results = format!("/v1/jobs/{id}/results");
+    let single = json!({"input": "text", "schema": schema, "stream": true});
+    let completion = with(chat("text"), json!({"stream": true}));
+    let response = json!({"model": "test-model", "input": "text", "stream": true});
+    let tool = json!({"name": "extract", "arguments": {"input": "text", "schema": schema}});
+    let tool = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": tool});
+    let mcp = format!("{JSON}, {SSE}");
+    let forms = [
+        post("/v1/extract/batch", JSON, &batch),
+        post("/v1/extract/batch", NDJSON, &batch),
+        post("/v1/extract/batch", SSE, &batch),
+        post("/v1/extract", SSE, &single),
+        post(PATH, SSE, &completion),
+        post("/v1/responses", SSE, &response),
+        post("/mcp", &mcp, &tool),
+        get("/v1/jobs", JSON),
+        get(&results, JSON),
+        get(&results, NDJSON),
+        get(&format!("/v1/jobs/{id}/events"), SSE),
+        format!("GET {link} HTTP/1.1\r\nhost: {}\r\n\r\n", server.address()),
+    ];
+    for (number, request) in forms.iter().enumerate() {
+        let first_line = request.lines().next().unwrap();
         let warned = server.output().matches("did not read its response").count();
-        let stream = open(server.address(), &request).await;
-        eventually(LIMIT, &format!("{first_line}: disconnected"), async || {
+        let stream = open(server.address(), request).await;
+        let what = format!("{number}: {first_line}: disconnected");
+        eventually(LIMIT, &what, async || {
             let now = server.output().matches("did not read its response").count();
             (now > warned).then_some(())
         })
