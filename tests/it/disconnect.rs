@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::support::client::{LIMIT, Response};
+use crate::support::client::{LIMIT, Response, within};
 use crate::support::fixture::{self, batch, schema_query, single};
 use crate::support::server::Server;
 use crate::upstream::{Reply, Upstream};
@@ -246,6 +248,27 @@ async fn disconnecting_during_the_upload_of_a_request_cancels_it() {
         .raw(head.as_bytes(), Duration::from_millis(200))
         .await;
     stage.check_stopped(0).await;
+}
+
+/// The end of what a client sends looks the same whether it has left or would still read its answer.
+#[tokio::test]
+async fn a_client_that_closes_its_sending_side_has_left() {
+    let stage = Stage::set().await;
+    let body = single("Ada").to_string();
+    let request = format!(
+        "POST /v1/extract HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        stage.server.address(),
+        body.len(),
+    );
+    let mut stream = TcpStream::connect(stage.server.address()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stage.until_called(1).await;
+    stream.shutdown().await.unwrap();
+    stage.check_stopped(1).await;
+    let mut response = Vec::new();
+    let reading = stream.read_to_end(&mut response);
+    drop(within(LIMIT, "the connection ends", reading).await);
+    assert_eq!(String::from_utf8_lossy(&response), "");
 }
 
 #[tokio::test]

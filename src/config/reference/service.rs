@@ -92,7 +92,7 @@ pub(super) static SECTIONS: [SectionReference; 8] = [
             key(
                 "idle_timeout_ms",
                 "60000",
-                "Time after which a client is disconnected that uploads inputs and sends nothing while none of its items is in progress, or that reads nothing of its response, 1 to 86,400,000 ms.",
+                "Time after which a client is disconnected that uploads inputs and sends nothing while none of its items is in progress, or that reads nothing of its response, or less than 500 bytes a second, while output waits for it, 1 to 86,400,000 ms.",
             ),
         ],
     },
