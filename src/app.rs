@@ -9,6 +9,7 @@ mod key_reload;
 mod local_model;
 mod memory_size;
 mod reload;
+mod stop_times;
 mod traces;
 
 pub use allocator::return_memory_when_idle;
@@ -32,11 +33,7 @@ use crate::telemetry::{Metrics, Traces};
 use build_extractor::build_extractor;
 use caller_reload::Callers;
 use key_reload::ProviderKeys;
-
-/// Time after the shutdown grace in which an aborted response may send its last error and close.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// Maximum time in which the job store copies its log into its file at the end.
-const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+use stop_times::StopTimes;
 
 /// Serves until `stop` is cancelled, then drains.
 ///
@@ -179,7 +176,7 @@ impl Server {
         for keys in provider_keys {
             spawn_watch(&lifecycle, keys.watch(extractor.limits().clone()));
         }
-        let grace = config.server.shutdown_grace;
+        let times = StopTimes::of_grace(config.server.shutdown_grace);
         let connections = open_connections(extractor.limits().memory().snapshot().max_bytes);
         let timeouts = http::ConnectionTimeouts {
             header: config.server.header_timeout,
@@ -213,15 +210,15 @@ impl Server {
             closing.clone(),
         ));
         stop.cancelled().await;
-        drain(&lifecycle, work_time(grace)).await;
+        drain(&lifecycle, times).await;
         closing.cancel();
         upkeep.abort();
         // The task ends by the token; a panic in it has been logged.
         drop(serving.await);
         lifecycle.tasks.close();
         // Connections that are still open after the timeout end with the process.
-        drop(tokio::time::timeout(CLOSE_TIMEOUT, lifecycle.tasks.wait()).await);
-        tokio::join!(close(store), traces::stop(traces));
+        drop(tokio::time::timeout(times.close, lifecycle.tasks.wait()).await);
+        tokio::join!(close(store, times.store), traces::stop(traces, times.store));
         tracing::info!("the server has stopped");
     }
 }
@@ -249,12 +246,9 @@ fn spawn_watch(lifecycle: &Lifecycle, watch: impl Future<Output = ()> + Send + '
 }
 
 /// Closes the job store, so that everything is in its file.
-async fn close(store: Arc<Sqlite>) {
+async fn close(store: Arc<Sqlite>, timeout: Duration) {
     let closing = tokio::task::spawn_blocking(move || store.close());
-    if tokio::time::timeout(STORE_CLOSE_TIMEOUT, closing)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(timeout, closing).await.is_err() {
         tracing::warn!("the job store could not be closed in time; the next start completes it");
     }
 }
@@ -329,28 +323,16 @@ fn storage_limits(config: &Config) -> StorageLimits {
     }
 }
 
-/// Returns the part of the shutdown grace in which work may finish. The rest is for closing, so that the process ends within the
-/// grace that an orchestrator waits.
-fn work_time(grace: Duration) -> Duration {
-    const MIN_DIVIDED: Duration = Duration::from_secs(10);
-    const MAX_CLOSING: Duration = Duration::from_secs(4);
-    if grace < MIN_DIVIDED {
-        grace
-    } else {
-        grace.saturating_sub((grace / 8).min(MAX_CLOSING))
-    }
-}
-
-/// Drains the server: lets requests in flight finish within the grace, then aborts the others.
-async fn drain(lifecycle: &Lifecycle, grace: Duration) {
+/// Drains the server: lets requests in flight finish within their time, then aborts the others.
+async fn drain(lifecycle: &Lifecycle, times: StopTimes) {
     lifecycle.draining.cancel();
     lifecycle.work.close();
     tracing::info!(
         tasks = lifecycle.work.len(),
-        grace_ms = grace.as_millis(),
+        grace_ms = times.work.as_millis(),
         "shutting down: no new requests are accepted; what is in flight may finish within the grace"
     );
-    if tokio::time::timeout(grace, lifecycle.work.wait())
+    if tokio::time::timeout(times.work, lifecycle.work.wait())
         .await
         .is_ok()
     {
@@ -362,7 +344,7 @@ async fn drain(lifecycle: &Lifecycle, grace: Duration) {
         "the shutdown grace is over; what is still in flight is aborted"
     );
     lifecycle.ended.cancel();
-    drop(tokio::time::timeout(CLOSE_TIMEOUT, lifecycle.work.wait()).await);
+    drop(tokio::time::timeout(times.close, lifecycle.work.wait()).await);
 }
 
 /// Runs the metrics' upkeep every five seconds until the server ends.
@@ -523,16 +505,6 @@ mod tests {
         assert_eq!(ended(&store, job).await, Status::Completed);
         stop.cancel();
         running.await.unwrap();
-    }
-
-    #[test]
-    fn a_stop_takes_no_longer_than_its_grace() {
-        for seconds in [24, 30, 60, 3_600] {
-            let grace = Duration::from_secs(seconds);
-            // Work that is aborted, and connections that are still open.
-            assert!(work_time(grace) + CLOSE_TIMEOUT * 2 <= grace);
-        }
-        assert_eq!(work_time(Duration::from_secs(1)), Duration::from_secs(1));
     }
 
     /// Sends requests on one connection. Returns how many turns another task of this thread had until `end` was received `count`

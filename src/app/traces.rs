@@ -30,12 +30,13 @@ pub fn start() -> Traces {
     started.unwrap_or_default()
 }
 
-/// Exports the last spans, within a moment.
-pub async fn stop(traces: Traces) {
+/// Exports the last spans, within a moment and at most `max_time`.
+pub async fn stop(traces: Traces, max_time: Duration) {
     if traces.is_on() {
-        let flushing = tokio::task::spawn_blocking(move || traces.shut_down(FLUSH_TIMEOUT));
+        let timeout = FLUSH_TIMEOUT.min(max_time);
+        let flushing = tokio::task::spawn_blocking(move || traces.shut_down(timeout));
         // The thread may take longer to notice; it ends with the process.
-        drop(tokio::time::timeout(FLUSH_TIMEOUT, flushing).await);
+        drop(tokio::time::timeout(timeout, flushing).await);
     }
 }
 

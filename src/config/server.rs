@@ -25,7 +25,8 @@ pub struct Server {
     /// loopback names when there are no callers. Default none.
     pub hosts: Vec<String>,
     /// `shutdown_grace_ms`: time for work in flight after the signal to stop. 0 to 3,600,000 ms,
-    /// default 30,000. The process ends within it: of 10 s or more, an eighth (at most 4 s) is for closing.
+    /// default 30,000. The process ends within it: of 10 s or more, a quarter (at most 8 s) is for closing.
+    /// Closing may follow a shorter one, for up to 8 s.
     pub shutdown_grace: Duration,
     /// `max_body_bytes`: maximum size of a JSON request body. 1 KiB to 16 GiB, default 64 MiB; at
     /// most `limits.max_queue_bytes`.

@@ -72,7 +72,7 @@ pub(super) static SECTIONS: [SectionReference; 8] = [
             key(
                 "shutdown_grace_ms",
                 "30000",
-                "Time in milliseconds from the signal to stop to the end of the process, 0 to 3,600,000. Work in flight may finish within it; of 10 s or more, an eighth (at most 4 s) is for closing.",
+                "Time in milliseconds from the signal to stop to the end of the process, 0 to 3,600,000. Work in flight may finish within it; of 10 s or more, a quarter (at most 8 s) is for closing. Closing may follow a shorter one, for up to 8 s.",
             ),
             key(
                 "max_body_bytes",
