@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::{from_open, from_sqlite};
+use super::error::{from_connect, from_open, from_sqlite};
 use super::private_files::open_private;
 use super::readers::connect;
 use super::recovery;
@@ -35,18 +35,19 @@ pub fn back_up(path: &Path, target: &Path) -> Result<(), StoreError> {
 }
 
 fn copy(path: &Path, partial: &Path) -> Result<(), StoreError> {
-    let in_store = |error: rusqlite::Error| from_sqlite(&error);
-    let source = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(in_store)?;
+    let connected = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let source = connected.map_err(|error| from_connect(&error))?;
     // An empty file with the right permissions, into which SQLite writes.
     let file = open_private(partial).and_then(|file| file.set_len(0));
     file.map_err(|error| from_open(partial, &error))?;
     source
         .execute("VACUUM INTO ?1", [partial.to_string_lossy()])
-        .map_err(in_store)?;
+        .map_err(|error| from_sqlite(&source, &error))?;
     // The process that uses the copy does not continue the one that uses the store.
-    let copy = Connection::open(partial).map_err(in_store)?;
-    recovery::mark_clean_shutdown(&copy).map_err(in_store)?;
-    copy.close().map_err(|(_, error)| from_sqlite(&error))
+    let copy = Connection::open(partial).map_err(|error| from_connect(&error))?;
+    recovery::mark_clean_shutdown(&copy).map_err(|error| from_sqlite(&copy, &error))?;
+    copy.close()
+        .map_err(|(copy, error)| from_sqlite(&copy, &error))
 }
 
 /// Syncs the copy, and gives it its name.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::from_sqlite;
@@ -80,9 +81,11 @@ impl Database {
     /// Begins a transaction.
     ///
     /// # Errors
-    /// SQLite's error.
-    pub fn transaction(&mut self) -> rusqlite::Result<Transaction<'_>> {
-        self.connection.transaction_with_behavior(IMMEDIATE)
+    /// It could not be begun.
+    pub fn transaction(&mut self) -> Result<Transaction<'_>, StoreError> {
+        // There is one at a time, because `self` is borrowed.
+        let begun = Transaction::new_unchecked(&self.connection, IMMEDIATE);
+        begun.map_err(|error| from_sqlite(&self.connection, &error))
     }
 
     /// Copies the write-ahead log into the file if it is long, as far as reads permit. If it is too long, reads wait until it is
@@ -101,14 +104,14 @@ impl Database {
         }
         self.checkpointed_pages.set(pages);
         if pages < self.truncated_from.get() {
-            return ignore_busy(self.checkpoint().map(drop));
+            return self.ignore_busy(checkpoint(&self.connection).map(drop));
         }
         let is_truncated = self.truncate();
         if matches!(is_truncated, Ok(false)) {
             // A backup can take minutes, and each attempt makes reads and writes wait.
             self.truncated_from.set(pages.saturating_mul(2));
         }
-        ignore_busy(is_truncated.map(drop))
+        self.ignore_busy(is_truncated.map(drop))
     }
 
     /// Copies the write-ahead log into the file and truncates it, unless reads prevent it for a second.
@@ -116,29 +119,30 @@ impl Database {
     /// # Errors
     /// The log could not be copied. What was committed is in the log.
     pub fn truncate_log(&self) -> Result<(), StoreError> {
-        ignore_busy(self.truncate().map(drop))
+        self.ignore_busy(self.truncate().map(drop))
     }
 
     /// Returns some free pages to the file system.
     ///
     /// # Errors
-    /// SQLite's error.
-    pub fn vacuum(&self) -> rusqlite::Result<()> {
-        let sql = format!("PRAGMA incremental_vacuum({PAGES_PER_VACUUM})");
-        let mut statement = self.connection.prepare(&sql)?;
-        // One row for each page; a page is freed when its row is read.
-        let mut rows = statement.query([])?;
-        while rows.next()?.is_some() {}
-        Ok(())
+    /// The pages could not be returned.
+    pub fn vacuum(&self) -> Result<(), StoreError> {
+        let vacuumed = vacuum_pages(&self.connection);
+        vacuumed.map_err(|error| from_sqlite(&self.connection, &error))
     }
 
-    /// Copies the write-ahead log into the file, and closes the connection.
+    /// Copies the write-ahead log into the file, and closes the connection. If it is only dropped, nothing is written.
     pub fn close(self) {
         if let Err(error) = self.truncate_log() {
             tracing::warn!(%error, "the job store's log could not be copied into its file; the next start does it");
+            return;
         }
         // The last connection removes the log.
-        if let Err((_, error)) = self.connection.close() {
+        let closed = match set_checkpoint_on_close(&self.connection, true) {
+            Ok(()) => self.connection.close().map_err(|(_, error)| error),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = closed {
             tracing::warn!(%error, "the job store could not be closed");
         }
     }
@@ -146,7 +150,7 @@ impl Database {
     /// Truncates the log. Returns false if reads prevent it.
     fn truncate(&self) -> rusqlite::Result<bool> {
         // What can be copied beside the reads is copied before they have to wait. The log of a full disk is often empty.
-        if self.checkpoint()? == 0 {
+        if checkpoint(&self.connection)? == 0 {
             return Ok(true);
         }
         self.connection.busy_timeout(TRUNCATION_TIMEOUT)?;
@@ -164,12 +168,36 @@ impl Database {
         self.truncated_from.set(MAX_LOG_PAGES);
     }
 
-    /// Copies the log into the file as far as reads permit. Returns its pages.
-    fn checkpoint(&self) -> rusqlite::Result<u32> {
-        let sql = "PRAGMA wal_checkpoint(PASSIVE)";
-        let pages: i64 = self.connection.query_row(sql, [], |row| row.get(1))?;
-        Ok(u32::try_from(pages).unwrap_or(0))
+    fn ignore_busy(&self, result: rusqlite::Result<()>) -> Result<(), StoreError> {
+        match result.map_err(|error| from_sqlite(&self.connection, &error)) {
+            Err(StoreError::Busy) => Ok(()),
+            result => result,
+        }
     }
+}
+
+/// Copies the write-ahead log into the file as far as reads permit. Returns its pages.
+pub fn checkpoint(connection: &Connection) -> rusqlite::Result<u32> {
+    let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+    let pages: i64 = connection.query_row(sql, [], |row| row.get(1))?;
+    Ok(u32::try_from(pages).unwrap_or(0))
+}
+
+/// Sets whether the connection, if it is the last one, copies the write-ahead log into the file and removes it when it is closed or
+/// dropped. After a failed fsync, it must not.
+pub fn set_checkpoint_on_close(connection: &Connection, is_made: bool) -> rusqlite::Result<()> {
+    let option = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(option, !is_made).map(drop)
+}
+
+/// Returns some free pages to the file system, in one transaction.
+pub fn vacuum_pages(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = format!("PRAGMA incremental_vacuum({PAGES_PER_VACUUM})");
+    let mut statement = connection.prepare(&sql)?;
+    // One row for each page; a page is freed when its row is read.
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 /// Copies the write-ahead log into the file and truncates it, while no read begins and searches end. Returns false if other reads
@@ -179,11 +207,4 @@ pub fn truncate_log(connection: &Connection, gate: &ReadGate) -> rusqlite::Resul
     let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
     let is_busy: bool = connection.query_row(sql, [], |row| row.get(0))?;
     Ok(!is_busy)
-}
-
-fn ignore_busy(result: rusqlite::Result<()>) -> Result<(), StoreError> {
-    match result.map_err(|error| from_sqlite(&error)) {
-        Err(StoreError::Busy) => Ok(()),
-        result => result,
-    }
 }

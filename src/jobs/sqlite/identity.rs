@@ -20,12 +20,7 @@ impl Identity {
     /// # Errors
     /// A file is not there.
     pub fn record(path: &Path) -> io::Result<Self> {
-        let log = {
-            let mut name = path.as_os_str().to_owned();
-            name.push("-wal");
-            PathBuf::from(name)
-        };
-        let files = [path.to_owned(), log, path.with_extension("lock")];
+        let files = [path.to_owned(), log_path(path), path.with_extension("lock")];
         let known = files.into_iter().map(|file| Ok((file_id(&file)?, file)));
         let known: io::Result<Vec<_>> = known
             .map(|pair| pair.map(|(id, file)| (file, id)))
@@ -51,6 +46,13 @@ impl Identity {
         }
         Ok(())
     }
+}
+
+/// Returns the path of the write-ahead log of the file at `path`.
+pub fn log_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
 }
 
 fn file_id(path: &Path) -> io::Result<FileId> {

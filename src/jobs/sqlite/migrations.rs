@@ -120,7 +120,7 @@ const APPLICATION_ID: i64 = 0x7874_7264;
 pub fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let layout = check_layout(connection)?;
     let steps = STEPS.iter().skip(usize::try_from(layout).unwrap_or(0));
-    apply(connection, steps.copied()).map_err(|error| from_sqlite(&error))
+    apply(connection, steps.copied()).map_err(|error| from_sqlite(connection, &error))
 }
 
 /// Returns the layout of the file, 0 if it is empty.
@@ -128,7 +128,7 @@ fn check_layout(connection: &Connection) -> Result<i64, StoreError> {
     let query = |sql: &str| {
         connection
             .query_row(sql, [], |row| row.get::<_, i64>(0))
-            .map_err(|error| from_sqlite(&error))
+            .map_err(|error| from_sqlite(connection, &error))
     };
     let layout = query("PRAGMA user_version")?;
     let application_id = query("PRAGMA application_id")?;

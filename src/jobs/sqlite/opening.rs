@@ -1,6 +1,8 @@
 //! Opening of the store's file: lock, migrations, recovery, and the threads that write and watch.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
@@ -9,9 +11,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::database::Database;
-use super::error::{from_open, from_sqlite};
+use super::error::{from_connect, from_open, from_sqlite};
 use super::health::Health;
-use super::identity::Identity;
+use super::identity::{Identity, log_path};
 use super::private_files::{create_private_dir, open_private};
 use super::read_gate::ReadGate;
 use super::readers::{BUSY_TIMEOUT, Readers, connect};
@@ -24,6 +26,8 @@ use crate::jobs::store::StoreError;
 /// thread.
 const PRAGMAS: &str = "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
     PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA wal_autocheckpoint = 0;";
+/// Bytes of the write-ahead log that are written anew at once.
+const LOG_BLOCK_BYTES: usize = 1 << 20;
 /// Interval at which a store that could not be opened is tried again, and at which the files of an open store are checked.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -65,12 +69,12 @@ pub fn open(shared: &Shared) -> Result<(), StoreError> {
         }
         result => result,
     }?;
-    let secret = queries::secret(&connection).map_err(|error| from_sqlite(&error))?;
+    let secret = queries::secret(&connection).map_err(|error| from_sqlite(&connection, &error))?;
     let identity = Identity::record(path).map_err(|error| from_open(path, &error))?;
     let identity = Arc::new(identity);
     let gate = Arc::new(ReadGate::default());
     let database = Database::new(connection, Arc::clone(&gate), BUSY_TIMEOUT)
-        .map_err(|error| from_sqlite(&error))?;
+        .map_err(|error| from_connect(&error))?;
     let health = &shared.health;
     match reserve.take() {
         Ok(()) => health.set_writable(),
@@ -160,16 +164,38 @@ fn lock_file(path: &Path) -> Result<File, StoreError> {
 /// Opens or creates the database, migrates it, and recovers the state that the previous process left.
 fn open_database(path: &Path) -> Result<Connection, StoreError> {
     open_private(path).map_err(|error| from_open(path, &error))?;
-    let mut connection = connect_for_writing(path).map_err(|error| from_sqlite(&error))?;
+    let log = log_path(path);
+    rewrite_log(&log).map_err(|error| from_open(&log, &error))?;
+    let connected = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let mut connection = connected.map_err(|error| from_connect(&error))?;
+    let set = connection.execute_batch(PRAGMAS);
+    set.map_err(|error| from_sqlite(&connection, &error))?;
     migrations::migrate(&mut connection)?;
-    recover(&mut connection).map_err(|error| from_sqlite(&error))?;
+    recover(&mut connection).map_err(|error| from_sqlite(&connection, &error))?;
     Ok(connection)
 }
 
-fn connect_for_writing(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.execute_batch(PRAGMAS)?;
-    Ok(connection)
+/// Writes the write-ahead log that the previous process left anew, as it is, and syncs it. After its failed fsync, the system may have
+/// a part of the log in memory that no further sync writes: a loss of power would end the log there, with all that was written
+/// behind it.
+///
+/// # Errors
+/// The operating system's error.
+pub fn rewrite_log(path: &Path) -> io::Result<()> {
+    let log = match File::options().read(true).write(true).open(path) {
+        Ok(log) => log,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let (mut block, mut offset) = (vec![0; LOG_BLOCK_BYTES], 0);
+    loop {
+        let len = log.read_at(&mut block, offset)?;
+        let Some(bytes) = block.get(..len).filter(|bytes| !bytes.is_empty()) else {
+            return log.sync_data();
+        };
+        log.write_all_at(bytes, offset)?;
+        offset += len as u64;
+    }
 }
 
 fn recover(connection: &mut Connection) -> rusqlite::Result<()> {

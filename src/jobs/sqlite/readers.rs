@@ -8,8 +8,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::database::truncate_log;
-use super::error::{from_sqlite, to_sqlite};
+use super::database::{checkpoint, set_checkpoint_on_close, truncate_log, vacuum_pages};
+use super::error::{from_connect, from_sqlite, to_sqlite};
 use super::health::Health;
 use super::identity::Identity;
 use super::read_gate::ReadGate;
@@ -21,8 +21,6 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STEPS_PER_LOOK: i32 = 10_000;
 /// Maximum number of concurrent reads, each with a connection of its own.
 const MAX_READERS: usize = 8;
-/// Number of pages that one transaction of a vacuum returns to the file system.
-const PAGES_PER_VACUUM: u32 = 1_000;
 /// Maximum number of transactions in a vacuum step.
 const VACUUMS_PER_STEP: u32 = 50;
 /// Time for which a vacuum waits for other connections, which have precedence.
@@ -122,7 +120,7 @@ impl Readers {
 
     async fn run_blocking<T: Send + 'static>(
         self: Arc<Self>,
-        work: impl FnOnce(&Self) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::Other("the store is closed".to_owned()))?;
@@ -132,13 +130,12 @@ impl Readers {
         }
         self.gate.wait_until_open().await;
         let task = tokio::task::spawn_blocking(move || {
-            let result = work(&self).map_err(|error| {
-                let error = from_sqlite(&error);
-                if error.is_permanent() {
-                    self.health.set_error(error.clone());
-                }
-                error
-            });
+            let result = work(&self);
+            if let Err(error) = &result
+                && error.is_permanent()
+            {
+                self.health.set_error(error.clone());
+            }
             drop(permit);
             result
         });
@@ -155,15 +152,19 @@ impl Readers {
         &self,
         is_to_end: impl FnMut() -> bool + Send + 'static,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
+    ) -> Result<T, StoreError> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let reused = idle.pop();
         drop(idle);
         let connect = || self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY);
         let mut connection = reused.map_or_else(connect, Ok)?;
-        connection.progress_handler(STEPS_PER_LOOK, Some(is_to_end))?;
-        let result = query(&connection);
-        connection.progress_handler(0, None::<fn() -> bool>)?;
+        let result = connection
+            .progress_handler(STEPS_PER_LOOK, Some(is_to_end))
+            .and_then(|()| query(&connection))
+            .map_err(|error| from_sqlite(&connection, &error));
+        let handler = None::<fn() -> bool>;
+        let reset = connection.progress_handler(0, handler);
+        reset.map_err(|error| from_connect(&error))?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.permits.is_closed() {
             idle.push(connection);
@@ -171,27 +172,39 @@ impl Readers {
         result
     }
 
-    fn connect(&self, flags: OpenFlags) -> rusqlite::Result<Connection> {
-        let connection = connect(&self.path, flags)?;
+    fn connect(&self, flags: OpenFlags) -> Result<Connection, StoreError> {
+        let connection = connect(&self.path, flags).map_err(|error| from_connect(&error))?;
         // The file at the path may be another one by now.
-        self.identity.check().map_err(to_sqlite)?;
+        self.identity.check()?;
         Ok(connection)
     }
 
-    fn vacuum(&self) -> rusqlite::Result<bool> {
+    fn vacuum(&self) -> Result<bool, StoreError> {
         let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let vacuumed = self.vacuum_with(&connection).and_then(|is_done| {
+            // The store may have been closed meanwhile.
+            set_checkpoint_on_close(&connection, self.health.permanent_error().is_none())?;
+            Ok(is_done)
+        });
+        vacuumed.map_err(|error| from_sqlite(&connection, &error))
+    }
+
+    fn vacuum_with(&self, connection: &Connection) -> rusqlite::Result<bool> {
         connection.busy_timeout(VACUUM_BUSY_TIMEOUT)?;
         // Automatic checkpoints ignore their errors.
         connection.execute_batch("PRAGMA secure_delete = ON; PRAGMA wal_autocheckpoint = 0")?;
-        let mut free_pages = count_free_pages(&connection)?;
+        let mut free_pages = count_free_pages(connection)?;
         for _ in 0..VACUUMS_PER_STEP {
+            if let Some(error) = self.health.permanent_error() {
+                return Err(to_sqlite(error));
+            }
             if free_pages == 0 {
                 // The log still contains what was removed.
-                return truncate_log(&connection, &self.gate);
+                return truncate_log(connection, &self.gate);
             }
-            vacuum_pages(&connection)?;
-            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-            let before = std::mem::replace(&mut free_pages, count_free_pages(&connection)?);
+            vacuum_pages(connection)?;
+            checkpoint(connection)?;
+            let before = std::mem::replace(&mut free_pages, count_free_pages(connection)?);
             if free_pages >= before {
                 // The file was not created with `auto_vacuum`, so it cannot shrink.
                 free_pages = 0;
@@ -205,18 +218,10 @@ fn count_free_pages(connection: &Connection) -> rusqlite::Result<u32> {
     connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))
 }
 
-fn vacuum_pages(connection: &Connection) -> rusqlite::Result<()> {
-    let mut statement =
-        connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES_PER_VACUUM})"))?;
-    // One row for each page; a page is freed when its row is read.
-    let mut rows = statement.query([])?;
-    while rows.next()?.is_some() {}
-    Ok(())
-}
-
-/// Opens a connection to the file at `path`, which exists.
+/// Opens a connection to the file at `path`, which exists. It writes nothing when it is dropped.
 pub fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    set_checkpoint_on_close(&connection, false)?;
     Ok(connection)
 }

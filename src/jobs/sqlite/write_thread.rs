@@ -357,8 +357,7 @@ impl WriteThread {
     fn after_reserved_write(&self, class: WriteClass) -> Result<(), StoreError> {
         self.database.truncate_log()?;
         if class == WriteClass::Removal {
-            let vacuumed = self.database.vacuum();
-            vacuumed.map_err(|error| from_sqlite(&error))?;
+            self.database.vacuum()?;
             self.database.truncate_log()?;
         }
         Ok(())
@@ -381,11 +380,10 @@ impl WriteThread {
     /// # Errors
     /// Nothing was written, for a reason that is not of a single write.
     fn execute(&mut self, group: &mut Vec<WriteJob>) -> Result<(), StoreError> {
-        let of_store = |error| from_sqlite(&error);
-        let transaction = self.database.transaction().map_err(of_store)?;
+        let transaction = self.database.transaction()?;
         if group.is_empty() {
-            probe_write(&transaction).map_err(of_store)?;
-            return transaction.commit().map_err(of_store);
+            let probed = probe_write(&transaction).and_then(|()| transaction.commit());
+            return probed.map_err(|error| from_sqlite(self.database.connection(), &error));
         }
         // A write alone is rejected with its transaction.
         let is_alone = group.len() == 1;
@@ -396,7 +394,7 @@ impl WriteThread {
             } else {
                 execute_in_savepoint(&transaction, &write)
             };
-            let Err(error) = result.map_err(of_store) else {
+            let Err(error) = result.map_err(|error| from_sqlite(&transaction, &error)) else {
                 group.push(write);
                 continue;
             };
@@ -416,7 +414,8 @@ impl WriteThread {
         if group.is_empty() {
             return Ok(());
         }
-        transaction.commit().map_err(of_store)
+        let committed = transaction.commit();
+        committed.map_err(|error| from_sqlite(self.database.connection(), &error))
     }
 }
 

@@ -13,18 +13,26 @@ fn sqlite_error(extended_code: i32) -> rusqlite::Error {
 }
 
 #[test]
-fn only_a_failed_write_is_a_full_disk() {
+fn only_a_failed_write_without_space_is_a_full_disk() {
     use rusqlite::ffi;
-    for full in [
-        ffi::SQLITE_FULL,
+    use rustix::io::Errno;
+    let (no_space, broken) = (Errno::NOSPC.raw_os_error(), Errno::IO.raw_os_error());
+    let full = error::from_errno(&sqlite_error(ffi::SQLITE_FULL), 0);
+    assert_eq!(full, StoreError::Full);
+    let writes = [
         ffi::SQLITE_IOERR_WRITE,
+        ffi::SQLITE_IOERR_SHMOPEN,
         ffi::SQLITE_IOERR_SHMSIZE,
-    ] {
-        assert_eq!(
-            error::from_sqlite(&sqlite_error(full)),
-            StoreError::Full,
-            "{full}"
-        );
+    ];
+    for write in writes {
+        for errno in [Errno::NOSPC, Errno::DQUOT, Errno::FBIG] {
+            let error = error::from_errno(&sqlite_error(write), errno.raw_os_error());
+            assert_eq!(error, StoreError::Full, "{write}, {errno}");
+        }
+        for errno in [broken, 0] {
+            let error = error::from_errno(&sqlite_error(write), errno);
+            assert!(matches!(error, StoreError::Io(_)), "{write}, {errno}");
+        }
     }
     let others = [
         ffi::SQLITE_IOERR_FSYNC,
@@ -34,7 +42,7 @@ fn only_a_failed_write_is_a_full_disk() {
         ffi::SQLITE_IOERR_TRUNCATE,
     ];
     for other in others {
-        let error = error::from_sqlite(&sqlite_error(other));
+        let error = error::from_errno(&sqlite_error(other), no_space);
         assert!(matches!(error, StoreError::Io(_)), "{other}: {error:?}");
     }
 }
@@ -151,6 +159,34 @@ async fn a_failed_fsync_stops_the_store_without_a_retry() {
     let later = store.write(WriteClass::Work, WriteOwner::Process, |_| Ok(()));
     assert!(matches!(later.await, Err(StoreError::Io(_))));
     assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_store_that_has_failed_leaves_its_log_to_the_next_start() {
+    let folder = Folder::new("log-left");
+    let store = folder.open();
+    create(&store, "job_a", 2).await;
+    let before = std::fs::read(folder.file()).unwrap();
+    let failing = store.write(WriteClass::Work, WriteOwner::Process, |_| {
+        Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_IOERR_FSYNC))
+    });
+    assert!(matches!(failing.await, Err(StoreError::Io(_))));
+    assert!(matches!(store.vacuum_step().await, Err(StoreError::Io(_))));
+    drop(store);
+    assert!(std::fs::read(folder.file()).unwrap() == before);
+    assert!(log_len(&folder) > 0);
+
+    // What is in memory and not on the disk is written by no sync unless it is written anew.
+    let log = identity::log_path(&folder.file());
+    let bytes = std::fs::read(&log).unwrap();
+    let old = std::time::SystemTime::UNIX_EPOCH;
+    let opened = std::fs::File::options().write(true).open(&log);
+    opened.unwrap().set_modified(old).unwrap();
+    opening::rewrite_log(&log).unwrap();
+    assert!(std::fs::metadata(&log).unwrap().modified().unwrap() > old);
+    assert!(std::fs::read(&log).unwrap() == bytes);
+    let store = folder.open();
+    assert!(store.job("job_a".to_owned()).await.unwrap().is_some());
 }
 
 #[tokio::test]
