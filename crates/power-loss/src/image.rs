@@ -1,7 +1,7 @@
 //! Contents of a disk after a loss of power.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fastrand::Rng;
 
@@ -26,8 +26,18 @@ pub enum Loss {
     Tail,
 }
 
+/// Files of a folder, with what is not synced of them.
+#[derive(Default)]
+struct Disk<'a> {
+    files: BTreeMap<PathBuf, File<'a>>,
+    /// Deleted files that are there again if the deletion is lost.
+    deleted: BTreeMap<PathBuf, File<'a>>,
+}
+
 #[derive(Default)]
 struct File<'a> {
+    /// True once the name of the file is synced.
+    is_named: bool,
     durable: Vec<u8>,
     pending: Vec<Change<'a>>,
 }
@@ -40,43 +50,111 @@ enum Change<'a> {
 /// Returns what the disk contains if the power fails after these operations.
 #[must_use]
 pub fn image(operations: &[Operation], loss: Loss, rng: &mut Rng) -> Image {
-    let mut files: BTreeMap<PathBuf, File<'_>> = BTreeMap::new();
+    image_of(Image::new(), operations, loss, rng)
+}
+
+/// Returns what a disk with these files contains if the power fails after these operations.
+#[must_use]
+pub fn image_of(files: Image, operations: &[Operation], loss: Loss, rng: &mut Rng) -> Image {
+    let synced = |durable| File {
+        is_named: true,
+        durable,
+        pending: Vec::new(),
+    };
+    let files = files.into_iter();
+    let mut disk = Disk {
+        files: files.map(|(path, bytes)| (path, synced(bytes))).collect(),
+        deleted: BTreeMap::new(),
+    };
     for operation in operations {
+        disk.apply(operation, loss, rng);
+    }
+    disk.after(loss, rng)
+}
+
+impl<'a> Disk<'a> {
+    fn apply(&mut self, operation: &'a Operation, loss: Loss, rng: &mut Rng) {
         match operation {
             Operation::Write { file, offset, data } => {
-                let change = Change::Write {
-                    offset: as_usize(*offset),
-                    data,
-                };
-                files.entry(file.clone()).or_default().pending.push(change);
+                let offset = as_usize(*offset);
+                self.change(file, Change::Write { offset, data });
             }
             Operation::Truncate { file, size } => {
-                let change = Change::Truncate(as_usize(*size));
-                files.entry(file.clone()).or_default().pending.push(change);
+                self.change(file, Change::Truncate(as_usize(*size)));
             }
-            Operation::Sync { file } => {
-                let file = files.entry(file.clone()).or_default();
-                for change in std::mem::take(&mut file.pending) {
-                    change.apply(&mut file.durable, |_| true);
+            Operation::Sync { file } => self.sync(file),
+            Operation::FailedSync { file } => {
+                let file = self.files.entry(file.clone()).or_default();
+                file.durable = file.take_after(loss, rng);
+            }
+            Operation::Delete { file, is_synced } => {
+                if let Some(deleted) = self.files.remove(file)
+                    && deleted.is_named
+                {
+                    self.deleted.insert(file.clone(), deleted);
                 }
-            }
-            Operation::Delete { file } => {
-                files.remove(file);
+                if *is_synced {
+                    self.sync_folder();
+                }
             }
         }
     }
-    files
-        .into_iter()
-        .map(|(path, file)| (path, file.after(loss, rng)))
-        .collect()
+
+    fn change(&mut self, file: &Path, change: Change<'a>) {
+        let file = self.files.entry(file.to_owned()).or_default();
+        file.pending.push(change);
+    }
+
+    fn sync(&mut self, file: &Path) {
+        let file = self.files.entry(file.to_owned()).or_default();
+        for change in std::mem::take(&mut file.pending) {
+            change.apply(&mut file.durable, |_| true);
+        }
+        // SQLite syncs the folder with the first sync of a new log or journal.
+        if !file.is_named {
+            self.sync_folder();
+        }
+    }
+
+    fn sync_folder(&mut self) {
+        self.deleted.clear();
+        for file in self.files.values_mut() {
+            file.is_named = true;
+        }
+    }
+
+    fn after(self, loss: Loss, rng: &mut Rng) -> Image {
+        let mut image = Image::new();
+        for (path, mut file) in self.deleted {
+            if loss.is_lost(rng) {
+                image.insert(path, file.take_after(loss, rng));
+            }
+        }
+        for (path, mut file) in self.files {
+            if file.is_named || !loss.is_lost(rng) {
+                image.insert(path, file.take_after(loss, rng));
+            }
+        }
+        image
+    }
+}
+
+impl Loss {
+    /// Returns true if a name that was made or deleted, and not synced, is lost.
+    fn is_lost(self, rng: &mut Rng) -> bool {
+        match self {
+            Self::All => true,
+            Self::Nothing => false,
+            Self::Some | Self::Tail => rng.bool(),
+        }
+    }
 }
 
 impl File<'_> {
-    fn after(self, loss: Loss, rng: &mut Rng) -> Vec<u8> {
-        let Self {
-            mut durable,
-            mut pending,
-        } = self;
+    /// Takes the contents, with what the disk has of the changes that are not synced.
+    fn take_after(&mut self, loss: Loss, rng: &mut Rng) -> Vec<u8> {
+        let mut durable = std::mem::take(&mut self.durable);
+        let mut pending = std::mem::take(&mut self.pending);
         if loss == Loss::Tail {
             pending.truncate(rng.usize(..=pending.len()));
         }
@@ -136,31 +214,81 @@ fn as_usize(number: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    const FILE: &str = "f";
 
     fn write(offset: u64, data: &[u8]) -> Operation {
         Operation::Write {
-            file: "f".into(),
+            file: FILE.into(),
             offset,
             data: data.to_vec(),
         }
     }
 
+    fn sync() -> Operation {
+        Operation::Sync { file: FILE.into() }
+    }
+
+    fn delete(is_synced: bool) -> Operation {
+        let file = FILE.into();
+        Operation::Delete { file, is_synced }
+    }
+
+    /// Returns the contents of the file, empty if there is none, that several losses of some of what is not synced leave.
+    fn seen(operations: &[Operation]) -> BTreeSet<Vec<u8>> {
+        let mut rng = Rng::with_seed(1);
+        let mut contents = || image(operations, Loss::Some, &mut rng).remove(Path::new(FILE));
+        (0..100).map(|_| contents().unwrap_or_default()).collect()
+    }
+
+    fn set<const N: usize>(contents: [&[u8]; N]) -> BTreeSet<Vec<u8>> {
+        contents.map(<[u8]>::to_vec).into()
+    }
+
     #[test]
     fn what_is_synced_stays_and_the_rest_may_be_lost_in_any_order() {
-        let sync = Operation::Sync { file: "f".into() };
-        let operations = [write(0, b"aaaa"), sync, write(0, b"bb"), write(2, b"cc")];
-        let mut seen = std::collections::BTreeSet::new();
+        let operations = [write(0, b"aaaa"), sync(), write(0, b"bb"), write(2, b"cc")];
+        let expected = set([b"aaaa", b"aacc", b"bbaa", b"bbcc"]);
+        assert_eq!(seen(&operations), expected);
         let mut rng = Rng::with_seed(1);
-        for _ in 0..100 {
-            let image = image(&operations, Loss::Some, &mut rng);
-            seen.insert(image[&PathBuf::from("f")].clone());
-        }
-        let expected = [b"aaaa", b"aacc", b"bbaa", b"bbcc"];
-        assert_eq!(seen, expected.map(|text| text.to_vec()).into());
         let all = image(&operations, Loss::All, &mut rng);
-        assert_eq!(all[&PathBuf::from("f")], b"aaaa");
+        assert_eq!(all[Path::new(FILE)], b"aaaa");
         let nothing = image(&operations, Loss::Nothing, &mut rng);
-        assert_eq!(nothing[&PathBuf::from("f")], b"bbcc");
+        assert_eq!(nothing[Path::new(FILE)], b"bbcc");
+    }
+
+    #[test]
+    fn a_sync_after_a_failed_one_does_not_write_what_that_left_out() {
+        let failed = Operation::FailedSync { file: FILE.into() };
+        let operations = [
+            write(0, b"aa"),
+            sync(),
+            write(0, b"b"),
+            failed,
+            write(1, b"c"),
+            sync(),
+        ];
+        assert_eq!(seen(&operations), set([b"ac", b"bc"]));
+    }
+
+    #[test]
+    fn names_and_deletions_that_are_not_synced_may_be_lost() {
+        assert_eq!(seen(&[write(0, b"a")]), set([b"", b"a"]));
+        let deleted = [write(0, b"a"), sync(), delete(false)];
+        assert_eq!(seen(&deleted), set([b"", b"a"]));
+        let synced = [write(0, b"a"), sync(), delete(true)];
+        assert_eq!(seen(&synced), set([b""]));
+        // The first sync of the new file syncs its name, which replaces the deleted one.
+        let replaced = [
+            write(0, b"a"),
+            sync(),
+            delete(false),
+            write(0, b"b"),
+            sync(),
+        ];
+        assert_eq!(seen(&replaced), set([b"b"]));
     }
 }

@@ -1,6 +1,6 @@
-//! Recorder: the default file system of SQLite, with its writes, truncations, syncs and deletions noted.
+//! Recorder: the default file system of SQLite, with its writes, truncations, syncs and deletions noted, and with failures on demand.
 //!
-//! A file is opened by SQLite's own file system, and gets a copy of its table of methods in which three are replaced.
+//! A file is opened by SQLite's own file system, and gets a copy of its table of methods in which four are replaced.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -24,8 +24,14 @@ pub enum Operation {
     Sync {
         file: PathBuf,
     },
+    /// Sync that failed: what it should have written may be on the disk or not, and no later sync writes it.
+    FailedSync {
+        file: PathBuf,
+    },
     Delete {
         file: PathBuf,
+        /// True if the folder is synced.
+        is_synced: bool,
     },
 }
 
@@ -34,10 +40,28 @@ struct State {
     /// Folder whose files are recorded.
     folder: Option<PathBuf>,
     operations: Vec<Operation>,
+    /// Number of syncs until one fails.
+    syncs_until_failure: Option<usize>,
+    /// Error of the operating system with which writes fail.
+    write_error: Option<i32>,
     /// Open files, by the address of SQLite's object.
     open: HashMap<usize, OpenFile>,
     /// Tables with replaced methods, by the address of the original. They live as long as the process.
     tables: HashMap<usize, usize>,
+}
+
+impl State {
+    fn is_recorded(&self, path: &Path) -> bool {
+        let folder = self.folder.as_ref();
+        folder.is_some_and(|folder| path.starts_with(folder))
+    }
+
+    /// Returns true if the next sync fails.
+    fn takes_sync_failure(&mut self) -> bool {
+        let until = self.syncs_until_failure.take();
+        self.syncs_until_failure = until.and_then(|until| until.checked_sub(1));
+        until == Some(0)
+    }
 }
 
 struct OpenFile {
@@ -73,6 +97,7 @@ pub fn install() {
             copy.pNext = std::ptr::null_mut();
             copy.xOpen = Some(open);
             copy.xDelete = Some(delete);
+            copy.xGetLastError = Some(last_error);
             let registered = ffi::sqlite3_vfs_register(Box::into_raw(copy), 1);
             assert_eq!(registered, ffi::SQLITE_OK, "the recorder is registered");
         }
@@ -90,6 +115,31 @@ pub fn start(folder: &Path) {
     with_state(|state| {
         state.folder = Some(folder.to_owned());
         state.operations.clear();
+        state.syncs_until_failure = None;
+        state.write_error = None;
+    });
+}
+
+/// Lets a sync fail that comes after so many others, once.
+pub fn fail_sync_after(syncs: usize) {
+    with_state(|state| state.syncs_until_failure = Some(syncs));
+}
+
+/// Lets all writes fail with this error of the operating system, until it is `None`.
+pub fn fail_writes(errno: Option<i32>) {
+    with_state(|state| state.write_error = errno);
+}
+
+/// Records that the contents of a file were written anew and synced by other means than SQLite.
+pub fn note_rewrite(path: &Path, data: Vec<u8>) {
+    with_state(|state| {
+        let write = |file| Operation::Write {
+            file,
+            offset: 0,
+            data,
+        };
+        record(state, path, write);
+        record(state, path, |file| Operation::Sync { file });
     });
 }
 
@@ -104,16 +154,14 @@ pub fn recorded() -> usize {
 pub fn finish() -> Vec<Operation> {
     with_state(|state| {
         state.folder = None;
+        state.syncs_until_failure = None;
+        state.write_error = None;
         std::mem::take(&mut state.operations)
     })
 }
 
 fn record(state: &mut State, path: &Path, operation: impl FnOnce(PathBuf) -> Operation) {
-    if state
-        .folder
-        .as_ref()
-        .is_some_and(|folder| path.starts_with(folder))
-    {
+    if state.is_recorded(path) {
         state.operations.push(operation(path.to_owned()));
     }
 }
@@ -189,6 +237,9 @@ unsafe extern "C" fn write(
 ) -> c_int {
     // SAFETY: SQLite passes `len` bytes, and `methods` are those that opened the file.
     unsafe {
+        if with_state(|state| state.write_error.is_some() && is_recorded(state, file)) {
+            return ffi::SQLITE_IOERR_WRITE;
+        }
         let len_bytes = usize::try_from(len).unwrap_or(0);
         let bytes = std::slice::from_raw_parts(data.cast::<u8>(), len_bytes);
         let methods = note(file, |file| Operation::Write {
@@ -218,8 +269,35 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: ffi::sqlite3_i
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     // The real sync is left out: it takes time, and nothing here loses its power.
     let _ = flags;
+    if with_state(|state| is_recorded(state, file) && state.takes_sync_failure()) {
+        note(file, |file| Operation::FailedSync { file });
+        return ffi::SQLITE_IOERR_FSYNC;
+    }
     note(file, |file| Operation::Sync { file });
     ffi::SQLITE_OK
+}
+
+/// Returns true if an open file is recorded.
+fn is_recorded(state: &State, file: *mut ffi::sqlite3_file) -> bool {
+    let open = &state.open[&(file as usize)];
+    state.is_recorded(&open.path)
+}
+
+/// Returns the operating system's error of the latest failure.
+unsafe extern "C" fn last_error(
+    _: *mut ffi::sqlite3_vfs,
+    len: c_int,
+    message: *mut c_char,
+) -> c_int {
+    if let Some(errno) = with_state(|state| state.write_error) {
+        return errno;
+    }
+    let vfs = original();
+    // SAFETY: the arguments are SQLite's, for the file system that it would use otherwise.
+    unsafe {
+        let last_error = (*vfs).xGetLastError;
+        last_error.map_or(0, |last_error| last_error(vfs, len, message))
+    }
 }
 
 unsafe extern "C" fn close(file: *mut ffi::sqlite3_file) -> c_int {
@@ -243,7 +321,8 @@ unsafe extern "C" fn delete(
     // SAFETY: the arguments are SQLite's, for the file system that it would use otherwise.
     unsafe {
         let path = PathBuf::from(CStr::from_ptr(name).to_string_lossy().into_owned());
-        with_state(|state| record(state, &path, |file| Operation::Delete { file }));
+        let is_synced = sync_dir != 0;
+        with_state(|state| record(state, &path, |file| Operation::Delete { file, is_synced }));
         (*vfs).xDelete.map_or(ffi::SQLITE_IOERR_DELETE, |delete| {
             delete(vfs, name, sync_dir)
         })
