@@ -26,7 +26,7 @@ use rustix::io::Errno;
 use workload::{Promises, work};
 
 /// Jobs of the workload.
-const JOBS: usize = 12;
+const JOBS: usize = 8;
 /// Jobs of the work after a failed sync.
 const LATER_JOBS: usize = 2;
 /// Syncs that fail in a round, one after the other.
