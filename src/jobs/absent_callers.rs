@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::run_queue::CallerName;
 
-/// Longest time for which a caller must be missing from the configuration before its old jobs are cancelled: time to notice that it was
-/// removed by mistake.
+/// Longest time for which a caller must be missing from the configuration before its old jobs are cancelled: time to notice that
+/// it was removed by mistake.
 const MAX_ABSENCE: Duration = Duration::from_secs(3600);
 
 /// Callers that are not configured, and since when this process knows.
@@ -16,7 +16,8 @@ const MAX_ABSENCE: Duration = Duration::from_secs(3600);
 pub struct AbsentCallers(HashMap<CallerName, Instant>);
 
 impl AbsentCallers {
-    /// Records which of the callers are not configured. Returns those that have not been for `retention`, or for an hour if that is shorter.
+    /// Records which of the callers are not configured. Returns those that have not been for `retention`, or for an hour if that is
+    /// shorter.
     pub fn update<'a>(
         &mut self,
         callers: impl Iterator<Item = &'a CallerName>,

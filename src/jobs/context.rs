@@ -53,15 +53,16 @@ pub enum JobCommand {
 /// of requests, at less than 100 bytes each. A full channel delays the request that sends the command, and loses nothing.
 const MAX_COMMANDS: usize = 1024;
 
-/// Maximum number of concurrent searches on behalf of callers, each of up to ten seconds: fewer than the store reads at once (eight),
-/// so that short reads, and those of running jobs, do not wait behind them. One caller takes at most half of them.
+/// Maximum number of concurrent searches on behalf of callers, each of up to ten seconds: fewer than the store reads at once
+/// (eight), so that short reads, and those of running jobs, do not wait behind them. One caller takes at most half of them.
 const MAX_SEARCHES: usize = 6;
 
 /// Maximum number of concurrent short reads on behalf of callers (of a job, of a page of its events): as many as the store makes at
 /// once. One caller takes at most half of them, however many streams of events it has opened.
 const MAX_SHORT_READS: usize = 8;
 
-/// Maximum number of pages of cancelled items in memory at a time, each of about a megabyte: what the store writes in one transaction.
+/// Maximum number of pages of cancelled items in memory at a time, each of about a megabyte: what the store writes in one
+/// transaction.
 const MAX_CANCELLED_PAGES: usize = 4;
 
 /// Turn of a caller to search the store. The caller is charged for the time that it takes, in milliseconds.
@@ -215,8 +216,8 @@ impl JobContext {
         });
     }
 
-    /// Removes a caller's hidden job in a task of its own, unless it is being removed already. A removal that fails or that the drain
-    /// interrupts is continued by a later sweep.
+    /// Removes a caller's hidden job in a task of its own, unless it is being removed already. A removal that fails or that the
+    /// drain interrupts is continued by a later sweep.
     pub fn remove_in_background(self: &Arc<Self>, job: JobKey, caller: &str) {
         let Some(removal) = self.hidden.begin_removal(job, caller) else {
             return;

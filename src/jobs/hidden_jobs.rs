@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::run_queue::CallerName;
 use super::store::JobKey;
 
-/// Maximum number of removals that this process has begun, besides one of each caller, each a task of about a kilobyte: what the disk
-/// removes in the seconds until the next sweep.
+/// Maximum number of removals that this process has begun, besides one of each caller, each a task of about a kilobyte: what the
+/// disk removes in the seconds until the next sweep.
 const MAX_REMOVALS: usize = 1_000;
 
 /// Uploads and removals of this process.
@@ -67,8 +67,8 @@ impl HiddenJobs {
         lock(&self.uploads).contains(id)
     }
 
-    /// Registers the removal of a caller's job until the guard is dropped. Returns `None` if the job is being removed already, or if
-    /// too many are: a later sweep finds it.
+    /// Registers the removal of a caller's job until the guard is dropped. Returns `None` if the job is being removed already, or
+    /// if too many are: a later sweep finds it.
     pub fn begin_removal(self: &Arc<Self>, job: JobKey, caller: &str) -> Option<RemovalGuard> {
         let is_new = lock(&self.removals).insert(job, caller);
         is_new.then(|| RemovalGuard {

@@ -36,15 +36,15 @@ const MAX_ADMISSION_WAIT: Duration = Duration::from_secs(5);
 /// Reason why the items of a job no longer run.
 #[derive(Debug, PartialEq)]
 enum RunEnd {
-    /// Every item has a result.
+    /// Result for every item.
     Completed,
-    /// An item failed, and `on_error` is `stop`.
+    /// Failed item, with `on_error` set to `stop`.
     ItemFailed,
-    /// The caller cancelled the job.
+    /// Cancellation by the caller.
     Cancelled,
-    /// The run is paused. A later one continues; if the server drains, in the next process.
+    /// Pause. A later run continues; if the server drains, that of the next process.
     Interrupted,
-    /// The job cannot run.
+    /// Error because of which the job cannot run.
     Impossible(Error),
 }
 

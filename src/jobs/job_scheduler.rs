@@ -48,11 +48,11 @@ pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobComma
 /// End of a job's run.
 #[derive(Debug)]
 enum RunOutcome {
-    /// The job has ended, or the run was paused.
+    /// End of the job, or pause of the run.
     Done,
-    /// The store does not work at the moment.
+    /// Error of a store that does not work at the moment.
     StoreUnavailable,
-    /// The run failed for this reason.
+    /// Failure of the run, with its reason.
     Failed(String),
 }
 
@@ -358,8 +358,8 @@ impl JobScheduler {
         }
     }
 
-    /// Cancels the waiting jobs of callers that are no longer configured, once they are as old as ended jobs may become: nobody else could
-    /// end or delete them, and they take room from the others.
+    /// Cancels the waiting jobs of callers that are no longer configured, once they are as old as ended jobs may become: nobody
+    /// else could end or delete them, and they take room from the others.
     async fn cancel_orphans(&mut self) {
         let context = Arc::clone(&self.context);
         let absent = self.absent.update(

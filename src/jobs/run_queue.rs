@@ -10,9 +10,9 @@ pub type CallerName = String;
 /// Kind of a run. Each kind has a queue, and a limit for every caller, of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunKind {
-    /// It runs the items of a job.
+    /// Run of a job's items.
     Items,
-    /// It ends a job that is being cancelled. It calls no model, so it does not wait for the runs of items.
+    /// End of a job that is being cancelled. It calls no model, so it does not wait for the runs of items.
     Cancellation,
 }
 

@@ -148,8 +148,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn record_results(&self, job: JobKey, items: Vec<FinishedItem>) -> Stored<'_, Job>;
 
     /// Moves a job from one of the states `from` to the state `to`. Returns false if it was in another state. `now` becomes
-    /// the job's start if it starts running for the first time. A job that starts is first queued in full: [`requeue`](Store::requeue)
-    /// leaves a part of many items to its start.
+    /// the job's start if it starts running for the first time. A job that starts is first queued in full:
+    /// [`requeue`](Store::requeue) leaves a part of many items to its start.
     fn transition(
         &self,
         job: JobKey,
@@ -163,8 +163,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn complete(&self, job: JobKey, from: Status, end: JobEnd) -> Stored<'_, Option<Job>>;
 
     /// Queues a job that has ended again, for its items that did not succeed, or only those of the status `only`. Items
-    /// without a result run in any case. Returns the job, or `None` if it has not ended. What it has recorded is kept, so the limits
-    /// of what the caller may store apply.
+    /// without a result run in any case. Returns the job, or `None` if it has not ended. What it has recorded is kept, so the
+    /// limits of what the caller may store apply.
     /// The counts of more than 10,000 items become zero in several transactions, the last ones when the job starts.
     fn requeue(&self, job: JobKey, only: Option<ItemStatus>) -> Stored<'_, Option<Job>>;
 

@@ -12,7 +12,7 @@ use super::*;
 
 /// Items of each job.
 const ITEMS: u32 = 3;
-/// Longer than anything here takes.
+/// Maximum duration of a run.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Time after which a run that waits is taken to wait.
 const NO_END: Duration = Duration::from_millis(500);
