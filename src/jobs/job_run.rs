@@ -16,6 +16,7 @@ use super::load_job::{LoadedJob, LoadedRequest, RecordSpec, load_record_spec, lo
 use super::progress::JobProgress;
 use super::rendering;
 use super::result_recorder::ResultRecorder;
+use super::run_queue::RunKind;
 use super::store::{Job, JobEnd, JobKey, Status, StoreError};
 use crate::contract::JobStatus;
 use crate::extraction::{AdmittedRequest, Outcomes, Submission};
@@ -106,24 +107,32 @@ pub async fn fail_job(
     run.end(from, Status::Failed, Some(&error)).await.map(drop)
 }
 
-/// Runs a job until it ends, is cancelled, or is paused. Does nothing for a job that has ended.
+/// Runs a job until it ends, is cancelled, or is paused. Does nothing for a job that has ended, and a cancellation does nothing for a
+/// job that is not being cancelled. Returns the kind of the run that the job needs in that case.
 ///
 /// # Errors
 /// The store's error. The run can be repeated; recorded results are kept.
 pub async fn run_job(
     context: &Arc<JobContext>,
     job: JobKey,
+    kind: RunKind,
     signals: RunSignals,
-) -> Result<(), StoreError> {
+) -> Result<Option<RunKind>, StoreError> {
     let store = &context.store;
-    store
-        .transition(job, &[Status::Queued], Status::Running, unix_millis())
-        .await?;
+    if kind == RunKind::Items {
+        store
+            .transition(job, &[Status::Queued], Status::Running, unix_millis())
+            .await?;
+    }
     let found = store.job_by_key(job).await?;
     let is_unfinished = |job: &Job| job.status.is_visible() && !job.status.is_ended();
     let Some(found) = found.filter(is_unfinished) else {
-        return Ok(());
+        return Ok(None);
     };
+    // An earlier run ended the cancellation, and the job was queued again since.
+    if kind == RunKind::Cancellation && found.status != Status::Cancelling {
+        return Ok(Some(RunKind::Items));
+    }
     // A job that is being cancelled calls nothing, so its request is not prepared, which may have to wait for memory.
     let (record, request) = if found.status == Status::Cancelling {
         (load_record_spec(context, job).await?, None)
@@ -149,9 +158,9 @@ pub async fn run_job(
             .as_ref()
             .is_some_and(is_unfinished)
     {
-        return Ok(());
+        return Ok(None);
     }
-    result
+    result.map(|()| None)
 }
 
 struct JobRun<'a> {

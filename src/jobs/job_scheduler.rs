@@ -16,7 +16,7 @@ use super::cleanup::{Cleanup, remove_unneeded};
 use super::context::{JobCommand, JobContext, to_millis, unix_millis};
 use super::crash_quarantine;
 use super::job_run::{RunSignals, fail_job, run_job};
-use super::run_failures::{NextStep, RunFailures};
+use super::run_failures::{DelayedJob, NextStep, RunFailures};
 use super::run_queue::{CallerName, RunKind, RunQueue};
 use super::store::{JobKey, Status, StoreError};
 
@@ -48,8 +48,8 @@ pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobComma
 /// End of a job's run.
 #[derive(Debug)]
 enum RunOutcome {
-    /// End of the job, or pause of the run.
-    Done,
+    /// End of the job, or pause of the run, with the kind of the next run if the job needs one.
+    Done(Option<RunKind>),
     /// Error of a store that does not work at the moment.
     StoreUnavailable,
     /// Failure of the run, with its reason.
@@ -198,9 +198,9 @@ impl JobScheduler {
         self.queue(kind).count_end(&caller);
         let next = self.run_again.remove(&job);
         match outcome {
-            RunOutcome::Done => {
+            RunOutcome::Done(needed) => {
                 self.failures.forget(job);
-                if let Some(next) = next {
+                if let Some(next) = next.or(needed) {
                     self.queue(next).insert(job, caller);
                 }
             }
@@ -280,14 +280,20 @@ impl JobScheduler {
     fn start(&mut self, job: JobKey, caller: CallerName, kind: RunKind) {
         let signals = self.register(job, caller, kind);
         let context = Arc::clone(&self.context);
-        self.spawn(job, async move { run_job(&context, job, signals).await });
+        self.spawn(
+            job,
+            async move { run_job(&context, job, kind, signals).await },
+        );
     }
 
     /// Records the failure of a job in a task of its own.
     fn start_failure(&mut self, job: JobKey, caller: CallerName, reason: String) {
         self.register(job, caller, RunKind::Items);
         let context = Arc::clone(&self.context);
-        self.spawn(job, async move { fail_job(&context, job, &reason).await });
+        self.spawn(job, async move {
+            let failed = fail_job(&context, job, &reason).await;
+            failed.map(|()| None)
+        });
     }
 
     fn register(&mut self, job: JobKey, caller: CallerName, kind: RunKind) -> RunSignals {
@@ -305,12 +311,12 @@ impl JobScheduler {
     fn spawn(
         &mut self,
         job: JobKey,
-        run: impl Future<Output = Result<(), StoreError>> + Send + 'static,
+        run: impl Future<Output = Result<Option<RunKind>, StoreError>> + Send + 'static,
     ) {
         let context = Arc::clone(&self.context);
         self.runs.spawn(async move {
             let outcome = match AssertUnwindSafe(run).catch_unwind().await {
-                Ok(Ok(())) => RunOutcome::Done,
+                Ok(Ok(needed)) => RunOutcome::Done(needed),
                 Ok(Err(error))
                     if error.affects_all_writes() || context.store.not_ready_reason().is_some() =>
                 {
@@ -329,10 +335,21 @@ impl JobScheduler {
             Some(StoreError::Full) => return self.cleanup.start_removal(),
             Some(_) => return,
         }
-        for delayed in self.failures.take_due() {
-            match delayed.failure {
-                Some(reason) => self.start_failure(delayed.job, delayed.caller, reason),
-                None => self.queue(delayed.kind).insert(delayed.job, delayed.caller),
+        for DelayedJob {
+            job,
+            caller,
+            kind,
+            failure,
+            ..
+        } in self.failures.take_due()
+        {
+            match failure {
+                None => self.queue(kind).insert(job, caller),
+                // A command has started it again. It has one run at a time.
+                Some(reason) if self.running.contains_key(&job) => {
+                    self.failures.delay_failure(job, caller, reason);
+                }
+                Some(reason) => self.start_failure(job, caller, reason),
             }
         }
         // Callers may have been added to the configuration.

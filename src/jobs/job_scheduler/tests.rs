@@ -1,4 +1,4 @@
-//! Runs of jobs that are being cancelled or wait for memory, and what a command costs while many jobs wait.
+//! Runs of jobs, those of jobs that are being cancelled or wait for memory above all, and what a command costs.
 
 use serde_json::json;
 use serde_json::value::to_raw_value;
@@ -106,6 +106,18 @@ impl Stage {
             };
             self.scheduler.on_run_end(run.unwrap());
         }
+    }
+
+    async fn status_of(&self, job: JobKey) -> Status {
+        let found = self.scheduler.context.store.job_by_key(job).await;
+        found.unwrap().expect("the job is stored").status
+    }
+
+    /// Waits for the end of a run.
+    async fn end_run(&mut self) {
+        let end = timeout(LIMIT, self.scheduler.runs.join_next()).await;
+        let run = end.expect("a run ends").expect("there is a run");
+        self.scheduler.on_run_end(run.unwrap());
     }
 
     async fn check_cancelled(&self, jobs: &[JobKey]) {
@@ -222,4 +234,42 @@ async fn a_command_looks_at_its_caller_only_however_many_jobs_wait() {
     }
     let looks = scheduler.waiting.looks - before;
     assert!(looks <= 2 * COMMANDS as usize, "{looks} looks");
+}
+
+#[tokio::test]
+async fn a_job_that_was_queued_again_is_not_run_as_a_cancellation() {
+    let mut stage = Stage::new("queued-again");
+    let jobs = stage.store_queued(1).await;
+    for _ in 0..MAX_RUNNING {
+        stage.scheduler.waiting.count_start(String::new());
+    }
+    // A run of the job has ended its cancellation before this command, and the job was queued again.
+    stage.command_cancel(&jobs);
+    stage.run_all().await;
+    assert_eq!(stage.status_of(jobs[0]).await, Status::Queued);
+    assert_eq!(stage.scheduler.waiting.len(), 1, "its items wait");
+    stage.scheduler.waiting.count_end("");
+    stage.scheduler.start_ready_jobs();
+    let run = stage.scheduler.running.get(&jobs[0]);
+    assert_eq!(run.expect("it runs").kind, RunKind::Items);
+}
+
+#[tokio::test]
+async fn a_failure_that_is_recorded_later_does_not_replace_a_run() {
+    let mut stage = Stage::new("late-failure");
+    let job = stage.store_queued(1).await[0];
+    let reason = "a reason".to_owned();
+    let failures = &mut stage.scheduler.failures;
+    failures.delay_failure(job, String::new(), reason);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    tokio::time::resume();
+    let command = JobCommand::Run(job, String::new());
+    stage.scheduler.execute(command);
+    stage.scheduler.start_ready_jobs();
+    stage.scheduler.maintain().await;
+    assert_eq!(stage.scheduler.runs.len(), 1, "it has one run");
+    stage.scheduler.running[&job].signals.cancelled.cancel();
+    stage.end_run().await;
+    assert_eq!(stage.scheduler.waiting.running_callers().count(), 0);
 }
