@@ -1,7 +1,11 @@
-//! Crash quarantine: items that may have killed the process run one at a time at the start, before any job. An item that kills
-//! the process each time fails with an error instead of running again.
+//! Crash quarantine: items that may have killed the process run one at a time at the start, before those of any job. An item that
+//! kills the process each time fails with an error instead of running again.
+//!
+//! A quarantine has a time limit, so that no caller's items keep those of the others waiting. Items for which there was no time stay
+//! suspects. If the process dies again early, they have been in flight during more crashes than those that ran alone, and come first:
+//! each start acquits at least one item, so the one that kills the process is found.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +14,8 @@ use futures_util::StreamExt;
 use super::context::JobContext;
 use super::item_codec::{decode_input, encode_result};
 use super::load_job::{LoadedJob, LoadedRequest, load_job};
-use super::store::{CrashCount, JobKey, PendingItem, Status, StoreError};
+use super::run_queue::CallerName;
+use super::store::{CrashCount, CrashSuspect, JobKey, PendingItem, Status, StoreError};
 use crate::extraction::{PreparedRequest, Submission};
 use crate::types::{Code, Error, Input, ItemOutcome, OnError, Outcome};
 use throttle::CallerId;
@@ -23,6 +28,10 @@ const SUSPECT_CRASHES: u32 = 3;
 const FATAL_ISOLATED_CRASHES: u32 = 3;
 /// Wait before the first suspect runs. A process that is killed meanwhile was killed from outside, which clears all suspects.
 const INITIAL_WAIT: Duration = Duration::from_secs(1);
+
+/// Maximum duration of a quarantine: enough for an item that was isolated during crashes, which waits for up to nine seconds, and for
+/// at least five others.
+pub const MAX_QUARANTINE: Duration = Duration::from_secs(60);
 
 /// Records with `record` that this process is healthy, once it has lived for long enough. What could not be recorded is tried again
 /// after the same time: a store that has failed for good refuses it at once.
@@ -38,69 +47,116 @@ where
     }
 }
 
-/// Runs the suspects one after the other. Returns when none is left, or the server drains. An error of the store is logged.
-pub async fn run_suspects(context: &Arc<JobContext>) {
-    if let Err(error) = try_run_suspects(context).await {
-        tracing::error!(%error, "items suspected of crashing the server could not be run in isolation");
+/// Runs the suspects one after the other, the callers in turn. Returns when none is left, after `limit`, or when the server drains.
+/// An error of the store is logged.
+pub async fn run_suspects(context: &Arc<JobContext>, limit: Duration) {
+    match tokio::time::timeout(limit, try_run_suspects(context)).await {
+        Ok(Ok(false)) => return,
+        Ok(Ok(true)) => {}
+        Ok(Err(error)) => {
+            tracing::error!(%error, "items suspected of crashing the server could not be run in isolation");
+        }
+        Err(_) => tracing::warn!(
+            "there was no time to run all items suspected of crashing the server alone; the others run with the jobs, and come first if it crashes again"
+        ),
+    }
+    // A process that drains records its end.
+    let draining = &context.shutdown.draining;
+    let recorded = draining.run_until_cancelled(context.store.set_isolated(None));
+    if let Some(Err(error)) = recorded.await {
+        tracing::error!(%error, "the end of the isolated run of items could not be recorded");
     }
 }
 
-async fn try_run_suspects(context: &Arc<JobContext>) -> Result<(), StoreError> {
-    let mut suspects = context.store.crash_suspects(SUSPECT_CRASHES).await?;
+/// Runs the suspects one after the other. Returns false if there are none.
+async fn try_run_suspects(context: &Arc<JobContext>) -> Result<bool, StoreError> {
+    let suspects = context.store.crash_suspects(SUSPECT_CRASHES).await?;
     if suspects.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
     tracing::warn!(
         items = suspects.len(),
         "the server crashed several times soon after its start; the items in flight then run one at a time first"
     );
+    let callers = callers_of(context, &suspects).await?;
     // The job of the last suspect. Others hold no memory.
     let mut current: Option<(JobKey, LoadedJob)> = None;
-    // Jobs that cannot be prepared: they call no provider, and fail or wait for memory when they run.
-    let mut unprepared = HashSet::new();
     let mut wait = INITIAL_WAIT;
-    while !suspects.is_empty() {
-        for suspect in suspects {
-            let (job, index) = (suspect.job, suspect.index);
-            wait += isolation_wait(suspect.crash_count);
-            if !sleep_unless_draining(context, std::mem::take(&mut wait)).await {
-                return Ok(());
-            }
-            if current.as_ref().is_none_or(|(loaded, _)| *loaded != job) {
-                current = None;
-                if let Some(record) = context.store.job_by_key(job).await? {
-                    let loaded = load_job(context, &record).await?;
-                    if loaded.request.is_err() {
-                        unprepared.insert(job);
-                    }
-                    current = Some((job, loaded));
-                }
-            }
-            let loaded = current.as_ref().map(|(_, loaded)| loaded);
-            if let Some(LoadedJob {
-                request: Ok(LoadedRequest { prepared, .. }),
-                record,
-            }) = loaded
-                && let Some(input) = context.store.input(job, index).await?
-            {
-                let item = PendingItem {
-                    index,
-                    input,
-                    crash_count: suspect.crash_count,
-                };
-                let suspect = Suspect {
-                    job,
-                    item: &item,
-                    request: prepared,
-                    request_id: &record.request_id,
-                };
-                suspect.run_isolated(context).await?;
+    for suspect in in_turn(suspects, &callers) {
+        let (job, index) = (suspect.job, suspect.index);
+        wait += isolation_wait(suspect.crash_count);
+        if !sleep_unless_draining(context, std::mem::take(&mut wait)).await {
+            break;
+        }
+        if current.as_ref().is_none_or(|(loaded, _)| *loaded != job) {
+            current = None;
+            if let Some(record) = context.store.job_by_key(job).await? {
+                current = Some((job, load_job(context, &record).await?));
             }
         }
-        suspects = context.store.crash_suspects(SUSPECT_CRASHES).await?;
-        suspects.retain(|suspect| !unprepared.contains(&suspect.job));
+        // A job that cannot be prepared calls no provider, and fails or waits for memory when it runs.
+        let loaded = current.as_ref().map(|(_, loaded)| loaded);
+        if let Some(LoadedJob {
+            request: Ok(LoadedRequest { prepared, .. }),
+            record,
+        }) = loaded
+            && let Some(input) = context.store.input(job, index).await?
+        {
+            let item = PendingItem {
+                index,
+                input,
+                crash_count: suspect.crash_count,
+            };
+            let suspect = Suspect {
+                job,
+                item: &item,
+                request: prepared,
+                request_id: &record.request_id,
+            };
+            match suspect.run_isolated(context).await {
+                Err(error) if !error.affects_all_writes() => tracing::warn!(
+                    job = job.0,
+                    index,
+                    %error,
+                    "an item ran alone and its result could not be recorded; its job may have been deleted meanwhile"
+                ),
+                recorded => recorded?,
+            }
+        }
     }
-    context.store.set_isolated(None).await
+    Ok(true)
+}
+
+/// Returns the callers of the suspects' jobs. Those of jobs that are being removed are left out.
+async fn callers_of(
+    context: &JobContext,
+    suspects: &[CrashSuspect],
+) -> Result<HashMap<JobKey, CallerName>, StoreError> {
+    let jobs: HashSet<_> = suspects.iter().map(|suspect| suspect.job).collect();
+    let unfinished = context.store.unfinished().await?.into_iter();
+    Ok(unfinished
+        .filter(|(job, ..)| jobs.contains(job))
+        .map(|(job, caller, _)| (job, caller))
+        .collect())
+}
+
+/// Returns the suspects of known callers so that the callers take turns. Those of each caller keep their order.
+fn in_turn(
+    suspects: Vec<CrashSuspect>,
+    callers: &HashMap<JobKey, CallerName>,
+) -> Vec<CrashSuspect> {
+    let mut turns: HashMap<&CallerName, usize> = HashMap::new();
+    let mut numbered: Vec<_> = suspects
+        .into_iter()
+        .filter_map(|suspect| {
+            let next_turn = turns.entry(callers.get(&suspect.job)?).or_default();
+            *next_turn += 1;
+            Some((*next_turn, suspect))
+        })
+        .collect();
+    // The sort is stable.
+    numbered.sort_by_key(|(turn, _)| *turn);
+    numbered.into_iter().map(|(_, suspect)| suspect).collect()
 }
 
 /// Returns the wait before an item that was isolated during a crash: a process that dies meanwhile did not die of the item.
@@ -127,7 +183,7 @@ struct Suspect<'a> {
 }
 
 impl Suspect<'_> {
-    /// Runs the item with nothing else in flight, and records its result. Without a result its crash count is reset.
+    /// Runs the item with no other item of a job in flight, and records its result. Without a result its crash count is reset.
     async fn run_isolated(&self, context: &Arc<JobContext>) -> Result<(), StoreError> {
         let outcome = if self.item.crash_count.isolated >= FATAL_ISOLATED_CRASHES {
             tracing::error!(
@@ -202,7 +258,71 @@ impl Suspect<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sqlite::Sqlite;
+    use super::super::store::Store;
+    use super::super::test_context::{TestContext, store_file, store_queued};
     use super::*;
+
+    /// Stores a job of as many items, all of which are in flight when the process dies. Returns the job.
+    async fn crash(name: &str, crashes: u32, items: u32) -> JobKey {
+        let file = store_file(name);
+        let job = store_queued(&Sqlite::open(&file).unwrap(), "job_1", items).await;
+        for _ in 0..crashes {
+            let store = Sqlite::open(&file).unwrap();
+            let started = store.transition(job, &[Status::Queued], Status::Running, 0);
+            started.await.unwrap();
+            store.lease_until(job, items).await.unwrap();
+        }
+        job
+    }
+
+    #[tokio::test]
+    async fn items_without_an_answer_do_not_prolong_the_quarantine() {
+        const ITEMS: u32 = 50;
+        let name = "long-quarantine";
+        let job = crash(name, SUSPECT_CRASHES, ITEMS).await;
+        let test = TestContext::new(name);
+        let store = &test.context.store;
+        let record = store.job_by_key(job).await.unwrap().unwrap();
+        let loaded = load_job(&test.context, &record).await.unwrap();
+        assert!(loaded.request.is_ok(), "its items can run");
+        let quarantine = run_suspects(&test.context, INITIAL_WAIT * 2);
+        // Alone, each item takes ten seconds.
+        let done = tokio::time::timeout(HEALTHY_AFTER * 6, quarantine).await;
+        done.expect("the quarantine ends");
+        let suspects = store.crash_suspects(SUSPECT_CRASHES).await.unwrap();
+        assert!(
+            suspects.len() >= ITEMS as usize - 1,
+            "items that did not run alone are suspects still"
+        );
+    }
+
+    #[test]
+    fn callers_take_turns_in_the_quarantine() {
+        let suspect = |job, index| CrashSuspect {
+            job: JobKey(job),
+            index,
+            crash_count: CrashCount::default(),
+        };
+        let suspects = vec![
+            suspect(1, 7),
+            suspect(1, 5),
+            suspect(2, 0),
+            suspect(1, 6),
+            suspect(3, 1),
+            suspect(4, 0),
+            suspect(2, 1),
+        ];
+        // The jobs 1 and 2 have the same caller, and job 4 is being removed.
+        let callers = [(1, "ann"), (2, "ann"), (3, "bob")];
+        let callers = callers.map(|(job, caller)| (JobKey(job), caller.to_owned()));
+        let ordered = in_turn(suspects, &HashMap::from(callers));
+        let ordered: Vec<_> = ordered
+            .iter()
+            .map(|suspect| (suspect.job.0, suspect.index))
+            .collect();
+        assert_eq!(ordered, [(1, 7), (3, 1), (1, 5), (2, 0), (1, 6), (2, 1)]);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn health_that_cannot_be_recorded_is_tried_again_after_a_pause() {

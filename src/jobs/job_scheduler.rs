@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::absent_callers::AbsentCallers;
 use super::cleanup::{Cleanup, remove_unneeded};
 use super::context::{JobCommand, JobContext, to_millis, unix_millis};
-use super::crash_quarantine;
+use super::crash_quarantine::{self, MAX_QUARANTINE};
 use super::job_run::{RunSignals, fail_job, run_job};
 use super::run_failures::{DelayedJob, NextStep, RunFailures};
 use super::run_queue::{CallerName, RunKind, RunQueue};
@@ -33,6 +33,7 @@ const READ_RETRY_WAIT: Duration = Duration::from_secs(1);
 pub async fn run(context: Arc<JobContext>, mut commands: mpsc::Receiver<JobCommand>) {
     let mut scheduler = JobScheduler::new(Arc::clone(&context));
     scheduler.resume_unfinished().await;
+    scheduler.start_quarantine();
     scheduler.schedule_until_drained(&mut commands).await;
     // Requests that still send a command must not wait for the running jobs.
     drop(commands);
@@ -77,6 +78,8 @@ struct JobScheduler {
     absent: AbsentCallers,
     /// Failed runs, and the jobs that wait because of them.
     failures: RunFailures,
+    /// Quarantine of items that may have killed the process. While it lasts, no other items run.
+    quarantine: JoinSet<()>,
     /// Runs, each with its job.
     runs: JoinSet<(JobKey, RunOutcome)>,
     cleanup: Cleanup,
@@ -92,15 +95,15 @@ impl JobScheduler {
             run_again: HashMap::new(),
             absent: AbsentCallers::default(),
             failures: RunFailures::default(),
+            quarantine: JoinSet::new(),
             runs: JoinSet::new(),
             cleanup: Cleanup::new(context),
         }
     }
 
-    /// Resumes the jobs of the previous process: first suspects in quarantine, then all unfinished jobs.
+    /// Queues the unfinished jobs of the previous process.
     async fn resume_unfinished(&mut self) {
         self.wait_for_store().await;
-        crash_quarantine::run_suspects(&self.context).await;
         while !self.context.shutdown.draining.is_cancelled() {
             let jobs = match self.context.store.unfinished().await {
                 Ok(jobs) => jobs,
@@ -118,6 +121,14 @@ impl JobScheduler {
             }
             return;
         }
+    }
+
+    /// Starts the quarantine in a task of its own.
+    fn start_quarantine(&mut self) {
+        let context = Arc::clone(&self.context);
+        self.quarantine.spawn(async move {
+            crash_quarantine::run_suspects(&context, MAX_QUARANTINE).await;
+        });
     }
 
     /// Waits until the store works, or the server drains. Removes what need not be stored while the disk is full.
@@ -151,13 +162,20 @@ impl JobScheduler {
                 () = draining.cancelled() => {}
                 Some(command) = commands.recv() => self.execute(command),
                 Some(Ok(run)) = self.runs.join_next() => self.on_run_end(run),
-                () = &mut healthy, if !is_healthy => is_healthy = true,
+                Some(ended) = self.quarantine.join_next() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "the quarantine of items that may crash the server panicked, which is a bug");
+                    }
+                }
+                // The time until then begins with the first poll.
+                () = &mut healthy, if self.quarantine.is_empty() && !is_healthy => is_healthy = true,
                 _ = maintenance.tick() => self.maintain().await,
             }
         }
     }
 
     async fn wait_for_runs(&mut self) {
+        while self.quarantine.join_next().await.is_some() {}
         while let Some(Ok(run)) = self.runs.join_next().await {
             self.on_run_end(run);
         }
@@ -245,10 +263,10 @@ impl JobScheduler {
         }
     }
 
-    /// Starts the runs that may start now: those of items only while the store works.
+    /// Starts the runs that may start now: those of items only while the store works, and after the quarantine.
     fn start_ready_jobs(&mut self) {
         self.start_waiting(RunKind::Cancellation);
-        if self.is_store_ready() {
+        if self.quarantine.is_empty() && self.is_store_ready() {
             self.start_waiting(RunKind::Items);
         }
     }

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde_json::json;
+use serde_json::value::to_raw_value;
 use throttle::{Ignore, KeyQuota, Limits, Pool, PoolId};
 use tokio::sync::mpsc;
 
 use super::context::{Config, JobCommand, JobContext, Shutdown};
+use super::job_spec::JobSpec;
 use super::sqlite::Sqlite;
+use super::store::{CreateOutcome, JobKey, NewJob, Store};
 use crate::extraction::{self, Extractor, ModelEndpoint, ModelRoute, Models};
 use crate::provider::{
     Answer, Failure, FailureKind, GenAiNames, Provider, Request, RequestPreview,
@@ -35,9 +39,8 @@ pub struct TestContext {
 impl TestContext {
     /// Opens a store. `name` is unique among the tests.
     pub fn new(name: &str) -> Self {
-        let folder = format!("extractd-jobs-{}-{name}", std::process::id());
-        let folder = std::env::temp_dir().join(folder);
-        let store = Sqlite::open(&folder.join("extractd.db")).unwrap();
+        let folder = folder(name);
+        let store = Sqlite::open(&store_file(name)).unwrap();
         let config = Config {
             retention: Duration::from_secs(60),
             max_running_per_caller: MAX_RUNNING,
@@ -54,6 +57,43 @@ impl TestContext {
             _commands: commands,
         }
     }
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = format!("extractd-jobs-{}-{name}", std::process::id());
+    std::env::temp_dir().join(folder)
+}
+
+/// Returns the file of the store that [`TestContext::new`] opens.
+pub fn store_file(name: &str) -> PathBuf {
+    folder(name).join("extractd.db")
+}
+
+/// Stores a job of the caller without a name that has no result.
+pub async fn store_queued(store: &dyn Store, id: &str, items: u32) -> JobKey {
+    let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}});
+    let spec = JobSpec {
+        batch: to_raw_value(&json!({"schema": schema})).unwrap(),
+        request_id: "req_1".to_owned(),
+        traceparent: None,
+        tracestate: None,
+        webhook: None,
+    };
+    let created = store.create_uploading(NewJob {
+        id: id.to_owned(),
+        caller: String::new(),
+        spec: serde_json::to_string(&spec).unwrap(),
+        metadata: None,
+        created_at: 0,
+        idempotency: None,
+    });
+    let CreateOutcome::New(job) = created.await.unwrap() else {
+        panic!("the job is new");
+    };
+    let inputs = vec![b"\"a text\"".to_vec(); items as usize];
+    store.add_inputs(job, 0, inputs).await.unwrap();
+    store.finalize(job, items, [0; 32]).await.unwrap();
+    job
 }
 
 impl Drop for TestContext {

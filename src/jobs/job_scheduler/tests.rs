@@ -1,13 +1,9 @@
 //! Runs of jobs, those of jobs that are being cancelled or wait for memory above all, and what a command costs.
 
-use serde_json::json;
-use serde_json::value::to_raw_value;
 use throttle::{CallerId, MemoryReservation, MemoryUse};
 use tokio::time::timeout;
 
-use super::super::job_spec::JobSpec;
-use super::super::store::{CreateOutcome, NewJob};
-use super::super::test_context::{MAX_RUNNING, MEMORY, TestContext};
+use super::super::test_context::{MAX_RUNNING, MEMORY, TestContext, store_queued};
 use super::*;
 
 /// Items of each job.
@@ -37,28 +33,7 @@ impl Stage {
         let store = &self.scheduler.context.store;
         let mut keys = Vec::new();
         for number in 0..jobs {
-            let spec = JobSpec {
-                batch: to_raw_value(&json!({"schema": {"type": "object"}})).unwrap(),
-                request_id: "req_1".to_owned(),
-                traceparent: None,
-                tracestate: None,
-                webhook: None,
-            };
-            let created = store.create_uploading(NewJob {
-                id: format!("job_{number}"),
-                caller: String::new(),
-                spec: serde_json::to_string(&spec).unwrap(),
-                metadata: None,
-                created_at: 0,
-                idempotency: None,
-            });
-            let CreateOutcome::New(job) = created.await.unwrap() else {
-                panic!("the job is new");
-            };
-            let inputs = vec![b"\"a text\"".to_vec(); ITEMS as usize];
-            store.add_inputs(job, 0, inputs).await.unwrap();
-            store.finalize(job, ITEMS, [0; 32]).await.unwrap();
-            keys.push(job);
+            keys.push(store_queued(store.as_ref(), &format!("job_{number}"), ITEMS).await);
         }
         keys
     }
@@ -272,4 +247,38 @@ async fn a_failure_that_is_recorded_later_does_not_replace_a_run() {
     stage.scheduler.running[&job].signals.cancelled.cancel();
     stage.end_run().await;
     assert_eq!(stage.scheduler.waiting.running_callers().count(), 0);
+}
+
+#[tokio::test]
+async fn commands_and_cancellations_do_not_wait_for_the_quarantine_as_items_do() {
+    let mut stage = Stage::new("quarantine");
+    let jobs = stage.store_queued(2).await;
+    stage.scheduler.quarantine.spawn(std::future::pending());
+    let context = Arc::clone(&stage.scheduler.context);
+    let (sent, mut commands) = mpsc::channel(10);
+    assert!(context.store.cancel(jobs[1]).await.unwrap());
+    for command in [
+        JobCommand::Run(jobs[0], String::new()),
+        JobCommand::Run(jobs[1], String::new()),
+        JobCommand::Cancel(jobs[1], String::new()),
+    ] {
+        sent.send(command).await.unwrap();
+    }
+    let cancelled = async {
+        loop {
+            let job = context.store.job_by_key(jobs[1]).await.unwrap();
+            if job.unwrap().status == Status::Cancelled {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = stage.scheduler.schedule_until_drained(&mut commands) => panic!("it drains"),
+        ended = timeout(LIMIT, cancelled) => ended.expect("the job is cancelled"),
+    }
+    assert_eq!(stage.status_of(jobs[0]).await, Status::Queued);
+    stage.scheduler.quarantine.shutdown().await;
+    stage.scheduler.start_ready_jobs();
+    assert!(stage.scheduler.running.contains_key(&jobs[0]));
 }

@@ -115,13 +115,15 @@ pub fn input(
         .optional()
 }
 
-/// Returns the items of any job that were in flight during at least this many crashes, least isolated first.
+/// Returns the items of any job that were in flight during at least this many crashes, most suspicious first.
 pub fn crash_suspects(
     connection: &Connection,
     crashes: u32,
 ) -> rusqlite::Result<Vec<CrashSuspect>> {
-    let sql = "SELECT inputs.place, items.lost, items.alone FROM items CROSS JOIN inputs USING (place)
-               WHERE items.lost > 0 AND items.lost >= ?1 AND items.event IS NULL ORDER BY items.alone, items.place LIMIT ?2";
+    let sql =
+        "SELECT inputs.place, items.lost, items.alone FROM items CROSS JOIN inputs USING (place)
+               WHERE items.lost > 0 AND items.lost >= ?1 AND items.event IS NULL 
+               ORDER BY items.alone DESC, items.lost DESC, random() LIMIT ?2";
     connection
         .prepare_cached(sql)?
         .query_map([crashes, MAX_SUSPECTS], |row| {
