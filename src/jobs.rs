@@ -40,14 +40,14 @@ use std::sync::Arc;
 use futures_util::Stream;
 
 pub use context::{Config, Shutdown};
-pub use create::{Created, Creation, Held, NewInput};
+pub use create::{Created, Creation, Held};
 pub use event_follower::{EventPage, FollowEvent, Follower};
 pub use progress::JobRate;
 pub use sqlite::{Sqlite, StorageLimits, back_up};
 
 use crate::extraction::Extractor;
 use crate::net::Client;
-use crate::types::{Code, Error};
+use crate::types::{Code, Error, Input};
 use context::{JobCommand, JobContext};
 use errors::{invalid_cursor, job_not_found, store_problem};
 use store::{
@@ -100,7 +100,7 @@ impl Jobs {
     pub async fn create(
         &self,
         creation: Creation,
-        inputs: impl Stream<Item = Result<NewInput, Error>> + Unpin,
+        inputs: impl Stream<Item = Result<Input, Error>> + Unpin,
     ) -> Result<Created, Error> {
         create::create_job(&self.0, creation, inputs).await
     }

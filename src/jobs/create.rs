@@ -14,7 +14,8 @@ use super::errors::store_problem;
 use super::hidden_jobs::UploadGuard;
 use super::job_spec::JobSpec;
 use super::store::{CreateOutcome, Digest, Idempotency, Job, JobKey, NewJob, Status, StoreError};
-use crate::types::{Code, Error, Metadata, TraceContext, Webhook};
+use crate::long_work::{LONG_TEXT_BYTES, Piece, run_long};
+use crate::types::{Code, Error, Input, Metadata, TraceContext, Webhook};
 use throttle::{CallerId, MemoryReservation, RETRY_SOON};
 
 /// Number of inputs in one write, at which no further input is added to it.
@@ -61,14 +62,14 @@ pub struct Creation {
 
 /// Input of a job to be created, as it is stored.
 #[derive(Debug)]
-pub struct NewInput {
+struct EncodedInput {
     /// JSON that parses as an `Item`.
-    pub json: Vec<u8>,
+    json: Vec<u8>,
     /// Memory reserved for this input, until it is stored. `None`: a body holds it.
-    pub memory: Option<MemoryReservation>,
+    memory: Option<MemoryReservation>,
 }
 
-impl NewInput {
+impl EncodedInput {
     /// Reserves the memory that the input takes in a chunk. Returns false if there is no room for it.
     fn reserve(&mut self) -> bool {
         let bytes = self.json.capacity() + size_of::<Self>();
@@ -90,15 +91,19 @@ pub struct Created {
 pub async fn create_job(
     context: &Arc<JobContext>,
     creation: Creation,
-    inputs: impl Stream<Item = Result<NewInput, Error>> + Unpin,
+    inputs: impl Stream<Item = Result<Input, Error>> + Unpin,
 ) -> Result<Created, Error> {
+    let (caller, held) = (creation.caller, Arc::clone(&creation.held));
+    let bytes = creation.sent_fields.len() + creation.batch.get().len();
+    let hash_and_encode = || (digest_of_fields(&creation), new_job(context, creation));
+    let (digest, job) = run_long(long_piece(caller, bytes), hash_and_encode).await;
     let inputs = Chunks {
-        digest: digest_of_fields(&creation),
+        caller,
+        digest,
         inputs,
         total: 0,
     };
-    let held = Arc::clone(&creation.held);
-    match begin(context, new_job(context, creation), &held).await? {
+    match begin(context, job, &held).await? {
         Begun::Existing(job) => replay(*job, inputs).await,
         Begun::New(upload, key) => {
             let job = upload.run(key, inputs, held).await?;
@@ -211,9 +216,15 @@ fn new_job(context: &JobContext, creation: Creation) -> NewJob {
     }
 }
 
+/// Returns the piece of long work that hashing and encoding a caller's text is; `None` if it is short.
+fn long_piece(caller: CallerId, bytes: usize) -> Option<Piece> {
+    (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes })
+}
+
 /// Inputs of a request, in chunks that are written together.
 struct Chunks<S> {
     inputs: S,
+    caller: CallerId,
     /// Digest of the fields and the inputs received so far.
     digest: Sha256,
     /// Number of inputs received so far.
@@ -228,7 +239,7 @@ struct Chunk {
     memory: Vec<MemoryReservation>,
 }
 
-impl<S: Stream<Item = Result<NewInput, Error>> + Unpin> Chunks<S> {
+impl<S: Stream<Item = Result<Input, Error>> + Unpin> Chunks<S> {
     /// Waits for the next chunk. Returns an empty chunk at the end.
     async fn next_chunk(&mut self) -> Result<Chunk, Error> {
         let mut chunk = Chunk::default();
@@ -242,8 +253,7 @@ impl<S: Stream<Item = Result<NewInput, Error>> + Unpin> Chunks<S> {
             let Ok(Some(input)) = tokio::time::timeout(max_wait, self.inputs.next()).await else {
                 break;
             };
-            let mut input = input?;
-            add_part(&mut self.digest, &input.json);
+            let mut input = self.encode(input?).await?;
             self.total = self.total.checked_add(1).ok_or_else(too_many_inputs)?;
             bytes += input.json.len();
             // Without room for more, the chunk is written at once.
@@ -252,6 +262,18 @@ impl<S: Stream<Item = Result<NewInput, Error>> + Unpin> Chunks<S> {
             chunk.memory.extend(input.memory);
         }
         Ok(chunk)
+    }
+
+    /// Encodes an input, and adds it to the digest.
+    async fn encode(&mut self, input: Input) -> Result<EncodedInput, Error> {
+        let bytes = input.content.as_ref().map_or(0, String::len);
+        run_long(long_piece(self.caller, bytes), || {
+            let json = input.to_json()?;
+            add_part(&mut self.digest, &json);
+            let memory = input.memory;
+            Ok(EncodedInput { json, memory })
+        })
+        .await
     }
 
     fn digest(&self) -> Digest {
@@ -268,7 +290,7 @@ fn too_many_inputs() -> Error {
 }
 
 /// Returns the job that an earlier request with the same idempotency key created, if both requests are equal.
-async fn replay<S: Stream<Item = Result<NewInput, Error>> + Unpin>(
+async fn replay<S: Stream<Item = Result<Input, Error>> + Unpin>(
     job: Job,
     mut inputs: Chunks<S>,
 ) -> Result<Created, Error> {
@@ -276,7 +298,10 @@ async fn replay<S: Stream<Item = Result<NewInput, Error>> + Unpin>(
         let detail = "the first request with this `Idempotency-Key` is still being received; wait for its response, or send the request again in a moment";
         return Err(Error::new(Code::Conflict, detail).retry_after(RETRY_SOON));
     }
-    while !inputs.next_chunk().await?.inputs.is_empty() {}
+    while !inputs.next_chunk().await?.inputs.is_empty() {
+        // No write separates the chunks, and the inputs of a complete body need not be waited for.
+        tokio::task::yield_now().await;
+    }
     if job.digest == Some(inputs.digest()) {
         return Ok(Created {
             job,
@@ -320,7 +345,7 @@ impl Upload {
 
     async fn run<S>(self, job: JobKey, mut inputs: Chunks<S>, held: Held) -> Result<Job, Error>
     where
-        S: Stream<Item = Result<NewInput, Error>> + Unpin,
+        S: Stream<Item = Result<Input, Error>> + Unpin,
     {
         loop {
             let first = inputs.total;
@@ -358,33 +383,75 @@ impl Drop for Upload {
 
 #[cfg(test)]
 mod tests {
-    use futures_util::stream;
+    use std::pin::pin;
+
+    use futures_util::{FutureExt, stream};
     use serde_json::value::to_raw_value;
     use throttle::{MemoryLedger, MemoryUse};
 
     use super::super::test_context::TestContext;
     use super::*;
+    use crate::long_work::take_all_permits;
 
     const INPUT_BYTES: usize = 1000;
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    fn input_of(bytes: usize) -> Input {
+        Input {
+            index: 0,
+            id: None,
+            metadata: None,
+            content: Ok("x".repeat(bytes)),
+            memory: None,
+        }
+    }
+
+    /// Returns as many inputs of this size, which need not be waited for.
+    fn complete_body(
+        inputs: usize,
+        bytes: usize,
+    ) -> impl Stream<Item = Result<Input, Error>> + Unpin {
+        stream::iter(0..inputs).map(move |_| Ok(input_of(bytes)))
+    }
+
+    fn chunks<S>(inputs: S) -> Chunks<S> {
+        Chunks {
+            inputs,
+            caller: CallerId(9),
+            digest: Sha256::new(),
+            total: 0,
+        }
+    }
+
+    fn creation(id: &str) -> Creation {
+        Creation {
+            id: id.to_owned(),
+            caller: CallerId::default(),
+            batch: to_raw_value("").unwrap(),
+            sent_fields: String::new(),
+            metadata: None,
+            request_id: String::new(),
+            trace_context: None,
+            webhook: None,
+            idempotency_key: Some("a key".to_owned()),
+            held: Arc::new(()),
+        }
+    }
 
     /// Returns the chunks of an upload that sends this many inputs, and then nothing more.
     fn slow_upload(
         ledger: &MemoryLedger,
         inputs: usize,
-    ) -> Chunks<impl Stream<Item = Result<NewInput, Error>> + Unpin> {
+    ) -> Chunks<impl Stream<Item = Result<Input, Error>> + Unpin> {
         let ledger = ledger.clone();
         let sent = stream::iter(0..inputs).map(move |_| {
             let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
-            Ok(NewInput {
-                json: vec![b'x'; INPUT_BYTES],
+            Ok(Input {
                 memory: Some(memory),
+                ..input_of(INPUT_BYTES)
             })
         });
-        Chunks {
-            inputs: Box::pin(sent.chain(stream::pending())),
-            digest: Sha256::new(),
-            total: 0,
-        }
+        chunks(Box::pin(sent.chain(stream::pending())))
     }
 
     #[tokio::test]
@@ -400,13 +467,46 @@ mod tests {
 
     #[tokio::test]
     async fn inputs_are_written_at_once_if_there_is_no_room_for_more() {
-        let ledger = MemoryLedger::new(2 * INPUT_BYTES, usize::MAX);
+        let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
+        let _chunk = slow_upload(&ledger, 1).next_chunk().await.unwrap();
+        let of_one = ledger.snapshot().held;
+        let ledger = MemoryLedger::new(2 * of_one - 1, usize::MAX);
         let mut upload = slow_upload(&ledger, 3);
         for inputs in [2, 1] {
             let chunk = upload.next_chunk().await.unwrap();
             assert_eq!(chunk.inputs.len(), inputs);
         }
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_long_input_waits_for_its_turn_to_be_encoded() {
+        let mut short = chunks(complete_body(1, INPUT_BYTES));
+        let mut long = chunks(complete_body(1, LONG_TEXT_BYTES));
+        let release = take_all_permits(long.caller);
+        assert!(short.next_chunk().now_or_never().is_some());
+        let mut chunk = pin!(long.next_chunk());
+        assert!(chunk.as_mut().now_or_never().is_none(), "it has no turn");
+        drop(release);
+        let chunk = tokio::time::timeout(LIMIT, chunk).await.unwrap();
+        assert_eq!(chunk.unwrap().inputs.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_between_the_chunks_of_a_replay() {
+        let test = TestContext::new("replay");
+        let inputs = || complete_body(3, MAX_CHUNK_BYTES);
+        let created = create_job(&test.context, creation("job_1"), inputs()).await;
+        let again = Chunks {
+            digest: digest_of_fields(&creation("job_2")),
+            ..chunks(inputs())
+        };
+        let mut replay = pin!(replay(created.unwrap().job, again));
+        for _ in 0..3 {
+            assert!(replay.as_mut().now_or_never().is_none(), "it yields");
+        }
+        assert!(replay.await.unwrap().is_replay);
+    }
+
     #[tokio::test]
     async fn the_key_of_a_broken_upload_is_free_while_many_jobs_are_removed() {
         let test = TestContext::new("broken-upload");
@@ -416,22 +516,7 @@ mod tests {
             context.hidden.begin_removal(job, "")
         });
         let _removals: Vec<_> = removals.collect();
-        let creation = |id: &str| Creation {
-            id: id.to_owned(),
-            caller: CallerId::default(),
-            batch: to_raw_value("").unwrap(),
-            sent_fields: String::new(),
-            metadata: None,
-            request_id: String::new(),
-            trace_context: None,
-            webhook: None,
-            idempotency_key: Some("a key".to_owned()),
-            held: Arc::new(()),
-        };
-        let input = || {
-            let json = b"\"a text\"".to_vec();
-            Ok(NewInput { json, memory: None })
-        };
+        let input = || Ok(input_of(INPUT_BYTES));
         let broken = Err(Error::invalid("", "the upload breaks off"));
         let inputs = stream::iter([input(), broken]);
         let refused = create_job(context, creation("job_1"), inputs).await;

@@ -20,7 +20,7 @@ use super::super::super::trace_context::trace_context;
 use super::super::super::upload_monitor::{MEMORY_TIMEOUT, UploadMonitor};
 use super::super::super::{json_body, query, request_body};
 use crate::extraction::{RequestClass, WaitingMemory};
-use crate::jobs::{Created, Creation, Held, NewInput};
+use crate::jobs::{Created, Creation, Held};
 use crate::types::{Code, Error, FieldError, Input, JobRequest, SentMetadata};
 use throttle::{CallerId, MemoryUse};
 
@@ -111,7 +111,7 @@ impl JobCreation<'_> {
         let inputs = inputs
             .into_iter()
             .enumerate()
-            .map(|(index, item)| new_input(Input::new(index, item)));
+            .map(|(index, item)| Ok(Input::new(index, item)));
         let created = self.state.jobs.create(creation, stream::iter(inputs));
         Ok((created.await?, warnings))
     }
@@ -206,23 +206,11 @@ fn unserializable(error: &serde_json::Error) -> Error {
     )
 }
 
-/// Returns an input in the form in which it is stored, with its memory.
-///
-/// # Errors
-/// If the input is unreadable: its own error.
-fn new_input(input: Input) -> Result<NewInput, Error> {
-    Ok(NewInput {
-        json: input.to_json()?,
-        memory: input.memory,
-    })
-}
-
-/// Returns the lines in the form in which they are stored. Stops with an error at the first invalid line, or when the upload is
-/// interrupted.
+/// Returns the inputs of the lines, and an error when the upload is interrupted.
 fn input_lines(
     lines: NdjsonReader,
     upload: Arc<UploadMonitor>,
-) -> impl Stream<Item = Result<NewInput, Error>> + Unpin {
+) -> impl Stream<Item = Result<Input, Error>> + Unpin {
     let interruption = stream::once(async move {
         let interruption = upload.interruption()?;
         Some(Err(
@@ -231,7 +219,7 @@ fn input_lines(
     });
     Box::pin(
         lines
-            .map(new_input)
+            .map(Ok)
             .chain(interruption.filter_map(std::future::ready)),
     )
 }
