@@ -1,9 +1,9 @@
 //! Crash quarantine: items that may have killed the process run one at a time at the start, before those of any job. An item that
 //! kills the process each time fails with an error instead of running again.
 //!
-//! A quarantine has a time limit, so that no caller's items keep those of the others waiting. Items for which there was no time stay
-//! suspects. If the process dies again early, they have been in flight during more crashes than those that ran alone, and come first:
-//! each start acquits at least one item, so the one that kills the process is found.
+//! A quarantine has a time limit, so that no caller's items keep those of the others waiting. Items for which there was no time
+//! stay suspects. If the process dies again early, they have been in flight during more crashes than those that ran alone, and come
+//! first: each start acquits at least one item, so the one that kills the process is found.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -29,8 +29,8 @@ const FATAL_ISOLATED_CRASHES: u32 = 3;
 /// Wait before the first suspect runs. A process that is killed meanwhile was killed from outside, which clears all suspects.
 const INITIAL_WAIT: Duration = Duration::from_secs(1);
 
-/// Maximum duration of a quarantine: enough for an item that was isolated during crashes, which waits for up to nine seconds, and for
-/// at least five others.
+/// Maximum duration of a quarantine: enough for an item that was isolated during crashes, which waits for up to nine seconds, and
+/// for some others.
 pub const MAX_QUARANTINE: Duration = Duration::from_secs(60);
 
 /// Records with `record` that this process is healthy, once it has lived for long enough. What could not be recorded is tried again
@@ -263,24 +263,48 @@ mod tests {
     use super::super::test_context::{TestContext, store_file, store_queued};
     use super::*;
 
-    /// Stores a job of as many items, all of which are in flight when the process dies. Returns the job.
-    async fn crash(name: &str, crashes: u32, items: u32) -> JobKey {
-        let file = store_file(name);
-        let job = store_queued(&Sqlite::open(&file).unwrap(), "job_1", items).await;
-        for _ in 0..crashes {
-            let store = Sqlite::open(&file).unwrap();
-            let started = store.transition(job, &[Status::Queued], Status::Running, 0);
-            started.await.unwrap();
+    /// Stores a running job. Returns the job.
+    async fn store_running(name: &str, items: u32) -> JobKey {
+        let store = Sqlite::open(&store_file(name)).unwrap();
+        let job = store_queued(&store, "job_1", items).await;
+        let started = store.transition(job, &[Status::Queued], Status::Running, 0);
+        assert!(started.await.unwrap());
+        job
+    }
+
+    /// Ends as many processes as make suspects, with all items of a job in flight.
+    async fn crash_repeatedly(name: &str, job: JobKey, items: u32) {
+        for _ in 0..SUSPECT_CRASHES {
+            let store = Sqlite::open(&store_file(name)).unwrap();
             store.lease_until(job, items).await.unwrap();
         }
-        job
+    }
+
+    #[tokio::test]
+    async fn items_that_ran_alone_come_last_after_further_crashes() {
+        const ITEMS: u32 = 4;
+        let name = "quarantine-order";
+        let job = store_running(name, ITEMS).await;
+        crash_repeatedly(name, job, ITEMS).await;
+        // A process that acquits the first item dies while the second one runs alone.
+        let store = Sqlite::open(&store_file(name)).unwrap();
+        store.clear_suspicion(job, 0).await.unwrap();
+        store.set_isolated(Some((job, 1))).await.unwrap();
+        drop(store);
+        crash_repeatedly(name, job, ITEMS).await;
+        let test = TestContext::new(name);
+        let suspects = test.context.store.crash_suspects(SUSPECT_CRASHES).await;
+        let suspects = suspects.unwrap();
+        let indices: Vec<_> = suspects.iter().map(|suspect| suspect.index).collect();
+        assert_eq!((indices.len(), indices[0], indices[3]), (4, 1, 0));
     }
 
     #[tokio::test]
     async fn items_without_an_answer_do_not_prolong_the_quarantine() {
         const ITEMS: u32 = 50;
         let name = "long-quarantine";
-        let job = crash(name, SUSPECT_CRASHES, ITEMS).await;
+        let job = store_running(name, ITEMS).await;
+        crash_repeatedly(name, job, ITEMS).await;
         let test = TestContext::new(name);
         let store = &test.context.store;
         let record = store.job_by_key(job).await.unwrap().unwrap();

@@ -107,8 +107,8 @@ pub async fn fail_job(
     run.end(from, Status::Failed, Some(&error)).await.map(drop)
 }
 
-/// Runs a job until it ends, is cancelled, or is paused. Does nothing for a job that has ended, and a cancellation does nothing for a
-/// job that is not being cancelled. Returns the kind of the run that the job needs in that case.
+/// Runs a job until it ends, is cancelled, or is paused. Does nothing for a job that has ended. A cancellation does nothing for a
+/// job that is not being cancelled, and returns the kind of run that the job needs.
 ///
 /// # Errors
 /// The store's error. The run can be repeated; recorded results are kept.

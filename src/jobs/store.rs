@@ -121,8 +121,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Returns the input of an item as JSON; `None` if it was removed.
     fn input(&self, job: JobKey, index: u32) -> Stored<'_, Option<Vec<u8>>>;
 
-    /// Returns the items of any job that were in flight during at least this many crashes: those of the most isolated crashes first,
-    /// then those of the most crashes, and equal ones in random order.
+    /// Returns the items of any job that were in flight during at least this many crashes: those of the most isolated crashes
+    /// first, then those of the most crashes, and equal ones in random order.
     fn crash_suspects(&self, crashes: u32) -> Stored<'_, Vec<CrashSuspect>>;
 
     /// Leases the inputs with an index below `until` to this process. Those without a result when the process dies count one
