@@ -12,6 +12,7 @@ mod problem;
 mod stream;
 mod time;
 
+pub use crate::types::clock::rfc3339_of;
 pub use batch::{BatchResult, BatchStatus, NdjsonSummary, Progress, SseDone, Summary};
 pub use evidence::Evidence;
 pub use item::{ItemResult, Status, Times};
@@ -19,4 +20,4 @@ pub use job::{JobDone, JobStatus, JobWebhook};
 pub use json::{append_json, to_json};
 pub use problem::{Problem, http_status};
 pub use stream::{ListItem, PartialResult, SingleDone};
-pub use time::{millis, rfc3339, rfc3339_of};
+pub use time::{millis, rfc3339};

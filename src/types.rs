@@ -11,6 +11,7 @@ mod evidence;
 mod extra_body;
 mod fallback;
 mod hex;
+pub mod ids;
 mod input;
 mod json_error;
 mod json_pointer;

@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn the_limit_of_a_control_group_is_read() {
-        let root = std::env::temp_dir().join(format!("extractd-cgroup-{}", uuid::Uuid::now_v7()));
+        let root =
+            std::env::temp_dir().join(format!("extractd-cgroup-{}", crate::types::ids::new_uuid()));
         fs::create_dir_all(&root).unwrap();
         fs::write(root.join("memory.max"), "536870912\n").unwrap();
         let limits = group_limits(&root);

@@ -172,7 +172,7 @@ impl RunRecord {
         (self.jobs, self.is_obsolete) = (Vec::new(), true);
         self.header = Header {
             version: VERSION,
-            id: uuid::Uuid::now_v7().simple().to_string(),
+            id: crate::types::ids::new_uuid().simple().to_string(),
             spec,
         };
         self.append(&Line::Run(self.header.clone()))

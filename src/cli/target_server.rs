@@ -11,6 +11,7 @@ use super::problem::FieldNames;
 use crate::app;
 use crate::config::{Caller, Config, Origin, Quota};
 use crate::net::{Client, Options, Proxy, Url};
+use crate::types::ids::new_uuid;
 
 /// Timeout for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -135,11 +136,7 @@ fn client(proxy: Proxy) -> anyhow::Result<Client> {
 async fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<ServerHandle> {
     use sha2::{Digest, Sha256};
     // A random key keeps other processes of this machine out.
-    let key = format!(
-        "{}{}",
-        uuid::Uuid::now_v7().simple(),
-        uuid::Uuid::now_v7().simple()
-    );
+    let key = format!("{}{}", new_uuid().simple(), new_uuid().simple());
     let caller = Caller {
         name: "batch".to_owned(),
         owner: "batch".to_owned(),

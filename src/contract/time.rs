@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::types::clock::rfc3339_of;
+
 /// Returns a duration in milliseconds, with microsecond resolution.
 #[expect(
     clippy::cast_precision_loss,
@@ -26,12 +28,5 @@ pub fn rfc3339(unix_ms: i64) -> String {
     let time = UNIX_EPOCH
         .checked_add(since_epoch)
         .unwrap_or(SystemTime::UNIX_EPOCH);
-    humantime::format_rfc3339_millis(time).to_string()
-}
-
-/// Returns a time as RFC 3339 in UTC; the epoch for an earlier one.
-#[must_use]
-pub fn rfc3339_of(time: SystemTime) -> String {
-    let time = time.max(SystemTime::UNIX_EPOCH);
-    humantime::format_rfc3339_millis(time).to_string()
+    rfc3339_of(time)
 }

@@ -264,7 +264,7 @@ impl Reader<'_> {
             ),
             (
                 "service.instance.id".to_owned(),
-                uuid::Uuid::now_v7().to_string(),
+                crate::types::ids::new_uuid().to_string(),
             ),
         ];
         let list = self.get(NAME).unwrap_or_default();
