@@ -30,6 +30,7 @@ use crate::jobs::{self, Jobs, Shutdown, Sqlite, StorageLimits};
 use crate::net::{self, Reach};
 use crate::schema::{self, Registry};
 use crate::telemetry::{Metrics, Traces};
+use crate::types::ids::new_uuid;
 use build_extractor::build_extractor;
 use caller_reload::Callers;
 use key_reload::ProviderKeys;
@@ -104,9 +105,10 @@ impl Server {
                 bytes: config.schemas.max_bytes_per_caller,
             },
         )?;
+        let registry = Arc::new(registry);
         let traces = traces::start();
         let (extractor, provider_keys) =
-            build_extractor(&config, Arc::new(registry), traces.clone())?;
+            build_extractor(&config, Arc::clone(&registry), traces.clone())?;
         let extractor = Arc::new(extractor);
         let temporary = (persistence == Persistence::Temporary)
             .then(TemporaryFolder::new)
@@ -120,7 +122,7 @@ impl Server {
         let file = folder.join(STORE_FILE);
         // A server without its data folder can still answer direct requests.
         let opened = match persistence {
-            Persistence::DataDir => Sqlite::open_or_retry(&file),
+            Persistence::DataDir => Sqlite::open_or_retry(&file, move || registry.reload()),
             Persistence::Folder(_) | Persistence::Temporary => Sqlite::open(&file),
         };
         let store = opened
@@ -270,7 +272,7 @@ struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
     fn new() -> std::io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("extractd-{}", uuid::Uuid::now_v7().simple()));
+        let path = std::env::temp_dir().join(format!("extractd-{}", new_uuid().simple()));
         std::fs::create_dir(&path)?;
         Ok(Self(path))
     }

@@ -141,18 +141,29 @@ impl Extractor {
                 .compile_schema(caller, raw.get())
                 .await
                 .map_err(|error| error.with_pointer_prefix("/schema")),
-            Some(SchemaSource::Named(name)) => {
-                let owner = self.schema_owner(caller);
-                let missing = || Error::invalid("/schema", self.registry.missing(&owner, name));
-                let entry = self.registry.get(&owner, name).ok_or_else(missing)?;
-                self.compile_schema(caller, &entry.text).await
-            }
+            Some(SchemaSource::Named(name)) => self.registered_schema(caller, name).await,
             None => {
                 let message =
                     "this field is required: a JSON Schema, or the name of a registered one";
                 Err(Error::invalid("/schema", message))
             }
         }
+    }
+
+    /// Returns the registered schema of this name, which is read from the disk unless it is cached.
+    async fn registered_schema(&self, caller: CallerId, name: &str) -> Result<Arc<Schema>, Error> {
+        let owner = self.schema_owner(caller);
+        let missing = || Error::invalid("/schema", self.registry.missing(&owner, name));
+        let entry = self.registry.entry(caller, &owner, name).await?;
+        let entry = entry.ok_or_else(missing)?;
+        if let Some(schema) = self.schemas.find_registered(&entry.hash) {
+            return Ok(schema);
+        }
+        let mut memory = self.schema_memory(caller);
+        Schema::reserve_text(&mut memory, entry.bytes)?;
+        let text = self.registry.text(caller, &owner, name).await?;
+        let text = text.ok_or_else(missing)?;
+        self.schemas.get_registered(entry.hash, &text, memory).await
     }
 
     const fn wait_budget(&self, class: RequestClass) -> WaitBudget {

@@ -70,22 +70,26 @@ impl Sqlite {
     /// Another process has the file open, a newer version created it, it is damaged, or it cannot be written to.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let store = Self::unopened(path);
-        opening::open(&store.shared)?;
+        opening::open(&store.shared, || ())?;
         Ok(store)
     }
 
     /// Opens the file as [`open`](Self::open) does. If it cannot be opened now, but may be later, opening it is tried again in
-    /// the background, and all operations fail meanwhile.
+    /// the background, and all operations fail meanwhile. `before_open` is called when that succeeds, before the store counts as
+    /// open: what else is in the folder may have come with it.
     ///
     /// # Errors
     /// Another process has the file open, a newer version created it, or it is damaged.
-    pub fn open_or_retry(path: &Path) -> Result<Self, StoreError> {
+    pub fn open_or_retry(
+        path: &Path,
+        before_open: impl Fn() + Send + 'static,
+    ) -> Result<Self, StoreError> {
         let store = Self::unopened(path);
-        match opening::open(&store.shared) {
+        match opening::open(&store.shared, || ()) {
             Ok(()) => Ok(store),
             Err(error) if error.can_be_opened_later() => {
                 store.shared.health.set_error(error);
-                opening::retry_in_background(&store.shared)?;
+                opening::retry_in_background(&store.shared, before_open)?;
                 Ok(store)
             }
             Err(error) => Err(error),

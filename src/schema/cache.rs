@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::compiled::{self, Schema};
 use super::error_messages::invalid;
+use super::stored_schema::hash_of;
 use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
 use crate::types::Error;
 
@@ -85,6 +86,32 @@ impl Cache {
         Ok(schema)
     }
 
+    /// Returns the cached schema of a registered text with this hash, which need not be read from the disk then.
+    #[must_use]
+    pub fn find_registered(&self, hash: &str) -> Option<Arc<Schema>> {
+        let found = self.lock().find_registered(hash)?;
+        // It counts as used, if it is kept by the same text.
+        self.find(found.raw().get())
+    }
+
+    /// Returns the schema of a registered text as [`Self::get`] does, for [`Self::find_registered`] by this hash. If that is not the
+    /// text's, which was replaced meanwhile, it is not found by it.
+    ///
+    /// # Errors
+    /// As [`Schema::compile_within`].
+    pub async fn get_registered(
+        &self,
+        hash: String,
+        text: &str,
+        memory: MemoryReservation,
+    ) -> Result<Arc<Schema>, Error> {
+        let schema = self.get(text, memory).await?;
+        if text.len() <= MAX_TEXT_BYTES && hash_of(text) == hash {
+            schema.registered_hash.get_or_init(|| hash);
+        }
+        Ok(schema)
+    }
+
     fn find(&self, text: &str) -> Option<Arc<Schema>> {
         let mut generations = self.lock();
         if bytes_of(&generations.young) > generations.max_bytes {
@@ -124,6 +151,15 @@ impl Entry {
 }
 
 impl Generations {
+    fn find_registered(&self, hash: &str) -> Option<Arc<Schema>> {
+        let mut schemas = self.young.values().chain(self.old.values());
+        let found = schemas.find(|schema| {
+            let registered = schema.registered_hash.get();
+            registered.is_some_and(|registered| registered == hash)
+        });
+        found.cloned()
+    }
+
     fn keep(&mut self, text: Box<str>, schema: Arc<Schema>) {
         let bytes = schema.memory_bytes();
         if bytes > self.max_bytes {
@@ -288,6 +324,33 @@ mod tests {
         let reserved = ledger.reserve(CallerId(2), MemoryUse::RequestBodies, share);
         drop(reserved.unwrap());
         assert_eq!(ledger.snapshot().held, in_use.memory_bytes() + recent);
+    }
+
+    #[tokio::test]
+    async fn a_cached_schema_is_found_by_the_hash_of_its_registered_text() {
+        let ledger = MemoryLedger::new(1 << 30, 1 << 30);
+        let cache = Cache::default();
+        let memory = || ledger.empty(CallerId(1), MemoryUse::Schemas);
+        let text = r#"{"type":"string"}"#;
+        let hash = hash_of(text);
+        let replaced = cache.get_registered(hash_of("{}"), text, memory()).await;
+        assert!(cache.find_registered(&hash_of("{}")).is_none());
+        assert!(cache.find_registered(&hash).is_none());
+        let named = cache.get_registered(hash.clone(), text, memory()).await;
+        let found = cache.find_registered(&hash).unwrap();
+        assert!(Arc::ptr_eq(&found, &named.unwrap()));
+        assert!(Arc::ptr_eq(&found, &replaced.unwrap()));
+        // What is found counts as used: it outlives two generations of others.
+        for number in 0..3 * GENERATION {
+            let other = format!(r#"{{"minimum":{number}}}"#);
+            cache.get(&other, memory()).await.unwrap();
+            assert!(cache.find_registered(&hash).is_some(), "{number}");
+        }
+        for number in 0..3 * GENERATION {
+            let other = format!(r#"{{"maximum":{number}}}"#);
+            cache.get(&other, memory()).await.unwrap();
+        }
+        assert!(cache.find_registered(&hash).is_none());
     }
 
     #[tokio::test]

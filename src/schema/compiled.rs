@@ -44,6 +44,8 @@ pub struct Schema {
     pub(super) list: OnceLock<Option<StreamedList>>,
     /// Lock of the thread that compiles the list.
     pub(super) list_lock: Mutex<()>,
+    /// Hash of its text, if that is of a registered schema.
+    pub(super) registered_hash: OnceLock<String>,
     /// Memory of the schema, and of what was made of it since it was compiled, in bytes, at most.
     bytes: AtomicUsize,
     /// Memory held for as long as the schema lives.
@@ -84,6 +86,8 @@ const COMPILING_BYTES_PER_VALUE: usize = 1024;
 const POINTER_COPIES: usize = 1;
 /// Copies of a schema's text while it is compiled: the text itself, its values twice, as nodes, and as it is kept.
 const COMPILING_COPIES: usize = 5;
+/// Copies of a schema's text that wait until it is compiled.
+const WAITING_COPIES: usize = 2;
 /// Maximum length of a schema's text, in bytes.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
@@ -111,6 +115,16 @@ impl Schema {
             .map_err(|refused| no_memory(&refused))?;
         schema.memory = Some(memory);
         Ok(schema)
+    }
+
+    /// Reserves the memory of a text of this length that is to be read and compiled: of itself, and of the copy that waits for its turn.
+    ///
+    /// # Errors
+    /// `overloaded` if there is no memory for it now, `payload_too_large` if there never is.
+    pub fn reserve_text(memory: &mut MemoryReservation, bytes: usize) -> Result<(), Error> {
+        memory
+            .resize(WAITING_COPIES.saturating_mul(bytes))
+            .map_err(|refused| no_memory(&refused))
     }
 
     /// Returns the memory that compiling a text takes at most, in bytes, without its patterns and its pointers.
@@ -166,6 +180,7 @@ impl Schema {
             lowered: Mutex::default(),
             list: OnceLock::new(),
             list_lock: Mutex::default(),
+            registered_hash: OnceLock::new(),
             bytes: bytes.into(),
             memory: None,
         })

@@ -1,12 +1,13 @@
-//! Registered schemas as they are kept: text, hash and time, and their files.
+//! Registered schemas as they are kept: hash, size and time, and their files.
 
-use std::io::Write;
+use std::io::{Error, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
+
+use super::compiled::MAX_TEXT_BYTES;
 
 /// Source of a registered schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -18,28 +19,56 @@ pub enum Source {
     Api,
 }
 
-/// Registered schema.
+/// Registered schema, without its text.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Schema as JSON text.
-    pub text: Arc<str>,
     /// SHA-256 of the text, in hexadecimal.
     pub hash: String,
+    /// Length of the text, in bytes.
+    pub bytes: usize,
     /// Time of the last change; for a file of the folder its modification time.
     pub updated_at: SystemTime,
     /// Source of the schema.
     pub source: Source,
+    /// Size of its earlier versions together, in bytes.
+    pub(super) version_bytes: u64,
+    /// True if the file survives a power failure, as far as is known.
+    pub(super) is_synced: bool,
 }
 
 impl Entry {
     pub(super) fn new(text: &str, updated_at: SystemTime, source: Source) -> Self {
         Self {
-            text: text.into(),
-            hash: crate::types::hexadecimal(&Sha256::digest(text)),
+            hash: hash_of(text),
+            bytes: text.len(),
             updated_at,
             source,
+            version_bytes: 0,
+            is_synced: true,
         }
     }
+}
+
+/// Returns the SHA-256 of a text, in hexadecimal.
+pub(super) fn hash_of(text: &str) -> String {
+    crate::types::hexadecimal(&Sha256::digest(text))
+}
+
+/// Reads the text of a schema's file. Fails with `InvalidData` if it can be none.
+pub(super) fn read_text(path: &Path) -> std::io::Result<String> {
+    let invalid = |reason: &str| Err(Error::new(ErrorKind::InvalidData, reason));
+    // A pipe would be read for ever.
+    if !std::fs::metadata(path)?.is_file() {
+        return invalid("it is not a file");
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(MAX_TEXT_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_TEXT_BYTES {
+        return invalid("it is longer than a schema may be");
+    }
+    String::from_utf8(bytes).or_else(|_| invalid("it is not UTF-8"))
 }
 
 /// Creates a folder that only the owner of the process can read, and those between it and `root`, which must exist. What is new
@@ -59,21 +88,27 @@ pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
-/// Writes a file that only the owner of the process can read, by way of a temporary file, which is removed if that fails.
-pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Writes a file that only the owner of the process can read, by way of a temporary file, which is removed if that fails. The file
+/// survives a power failure once its folder is synced, too.
+pub(super) fn replace_file(
+    path: &Path,
+    text: &str,
+    modified_at: Option<SystemTime>,
+) -> std::io::Result<()> {
     let beside = path.with_extension("tmp");
     let write = || {
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&beside)?;
-        file.write_all(bytes)?;
+        file.write_all(text.as_bytes())?;
+        if let Some(time) = modified_at {
+            file.set_modified(time)?;
+        }
         file.sync_all()?;
         std::fs::rename(&beside, path)
     };
-    if let Err(error) = write() {
+    write().inspect_err(|_| {
         // Left behind, it would take room that is needed.
         drop(std::fs::remove_file(&beside));
-        return Err(error);
-    }
-    sync_folder(path.parent().unwrap_or(path))
+    })
 }

@@ -251,6 +251,60 @@ async fn a_broken_schema_in_the_folder_stops_the_start_and_is_named() {
     assert!(said.contains("broken.json"), "{said}");
 }
 
+/// Files in the data folder that the service did not write must not keep it from starting.
+#[tokio::test]
+async fn a_file_of_the_data_folder_that_is_no_schema_is_skipped_and_logged() {
+    let upstream = Upstream::playing();
+    let builder = Server::asking(&upstream);
+    let folder = builder.folder().join("data/schemas");
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, bytes) in [
+        ("person.json", schema().to_string().into_bytes()),
+        ("Old Person.json", b"{}".to_vec()),
+        ("latin1.json", b"{\"title\": \"\xe9\"}".to_vec()),
+    ] {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    let server = builder.start().await;
+    let list = server.get("/v1/schemas").await.ok();
+    let rows = list["data"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{list}");
+    assert_eq!(
+        extract_with(&server, "person").await.ok()["data"],
+        fixture::found(1)
+    );
+    let output = server.output();
+    for skipped in ["Old Person.json", "latin1.json"] {
+        assert!(output.contains(skipped), "{output}");
+    }
+}
+
+/// A device without a battery, or a copy, gives files such times.
+#[tokio::test]
+async fn a_file_from_before_1970_is_listed() {
+    let upstream = Upstream::playing();
+    let builder = Server::asking(&upstream);
+    let folder = builder.folder().join("data/schemas");
+    let versions = folder.join("versions/old");
+    std::fs::create_dir_all(&versions).unwrap();
+    let hash = "0".repeat(64);
+    for path in [
+        folder.join("old.json"),
+        versions.join(format!("{hash}.json")),
+    ] {
+        std::fs::write(&path, "{}").unwrap();
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        let time = std::time::UNIX_EPOCH - std::time::Duration::from_secs(86_400);
+        file.set_modified(time).unwrap();
+    }
+    let server = builder.start().await;
+    let epoch = "1970-01-01T00:00:00.000Z";
+    let list = server.get("/v1/schemas").await.ok();
+    assert_eq!(list["data"][0]["updated_at"], epoch, "{list}");
+    let list = server.get("/v1/schemas/old/versions").await.ok();
+    assert_eq!(list["data"][1]["stored_at"], epoch, "{list}");
+}
+
 #[tokio::test]
 async fn the_data_folder_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;

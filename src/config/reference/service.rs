@@ -175,7 +175,7 @@ pub(super) static SECTIONS: [SectionReference; 8] = [
             key(
                 "max_bytes_per_caller",
                 "16777216",
-                "Maximum size of a caller's schemas together in bytes, 1 KiB to 1 TiB.",
+                "Maximum size of a caller's schemas together in bytes, 1 KiB to 1 TiB. Their earlier versions take what is left of it.",
             ),
         ],
     },

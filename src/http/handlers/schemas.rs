@@ -16,6 +16,7 @@ use super::super::problem::ApiError;
 use super::super::query::{PageQuery, no_query, parse_query};
 use super::super::state::{AppState, State};
 use super::super::{json_body, request_body};
+use crate::contract::rfc3339_of;
 use crate::schema::{Entry, Source};
 use crate::types::{Code, Error, FieldError, truncate_for_display};
 use throttle::CallerId;
@@ -40,7 +41,7 @@ impl SchemaEntry {
         Self {
             name,
             hash: entry.hash,
-            updated_at: humantime::format_rfc3339_millis(entry.updated_at).to_string(),
+            updated_at: rfc3339_of(entry.updated_at),
             source: entry.source,
         }
     }
@@ -98,7 +99,8 @@ pub async fn list(
     let page = PageQuery::parse(uri.query())?;
     let owner = state.extractor.schema_owner(caller);
     let registry = state.extractor.registry();
-    let (entries, has_more) = registry.list(&owner, page.after.as_deref(), page.limit);
+    let listed = registry.list(caller, &owner, page.after.as_deref(), page.limit);
+    let (entries, has_more) = listed.await?;
     let next = if has_more {
         entries.last().map(|(name, _)| name.clone())
     } else {
@@ -135,22 +137,18 @@ pub async fn get(
     })?;
     let owner = state.extractor.schema_owner(caller);
     let registry = state.extractor.registry();
-    let entry = match version {
-        None => registry.get(&owner, &name),
+    let text = match version {
+        None => registry.text(caller, &owner, &name).await?,
         Some(hash) => {
-            let entry = registry.version(caller, &owner, &name, &hash).await?;
-            if entry.is_none() && registry.get(&owner, &name).is_some() {
+            let text = registry.version(caller, &owner, &name, &hash).await?;
+            if text.is_none() && registry.entry(caller, &owner, &name).await?.is_some() {
                 return Err(unknown_version(&name, &hash).into());
             }
-            entry
+            text
         }
     };
-    let entry = entry.ok_or_else(|| unknown(&state, caller, &name))?;
-    Ok((
-        [(CONTENT_TYPE, "application/schema+json")],
-        entry.text.to_string(),
-    )
-        .into_response())
+    let text = text.ok_or_else(|| unknown(&state, caller, &name))?;
+    Ok(([(CONTENT_TYPE, "application/schema+json")], text).into_response())
 }
 
 /// List the versions of a schema
@@ -174,7 +172,7 @@ pub async fn versions(
         .enumerate()
         .map(|(number, version)| SchemaVersion {
             hash: version.hash,
-            stored_at: humantime::format_rfc3339_millis(version.stored_at).to_string(),
+            stored_at: rfc3339_of(version.stored_at),
             is_current: number == 0,
         });
     Ok(Json(SchemaVersions {

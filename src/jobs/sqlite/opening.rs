@@ -50,11 +50,11 @@ pub struct Opened {
     _lock: File,
 }
 
-/// Opens a store that is not open.
+/// Opens a store that is not open. Calls `before_open` when it can be, before it counts as open.
 ///
 /// # Errors
 /// The reason for which it cannot be opened.
-pub fn open(shared: &Shared) -> Result<(), StoreError> {
+pub fn open(shared: &Shared, before_open: impl FnOnce()) -> Result<(), StoreError> {
     let path = shared.path.as_path();
     if let Some(folder) = path.parent() {
         create_private_dir(folder).map_err(|error| from_open(folder, &error))?;
@@ -89,16 +89,20 @@ pub fn open(shared: &Shared) -> Result<(), StoreError> {
         secret,
         _lock: lock,
     };
+    before_open();
     // Only one thread opens the store.
     drop(shared.opened.set(opened));
     Ok(())
 }
 
-/// Opens the store as soon as it can be opened, in a thread of its own.
+/// Opens the store as soon as it can be opened, in a thread of its own. Calls `before_open` before it counts as open.
 ///
 /// # Errors
 /// The operating system cannot start a thread.
-pub fn retry_in_background(shared: &Arc<Shared>) -> Result<(), StoreError> {
+pub fn retry_in_background(
+    shared: &Arc<Shared>,
+    before_open: impl Fn() + Send + 'static,
+) -> Result<(), StoreError> {
     let shared = Arc::downgrade(shared);
     every_second("store-open", move || {
         let Some(shared) = Weak::upgrade(&shared) else {
@@ -108,7 +112,7 @@ pub fn retry_in_background(shared: &Arc<Shared>) -> Result<(), StoreError> {
         if shared.health.permanent_error().is_some() {
             return false;
         }
-        match open(&shared) {
+        match open(&shared, &before_open) {
             Ok(()) => {
                 tracing::info!(file = %shared.path.display(), "the job store is open");
                 false

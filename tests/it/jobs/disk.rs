@@ -1,6 +1,8 @@
 //! A disk that is full, or cannot be written to: jobs can be deleted and cancelled, direct requests are served, and jobs go on by
 //! themselves.
 
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::quotas::{CALLERS, upload};
 use super::{JOBS, LIMIT, asking, ended, made, path, post, results, show};
-use crate::support::client::{Client, eventually};
+use crate::support::client::{Answer, Client, eventually};
 use crate::support::disk::Disk;
-use crate::support::fixture::{batch, check_each_once, person, schema_query, single, with};
+use crate::support::fixture::{batch, check_each_once, person, schema, schema_query, single, with};
 use crate::support::server::{Builder, Server};
 use crate::upstream::{Reply, Upstream};
 
@@ -35,6 +37,20 @@ async fn not_ready(client: &Client) -> String {
         (answer.status == 503).then(|| answer.json()["reasons"].to_string())
     })
     .await
+}
+
+/// Stores a schema, another one each time.
+async fn put(client: &Client, name: &str) -> Answer {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed).to_string();
+    let request = client.request(Method::PUT, &format!("/v1/schemas/{name}"));
+    let schema = with(schema(), json!({"$comment": number}));
+    request.json(&schema).answer().await
+}
+
+async fn delete(client: &Client, name: &str) -> Answer {
+    let request = client.request(Method::DELETE, &format!("/v1/schemas/{name}"));
+    request.answer().await
 }
 
 /// Direct requests are served, and jobs are not.
@@ -160,20 +176,34 @@ async fn on_a_full_disk_jobs_can_be_cancelled_and_deleted() {
     let server = builder.wrapped(disk.wrapper()).start().await;
     let large = large_job(&server, 30).await;
     let running = made(&server, &batch(5_000)).await;
+    assert_eq!(put(&server, "kept").await.status, 201);
     disk.fill();
     let reasons = not_ready(&server).await;
     assert!(reasons.contains("the disk is full"), "{reasons}");
     let refused = server.post(JOBS, &batch(1)).await;
     assert_eq!(refused.status, 503, "{}", refused.text());
+    for refused in [
+        put(&server, "kept").await,
+        put(&server, "new").await,
+        delete(&server, "kept").await,
+    ] {
+        assert_eq!(refused.status, 503, "{}", refused.text());
+    }
+    let files = std::fs::read_dir(disk.inside("schemas")).unwrap();
+    let files: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(files, ["kept.json"], "nothing is left of what was refused");
     let cancelled = post(&server, &path(&running, "/cancel")).await;
     assert_eq!(cancelled.status, 202, "{}", cancelled.text());
     let running = ended(&server, &running).await;
     assert_eq!(running["status"], "cancelled", "{running}");
+    let named = json!({"input": person(1), "schema": "kept"});
+    server.extract(&named).await.ok();
     let deleted = server.request(Method::DELETE, &path(&large, "")).answer();
     let deleted = deleted.await;
     assert_eq!(deleted.status, 204, "{}", deleted.text());
     // The job that was deleted takes more than the space that is reserved.
     ready(&server, "its space is used").await;
+    assert_eq!(delete(&server, "kept").await.status, 204);
     let next = made(&server, &batch(3)).await;
     assert_eq!(ended(&server, &next).await["counts"]["succeeded"], 3);
 }
@@ -303,4 +333,41 @@ async fn a_data_folder_that_cannot_be_made_is_made_later() {
     ready(&server, "the folder is made").await;
     let job = made(&server, &with(batch(2), json!({}))).await;
     assert_eq!(ended(&server, &job).await["counts"]["succeeded"], 2);
+}
+
+/// Makes a link to a folder, beside it.
+fn link_to(folder: &Path) -> PathBuf {
+    let link = folder.with_extension("link");
+    std::os::unix::fs::symlink(folder, &link).unwrap();
+    link
+}
+
+/// A disk that is mounted after the start. Otherwise its schemas would be replaced unseen, without a version.
+#[tokio::test]
+async fn the_schemas_of_a_data_folder_that_comes_later_are_there_with_it() {
+    let upstream = Upstream::playing();
+    let builder = Server::asking(&upstream);
+    let (blocker, later) = (
+        builder.folder().join("blocker"),
+        builder.folder().join("later"),
+    );
+    std::fs::write(&blocker, "a file where a folder has to be").unwrap();
+    let stored = later.join("data/schemas");
+    std::fs::create_dir_all(&stored).unwrap();
+    std::fs::write(stored.join("kept.json"), schema().to_string()).unwrap();
+    let server = builder
+        .env("EXTRACTD_DATA_DIR", blocker.join("data").display())
+        .start()
+        .await;
+    serves_only_directly(&server, "cannot be opened").await;
+    assert_eq!(server.get("/v1/schemas/kept").await.status, 503);
+    assert_eq!(put(&server, "kept").await.status, 503);
+    // In one step: nothing is made in its place before.
+    let link = link_to(&later);
+    std::fs::rename(link, &blocker).unwrap();
+    ready(&server, "the folder is used").await;
+    assert_eq!(server.get("/v1/schemas/kept").await.ok(), schema());
+    assert_eq!(put(&server, "kept").await.status, 200, "it is replaced");
+    let versions = server.get("/v1/schemas/kept/versions").await.ok();
+    assert_eq!(versions["data"].as_array().unwrap().len(), 2, "{versions}");
 }
