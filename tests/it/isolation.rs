@@ -6,6 +6,7 @@ mod health;
 mod idle_clients;
 mod memory;
 mod pauses;
+mod registered_schemas;
 mod rejections;
 mod roles;
 mod streams;
