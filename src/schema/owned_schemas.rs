@@ -222,11 +222,11 @@ impl OwnedSchemas {
         if of_versions <= max_bytes {
             return;
         }
-        let named: Vec<_> = self.with(owner, |names| {
+        let versioned: Vec<_> = self.with(owner, |names| {
             let with_versions = names.iter().filter(|(_, entry)| entry.version_bytes > 0);
             with_versions.map(|(name, _)| name.clone()).collect()
         });
-        let stores: Vec<_> = named
+        let stores: Vec<_> = versioned
             .iter()
             .map(|name| VersionStore::of_schema_file(&self.path(owner, name)))
             .collect();
@@ -235,7 +235,7 @@ impl OwnedSchemas {
         let Some(names) = loaded.owners.get_mut(owner) else {
             return;
         };
-        for (name, bytes) in named.iter().zip(left) {
+        for (name, bytes) in versioned.iter().zip(left) {
             if let Some(entry) = names.get_mut(name) {
                 entry.version_bytes = bytes;
             }

@@ -330,8 +330,8 @@ impl Registry {
         if self.stored.is_loaded(owner) {
             return Ok(());
         }
-        let (registry, owned) = (Arc::clone(self), owner.to_owned());
-        let loaded = self.read(caller, move || registry.stored.load(&owned));
+        let (registry, folder_owner) = (Arc::clone(self), owner.to_owned());
+        let loaded = self.read(caller, move || registry.stored.load(&folder_owner));
         loaded.await.map_err(|error| cannot_load(owner, &error))
     }
 
