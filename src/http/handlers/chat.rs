@@ -23,6 +23,7 @@ use super::super::middleware::RequestId;
 use super::super::problem::{ApiError, FailureUsage};
 use super::super::query::offset_unit_only;
 use super::super::request_body::{self, BodyMemory};
+use super::super::request_memory::no_response_memory;
 use super::super::response_memory::StreamMemory;
 use super::super::state::{AppState, State};
 use super::super::trace_context::trace_context;
@@ -216,6 +217,7 @@ impl ChatRun {
             .is_streamed
             .then(|| StreamMemory::reserve(state, caller))
             .transpose()?;
+        let response_memory = self.reserve_echo(state, caller)?;
         let admitted = state
             .extractor
             .submit(Arc::clone(&self.prepared), &submission)?;
@@ -234,10 +236,9 @@ impl ChatRun {
                 include_usage: self.include_usage,
                 feed,
                 form: self.form,
-                responses: self.echo.map(|echo| {
-                    let ledger = state.extractor.limits().memory();
-                    ResponseEvents::new(echo, ledger.empty(caller, MemoryUse::Responses))
-                }),
+                responses: self
+                    .echo
+                    .map(|echo| ResponseEvents::new(echo, response_memory)),
                 resources: Resources {
                     memory,
                     work,
@@ -255,13 +256,23 @@ impl ChatRun {
         };
         let body = match &self.messages {
             Some(messages) => {
-                let ledger = state.extractor.limits().memory();
-                let memory = ledger.empty(caller, MemoryUse::Responses);
-                pass_through_body(self.identity, self.echo, messages, &outcome, memory).await
+                let (echo, memory) = (self.echo, response_memory);
+                pass_through_body(self.identity, echo, messages, &outcome, memory).await
             }
             None => self.extracted_body(&outcome),
         };
         Ok(whole_response(body, &outcome))
+    }
+
+    /// Reserves the memory in which a response repeats the settings of its request, before anything is paid for.
+    ///
+    /// # Errors
+    /// `overloaded` if there is no memory for it.
+    fn reserve_echo(&self, state: &AppState, caller: CallerId) -> Result<MemoryReservation, Error> {
+        let bytes = self.echo.as_ref().map_or(0, Echo::reserved_bytes);
+        let ledger = state.extractor.limits().memory();
+        let memory = ledger.reserve(caller, MemoryUse::Responses, bytes);
+        memory.map_err(|refused| no_response_memory(&refused))
     }
 
     /// Returns the completion of an extraction, or its response, as JSON text.
@@ -276,7 +287,7 @@ impl ChatRun {
     }
 }
 
-/// Returns the provider's completion, or its response, as JSON text. `memory` is an empty reservation of the caller.
+/// Returns the provider's completion, or its response, as JSON text. `memory` is that of the echo.
 async fn pass_through_body(
     identity: Identity,
     echo: Option<Echo>,
@@ -292,7 +303,7 @@ async fn pass_through_body(
     let caller = memory.caller();
     let write = move |message: &[u8]| {
         // The completion, and the response that is made of it. The answer is paid for, and took as much while it was read.
-        memory.record(message.len() * 2);
+        memory.record(memory.bytes() + message.len() * 2);
         let completion = pass_through::completion(&identity, message, details.get())?;
         match echo {
             Some(echo) => of_completion(&echo, &completion),

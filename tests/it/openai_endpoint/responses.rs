@@ -140,6 +140,27 @@ async fn a_stream_has_the_events_of_a_response() {
     assert!(response["usage"]["total_tokens"].is_u64(), "{response}");
 }
 
+/// Nothing checks a setting without an effect, and three events repeat the settings.
+#[tokio::test]
+async fn long_settings_are_not_repeated() {
+    let upstream = Upstream::saying([Reply::Json(right())]);
+    let server = Server::with(&upstream).await;
+    let body = json!({
+        "model": "test-model", "input": "Ada", "text": format(), "stream": true, "truncation": "x".repeat(1_000_000),
+    });
+    let events = server
+        .open(RESPONSES, "text/event-stream", &body)
+        .await
+        .expect(200)
+        .events()
+        .await;
+    let last = events.last().unwrap();
+    assert_eq!(last.name, "response.completed");
+    for event in [&events[0], &events[1], last] {
+        assert_eq!(event.data["response"]["truncation"], "disabled");
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_supported_is_named() {
     let upstream = Upstream::playing();

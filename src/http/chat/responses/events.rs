@@ -113,7 +113,7 @@ struct WithinItem<'a> {
 }
 
 impl ResponseEvents {
-    /// Creates the translator of a stream, with an empty reservation of its caller.
+    /// Creates the translator of a stream. `memory` is that of the echo: [`Echo::reserved_bytes`].
     #[must_use]
     pub const fn new(echo: Echo, memory: MemoryReservation) -> Self {
         Self {
@@ -196,6 +196,8 @@ impl ResponseEvents {
 
     fn write_response(&mut self, kind: &str, status: &str, out: &mut BytesMut) {
         let Some(common) = &self.common else { return };
+        // At once, rather than by doubling.
+        out.reserve(self.size + self.echo.bytes() + ITEM_BYTES);
         let (echo, details) = (&self.echo, self.details.as_deref());
         let response = common.response(echo, status, &self.output, &self.usage, details);
         write_event(&mut self.sequence, kind, OfResponse { response }, out);
@@ -213,7 +215,7 @@ impl ResponseEvents {
             );
             return Err(Error::new(Code::UpstreamError, detail));
         }
-        let needed = size * COPIES / STEP_BYTES * STEP_BYTES;
+        let needed = size * COPIES / STEP_BYTES * STEP_BYTES + self.echo.reserved_bytes();
         if needed > self.memory.bytes() {
             let reserved = self.memory.resize(needed);
             reserved.map_err(|refused| no_response_memory(&refused))?;
@@ -337,7 +339,6 @@ impl ResponseEvents {
     pub fn end(&mut self, out: &mut BytesMut) {
         let status = self.status;
         self.close(status, out);
-        out.reserve(self.size);
         self.write_response(&format!("response.{status}"), status, out);
     }
 
@@ -435,6 +436,7 @@ mod tests {
     use serde_json::json;
     use throttle::{CallerId, MemoryLedger, MemoryUse};
 
+    use super::super::super::body::Fields;
     use super::*;
 
     fn events(ledger: &MemoryLedger) -> ResponseEvents {
@@ -578,6 +580,24 @@ mod tests {
         let little = MemoryLedger::new(4 << 20, 4 << 20);
         let refused = events(&little).chunk(&call, &mut BytesMut::new());
         assert_eq!(refused.unwrap_err().code, Code::Overloaded);
+    }
+
+    #[test]
+    fn the_memory_of_the_echo_is_held_beside_that_of_the_items() {
+        let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
+        let prompt = "x".repeat(500_000);
+        let request = json!({"instructions": prompt}).to_string();
+        let echo = Echo::new(&Fields::parse(request.as_bytes()).unwrap());
+        let reserved = echo.reserved_bytes();
+        let memory = ledger.reserve(CallerId(1), MemoryUse::Responses, reserved);
+        let (mut events, mut out) = (ResponseEvents::new(echo, memory.unwrap()), BytesMut::new());
+        let text = json!({"content": "y".repeat(100_000)});
+        events.chunk(&chunk(&text), &mut out).unwrap();
+        let written = std::str::from_utf8(&out).unwrap();
+        let copies = written.matches(&prompt).count();
+        assert_eq!(copies, 2);
+        assert!(reserved + STEP_BYTES > copies * prompt.len(), "{reserved}");
+        assert!(ledger.snapshot().held + STEP_BYTES > reserved + 100_000 * COPIES);
     }
 
     #[test]

@@ -13,8 +13,18 @@ use crate::types::{Code, Error};
 /// Maximum number of items of a response: its texts, refusals and calls. Providers' answers have few.
 pub const MAX_ITEMS: usize = 1024;
 
-/// Room for a response beside its output, in bytes.
+/// Room for a response beside its output and its echo, in bytes.
 const ENVELOPE_BYTES: usize = 4096;
+/// Maximum size of an echo, in bytes: 1 MiB. A stream has it three times, and it may come with any request.
+const MAX_ECHO_BYTES: usize = 1024 * 1024;
+/// Maximum length of a setting that is repeated, in bytes, unless it is one of [`LONG_SETTINGS`]: 64 KiB.
+const MAX_SETTING_BYTES: usize = 64 * 1024;
+/// Settings that may be long in an ordinary request: a prompt, a schema, and functions with their schemas.
+const LONG_SETTINGS: [&str; 3] = ["instructions", "text", "tools"];
+/// Number of copies of an echo for which memory is reserved: the first two events of a stream are written together.
+const ECHO_COPIES: usize = 2;
+/// Step in which the memory of an echo is reserved, in bytes. What is below a step is the share of an ordinary response.
+const ECHO_STEP_BYTES: usize = 64 * 1024;
 
 /// Fields of a response that repeat those of its request, with their defaults.
 const REPEATED: [(&str, &str); 14] = [
@@ -37,18 +47,47 @@ const REPEATED: [(&str, &str); 14] = [
 /// Settings of a request that its response repeats, as JSON texts without line breaks.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(transparent)]
-pub struct Echo(IndexMap<&'static str, Box<RawValue>>);
+pub struct Echo {
+    settings: IndexMap<&'static str, Box<RawValue>>,
+    /// Size of all settings, in bytes.
+    #[serde(skip)]
+    bytes: usize,
+}
 
 impl Echo {
-    /// Takes the settings of a request.
+    /// Takes the settings of a request. One that is too long is repeated as its default: nothing checks those without an effect here,
+    /// and each event about the whole response has all of them.
     #[must_use]
     pub fn new(request: &Fields) -> Self {
-        let repeated = REPEATED.into_iter().filter_map(|(name, default)| {
-            let sent = request.get(name).filter(|_| name != "store");
-            let json = on_one_line(sent.map_or(default, RawValue::get).to_owned());
-            Some((name, RawValue::from_string(json).ok()?))
-        });
-        Self(repeated.collect())
+        let mut echo = Self::default();
+        for (name, default) in REPEATED {
+            let max_bytes = if LONG_SETTINGS.contains(&name) {
+                MAX_ECHO_BYTES
+            } else {
+                MAX_SETTING_BYTES
+            };
+            let max_bytes = max_bytes.min(MAX_ECHO_BYTES - echo.bytes.min(MAX_ECHO_BYTES));
+            let sent = request.get(name).map(RawValue::get);
+            let sent = sent.filter(|json| name != "store" && json.len() <= max_bytes);
+            let json = on_one_line(sent.unwrap_or(default).to_owned());
+            echo.bytes += json.len();
+            if let Ok(json) = RawValue::from_string(json) {
+                echo.settings.insert(name, json);
+            }
+        }
+        echo
+    }
+
+    /// Returns the size of the settings, in bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns the memory to reserve for what is written of it at a time, in bytes; 0 for an ordinary one.
+    #[must_use]
+    pub const fn reserved_bytes(&self) -> usize {
+        self.bytes * ECHO_COPIES / ECHO_STEP_BYTES * ECHO_STEP_BYTES
     }
 }
 
@@ -258,7 +297,7 @@ pub fn of_completion(echo: &Echo, completion: &[u8]) -> Result<Vec<u8>, Error> {
     let usage = usage(completion_members.get("usage"));
     let details = serde_json::from_str(completion_members.get("extractd").json()).ok();
     let response = common.response(echo, status, &output, &usage, details);
-    let mut json = Vec::with_capacity(completion.len() + ENVELOPE_BYTES);
+    let mut json = Vec::with_capacity(completion.len() + echo.bytes() + ENVELOPE_BYTES);
     drop(serde_json::to_writer(&mut json, &response));
     Ok(json)
 }
@@ -344,6 +383,39 @@ mod tests {
         assert_eq!(response["user"], Value::Null);
         assert_eq!(response["tool_choice"], "auto");
         assert_eq!(response["extractd"]["attempts"], 1);
+    }
+
+    #[test]
+    fn an_echo_is_bounded_whatever_is_sent() {
+        let echo = |request: &Value| {
+            let echo = Echo::new(&Fields::parse(request.to_string().as_bytes()).unwrap());
+            let json = serde_json::to_string(&echo).unwrap();
+            assert!(
+                json.len() < MAX_ECHO_BYTES + ENVELOPE_BYTES,
+                "{}",
+                json.len()
+            );
+            // Beside its values it has only names.
+            assert!((echo.bytes()..echo.bytes() + 400).contains(&json.len()));
+            (serde_json::from_str::<Value>(&json).unwrap(), echo)
+        };
+        let long = "x".repeat(100_000);
+        let (repeated, small) = echo(&json!({
+            "truncation": long, "user": long, "metadata": {"a": long}, "top_p": 0.5,
+        }));
+        assert_eq!(repeated["truncation"], "disabled");
+        assert_eq!(repeated["user"], Value::Null);
+        assert_eq!(repeated["metadata"], json!({}));
+        assert_eq!(repeated["top_p"], 0.5);
+        assert_eq!(small.reserved_bytes(), 0);
+        // What is usually long is repeated, as far as all of it may be.
+        let prompt = long.repeat(6);
+        let (repeated, large) = echo(&json!({"instructions": prompt, "tools": [prompt]}));
+        assert_eq!(repeated["instructions"], *prompt);
+        assert_eq!(repeated["tools"], json!([]));
+        assert!(large.reserved_bytes() > 1_100_000);
+        let (repeated, _) = echo(&json!({"instructions": long.repeat(20)}));
+        assert_eq!(repeated["instructions"], Value::Null);
     }
 
     #[test]
