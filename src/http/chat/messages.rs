@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::types::Error;
+use crate::types::{Error, truncate_for_display};
 
 /// Messages as an extraction takes them.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,13 +21,13 @@ struct Turn {
     text: String,
 }
 
-/// Reads messages.
+/// Reads messages, whose texts are moved rather than copied.
 ///
 /// # Errors
 /// `invalid_request` at the message or part that cannot be read, or that has no text.
-pub fn conversation(messages: &[Value]) -> Result<Conversation, Error> {
+pub fn conversation(messages: Vec<Value>) -> Result<Conversation, Error> {
     let (mut instructions, mut turns) = (Vec::new(), Vec::new());
-    for (index, message) in messages.iter().enumerate() {
+    for (index, mut message) in messages.into_iter().enumerate() {
         let at = format!("/messages/{index}");
         let Some(role) = message.get("role").and_then(Value::as_str) else {
             let message = "must be an object with `role` and `content`";
@@ -39,14 +39,16 @@ pub fn conversation(messages: &[Value]) -> Result<Conversation, Error> {
             "assistant" => Some("Assistant"),
             "tool" | "function" => Some("Tool result"),
             _ => {
+                let role = truncate_for_display(role);
                 let message = format!(
                     "the role \"{role}\" is not known; known are system, developer, user, assistant, tool and function"
                 );
                 return Err(Error::invalid(format!("{at}/role"), message));
             }
         };
-        let mut text = content(message.get("content"), &format!("{at}/content"))?;
-        append_calls(message, &mut text);
+        let sent = message.get_mut("content").map(Value::take);
+        let mut text = content(sent.unwrap_or_default(), &format!("{at}/content"))?;
+        append_calls(&message, &mut text);
         if text.trim().is_empty() {
             continue;
         }
@@ -68,8 +70,8 @@ pub fn conversation(messages: &[Value]) -> Result<Conversation, Error> {
         return Err(Error::invalid("/messages", message));
     }
     Ok(Conversation {
-        instructions: instructions.join("\n\n"),
-        text: transcript(&turns),
+        instructions: join(instructions),
+        text: transcript(turns),
     })
 }
 
@@ -94,16 +96,26 @@ pub fn all_text(messages: &[Value]) -> String {
     text
 }
 
-fn transcript(turns: &[Turn]) -> String {
-    let is_monologue = turns.iter().all(|turn| turn.speaker == "User");
-    let texts = turns.iter().map(|turn| {
-        if is_monologue {
-            turn.text.clone()
-        } else {
-            format!("{}:\n{}", turn.speaker, turn.text)
-        }
-    });
-    texts.collect::<Vec<_>>().join("\n\n")
+fn transcript(turns: Vec<Turn>) -> String {
+    if turns.iter().all(|turn| turn.speaker == "User") {
+        return join(turns.into_iter().map(|turn| turn.text).collect());
+    }
+    let bytes = |turn: &Turn| turn.speaker.len() + turn.text.len() + ":\n\n\n".len();
+    let mut transcript = String::with_capacity(turns.iter().map(bytes).sum());
+    for Turn { speaker, text } in turns {
+        let gap = if transcript.is_empty() { "" } else { "\n\n" };
+        // Writing to a string cannot fail.
+        let _ = write!(transcript, "{gap}{speaker}:\n{text}");
+    }
+    transcript
+}
+
+/// Joins texts with empty lines. A text alone is not copied.
+fn join(mut texts: Vec<String>) -> String {
+    match texts.as_mut_slice() {
+        [text] => std::mem::take(text),
+        _ => texts.join("\n\n"),
+    }
 }
 
 /// Appends the tool calls of an assistant's message.
@@ -126,11 +138,11 @@ fn append_calls(message: &Value, text: &mut String) {
     }
 }
 
-fn content(content: Option<&Value>, at: &str) -> Result<String, Error> {
+fn content(content: Value, at: &str) -> Result<String, Error> {
     match content {
-        None | Some(Value::Null) => Ok(String::new()),
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Array(parts)) => {
+        Value::Null => Ok(String::new()),
+        Value::String(text) => Ok(text),
+        Value::Array(parts) => {
             let texts: Result<Vec<_>, _> = parts
                 .iter()
                 .enumerate()
@@ -138,7 +150,7 @@ fn content(content: Option<&Value>, at: &str) -> Result<String, Error> {
                 .collect();
             Ok(texts?.join("\n\n"))
         }
-        Some(_) => Err(Error::invalid(at, "must be a string or an array of parts")),
+        _ => Err(Error::invalid(at, "must be a string or an array of parts")),
     }
 }
 
@@ -148,6 +160,7 @@ fn part_text<'a>(part: &'a Value, at: &str) -> Result<&'a str, Error> {
         Some("text" | "input_text" | "output_text") => "text",
         Some("refusal") => "refusal",
         Some(kind) => {
+            let kind = truncate_for_display(kind);
             let message = format!(
                 "a part of the type \"{kind}\" cannot be used together with a schema, which extracts from text only; \
                  send its text, or leave out the schema to pass the request through"
@@ -172,7 +185,7 @@ mod tests {
     use super::*;
 
     fn read(messages: &Value) -> Result<Conversation, Error> {
-        conversation(messages.as_array().unwrap())
+        conversation(messages.as_array().unwrap().clone())
     }
 
     #[test]
@@ -206,6 +219,18 @@ mod tests {
     fn a_system_message_alone_is_the_text() {
         let read = read(&json!([{"role": "system", "content": "Ada is 36."}])).unwrap();
         assert_eq!((&*read.instructions, &*read.text), ("", "Ada is 36."));
+    }
+
+    #[test]
+    fn a_text_alone_is_moved() {
+        let text = "Ada is 36.".repeat(100);
+        let address = text.as_ptr();
+        let message = [
+            ("role", Value::from("user")),
+            ("content", Value::String(text)),
+        ];
+        let read = conversation(vec![message.into_iter().collect()]).unwrap();
+        assert_eq!(read.text.as_ptr(), address);
     }
 
     #[test]

@@ -51,6 +51,10 @@ const OWN: [&str; 18] = [
     "stop",
 ];
 
+/// Number of copies of a body's text that are made of it while it is planned, beside its values: the texts of its fields, and what the
+/// spec is parsed from, or the text of all messages, which may have grown by doubling.
+pub const PLANNING_COPIES: usize = 2;
+
 /// A chat completion that can be run.
 #[derive(Debug)]
 pub struct Plan {
@@ -79,8 +83,8 @@ pub enum PlanKind {
 ///
 /// # Errors
 /// `invalid_request` at the field that cannot be used.
-pub fn plan(fields: Fields, models: &Models) -> Result<Plan, Error> {
-    let Some(messages) = fields.parse_field::<Vec<Value>>("messages", "an array of messages")?
+pub fn plan(mut fields: Fields, models: &Models) -> Result<Plan, Error> {
+    let Some(messages) = fields.parse_once::<Vec<Value>>("messages", "an array of messages")?
     else {
         let hint = if fields.get("input").is_some() {
             "; `input` is a field of POST /v1/responses"
@@ -103,8 +107,8 @@ pub fn plan(fields: Fields, models: &Models) -> Result<Plan, Error> {
         .unwrap_or(false);
     let include_usage = include_usage(&fields)?;
     let (spec, text, kind) = match choice {
-        Some(choice) => extraction(fields, &messages, choice, models)?,
-        None => pass_through(fields, &messages, is_streamed, models)?,
+        Some(choice) => extraction(fields, messages, choice, models)?,
+        None => pass_through(fields, messages, is_streamed, models)?,
     };
     Ok(Plan {
         spec,
@@ -182,7 +186,7 @@ type Planned = (Spec, String, PlanKind);
 
 fn extraction(
     mut fields: Fields,
-    messages: &[Value],
+    messages: Vec<Value>,
     choice: SchemaChoice,
     models: &Models,
 ) -> Result<Planned, Error> {
@@ -242,7 +246,7 @@ fn instructions(mut instructions: String, choice: &SchemaChoice) -> String {
 
 fn pass_through(
     mut fields: Fields,
-    messages: &[Value],
+    messages: Vec<Value>,
     is_streamed: bool,
     models: &Models,
 ) -> Result<Planned, Error> {
@@ -258,9 +262,12 @@ fn pass_through(
         spec.add_value("timeout_ms", &PASS_THROUGH_TIMEOUT_MS.into());
     }
     let spec = spec.parse().map_err(|error| relocate(error, "/schema"))?;
-    let mut text = messages::all_text(messages);
+    let mut text = messages::all_text(&messages);
     text.push_str(fields.get("tools").map_or("", RawValue::get));
-    let mut body = fields.to_values();
+    // It is kept for as long as the call, and had grown by doubling.
+    text.shrink_to_fit();
+    let mut body = fields.into_values();
+    body.insert("messages".to_owned(), Value::Array(messages));
     body.shift_remove("n");
     Ok((
         spec,
@@ -315,16 +322,14 @@ fn extra_fields(
         .parse_field("extra_body", "an object")
         .map_err(|error| error.with_pointer_prefix("/extractd"))?
         .unwrap_or_default();
-    for (name, value) in fields.to_values() {
-        if OWN.contains(&name.as_str()) {
-            continue;
-        }
+    for (name, value) in fields.iter().filter(|(name, _)| !OWN.contains(name)) {
         if takes_all {
-            extra.entry(name).or_insert(value);
-        } else if !IGNORABLE.contains(&name.as_str()) {
+            let value = || serde_json::from_str(value.get()).unwrap_or_default();
+            extra.entry(name).or_insert_with(value);
+        } else if !IGNORABLE.contains(&name) {
             let message = "the provider of this model has another API than OpenAI's, without this field; leave it out, or put the \
                            provider's own fields into `extractd.extra_body`";
-            return Err(Error::invalid(pointer("", &name), message));
+            return Err(Error::invalid(pointer("", name), message));
         }
     }
     Ok(extra)
@@ -390,6 +395,7 @@ impl SpecText {
 
     fn parse(self) -> Result<Spec, Error> {
         let text = serde_json::to_string(&self.0).unwrap_or_default();
+        drop(self);
         let single: Single = json_body::from_text(&text)?;
         Ok(single.spec)
     }

@@ -5,7 +5,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::super::body::Fields;
-use crate::types::{Error, FieldError, pointer};
+use crate::types::{Error, FieldError, pointer, truncate_for_display};
 
 /// Fields that need a store of responses or OpenAI's own services, or belong to Chat Completions; with what to do instead.
 const REJECTED: [(&str, &str); 8] = [
@@ -101,9 +101,7 @@ pub fn to_chat(mut fields: Fields) -> Result<Fields, Error> {
     {
         chat.set("reasoning_effort", effort);
     }
-    for (name, value) in fields.iter() {
-        chat.set(name, value);
-    }
+    chat.append(fields);
     Ok(chat)
 }
 
@@ -145,15 +143,20 @@ pub fn relocate(mut error: Error) -> Error {
 fn messages(fields: &mut Fields) -> Result<Vec<Value>, Error> {
     let mut messages = Vec::new();
     if let Some(instructions) = fields.parse_field::<String>("instructions", "a string")? {
-        messages.push(json!({"role": "system", "content": instructions}));
+        messages.push(object([
+            ("role", "system".into()),
+            ("content", instructions.into()),
+        ]));
     }
     fields.take("instructions");
     let input: Option<Value> = fields.parse_field("input", "a string or an array of items")?;
     fields.take("input");
     match input {
-        Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
+        Some(Value::String(text)) => {
+            messages.push(object([("role", "user".into()), ("content", text.into())]));
+        }
         Some(Value::Array(items)) => {
-            for (index, item) in items.iter().enumerate() {
+            for (index, item) in items.into_iter().enumerate() {
                 let message = message(item)
                     .map_err(|error| error.with_pointer_prefix(&format!("/input/{index}")))?;
                 add(message, &mut messages);
@@ -190,31 +193,52 @@ fn add(message: Option<Value>, messages: &mut Vec<Value>) {
     messages.push(message);
 }
 
+/// Creates an object of these members, which are moved rather than copied.
+fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    members.into_iter().collect()
+}
+
+/// Takes a member out of a value; null if there is none.
+fn take(value: &mut Value, name: &str) -> Value {
+    value.get_mut(name).map(Value::take).unwrap_or_default()
+}
+
 /// Returns the message of an item; `None` for the model's reasoning, which no other API takes back.
-fn message(item: &Value) -> Result<Option<Value>, Error> {
-    let field = |name: &str| item.get(name).cloned().unwrap_or_default();
+fn message(mut item: Value) -> Result<Option<Value>, Error> {
     let kind = item
         .get("type")
         .and_then(Value::as_str)
         .unwrap_or("message");
     let message = match kind {
-        "message" => json!({"role": field("role"), "content": content(&field("content"))?}),
-        "function_call" => json!({
-            "role": "assistant", "content": null,
-            "tool_calls": [{
-                "id": field("call_id"), "type": "function",
-                "function": {"name": field("name"), "arguments": field("arguments")},
-            }],
-        }),
-        "function_call_output" => {
-            let output = match field("output") {
-                Value::String(text) => Value::String(text),
-                parts => content(&parts)?,
-            };
-            json!({"role": "tool", "tool_call_id": field("call_id"), "content": output})
+        "message" => {
+            let role = take(&mut item, "role");
+            let content = content(take(&mut item, "content"))?;
+            object([("role", role), ("content", content)])
         }
+        "function_call" => {
+            let function = object([
+                ("name", take(&mut item, "name")),
+                ("arguments", take(&mut item, "arguments")),
+            ]);
+            let call = object([
+                ("id", take(&mut item, "call_id")),
+                ("type", "function".into()),
+                ("function", function),
+            ]);
+            object([
+                ("role", "assistant".into()),
+                ("content", Value::Null),
+                ("tool_calls", Value::Array(vec![call])),
+            ])
+        }
+        "function_call_output" => object([
+            ("role", "tool".into()),
+            ("tool_call_id", take(&mut item, "call_id")),
+            ("content", content(take(&mut item, "output"))?),
+        ]),
         "reasoning" => return Ok(None),
         other => {
+            let other = truncate_for_display(other);
             let message = format!(
                 "an item of the type \"{other}\" is not supported; supported are message, function_call, function_call_output and reasoning"
             );
@@ -224,20 +248,30 @@ fn message(item: &Value) -> Result<Option<Value>, Error> {
     Ok(Some(message))
 }
 
-fn content(content: &Value) -> Result<Value, Error> {
+fn content(content: Value) -> Result<Value, Error> {
     let Value::Array(parts) = content else {
-        return Ok(content.clone());
+        return Ok(content);
     };
-    let parts = parts.iter().enumerate().map(|(index, part)| {
+    let parts = parts.into_iter().enumerate().map(|(index, mut part)| {
         let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
         match kind {
-            "input_text" | "output_text" | "text" => Ok(json!({"type": "text", "text": part.get("text")})),
-            "refusal" => Ok(json!({"type": "refusal", "refusal": part.get("refusal")})),
+            "input_text" | "output_text" | "text" => {
+                Ok(object([("type", "text".into()), ("text", take(&mut part, "text"))]))
+            }
+            "refusal" => {
+                let refusal = take(&mut part, "refusal");
+                Ok(object([("type", "refusal".into()), ("refusal", refusal)]))
+            }
             "input_image" if part.get("image_url").is_some_and(Value::is_string) => {
-                let url = json!({"url": part.get("image_url"), "detail": part.get("detail").filter(|detail| !detail.is_null()).unwrap_or(&json!("auto"))});
-                Ok(json!({"type": "image_url", "image_url": url}))
+                let detail = match take(&mut part, "detail") {
+                    Value::Null => "auto".into(),
+                    detail => detail,
+                };
+                let url = object([("url", take(&mut part, "image_url")), ("detail", detail)]);
+                Ok(object([("type", "image_url".into()), ("image_url", url)]))
             }
             other => {
+                let other = truncate_for_display(other);
                 let message = format!(
                     "a part of the type \"{other}\" is not supported; supported are input_text, output_text, refusal, and input_image with `image_url`"
                 );
@@ -328,7 +362,7 @@ fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), Error> {
         if tool.kind != "function" {
             let message = format!(
                 "a tool of the type \"{}\" runs at OpenAI, and is not supported; supported is \"function\"",
-                tool.kind
+                truncate_for_display(&tool.kind)
             );
             return Err(Error::invalid(format!("/tools/{index}/type"), message));
         }
@@ -362,6 +396,8 @@ fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), Error> {
         }
         Some(Value::String(mode)) => chat.set("tool_choice", &mode),
         Some(other) => {
+            let other = other.to_string();
+            let other = truncate_for_display(&other);
             let message =
                 format!("{other} is not supported; name a function, or say none, auto or required");
             return Err(Error::invalid("/tool_choice", message));
