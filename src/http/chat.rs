@@ -12,5 +12,6 @@ pub mod options;
 pub mod pass_through;
 pub mod plan;
 pub mod responses;
+pub mod rest_of_answer;
 pub mod schema_choice;
 pub mod stream;

@@ -154,10 +154,22 @@ pub async fn work_on<T: Send + 'static>(
     caller: CallerId,
     work: impl FnOnce(&[u8]) -> T + Send + 'static,
 ) -> Result<T, Error> {
-    let Some(piece) = parsing_piece(&bytes, caller) else {
-        return Ok(work(&bytes));
+    let piece = parsing_piece(&bytes, caller);
+    do_work(piece, move || work(&bytes)).await
+}
+
+/// Does work on a JSON text of a request or of its answer: on this thread if it is short, else as long work, a `piece`.
+///
+/// # Errors
+/// `internal` if long work panics.
+pub async fn do_work<T: Send + 'static>(
+    piece: Option<Piece>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    let Some(piece) = piece else {
+        return Ok(work());
     };
-    let done = spawn_long(piece, move || work(&bytes)).await;
+    let done = spawn_long(piece, work).await;
     done.map_err(|error| {
         tracing::error!(%error, "work on a JSON text of a request or of its answer panicked; this is a bug");
         let detail = "a bug in the server prevented reading the request or its answer; search the server's log for the request ID";

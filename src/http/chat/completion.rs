@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 
 use super::schema_choice::AnswerForm;
 use crate::contract::{Evidence, Times, to_json};
+use crate::long_work::{LONG_TEXT_BYTES, Piece, run_off_worker};
 use crate::types::{
-    Code, Error, FieldError, ItemOutcome, LeafEvidence, Outcome, Trace, Usage, clock,
+    Code, Error, FieldError, ItemOutcome, LeafEvidence, Outcome, Trace, Usage, clock, written_size,
 };
+use throttle::CallerId;
 
 /// Identity of a completion, the same in all its chunks.
 #[derive(Debug, Clone)]
@@ -70,6 +72,31 @@ impl ReadyAnswer {
             ItemOutcome::Failed(error) => Self::of_failure(error).ok_or_else(|| error.clone()),
             ItemOutcome::Cancelled => Err(crate::extraction::shutting_down()),
         }
+    }
+
+    /// Returns the error of an outcome without an answer.
+    pub fn failure(outcome: &Outcome) -> Option<Error> {
+        match &outcome.ending {
+            ItemOutcome::Succeeded(_) | ItemOutcome::Invalid(_) => None,
+            ItemOutcome::Failed(error) if Self::of_failure(error).is_some() => None,
+            ItemOutcome::Failed(error) => Some(error.clone()),
+            ItemOutcome::Cancelled => Some(crate::extraction::shutting_down()),
+        }
+    }
+
+    /// Returns the piece of long work that writing the answer of an outcome is; `None` if it is short.
+    pub fn writing_piece(outcome: &Outcome, caller: CallerId) -> Option<Piece> {
+        let answer = match &outcome.ending {
+            ItemOutcome::Succeeded(success) => &success.data,
+            ItemOutcome::Invalid(invalid) => &invalid.candidate,
+            ItemOutcome::Failed(_) | ItemOutcome::Cancelled => return None,
+        };
+        // Nothing is written; only a long answer is counted to its end.
+        let bytes = written_size(answer, LONG_TEXT_BYTES).unwrap_or_else(|| {
+            run_off_worker(true, || written_size(answer, usize::MAX)).unwrap_or_default()
+        });
+        let bytes = bytes.saturating_add(outcome.bytes_beside_data());
+        (bytes > LONG_TEXT_BYTES).then_some(Piece { caller, bytes })
     }
 
     fn of_failure(error: &Error) -> Option<Self> {
@@ -297,7 +324,7 @@ struct Chunk<'a> {
 }
 
 /// Writer of an extraction's chunks, as JSON texts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Chunks {
     identity: Identity,
     form: AnswerForm,

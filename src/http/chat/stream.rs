@@ -4,6 +4,7 @@
 //! passed through are sent as they arrive.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,25 +18,30 @@ use serde_json::Value;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::super::request_body::BodyMemory;
+use super::super::request_body::{BodyMemory, do_work};
 use super::super::response_stream::streaming_response;
 use super::completion::{Chunks, Identity, ReadyAnswer};
 use super::error::{ErrorBody, OpenAiError};
-use super::live_text::{Contradiction, LiveText};
+use super::live_text::LiveText;
 use super::pass_through;
 use super::responses::events::ResponseEvents;
+use super::rest_of_answer::RestOfAnswer;
 use super::schema_choice::AnswerForm;
 use crate::contract::append_json;
 use crate::extraction::{ChatMessages, CheckedVersions, Outcomes, PreparedRequest, shutting_down};
 use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
-use crate::types::{Code, Error, Input, ItemOutcome, Outcome};
+use crate::turn;
+use crate::types::{Error, Input, ItemOutcome, Outcome};
+use throttle::MemoryReservation;
 
 /// Maximum wait for the first event before the status is sent: an error until then has a status of its own.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time without a byte after which a comment is sent, so that proxies keep the connection.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
-/// Size of the pieces of an answer that is sent once it is valid, in characters.
-const PIECE_CHARS: usize = 200;
+/// Size from which a part of an answer that is sent once it is valid is complete, in bytes: one is written at a time.
+const PART_BYTES: usize = 16 * 1024;
+/// Units of a task's turn that a part takes: at most sixteen follow each other.
+const PART_UNITS: u32 = 8;
 
 /// Inputs of a completion: exactly one.
 pub type OneInput = Iter<std::array::IntoIter<Input, 1>>;
@@ -66,6 +72,8 @@ pub enum Feed {
 /// Resources that a stream holds until it ends.
 pub struct Resources {
     pub memory: BodyMemory,
+    /// Memory of the answer that is sent once it is valid; empty.
+    pub answer_memory: MemoryReservation,
     pub work: TaskTrackerToken,
     pub server_ends: WaitForCancellationFutureOwned,
 }
@@ -92,6 +100,8 @@ struct ChatStream {
     responses: Option<ResponseEvents>,
     /// Outcome that waits until the messages before it are sent.
     ended: Option<Box<Outcome>>,
+    rest: Option<RestOfAnswer>,
+    answer_memory: MemoryReservation,
     server_ends: Pin<Box<WaitForCancellationFutureOwned>>,
     is_done: bool,
     _memory: BodyMemory,
@@ -110,11 +120,11 @@ pub async fn respond(
     let first = stream.next_event(HEAD_TIMEOUT).await;
     let mut out = BytesMut::new();
     if let Event::Ended(outcome) = &first
-        && let Some(error) = failure(outcome, stream.is_pass_through(), &stream.form)
+        && let Some(error) = failure(outcome, stream.is_pass_through())
     {
         return Err(error);
     }
-    stream.write(first, &mut out);
+    stream.write(first, &mut out).await;
     let body = futures_util::stream::once(std::future::ready(Ok::<_, Infallible>(out.freeze())))
         .chain(stream.into_bytes());
     Ok(streaming_response(
@@ -124,11 +134,11 @@ pub async fn respond(
 }
 
 /// Returns the error of an outcome without an answer.
-fn failure(outcome: &Outcome, is_pass_through: bool, form: &AnswerForm) -> Option<Error> {
+fn failure(outcome: &Outcome, is_pass_through: bool) -> Option<Error> {
     match &outcome.ending {
         ItemOutcome::Failed(error) if is_pass_through => Some(error.clone()),
         _ if is_pass_through => None,
-        _ => ReadyAnswer::from_outcome(outcome, form).err(),
+        _ => ReadyAnswer::failure(outcome),
     }
 }
 
@@ -150,6 +160,8 @@ impl ChatStream {
             live: LiveText::default(),
             responses: request.responses,
             ended: None,
+            rest: None,
+            answer_memory: request.resources.answer_memory,
             server_ends: Box::pin(request.resources.server_ends),
             is_done: false,
             _memory: request.resources.memory,
@@ -168,8 +180,12 @@ impl ChatStream {
                 if stream.is_done {
                     return None;
                 }
+                if let Some(rest) = stream.rest.take() {
+                    stream.write_rest(rest, &mut out).await;
+                    continue;
+                }
                 let event = stream.next_event(KEEP_ALIVE_INTERVAL).await;
-                stream.write(event, &mut out);
+                stream.write(event, &mut out).await;
             }
             Some((Ok(out.freeze()), stream))
         })
@@ -200,7 +216,7 @@ impl ChatStream {
     }
 
     /// Appends what the client receives for an event.
-    fn write(&mut self, event: Event, out: &mut BytesMut) {
+    async fn write(&mut self, event: Event, out: &mut BytesMut) {
         match event {
             Event::Quiet => out.extend_from_slice(b": waiting\n\n"),
             Event::ServerEnds => self.fail(&shutting_down(), out),
@@ -211,7 +227,7 @@ impl ChatStream {
                     self.append_all(&chunks, out);
                 }
             }
-            Event::Ended(outcome) => self.write_end(&outcome, out),
+            Event::Ended(outcome) => self.write_end(outcome, out).await,
         }
     }
 
@@ -224,23 +240,90 @@ impl ChatStream {
         });
     }
 
-    fn write_end(&mut self, outcome: &Outcome, out: &mut BytesMut) {
-        if let Some(error) = failure(outcome, self.is_pass_through(), &self.form) {
+    async fn write_end(&mut self, outcome: Box<Outcome>, out: &mut BytesMut) {
+        if let Some(error) = failure(&outcome, self.is_pass_through()) {
             return self.fail(&error, out);
         }
-        if !self.is_pass_through()
-            && let Err(error) = self.write_answer(outcome, out)
-        {
-            return self.fail(&error, out);
+        if self.is_pass_through() {
+            return self.finish(out).await;
+        }
+        match self.rest_of(outcome).await {
+            Ok(rest) => self.write_rest(rest, out).await,
+            Err(error) => self.fail(&error, out),
+        }
+    }
+
+    /// Returns what is not sent yet of an extraction's answer.
+    ///
+    /// # Errors
+    /// If the answer contradicts the text that was sent.
+    async fn rest_of(&mut self, outcome: Box<Outcome>) -> Result<RestOfAnswer, Error> {
+        let live = std::mem::take(&mut self.live);
+        let (form, chunks) = (self.form.clone(), self.chunks.clone());
+        let prepared = Arc::clone(&self.prepared);
+        let piece = ReadyAnswer::writing_piece(&outcome, self.answer_memory.caller());
+        let work = move || RestOfAnswer::new(&outcome, &form, live, &chunks, &prepared.warnings());
+        let rest = do_work(piece, work).await.flatten()?;
+        // The answer is paid for, and took as much while it was read.
+        self.answer_memory.record(rest.answer.text.len());
+        Ok(rest)
+    }
+
+    /// Appends a part of the rest of an answer; after the last one the end of the stream.
+    async fn write_rest(&mut self, mut rest: RestOfAnswer, out: &mut BytesMut) {
+        tokio::select! {
+            biased;
+            () = &mut self.server_ends => return self.fail(&shutting_down(), out),
+            () = poll_fn(|cx| turn::poll_take(cx, PART_UNITS)) => {}
+        }
+        let mut is_last = rest.answer.is_refusal;
+        if is_last {
+            let chunk = self.chunks.refusal(&rest.answer.text);
+            self.append(&chunk, out);
+        } else {
+            // The first chunk, even of an answer without text.
+            let chunks = self.chunks.text("");
+            self.append_all(&chunks, out);
+        }
+        while !is_last && !self.is_done && out.len() < PART_BYTES {
+            let piece = rest.next_piece();
+            is_last = piece.is_empty();
+            let chunks = self.chunks.text(piece);
+            self.append_all(&chunks, out);
+        }
+        if is_last {
+            self.append_all(&rest.last, out);
         }
         if self.is_done {
             return;
         }
-        match &mut self.responses {
-            Some(events) => events.end(out),
-            None => out.extend_from_slice(b"data: [DONE]\n\n"),
+        if is_last {
+            self.finish(out).await;
+        } else {
+            self.rest = Some(rest);
         }
+    }
+
+    /// Appends the end of the stream.
+    async fn finish(&mut self, out: &mut BytesMut) {
         self.is_done = true;
+        let Some(mut events) = self.responses.take() else {
+            out.extend_from_slice(b"data: [DONE]\n\n");
+            return;
+        };
+        let (piece, mut end) = (events.end_piece(), std::mem::take(out));
+        let work = move || {
+            events.end(&mut end);
+            (events, end)
+        };
+        match do_work(piece, work).await {
+            Ok((events, end)) => {
+                // Its memory is held until this part is taken.
+                self.responses = Some(events);
+                *out = end;
+            }
+            Err(error) => self.fail(&error, out),
+        }
     }
 
     /// Appends a chunk, or the events that it is translated to. Nothing follows an error.
@@ -263,28 +346,6 @@ impl ChatStream {
         for chunk in chunks {
             self.append(chunk, out);
         }
-    }
-
-    /// Appends the rest of an extraction's answer.
-    fn write_answer(&mut self, outcome: &Outcome, out: &mut BytesMut) -> Result<(), Error> {
-        let answer = ReadyAnswer::from_outcome(outcome, &self.form)?;
-        if answer.is_refusal {
-            let chunk = self.chunks.refusal(&answer.text);
-            self.append(&chunk, out);
-        } else {
-            let live = std::mem::take(&mut self.live);
-            let rest = live
-                .finish(&answer.text)
-                .map_err(|Contradiction| contradiction())?;
-            for piece in std::iter::once("").chain(pieces(rest)) {
-                let chunks = self.chunks.text(piece);
-                self.append_all(&chunks, out);
-            }
-        }
-        let warnings = self.prepared.warnings();
-        let last = self.chunks.end(answer.finish_reason, outcome, &warnings);
-        self.append_all(&last, out);
-        Ok(())
     }
 
     /// Appends an error, which ends the stream.
@@ -318,27 +379,6 @@ impl Feed {
             Self::Silent => std::future::pending().await,
         }
     }
-}
-
-fn contradiction() -> Error {
-    Error::new(
-        Code::ExtractionFailed,
-        "the answer had to be corrected after a part of it was sent; send the request again, without `stream`, or with \
-         `\"extractd\": {\"live\": false}`",
-    )
-}
-
-/// Splits a text into pieces of at most [`PIECE_CHARS`] characters.
-fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
-    std::iter::from_fn(move || {
-        let end = text
-            .char_indices()
-            .nth(PIECE_CHARS)
-            .map_or(text.len(), |(end, _)| end);
-        let (piece, rest) = text.split_at_checked(end)?;
-        text = rest;
-        (!piece.is_empty()).then_some(piece)
-    })
 }
 
 fn append(value: &impl serde::Serialize, out: &mut BytesMut) {

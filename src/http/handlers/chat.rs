@@ -30,6 +30,7 @@ use super::super::trace_context::trace_context;
 use crate::extraction::{
     ChatMessages, Models, PreparedRequest, RequestClass, Submission, shutting_down,
 };
+use crate::long_work::Piece;
 use crate::types::{
     Code, Content, Error, Input, Item, ItemOutcome, OffsetUnit, OnError, Outcome, TraceContext,
 };
@@ -235,6 +236,7 @@ impl ChatRun {
                 None if self.is_live => Feed::Versions(admitted.stream_versions().await?),
                 None => Feed::Silent,
             };
+            let ledger = state.extractor.limits().memory();
             let request = StreamRequest {
                 prepared: self.prepared,
                 identity: self.identity,
@@ -247,6 +249,7 @@ impl ChatRun {
                     .map(|echo| ResponseEvents::new(echo, response_memory)),
                 resources: Resources {
                     memory,
+                    answer_memory: ledger.empty(caller, MemoryUse::Responses),
                     work,
                     server_ends: state.lifecycle.ended.clone().cancelled_owned(),
                 },
@@ -257,15 +260,15 @@ impl ChatRun {
             return Ok(stream_memory.hold(response));
         }
         let outcome = tokio::select! {
-            outcome = admitted.run_single(input) => outcome,
+            outcome = admitted.run_single(input) => Arc::new(outcome),
             () = state.lifecycle.ended.cancelled() => return Err(shutting_down().into()),
         };
-        let body = match &self.messages {
-            Some(messages) => {
-                let (echo, memory) = (self.echo, response_memory);
-                pass_through_body(self.identity, echo, messages, &outcome, memory).await
-            }
-            None => self.extracted_body(&outcome),
+        let body = if let Some(messages) = self.messages.take() {
+            let (echo, memory) = (self.echo, response_memory);
+            pass_through_body(self.identity, echo, &messages, &outcome, memory).await
+        } else {
+            let outcome = Arc::clone(&outcome);
+            self.extracted_body(outcome, response_memory).await
         };
         Ok(whole_response(body, &outcome))
     }
@@ -281,15 +284,28 @@ impl ChatRun {
         memory.map_err(|refused| no_response_memory(&refused))
     }
 
-    /// Returns the completion of an extraction, or its response, as JSON text.
-    fn extracted_body(&self, outcome: &Outcome) -> Result<Vec<u8>, Error> {
-        let answer = ReadyAnswer::from_outcome(outcome, &self.form)?;
-        let warnings = self.prepared.warnings();
-        let completion = completion(&self.identity, &self.form, &answer, outcome, &warnings);
-        match &self.echo {
-            Some(echo) => of_completion(echo, &completion),
-            None => Ok(completion),
+    /// Returns the completion of an extraction, or its response, as JSON text. `memory` is that of the echo.
+    async fn extracted_body(
+        self,
+        outcome: Arc<Outcome>,
+        mut memory: MemoryReservation,
+    ) -> Result<Vec<u8>, Error> {
+        let piece = ReadyAnswer::writing_piece(&outcome, memory.caller());
+        if let Some(Piece { bytes, .. }) = piece {
+            // The answer's text, the completion, and the response. It is paid for, and took as much while it was read.
+            memory.record(memory.bytes() + bytes * 3);
         }
+        let write = move || {
+            let _memory = memory;
+            let answer = ReadyAnswer::from_outcome(&outcome, &self.form)?;
+            let warnings = self.prepared.warnings();
+            let completion = completion(&self.identity, &self.form, &answer, &outcome, &warnings);
+            match &self.echo {
+                Some(echo) => of_completion(echo, &completion),
+                None => Ok(completion),
+            }
+        };
+        request_body::do_work(piece, write).await?
     }
 }
 

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::*;
 
 /// Time in which a piece of the provider reaches the client: less than the 15 seconds after which a quiet stream sends a comment.
@@ -195,6 +198,61 @@ async fn a_correction_of_what_was_sent_is_an_error_unless_the_stream_waits() {
                 assert!(!text(&chunks).contains("age"), "{chunks:?}");
             }
         }
+    }
+}
+
+/// Returns the sizes of the parts in which a response is sent, and its text.
+async fn parts(server: &Server, body: &Value) -> (Vec<usize>, String) {
+    let body = body.to_string();
+    let request = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        server.address(),
+        body.len()
+    );
+    let mut connection = TcpStream::connect(server.address()).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    let read = connection.read_to_string(&mut response);
+    within(LIMIT, "the response ends", read).await.unwrap();
+    let (head, mut rest) = response.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("transfer-encoding: chunked"), "{head}");
+    let (mut sizes, mut text) = (Vec::new(), String::new());
+    loop {
+        let (size, after) = rest.split_once("\r\n").unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            return (sizes, text);
+        }
+        sizes.push(size);
+        text.push_str(&after[..size]);
+        rest = after[size..].strip_prefix("\r\n").unwrap();
+    }
+}
+
+/// Each poll writes a part of a long answer, so that other requests have their turns.
+#[tokio::test]
+async fn a_long_answer_is_sent_in_parts() {
+    let name = "Ada ".repeat(150_000);
+    let long = with(right(), json!({"name": name}));
+    let upstream = Upstream::saying([Reply::Json(long.clone()), Reply::Json(long)]);
+    let server = Server::with(&upstream).await;
+    for live in [false, true] {
+        let options = json!({"extractd": {"live": live, "cache": "off"}});
+        let body = with(streamed(asking_for("Ada", &schema())), options);
+        let (sizes, sent) = parts(&server, &body).await;
+        if !live {
+            let longest = sizes.iter().max().unwrap();
+            assert!(*longest < 64 * 1024, "{longest} of {} parts", sizes.len());
+        }
+        let data = sent.lines().filter_map(|line| line.strip_prefix("data: "));
+        let chunks: Vec<Value> = data
+            .filter(|data| *data != "[DONE]")
+            .map(|data| serde_json::from_str(data).unwrap())
+            .collect();
+        assert!(sent.ends_with("data: [DONE]\n\n"));
+        assert!(text(&chunks).contains(&name), "live: {live}");
+        let last = chunks.last().unwrap();
+        assert_eq!(last["choices"][0]["finish_reason"], "stop");
     }
 }
 

@@ -15,6 +15,7 @@ use super::response::{
     usage,
 };
 use crate::contract::append_json;
+use crate::long_work::{LONG_TEXT_BYTES, Piece, run_off_worker};
 use crate::net::MAX_ANSWER_BYTES;
 use crate::provider::{JsonText, Members, Node};
 use crate::types::{Code, Error};
@@ -288,8 +289,13 @@ impl ResponseEvents {
         }
     }
 
-    /// Appends the events of the end of the open item.
+    /// Appends the events of the end of the open item. Those of a long one are no work of a worker.
     fn close(&mut self, status: &str, out: &mut BytesMut) {
+        let length = self.open.as_ref().map_or(0, |open| open.text.len());
+        run_off_worker(length >= LONG_TEXT_BYTES, || self.write_end(status, out));
+    }
+
+    fn write_end(&mut self, status: &str, out: &mut BytesMut) {
         let item_id = self.item_id();
         let Some(OpenItem { kind, text }) = self.open.take() else {
             return;
@@ -333,6 +339,16 @@ impl ResponseEvents {
         };
         write_event(sequence, "response.output_item.done", done, out);
         self.output.push(item);
+    }
+
+    /// Returns the piece of long work that [`ResponseEvents::end`] is; `None` if it is short.
+    #[must_use]
+    pub fn end_piece(&self) -> Option<Piece> {
+        let piece = Piece {
+            caller: self.memory.caller(),
+            bytes: self.size * COPIES,
+        };
+        (self.size >= LONG_TEXT_BYTES).then_some(piece)
     }
 
     /// Appends the end of the stream.
