@@ -145,10 +145,9 @@ mod tests {
     use serde_json::json;
     use throttle::{MemoryLedger, MemoryReservation, MemoryUse};
 
-    use super::super::grounding::GroundingSettings;
     use super::super::partial_publisher::PartialPublisher;
     use super::*;
-    use crate::types::{Grounding, Mode, OffsetUnit};
+    use crate::types::Mode;
 
     const LIMIT: Duration = Duration::from_secs(60);
 
@@ -158,8 +157,7 @@ mod tests {
 
     fn versions(schema: &Value) -> (Arc<PartialPublisher>, CheckedVersions) {
         let schema = Arc::new(Schema::compile(&schema.to_string()).unwrap());
-        let off = GroundingSettings::new(Grounding::Off, OffsetUnit::CodePoint, &[]);
-        let publisher = Arc::new(PartialPublisher::new(&schema, false, &Arc::new(off)));
+        let publisher = Arc::new(PartialPublisher::of_versions(&schema));
         publisher.begin(1, &BTreeMap::new(), "", memory());
         let partials = PartialStream::new(Arc::clone(&publisher));
         let versions = CheckedVersions::new(partials, schema, CallerId(1));

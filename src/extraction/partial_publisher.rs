@@ -3,14 +3,14 @@
 //! Their memory is bounded and reserved: without room there are no further versions, then no elements.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 use ::evidence::Index;
 use futures_util::task::AtomicWaker;
 use serde_json::Value;
 
 use super::grounding::{Grounder, GroundingSettings};
-use crate::long_work::Piece;
+use crate::long_work::{Piece, run_off_worker};
 use crate::schema::{Evaluations, Lowered, Rules, Schema, StreamedList, Whole};
 use crate::types::{LeafEvidence, Mode, NullPolicy, written_size};
 use llm_json::partial::{Finished, Partial};
@@ -106,8 +106,23 @@ impl PartialPublisher {
         }
     }
 
+    /// Creates a publisher of versions of the object, without elements of a list: nothing checks nor grounds them.
+    pub fn of_versions(schema: &Schema) -> Self {
+        Self {
+            takes_list: schema.may_be_list(),
+            ..Self::default()
+        }
+    }
+
+    /// Locks the state. While a large version is copied, the wait is no work of a worker.
     fn lock(&self) -> MutexGuard<'_, PartialState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(state)) => state.into_inner(),
+            Err(TryLockError::WouldBlock) => run_off_worker(true, || {
+                self.state.lock().unwrap_or_else(PoisonError::into_inner)
+            }),
+        }
     }
 
     /// Discards the previous call's answer before a new call with the text of the input. `memory` is empty.
@@ -338,5 +353,61 @@ impl StreamedList {
             raised = raised.get_mut(name).map(Value::take).unwrap_or_default();
         }
         raised.get_mut(0).map(Value::take).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use serde_json::json;
+    use throttle::{MemoryLedger, MemoryUse};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    fn publisher_of_versions() -> PartialPublisher {
+        let elements = json!({"type": "array", "items": {"type": "integer"}});
+        let publisher =
+            PartialPublisher::of_versions(&Schema::compile(&elements.to_string()).unwrap());
+        let ledger = MemoryLedger::new(1 << 30, 1 << 30);
+        let memory = ledger.empty(CallerId(1), MemoryUse::Responses);
+        publisher.begin(1, &BTreeMap::new(), "1, 2", memory);
+        publisher
+    }
+
+    #[test]
+    fn a_publisher_of_versions_has_no_elements() {
+        let publisher = publisher_of_versions();
+        publisher.push(Mode::Tools, "[1, 2, ");
+        assert!(publisher.next_element().is_none());
+        let version = PartialEvent::Partial {
+            attempt: 1,
+            data: json!([1, 2]),
+        };
+        assert_eq!(publisher.version(), Some(version));
+    }
+
+    /// A version is copied while the state is locked, which takes milliseconds.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn text_that_waits_for_a_version_keeps_no_worker() {
+        let publisher = Arc::new(publisher_of_versions());
+        let (release, released) = mpsc::channel::<()>();
+        let (locked, is_locked) = mpsc::channel();
+        let copying = Arc::clone(&publisher);
+        let copying = std::thread::spawn(move || {
+            let _state = copying.lock();
+            locked.send(()).unwrap();
+            let _ = released.recv_timeout(LIMIT);
+        });
+        is_locked.recv().unwrap();
+        let pushing = tokio::spawn(async move { publisher.push(Mode::Tools, "[1") });
+        let other = tokio::time::timeout(LIMIT / 2, tokio::spawn(async {})).await;
+        drop(release);
+        pushing.await.unwrap();
+        copying.join().unwrap();
+        assert!(other.is_ok(), "the only worker waits for the lock");
     }
 }

@@ -208,6 +208,14 @@ impl PreparedRequest {
         Ok(PartialStream::new(Arc::clone(publisher)))
     }
 
+    /// Returns the versions of the object of the request's only item.
+    pub(super) fn stream_versions(&self) -> PartialStream {
+        let publisher = self
+            .partials
+            .get_or_init(|| Arc::new(PartialPublisher::of_versions(&self.schema)));
+        PartialStream::new(Arc::clone(publisher))
+    }
+
     /// Returns the target at an index: 0 is the first, then come the fallbacks.
     pub(super) fn target(&self, index: usize) -> &Target {
         index

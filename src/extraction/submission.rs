@@ -114,14 +114,12 @@ impl AdmittedRequest {
     }
 
     /// Returns the versions of the only item's answer that are valid as far as they go. Call it before the item starts.
-    ///
-    /// # Errors
-    /// As [`Self::stream_partials`].
-    pub async fn stream_versions(&self) -> Result<CheckedVersions, Error> {
-        let partials = self.stream_partials().await?;
+    #[must_use]
+    pub fn stream_versions(&self) -> CheckedVersions {
+        let partials = self.request.stream_versions();
         let schema = Arc::clone(&self.request.schema);
         let caller = self.admission.caller();
-        Ok(CheckedVersions::new(partials, schema, caller))
+        CheckedVersions::new(partials, schema, caller)
     }
 
     /// Extracts from all inputs while the returned stream is polled.

@@ -233,7 +233,7 @@ impl ChatRun {
         if let Some(stream_memory) = stream_memory {
             let feed = match self.messages {
                 Some(messages) => Feed::Messages(messages),
-                None if self.is_live => Feed::Versions(admitted.stream_versions().await?),
+                None if self.is_live => Feed::Versions(admitted.stream_versions()),
                 None => Feed::Silent,
             };
             let ledger = state.extractor.limits().memory();
