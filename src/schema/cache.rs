@@ -152,12 +152,12 @@ impl Entry {
 
 impl Generations {
     fn find_registered(&self, hash: &str) -> Option<Arc<Schema>> {
-        let mut schemas = self.young.values().chain(self.old.values());
-        let found = schemas.find(|schema| {
-            let registered = schema.registered_hash.get();
+        let mut entries = self.young.values().chain(self.old.values());
+        let found = entries.find(|entry| {
+            let registered = entry.schema.registered_hash.get();
             registered.is_some_and(|registered| registered == hash)
         });
-        found.cloned()
+        found.map(|entry| Arc::clone(&entry.schema))
     }
 
     fn keep(&mut self, text: Box<str>, schema: Arc<Schema>) {
@@ -329,7 +329,7 @@ mod tests {
     #[tokio::test]
     async fn a_cached_schema_is_found_by_the_hash_of_its_registered_text() {
         let ledger = MemoryLedger::new(1 << 30, 1 << 30);
-        let cache = Cache::default();
+        let cache = Cache::new(&ledger);
         let memory = || ledger.empty(CallerId(1), MemoryUse::Schemas);
         let text = r#"{"type":"string"}"#;
         let hash = hash_of(text);

@@ -156,7 +156,7 @@ async fn a_job_that_waits_for_memory_does_not_keep_the_server_from_draining() {
     let end = timeout(LIMIT, stage.scheduler.runs.join_next()).await;
     let run = end.expect("the run ends").expect("there is one").unwrap();
     assert!(
-        matches!(run, (ended, RunOutcome::Done) if ended == job),
+        matches!(run, (ended, RunOutcome::Done(None)) if ended == job),
         "{run:?}"
     );
     let found = stage.scheduler.context.store.job_by_key(job).await;
