@@ -56,9 +56,11 @@ impl VersionStore {
         sync_folder(&self.0)?;
         let mut bytes = 0;
         for (number, version) in self.known().into_iter().enumerate() {
-            bytes += version.bytes;
-            if number >= MAX_VERSIONS || bytes > MAX_BYTES {
+            // One that is too large takes nothing from the older ones.
+            if number >= MAX_VERSIONS || bytes + version.bytes > MAX_BYTES {
                 self.forget(&version.hash);
+            } else {
+                bytes += version.bytes;
             }
         }
         Ok(())

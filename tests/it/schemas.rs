@@ -404,4 +404,13 @@ async fn the_oldest_versions_are_removed() {
         rows[2]["hash"].as_str().unwrap()
     );
     assert_eq!(server.get(&path).await.ok(), comment(1));
+    put(&server, "large", &json!({"$comment": "x".repeat(300_000)})).await;
+    put(&server, "large", &comment(4)).await;
+    let list = server.get("/v1/schemas/large/versions").await.ok();
+    let rows = list["data"].as_array().unwrap();
+    assert_eq!(
+        rows.len(),
+        3,
+        "a version that is too large removes no other"
+    );
 }
