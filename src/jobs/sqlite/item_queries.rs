@@ -10,18 +10,18 @@ use crate::jobs::store::{
     ResultOrder, Status,
 };
 
-/// Maximum number of inputs that a read for items without a result looks at, so that a job whose other items have ended does not
-/// keep a read connection from others.
+/// Maximum number of inputs that a read for items without a result looks at, or of events that one for the job's end does, so that a
+/// job with many of them does not keep a read connection from others.
 pub const MAX_INPUTS_PER_READ: u32 = 10_000;
 /// Maximum number of crash suspects.
 const MAX_SUSPECTS: u32 = 10_000;
 
-/// Result of a read that looks at [`MAX_INPUTS_PER_READ`] inputs at most.
+/// Result of a read that looks at [`MAX_INPUTS_PER_READ`] inputs or events at most.
 #[derive(Debug)]
 pub enum Scan<T> {
     /// A page, which is empty after the last input.
     Page(T),
-    /// None of the inputs before this index is one of those that are looked for.
+    /// None of the inputs or events before this number is one of those that are looked for.
     NothingBefore(u32),
 }
 
@@ -71,7 +71,7 @@ pub fn pending_size(
     Ok(Scan::Page(size))
 }
 
-/// Returns the first and the last row ID of the inputs that one read looks at.
+/// Returns the first and the last row ID of the inputs or events that one read looks at.
 fn scanned_rowids(job: JobKey, from: u32) -> [i64; 2] {
     let [_, last] = job_rowids(job);
     let first = to_rowid(job, from);
@@ -261,21 +261,57 @@ fn event_from_row(row: &Row<'_>) -> rusqlite::Result<Event> {
     })
 }
 
-/// Returns true if an item has failed since the job was queued last: its last failed result came after its last end.
-pub fn has_failed_since_queued(connection: &Connection, job: JobKey) -> rusqlite::Result<bool> {
+/// Returns the number of the last event of a failed item. The index over the few events that did not succeed has it.
+pub fn last_failed_event(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<u32>> {
     let [first, last] = job_rowids(job);
-    let sql = "SELECT max(place) FROM events WHERE place BETWEEN ?1 AND ?2 AND status = ?3";
-    let failed: Option<i64> = connection
+    let rowid: Option<i64> = connection
+        .prepare_cached(&last_failed_sql())?
+        .query_row([first, last], |row| row.get(0))?;
+    Ok(rowid.map(number_of))
+}
+
+fn last_failed_sql() -> String {
+    // `status > 0` is the condition of the partial index, which is not used for a parameter.
+    format!(
+        "SELECT max(place) FROM events WHERE place BETWEEN ?1 AND ?2 AND status = {} AND status > 0",
+        ItemStatus::Failed as i64
+    )
+}
+
+/// Returns true if an end of the job is among its events, from the number `from` on.
+pub fn has_end_from(
+    connection: &Connection,
+    job: JobKey,
+    from: u32,
+) -> rusqlite::Result<Scan<bool>> {
+    let sql = "SELECT max(place), max(item IS NULL) FROM events WHERE place BETWEEN ?1 AND ?2";
+    let [first, last] = scanned_rowids(job, from);
+    let (found, has_end): (Option<i64>, Option<bool>) = connection
         .prepare_cached(sql)?
-        .query_row(params![first, last, ItemStatus::Failed as i64], |row| {
-            row.get(0)
-        })?;
-    let Some(failed) = failed else {
-        return Ok(false);
-    };
-    let sql =
-        "SELECT NOT EXISTS (SELECT 1 FROM events WHERE place BETWEEN ?1 AND ?2 AND item IS NULL)";
-    connection
-        .prepare_cached(sql)?
-        .query_row([failed, last], |row| row.get(0))
+        .query_row([first, last], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    // The numbers of events have no gaps.
+    Ok(match found {
+        Some(rowid) if rowid == last && has_end == Some(false) => {
+            Scan::NothingBefore(number_of(rowid).saturating_add(1))
+        }
+        _ => Scan::Page(has_end == Some(true)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::migrations;
+    use super::*;
+
+    #[test]
+    fn the_last_failed_event_is_found_in_the_index() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrations::migrate(&mut connection).unwrap();
+        let sql = format!("EXPLAIN QUERY PLAN {}", last_failed_sql());
+        let [first, last] = job_rowids(JobKey(1));
+        let plan: String = connection
+            .query_row(&sql, [first, last], |row| row.get("detail"))
+            .unwrap();
+        assert!(plan.contains("events_not_succeeded"), "{plan}");
+    }
 }

@@ -254,7 +254,18 @@ impl Store for Sqlite {
     }
 
     fn has_failed_since_queued(&self, job: JobKey) -> Stored<'_, bool> {
-        self.query(move |connection| item_queries::has_failed_since_queued(connection, job))
+        Box::pin(async move {
+            let last =
+                self.query(move |connection| item_queries::last_failed_event(connection, job));
+            let Some(failed) = last.await? else {
+                return Ok(false);
+            };
+            // The job has ended since, and was queued again.
+            let find_end = |connection: &Connection, job, from, _: u32| {
+                item_queries::has_end_from(connection, job, from)
+            };
+            Ok(!self.scan(find_end, job, failed, 0).await?)
+        })
     }
 
     fn events(&self, job: JobKey, after: u32, page: PageSize) -> Stored<'_, Vec<Event>> {
@@ -322,7 +333,7 @@ impl Store for Sqlite {
 }
 
 impl Sqlite {
-    /// Reads for items without a result until there is a page, in reads of bounded length.
+    /// Reads until there is a page, in reads of bounded length.
     async fn scan<T: Send + 'static>(
         &self,
         read: fn(&Connection, JobKey, u32, u32) -> rusqlite::Result<Scan<T>>,

@@ -241,6 +241,31 @@ async fn the_last_open_item_of_many_is_found_in_reads_of_bounded_length() {
 }
 
 #[tokio::test]
+async fn the_end_after_a_failure_is_found_in_reads_of_bounded_length() {
+    const ITEMS: u32 = MAX_INPUTS_PER_READ + 2;
+    let folder = Folder::new("bounded-end");
+    let store = folder.open();
+    let job = create(&store, "job_a", ITEMS).await;
+    let has_failed = async || store.has_failed_since_queued(job).await.unwrap();
+    let cancelled = (1..ITEMS).map(|index| finished(index, ItemStatus::Cancelled));
+    let results = std::iter::once(finished(0, ItemStatus::Failed)).chain(cancelled);
+    store.record_results(job, results.collect()).await.unwrap();
+    assert!(has_failed().await);
+    let end = job_end(Status::Stopped);
+    store.complete(job, Status::Queued, end).await.unwrap();
+    let first = store.query(move |connection| item_queries::has_end_from(connection, job, 1));
+    let first = first.await.unwrap();
+    assert!(
+        matches!(first, Scan::NothingBefore(next) if next == MAX_INPUTS_PER_READ + 1),
+        "{first:?}"
+    );
+    assert!(!has_failed().await);
+    let requeued = store.requeue(job, Some(ItemStatus::Cancelled)).await;
+    assert_eq!(requeued.unwrap().unwrap().counts.failed, 1);
+    assert!(!has_failed().await);
+}
+
+#[tokio::test]
 async fn an_input_of_no_length_counts_for_what_it_takes() {
     let folder = Folder::new("short-inputs");
     let limits = StorageLimits {
