@@ -319,7 +319,8 @@ pub fn requeue(
         .filter(|(status, _)| only.is_none_or(|only| only == *status))
         .map(|(status, _)| bit(*status))
         .sum();
-    let sql = "UPDATE jobs SET status = ?2, requeued = ?3, finished_at = NULL, expires_at = NULL, error = NULL WHERE key = ?1";
+    let sql = "UPDATE jobs SET status = ?2, requeued = ?3, leased_from = 0, finished_at = NULL, expires_at = NULL,
+               error = NULL WHERE key = ?1";
     connection
         .prepare_cached(sql)?
         .execute(params![job.0, Status::Queued as i64, requeued])?;

@@ -9,7 +9,7 @@ use super::error::from_sqlite;
 use crate::jobs::store::StoreError;
 
 /// Migrations: step n creates layout n + 1 from layout n.
-const STEPS: [&str; 6] = ["
+const STEPS: [&str; 7] = ["
     CREATE TABLE jobs (
         key         INTEGER PRIMARY KEY AUTOINCREMENT,
         id          TEXT NOT NULL UNIQUE,
@@ -105,11 +105,14 @@ const STEPS: [&str; 6] = ["
 ", "
     -- Statuses of items that a retry has yet to queue again, as bits. The job is queued meanwhile.
     ALTER TABLE jobs ADD COLUMN requeued INTEGER NOT NULL DEFAULT 0;
+", "
+    -- Inputs before this one have a result. Those from it on, before `taken`, may be leased.
+    ALTER TABLE jobs ADD COLUMN leased_from INTEGER NOT NULL DEFAULT 0;
 "];
 
 /// Newest layout, which this version reads and writes.
-pub const LAYOUT: i64 = 6;
-const _: () = assert!(STEPS.len() == 6, "LAYOUT is the number of steps");
+pub const LAYOUT: i64 = 7;
+const _: () = assert!(STEPS.len() == 7, "LAYOUT is the number of steps");
 /// Application ID of the file: "xtrd".
 const APPLICATION_ID: i64 = 0x7874_7264;
 

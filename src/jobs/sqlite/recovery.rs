@@ -1,9 +1,12 @@
 //! Crash recovery: leases of items, crash counts, and the record of the running process.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rowid::to_rowid;
 use crate::jobs::store::{JobKey, Status};
+
+/// Maximum number of items whose results a lease looks at: many times those of a page, so that the leases follow the results.
+const MAX_ITEMS_PER_LEASE: u32 = 10_000;
 
 /// Recovers the state that the previous process left. If it died, the items that it had leased count one more crash. The
 /// idempotency keys of interrupted uploads are freed.
@@ -40,22 +43,27 @@ pub fn recover(connection: &Connection) -> rusqlite::Result<()> {
         .map(drop)
 }
 
-/// Returns the row IDs of the leased items without a result.
+/// Returns the row IDs of the leased items without a result. Reads no inputs, which are contiguous: they can be much larger than what
+/// is in flight.
 fn leased_items(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
-    let jobs: Vec<(u32, u32)> = connection
-        .prepare("SELECT key, taken FROM jobs WHERE status < 4 AND taken > 0")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+    let jobs: Vec<(u32, u32, u32)> = connection
+        .prepare(
+            "SELECT key, leased_from, taken FROM jobs WHERE status < 4 AND taken > leased_from",
+        )?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let sql = "SELECT inputs.place FROM inputs LEFT JOIN items USING (place)
-               WHERE inputs.place >= ?1 AND inputs.place < ?2 AND items.event IS NULL";
+    let sql = "SELECT place FROM items WHERE place >= ?1 AND place < ?2 AND event IS NOT NULL ORDER BY place";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rowids = Vec::new();
-    for (job, until) in jobs {
-        let found = statement.query_map(
-            [to_rowid(JobKey(job), 0), to_rowid(JobKey(job), until)],
-            |row| row.get(0),
-        )?;
-        rowids.extend(found.collect::<rusqlite::Result<Vec<i64>>>()?);
+    for (job, from, until) in jobs {
+        let (mut next, end) = (to_rowid(JobKey(job), from), to_rowid(JobKey(job), until));
+        let with_result = statement.query_map([next, end], |row| row.get(0))?;
+        for rowid in with_result {
+            let rowid: i64 = rowid?;
+            rowids.extend(next..rowid);
+            next = rowid + 1;
+        }
+        rowids.extend(next..end);
     }
     Ok(rowids)
 }
@@ -85,12 +93,38 @@ pub fn set_isolated(connection: &Connection, item: Option<(JobKey, u32)>) -> rus
         .map(drop)
 }
 
-/// Leases the inputs with an index below `until`.
+/// Leases the inputs with an index below `until`, and records from which one on they may have no result.
 pub fn lease_until(connection: &Connection, job: JobKey, until: u32) -> rusqlite::Result<()> {
+    let sql = "SELECT leased_from FROM jobs WHERE key = ?1";
+    let from: Option<u32> = connection
+        .prepare_cached(sql)?
+        .query_row([job.0], |row| row.get(0))
+        .optional()?;
+    let Some(from) = from else {
+        return Ok(());
+    };
+    let from = first_without_result(connection, job, from)?;
     connection
-        .prepare_cached("UPDATE jobs SET taken = ?2 WHERE key = ?1")?
-        .execute([job.0, until])
+        .prepare_cached("UPDATE jobs SET taken = ?2, leased_from = ?3 WHERE key = ?1")?
+        .execute([job.0, until, from])
         .map(drop)
+}
+
+/// Returns the index of the first item without a result, from the index `from` on, or that of an item before it if many have results.
+fn first_without_result(connection: &Connection, job: JobKey, from: u32) -> rusqlite::Result<u32> {
+    let sql =
+        "SELECT place, event IS NOT NULL FROM items WHERE place >= ?1 ORDER BY place LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![to_rowid(job, from), MAX_ITEMS_PER_LEASE])?;
+    let mut first = from;
+    while let Some(row) = rows.next()? {
+        let is_next = row.get::<_, i64>(0)? == to_rowid(job, first) && row.get(1)?;
+        if !is_next {
+            break;
+        }
+        first = first.saturating_add(1);
+    }
+    Ok(first)
 }
 
 /// Records that the process ends regularly, with no item in flight.

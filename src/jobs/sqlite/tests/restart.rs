@@ -3,7 +3,7 @@
 use super::*;
 
 /// Makes a store of the newest layout one of layout 1.
-const UNDO_NEWER_LAYOUTS: &str = "ALTER TABLE jobs DROP COLUMN requeued; ALTER TABLE jobs DROP COLUMN grounding; DROP TABLE deliveries; DROP INDEX jobs_hidden; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
+const UNDO_NEWER_LAYOUTS: &str = "ALTER TABLE jobs DROP COLUMN leased_from; ALTER TABLE jobs DROP COLUMN requeued; ALTER TABLE jobs DROP COLUMN grounding; DROP TABLE deliveries; DROP INDEX jobs_hidden; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
     DROP TABLE callers; ALTER TABLE jobs DROP COLUMN stored_bytes; DROP INDEX webhooks_of_caller;
     ALTER TABLE webhooks DROP COLUMN caller; CREATE INDEX webhooks_due ON webhooks (due_at); PRAGMA user_version = 1;";
 
@@ -130,6 +130,65 @@ async fn crashes_are_counted_until_a_process_is_healthy() {
         crash_counts(&store).await,
         [(1, 0, 0), (2, 0, 0), (3, 0, 0)]
     );
+}
+
+/// Reading the inputs before the lease takes seconds for each gigabyte of them.
+#[tokio::test]
+async fn a_start_after_a_crash_reads_no_inputs() {
+    let folder = Folder::new("lease");
+    let store = folder.open();
+    let job = create(&store, "job_a", 4).await;
+    store.lease_until(job, 3).await.unwrap();
+    let results = vec![finished(1, ItemStatus::Succeeded)];
+    store.record_results(job, results).await.unwrap();
+    drop(store);
+    let sql = "DELETE FROM inputs";
+    let connection = Connection::open(folder.file()).unwrap();
+    connection.execute(sql, []).unwrap();
+    drop(connection);
+    let store = folder.open();
+    let counts = store.query(|connection| {
+        let sql = "SELECT place & 4294967295 FROM items WHERE lost = 1 ORDER BY place";
+        let mut statement = connection.prepare(sql)?;
+        let rows = statement.query_map([], |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<Vec<u32>>>()
+    });
+    assert_eq!(counts.await.unwrap(), [0, 2]);
+}
+
+#[tokio::test]
+async fn a_lease_begins_at_the_first_item_without_a_result() {
+    let folder = Folder::new("leased-from");
+    let store = folder.open();
+    let job = create(&store, "job_a", 6).await;
+    let leased_from = async || {
+        let from = store.query(move |connection| {
+            let sql = "SELECT leased_from FROM jobs WHERE key = ?1";
+            connection.query_row(sql, [job.0], |row| row.get::<_, u32>(0))
+        });
+        from.await.unwrap()
+    };
+    let record = async |indices: &[u32]| {
+        let results = indices.iter();
+        let results = results.map(|index| finished(*index, ItemStatus::Failed));
+        store.record_results(job, results.collect()).await.unwrap();
+    };
+    let states = &[Status::Queued];
+    let started = store.transition(job, states, Status::Running, 2_000);
+    assert!(started.await.unwrap());
+    store.lease_until(job, 2).await.unwrap();
+    assert_eq!(leased_from().await, 0);
+    record(&[1, 3]).await;
+    store.lease_until(job, 4).await.unwrap();
+    assert_eq!(leased_from().await, 0);
+    record(&[0]).await;
+    store.lease_until(job, 6).await.unwrap();
+    assert_eq!(leased_from().await, 2);
+    record(&[2, 4, 5]).await;
+    let end = job_end(Status::Completed);
+    store.complete(job, Status::Running, end).await.unwrap();
+    store.requeue(job, None).await.unwrap().unwrap();
+    assert_eq!(leased_from().await, 0, "its items run again");
 }
 
 #[tokio::test]
