@@ -12,6 +12,7 @@ mod error;
 mod health;
 mod identity;
 mod item_queries;
+mod large_writes;
 mod migrations;
 mod opening;
 mod page;
@@ -29,6 +30,7 @@ mod store_impl;
 mod tests;
 mod webhook_queries;
 mod write_class;
+mod write_job;
 mod write_queue;
 mod write_thread;
 

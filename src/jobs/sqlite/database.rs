@@ -18,7 +18,8 @@ use crate::jobs::store::StoreError;
 /// more: 4 MiB.
 const LONG_LOG_PAGES: u32 = 1_000;
 /// Pages of the write-ahead log from which reads wait until it is truncated: 12 MiB. With the last group of writes, it fits into the
-/// reserved space: on a full disk, it is copied into the file before anything can be removed.
+/// reserved space: on a full disk, it is copied into the file before anything can be removed. A larger write is made only if there is
+/// room for it beside the reserve.
 const MAX_LOG_PAGES: u32 = 3 * LONG_LOG_PAGES;
 /// Number of free pages that are returned to the file system at once.
 const PAGES_PER_VACUUM: u32 = 1_000;

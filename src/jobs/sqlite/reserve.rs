@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
 
 use super::error::from_open;
@@ -87,18 +87,51 @@ impl Reserve {
         }
     }
 
+    /// Returns true if so many bytes are free beside the reserve, or if that is unknown.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        if self.state == State::Unsupported {
+            return true;
+        }
+        let room = open_private(&self.path).and_then(|file| {
+            // An attempt to allocate more than is free would fill the disk for a moment.
+            let disk = fstatvfs(&file)?;
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            // Some file systems do not know their size.
+            if disk.f_blocks > 0 && free < bytes {
+                return Ok(false);
+            }
+            // The free space may not be that of a quota.
+            let allocated = allocate(&file, RESERVE_BYTES.saturating_add(bytes));
+            file.set_len(RESERVE_BYTES)?;
+            allocated.map(|()| true)
+        });
+        room.unwrap_or_else(|error| {
+            let unknown = [io::ErrorKind::FileTooLarge, io::ErrorKind::Unsupported];
+            unknown.contains(&error.kind())
+        })
+    }
+
     fn allocate(&self) -> io::Result<()> {
         let file = open_private(&self.path)?;
-        let bytes = RESERVE_BYTES + HEADROOM_BYTES;
-        match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-            Ok(()) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_noise(&file)?,
-            // A quota is a full disk for its user.
-            Err(Errno::DQUOT) => return Err(io::ErrorKind::StorageFull.into()),
-            Err(error) => return Err(error.into()),
+        match allocate(&file, RESERVE_BYTES + HEADROOM_BYTES) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => write_noise(&file)?,
+            allocated => allocated?,
         }
         file.set_len(RESERVE_BYTES)
     }
+}
+
+/// Takes space for so many bytes of a file.
+///
+/// # Errors
+/// There is no room, or (`Unsupported`) space cannot be allocated without writing.
+fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    fallocate(file, FallocateFlags::empty(), 0, bytes).map_err(|error| match error {
+        Errno::OPNOTSUPP | Errno::NOSYS => io::ErrorKind::Unsupported.into(),
+        // A quota is a full disk for its user.
+        Errno::DQUOT => io::ErrorKind::StorageFull.into(),
+        error => error.into(),
+    })
 }
 
 /// Fills the file with bytes that cannot be compressed.
@@ -131,6 +164,17 @@ mod tests {
             reserve.release();
             assert!(!path.exists());
         }
+    }
+
+    #[test]
+    fn room_is_looked_for_beside_the_reserve_and_given_back() {
+        let folder = Folder::new("room");
+        let mut reserve = Reserve::new(&folder.file());
+        reserve.take().unwrap();
+        assert!(reserve.has_room(1 << 20));
+        assert!(!reserve.has_room(1 << 60), "no disk has as much");
+        let path = folder.file().with_extension("reserve");
+        assert_eq!(std::fs::metadata(path).unwrap().len(), RESERVE_BYTES);
     }
 
     #[test]

@@ -23,6 +23,12 @@ impl WriteClass {
         !matches!(self, Self::Ordinary | Self::FinishNow)
     }
 
+    /// Returns true if the write, if it is large, is made only with room for it beside the reserve. The others make room, or are
+    /// small.
+    pub const fn needs_room(self) -> bool {
+        matches!(self, Self::Ordinary | Self::Work | Self::Results)
+    }
+
     /// Returns true if the write is executed while the disk is full. `results_left` is the part of the reserve, in bytes, that
     /// results may still use.
     pub const fn is_executed_when_full(self, bytes: usize, results_left: usize) -> bool {

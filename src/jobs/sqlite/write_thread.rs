@@ -2,7 +2,7 @@
 //! on disk. The writes of a group are those whose turn it is.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,62 +13,29 @@ use super::database::Database;
 use super::error::from_sqlite;
 use super::health::Health;
 use super::identity::Identity;
+use super::large_writes::{LargeWrites, needed_room};
 use super::recovery::probe_write;
 use super::reserve::Reserve;
 use super::write_class::WriteClass;
+use super::write_job::{Statements, Withdrawal, WriteJob, lock};
 use super::write_queue::{WriteOwner, WriteQueue};
 use crate::jobs::store::StoreError;
 
 /// Maximum number of writes in one transaction, which bounds the wait of the first.
 const MAX_GROUP: usize = 1024;
-/// Bytes of the writes in one transaction, at which no further write is added to it. It bounds the write-ahead log. A write of as many
-/// is alone in its transaction: others would wait for it.
+/// Bytes that the writes of one transaction stay below. It bounds the write-ahead log. A write of as many is alone in its transaction;
+/// for a larger one, the disk must have room beside the reserve.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 /// Maximum number of writes on their way to the thread, which takes all of them before each group. A full channel delays the callers,
 /// and loses nothing.
 const MAX_SENT: usize = 4096;
 /// Pause before a retry of writes that the disk refused.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
-/// Pause while the disk is full and the reserved space was used: a removal submits its next step meanwhile.
+/// Pause while the disk is full and the reserved space was used: a removal submits its next step meanwhile. Also the interval at which
+/// the thread looks for further writes while a large one waits for room.
 const STEP_PAUSE: Duration = Duration::from_millis(5);
 /// Part of the reserve that results may use while the disk is full, in bytes. The rest is for removals.
 const RESULT_RESERVE_BYTES: usize = 4 << 20;
-
-/// Statements of a write, executed within the transaction; executed again if the commit failed.
-type Statements = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
-/// Statements that the thread shares with the future that waits for them; `None` once they were withdrawn.
-type SharedStatements = Arc<Mutex<Option<Statements>>>;
-/// Receiver of a write's result, called after the commit or the failure.
-type Report = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-
-struct WriteJob {
-    class: WriteClass,
-    /// Approximate size of what is written.
-    bytes: usize,
-    statements: SharedStatements,
-    report: Report,
-}
-
-impl WriteJob {
-    /// Executes the statements. Does nothing if they were withdrawn.
-    fn execute(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut statements = lock(&self.statements);
-        let execute = |statements: &mut Statements| statements(connection);
-        statements.as_mut().map_or(Ok(()), execute)
-    }
-}
-
-/// Withdrawal of statements whose future is dropped: nobody counts the memory of what they hold any more. Statements that are being
-/// executed are not withdrawn.
-struct Withdrawal(SharedStatements);
-
-impl Drop for Withdrawal {
-    fn drop(&mut self) {
-        if let Ok(mut statements) = self.0.try_lock() {
-            drop(statements.take());
-        }
-    }
-}
 
 /// Write on its way to the thread.
 type SentWrite = (WriteOwner, WriteJob);
@@ -98,6 +65,7 @@ impl Writer {
             sent,
             waiting: WriteQueue::default(),
             stalled: VecDeque::new(),
+            large: LargeWrites::default(),
             health,
             identity,
             reserve,
@@ -173,10 +141,6 @@ impl Drop for Writer {
     }
 }
 
-fn lock<T>(value: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    value.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 struct WriteThread {
     database: Database,
     sent: mpsc::Receiver<SentWrite>,
@@ -184,6 +148,8 @@ struct WriteThread {
     waiting: WriteQueue<WriteJob>,
     /// Writes that had their turn, and wait until they can be executed, oldest first.
     stalled: VecDeque<WriteJob>,
+    /// Writes of a transaction of their own that wait until the disk has room for them.
+    large: LargeWrites<WriteJob>,
     health: Arc<Health>,
     identity: Arc<Identity>,
     reserve: Reserve,
@@ -234,8 +200,14 @@ impl WriteThread {
             if !group.is_empty() || !is_writable {
                 return Some(group);
             }
-            let write = self.sent.blocking_recv()?;
-            self.enqueue(write);
+            if self.large.is_empty() {
+                let write = self.sent.blocking_recv()?;
+                self.enqueue(write);
+            } else if self.sent.is_closed() && self.sent.is_empty() {
+                return None;
+            } else {
+                std::thread::sleep(STEP_PAUSE);
+            }
         }
     }
 
@@ -246,15 +218,19 @@ impl WriteThread {
 
     /// Takes the writes that are executed next.
     fn take_group(&mut self, is_writable: bool) -> Vec<WriteJob> {
+        if let Some(write) = is_writable.then(|| self.large.pop()).flatten() {
+            return vec![write];
+        }
         let (mut group, mut bytes) = (Vec::new(), 0);
         while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
-            // While nothing can be written, stalled writes must not keep others from being executed or failing.
-            let stalled = is_writable.then(|| self.stalled.pop_front()).flatten();
             let max_bytes = if group.is_empty() {
                 usize::MAX
             } else {
-                MAX_GROUP_BYTES - 1
+                MAX_GROUP_BYTES - 1 - bytes
             };
+            // While nothing can be written, stalled writes must not keep others from being executed or failing.
+            let fits = |write: &mut WriteJob| is_writable && write.bytes <= max_bytes;
+            let stalled = self.stalled.pop_front_if(fits);
             let next = stalled.or_else(|| self.waiting.pop(max_bytes));
             let Some(write) = next else { break };
             bytes += write.bytes;
@@ -269,6 +245,7 @@ impl WriteThread {
             return;
         };
         group.extend(self.stalled.drain(..));
+        group.extend(self.large.drain());
         group.extend(self.waiting.drain());
         for write in group {
             (write.report)(Err(error.clone()));
@@ -292,6 +269,9 @@ impl WriteThread {
     /// Writes a group, without those that are rejected.
     fn write(&mut self, mut group: Vec<WriteJob>) {
         let is_probe = group.is_empty();
+        if !self.has_room(&group) {
+            return self.put_off(group);
+        }
         if let Err(error) = self.execute(&mut group) {
             self.health.set_error(error.clone());
             return self.stall_or_reject(group, &error);
@@ -303,6 +283,35 @@ impl WriteThread {
         report_success(group);
         if let Err(error) = self.database.checkpoint_if_long() {
             self.health.set_error(error);
+        }
+    }
+
+    /// Returns true if the write-ahead log with this group can be copied into the file. Up to [`MAX_GROUP_BYTES`] of it fit into the
+    /// reserve.
+    fn has_room(&mut self, group: &[WriteJob]) -> bool {
+        let needs_room = group.iter().filter(|write| write.class.needs_room());
+        let bytes = needs_room.map(|write| write.bytes).max().unwrap_or(0);
+        if bytes <= MAX_GROUP_BYTES {
+            return true;
+        }
+        let has_room = self.reserve.has_room(needed_room(bytes));
+        if has_room {
+            self.large.has_room();
+        } else {
+            self.large.log_lack(bytes);
+        }
+        has_room
+    }
+
+    /// Keeps the writes that wait until the disk has room for them, and fails the others.
+    fn put_off(&mut self, writes: Vec<WriteJob>) {
+        for write in writes {
+            if write.class.waits() {
+                self.large.push(write);
+            } else {
+                let error = self.health.error().unwrap_or(StoreError::Full);
+                (write.report)(Err(error));
+            }
         }
     }
 

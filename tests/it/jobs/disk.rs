@@ -237,6 +237,62 @@ async fn on_a_full_disk_a_large_job_can_be_cancelled_and_deleted() {
     assert_eq!(ended(&server, &next).await["counts"]["succeeded"], 3);
 }
 
+/// Creates a job of one input of this many bytes.
+async fn job_of_one_input(client: &Client, bytes: usize) -> Answer {
+    let body = json!({"inputs": ["x".repeat(bytes)], "schema": schema()});
+    client.post(JOBS, &body).await
+}
+
+/// The log of the write would fill the disk, and could not be copied into the store's file: nothing could be removed any more.
+#[tokio::test]
+async fn an_input_that_fits_only_once_is_refused_and_the_others_go_on() {
+    let upstream = Upstream::playing();
+    let builder = asking(&upstream, 8);
+    let Some(disk) = disk(&builder, 76) else {
+        return;
+    };
+    let server = builder.wrapped(disk.wrapper()).start().await;
+    let earlier = ended(&server, &made(&server, &batch(3)).await).await;
+    let refused = job_of_one_input(&server, 40 << 20).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.text().contains("the disk"), "{}", refused.text());
+    assert_eq!(server.get("/readyz").await.status, 200);
+    let deleted = server.request(Method::DELETE, &path(&earlier, "")).answer();
+    let deleted = deleted.await;
+    assert_eq!(deleted.status, 204, "{}", deleted.text());
+    let next = made(&server, &batch(3)).await;
+    assert_eq!(ended(&server, &next).await["counts"]["succeeded"], 3);
+}
+
+/// Overwriting the input takes more of the log than the reserved space.
+#[tokio::test]
+async fn on_a_full_disk_a_job_of_one_large_input_can_be_deleted() {
+    let upstream = Upstream::start(|call| match call.item() {
+        Some(_) => Reply::Played.after(Duration::from_millis(50)),
+        None => Reply::Json(crate::support::fixture::right()),
+    });
+    let builder = asking(&upstream, 8);
+    let Some(disk) = disk(&builder, 128) else {
+        return;
+    };
+    let server = builder.wrapped(disk.wrapper()).start().await;
+    let large = job_of_one_input(&server, 24 << 20).await;
+    assert_eq!(large.status, 202, "{}", large.text());
+    let large = ended(&server, &large.json()).await;
+    let running = made(&server, &batch(5_000)).await;
+    disk.fill();
+    not_ready(&server).await;
+    let cancelled = post(&server, &path(&running, "/cancel")).await;
+    assert_eq!(cancelled.status, 202, "{}", cancelled.text());
+    ended(&server, &running).await;
+    let deleted = server.request(Method::DELETE, &path(&large, "")).answer();
+    let deleted = deleted.await;
+    assert_eq!(deleted.status, 204, "{}", deleted.text());
+    ready(&server, "its space is used").await;
+    let next = made(&server, &batch(3)).await;
+    assert_eq!(ended(&server, &next).await["counts"]["succeeded"], 3);
+}
+
 #[tokio::test]
 async fn it_starts_on_a_full_disk_that_has_no_store() {
     let upstream = Upstream::playing();

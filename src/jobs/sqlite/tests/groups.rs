@@ -135,6 +135,36 @@ async fn an_ordinary_write_is_withdrawn_when_its_future_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_write_for_which_the_disk_has_no_room_fails_or_waits_and_the_others_go_on() {
+    const HUGE: usize = 1 << 50;
+    let folder = Folder::new("huge-write");
+    let store = folder.open();
+    let executed = Arc::new(AtomicUsize::new(0));
+    let write = |class, bytes| {
+        let executed = Arc::clone(&executed);
+        store.write_bytes(class, WriteOwner::Process, bytes, move |_| {
+            executed.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        })
+    };
+    let refused = write(WriteClass::Ordinary, HUGE).await;
+    assert_eq!(refused, Err(StoreError::Full));
+    let mut waiting = write(WriteClass::Results, HUGE);
+    assert!((&mut waiting).now_or_never().is_none());
+    for class in [WriteClass::Ordinary, WriteClass::Work, WriteClass::Removal] {
+        write(class, 0).await.unwrap();
+    }
+    // A removal makes room.
+    write(WriteClass::Removal, HUGE).await.unwrap();
+    assert!((&mut waiting).now_or_never().is_none());
+    assert_eq!(executed.load(Ordering::SeqCst), 4);
+    assert_eq!(store.not_ready_reason(), None);
+    store.close();
+    assert!(matches!(waiting.await, Err(StoreError::Other(_))));
+    assert_eq!(executed.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test]
 async fn a_small_job_is_removed_in_one_step_when_it_is_its_turn() {
     let folder = Folder::new("removal-turns");
     let store = folder.open();
