@@ -129,11 +129,12 @@ attack: needs ## run forty callers beside ten attackers; ATTACK_SECONDS=60, ATTA
 	cargo build --release --locked -p upstream-sim
 	python3 scripts/attack.py --extractd $(BUILT)/extractd --upstream $(BUILT)/upstream-sim --seconds $(or $(ATTACK_SECONDS),60) $(ATTACK_OPTIONS)
 
-mutants: needs ## run cargo-mutants on the crates MUTANTS="throttle llm-json bounded-cel", part SHARD=0/1; installs it
+mutants: needs ## run cargo-mutants on MUTANTS="throttle llm-json bounded-cel jobs", part SHARD=0/1; installs it
 	command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
 	mkdir -p target/mutants
-	status=0; for crate in $(or $(MUTANTS),throttle llm-json bounded-cel); do \
-		cargo mutants -p $$crate --shard $(or $(SHARD),0/1) --sharding round-robin --timeout 120 --output target/mutants/$$crate || status=1; \
+	set -f; status=0; for part in $(or $(MUTANTS),throttle llm-json bounded-cel jobs); do \
+		case $$part in jobs) options="-p extractd --file src/jobs/** --no-default-features"; tests="-- --lib jobs::";; *) options="-p $$part"; tests=;; esac; \
+		cargo mutants $$options --shard $(or $(SHARD),0/1) --sharding round-robin --timeout 120 --output target/mutants/$$part $$tests || status=1; \
 	done; exit $$status
 
 simulate: ## simulate limits and job states, every invariant checked after each step; SIMULATION_STEPS=5000000, SIMULATION_SEED=a random one
