@@ -171,7 +171,7 @@ fn remote(provider: &config::Provider) -> anyhow::Result<Arc<HttpProvider>> {
         client,
         &base_url,
         &provider.api_keys,
-        provider.headers.values().cloned().collect(),
+        provider.headers.clone().into_iter().collect(),
     )))
 }
 

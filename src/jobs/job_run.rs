@@ -29,6 +29,8 @@ const COUNT_INTERVAL: Duration = Duration::from_millis(200);
 const MAX_IDLE_COUNTS: u32 = 5;
 /// While the server drains: time after which a run no longer waits for a store that cannot write.
 const STUCK_STORE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Number of these waits after which a run ends while the server drains, although the store works: a large result may wait for room.
+const MAX_STUCK_WAITS: u32 = 5;
 /// Number of items that are cancelled in one transaction.
 const CANCELLED_PER_WRITE: u32 = 2_000;
 /// Maximum wait before admission is requested again.
@@ -371,18 +373,27 @@ impl JobRun<'_> {
         }
     }
 
-    /// Waits until everything is recorded. Returns false if the server drains and the store cannot write: the items without a
-    /// recorded result run again in the next process.
+    /// Waits until everything is recorded. Returns false if the server drains and the store does not write, or writes nothing for
+    /// [`MAX_STUCK_WAITS`]: the items without a recorded result run again in the next process.
     async fn finish_recording(
         &mut self,
         recorder: &mut ResultRecorder,
     ) -> Result<bool, StoreError> {
+        let mut waits = 0;
         loop {
             match tokio::time::timeout(STUCK_STORE_TIMEOUT, recorder.next_recorded()).await {
-                Ok(Some(job)) => self.on_recorded(&job?),
+                Ok(Some(job)) => {
+                    waits = 0;
+                    self.on_recorded(&job?);
+                }
                 Ok(None) => return Ok(true),
-                Err(_) if self.is_draining() && !self.is_store_ready() => return Ok(false),
-                Err(_) => {}
+                Err(_) if !self.is_draining() => {}
+                Err(_) => {
+                    waits += 1;
+                    if !self.is_store_ready() || waits == MAX_STUCK_WAITS {
+                        return Ok(false);
+                    }
+                }
             }
         }
     }

@@ -50,9 +50,11 @@ pub struct RunFailures {
 }
 
 impl RunFailures {
-    /// Forgets the failed runs of a job, because it ran successfully.
+    /// Forgets the failed runs of a job, and a failure that is not recorded yet, because it ran successfully.
     pub fn forget(&mut self, job: JobKey) {
         self.counts.remove(&job);
+        self.delayed
+            .retain(|delayed| delayed.job != job || delayed.failure.is_none());
     }
 
     /// Counts a failed run, and returns the next step.

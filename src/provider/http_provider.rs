@@ -67,7 +67,7 @@ struct HttpCall<'a> {
 }
 
 impl HttpProvider {
-    /// Creates a provider at a base URL. `headers` are the values of configured headers, which
+    /// Creates a provider at a base URL. `headers` are the names and values of configured headers, which
     /// `client` sends by itself.
     #[must_use]
     pub fn new(
@@ -75,7 +75,7 @@ impl HttpProvider {
         client: Client,
         base_url: &Url,
         keys: &[SecretString],
-        headers: Vec<SecretString>,
+        headers: Vec<(String, SecretString)>,
     ) -> Self {
         let (name, _) = wire.key_header();
         let provider = Self {

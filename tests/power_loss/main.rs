@@ -225,9 +225,14 @@ async fn a_failed_write_stops_the_store_unless_there_is_no_space() {
         let result = work(&store, number..number + 1, &mut failed, &mut rng).await;
         assert_eq!(result, Err(StoreError::Full), "{errno}");
         power_loss::fail_writes(None);
-        while store.not_ready_reason().is_some() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        let ready = async {
+            while store.not_ready_reason().is_some() {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        let limit = std::time::Duration::from_secs(60);
+        let is_ready = tokio::time::timeout(limit, ready).await;
+        is_ready.expect("there are 28 MiB in the temporary folder");
         let worked = work(&store, number..number + 1, &mut promises, &mut rng);
         worked.await.unwrap();
     }

@@ -111,7 +111,7 @@ pub(super) static SECTIONS: [SectionReference; 3] = [
             key(
                 "headers",
                 "",
-                "Table of additional HTTP headers for every call; the values are treated as secrets: masked in errors, and those of at least 12 bytes without blanks that are no URL in answers too, as API keys are.",
+                "Table of additional HTTP headers for every call; the values are treated as secrets: masked in errors, and those with `Bearer` or `Basic`, or of a header whose name contains `auth`, `cookie`, `key`, `secret`, `signature` or `token`, in answers too, as API keys are, from 12 bytes on.",
             ),
         ],
     },

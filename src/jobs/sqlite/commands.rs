@@ -17,8 +17,9 @@ use crate::types::{EvidenceCounts, Usage};
 /// Bytes that an input or a result takes in the write-ahead log besides its body: those of a failed result, which takes most (measured
 /// with 2,000 of them in one write).
 pub const ROW_BYTES: usize = 110;
-/// Maximum number of items whose results a step of a retry forgets: other writes wait for it.
-const REQUEUED_PER_STEP: u32 = 10_000;
+/// Maximum number of items whose results a step of a retry forgets: other writes wait for it, and it is no larger than a group of
+/// writes, for which the disk always has room.
+const REQUEUED_PER_STEP: u32 = 9_900;
 /// Bytes that a step writes for an item, in pages of the item and of its indexes: with all its items, a step has no other write in
 /// its transaction.
 const REQUEUED_ITEM_BYTES: usize = 420;

@@ -105,8 +105,10 @@ impl CurrentLimits {
             share: StorageQuota::ShareOfDisk,
         });
         for space in [Some(stored), disk].into_iter().flatten() {
-            let checked = space.check(own, more, self.has_several_callers);
-            checked.map_err(exceeded)?;
+            let to_leave = self
+                .has_several_callers
+                .then_some(self.limits.max_bytes_per_caller);
+            space.check(own, more, to_leave).map_err(exceeded)?;
         }
         Ok(())
     }
@@ -123,13 +125,14 @@ struct SharedSpace {
 }
 
 impl SharedSpace {
-    /// Checks that a caller that stores `own` bytes may store `more`. One of several callers stores at most as much as is left then (a
-    /// dynamic threshold), so there is room for another caller.
-    fn check(self, own: u64, more: u64, has_several_callers: bool) -> Result<(), StorageQuota> {
+    /// Checks that a caller that stores `own` bytes may store `more`. One of several callers leaves `to_leave` bytes, which is all that
+    /// another one may store, or at least as much as it stores itself (a dynamic threshold).
+    fn check(self, own: u64, more: u64, to_leave: Option<u64>) -> Result<(), StorageQuota> {
         let Some(left) = self.left.checked_sub(more) else {
             return Err(self.full);
         };
-        if has_several_callers && own.saturating_add(more) > left {
+        let own = own.saturating_add(more);
+        if more > 0 && to_leave.is_some_and(|to_leave| left < own.min(to_leave)) {
             return Err(self.share);
         }
         Ok(())
@@ -168,13 +171,14 @@ fn exceeded(quota: StorageQuota) -> rusqlite::Error {
 mod tests {
     use super::*;
 
+    /// Checks a write of one of several callers, each of which may store 1,000 bytes, or of the only one.
     fn check(left: u64, own: u64, more: u64, has_several: bool) -> Result<(), StorageQuota> {
         let space = SharedSpace {
             left,
             full: StorageQuota::Disk,
             share: StorageQuota::ShareOfDisk,
         };
-        space.check(own, more, has_several)
+        space.check(own, more, has_several.then_some(1_000))
     }
 
     #[test]
@@ -183,7 +187,11 @@ mod tests {
         assert_eq!(check(100, 0, 51, true), Err(StorageQuota::ShareOfDisk));
         assert_eq!(check(100, 40, 30, true), Ok(()));
         assert_eq!(check(100, 41, 30, true), Err(StorageQuota::ShareOfDisk));
-        assert_eq!(check(100, 101, 0, true), Err(StorageQuota::ShareOfDisk));
+        assert_eq!(check(100, 101, 1, true), Err(StorageQuota::ShareOfDisk));
+        assert_eq!(check(100, 101, 0, true), Ok(()), "a retry takes nothing");
+        assert_eq!(check(1_010, 5_000, 10, true), Ok(()), "another one has all");
+        let too_little = Err(StorageQuota::ShareOfDisk);
+        assert_eq!(check(1_009, 5_000, 10, true), too_little);
         assert_eq!(check(100, 0, 101, true), Err(StorageQuota::Disk));
     }
 

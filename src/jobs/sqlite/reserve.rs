@@ -17,6 +17,9 @@ pub const RESERVE_BYTES: u64 = 16 << 20;
 /// Free space, besides the reserve, without which the disk counts as full: room for the write-ahead log. Otherwise a store would
 /// be ready for a moment after each removal.
 const HEADROOM_BYTES: u64 = 12 << 20;
+/// The same at a start, if the reserve of the previous process is there: as much as a group of writes, so that a store that uploads have
+/// filled as far as they may is ready again.
+const HEADROOM_OF_HELD_BYTES: u64 = 4 << 20;
 /// Bytes in one write, where space cannot be allocated without writing.
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -113,7 +116,13 @@ impl Reserve {
 
     fn allocate(&self) -> io::Result<()> {
         let file = open_private(&self.path)?;
-        match allocate(&file, RESERVE_BYTES + HEADROOM_BYTES) {
+        let is_there = file.metadata()?.len() >= RESERVE_BYTES;
+        let headroom = if is_there {
+            HEADROOM_OF_HELD_BYTES
+        } else {
+            HEADROOM_BYTES
+        };
+        match allocate(&file, RESERVE_BYTES + headroom) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => write_noise(&file)?,
             allocated => allocated?,
         }

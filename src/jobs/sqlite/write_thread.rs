@@ -19,13 +19,14 @@ use super::reserve::Reserve;
 use super::write_class::WriteClass;
 use super::write_job::{Statements, Withdrawal, WriteJob, lock};
 use super::write_queue::{WriteOwner, WriteQueue};
-use crate::jobs::store::StoreError;
+use crate::jobs::store::{StorageQuota, StoreError};
 
 /// Maximum number of writes in one transaction, which bounds the wait of the first.
 const MAX_GROUP: usize = 1024;
 /// Bytes that the writes of one transaction stay below. It bounds the write-ahead log. A write of as many is alone in its transaction;
 /// for a larger one, the disk must have room beside the reserve.
 const MAX_GROUP_BYTES: usize = 4 << 20;
+const _: () = assert!(super::commands::MAX_REQUEUE_STEP_BYTES <= MAX_GROUP_BYTES);
 /// Maximum number of writes on their way to the thread, which takes all of them before each group. A full channel delays the callers,
 /// and loses nothing.
 const MAX_SENT: usize = 4096;
@@ -309,7 +310,8 @@ impl WriteThread {
             if write.class.waits() {
                 self.large.push(write);
             } else {
-                let error = self.health.error().unwrap_or(StoreError::Full);
+                let no_room = || StoreError::Quota(StorageQuota::Disk);
+                let error = self.health.error().unwrap_or_else(no_room);
                 (write.report)(Err(error));
             }
         }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::secrets::Secrets;
-use crate::provider::partial_answer::{DecodeError, PartialAnswer};
+use crate::provider::partial_answer::{DecodeError, PartialAnswer, StreamState};
 use crate::provider::stream_decoder::begun_bytes;
 
+/// Minimum length of the beginning of a secret for which chunks wait, in bytes: many texts end like a shorter one, which says little.
+const MIN_BEGINNING_BYTES: usize = 8;
 /// Maximum size of the chunks that wait, in bytes. Beyond it they are handed on: no stream spreads a secret so far.
 const MAX_HELD_BYTES: usize = 64 * 1024;
 
@@ -15,8 +17,8 @@ pub struct HeldChunks {
     secrets: Arc<Secrets>,
     chunks: Vec<Vec<u8>>,
     bytes: usize,
-    /// Lengths of the content and of the arguments that were handed on.
-    handed_on: [usize; 2],
+    /// Lengths of the content and of the arguments that were searched and handed on, without the beginning of a secret at their end.
+    searched: [usize; 2],
 }
 
 impl HeldChunks {
@@ -25,7 +27,7 @@ impl HeldChunks {
             secrets,
             chunks: Vec::new(),
             bytes: 0,
-            handed_on: [0; 2],
+            searched: [0; 2],
         }
     }
 
@@ -41,9 +43,9 @@ impl HeldChunks {
         self.bytes += chunk.len();
         self.chunks.push(chunk);
         let texts = [&partial.content, &partial.arguments];
-        let mut is_begun = false;
-        for (text, handed_on) in texts.into_iter().zip(self.handed_on) {
-            let new = text.get(handed_on..).unwrap_or_default();
+        let mut beginnings = [0; 2];
+        for (number, text) in texts.into_iter().enumerate() {
+            let new = text.get(self.searched[number]..).unwrap_or_default();
             for secret in self.secrets.hidden() {
                 // One within a chunk is masked there.
                 let is_whole =
@@ -52,13 +54,17 @@ impl HeldChunks {
                     let reason = "the answer repeats a secret of the configuration";
                     return Err(DecodeError::Malformed(reason.to_owned()));
                 }
-                is_begun |= begun_bytes(new, secret) > 0;
+                beginnings[number] = beginnings[number].max(begun_bytes(new, secret));
             }
         }
-        if is_begun && self.bytes <= MAX_HELD_BYTES {
+        let may_go_on = partial.state == StreamState::Incomplete
+            && beginnings.iter().any(|bytes| *bytes >= MIN_BEGINNING_BYTES);
+        if may_go_on && self.bytes <= MAX_HELD_BYTES {
             return Ok(Vec::new());
         }
-        self.handed_on = texts.map(String::len);
+        for (number, text) in texts.into_iter().enumerate() {
+            self.searched[number] = text.len() - beginnings[number];
+        }
         Ok(self.take())
     }
 
@@ -95,15 +101,33 @@ mod tests {
     #[test]
     fn chunks_wait_while_they_may_begin_a_secret() {
         assert_eq!(pushed(&["a", "b", "c"]), Ok(vec![1, 1, 1]));
-        assert_eq!(pushed(&["as", "k-", "", "x"]), Ok(vec![0, 0, 0, 4]));
+        assert_eq!(pushed(&["as", "k-", "", "x"]), Ok(vec![1, 1, 1, 1]));
+        let start = &KEY[..MIN_BEGINNING_BYTES];
+        assert_eq!(pushed(&["as", start, "", "x"]), Ok(vec![1, 0, 0, 3]));
         // Within one chunk, it is masked there.
-        assert_eq!(pushed(&["s", KEY, "x"]), Ok(vec![0, 2, 1]));
-        let (start, end) = KEY.split_at(7);
-        assert!(matches!(
-            pushed(&["the key is ", start, "", end]),
-            Err(DecodeError::Malformed(_))
-        ));
-        let long = "x".repeat(MAX_HELD_BYTES) + "s";
+        assert_eq!(pushed(&[start, KEY, "x"]), Ok(vec![0, 2, 1]));
+        let long = "x".repeat(MAX_HELD_BYTES) + start;
         assert_eq!(pushed(&[&long, "k"]), Ok(vec![1, 1]));
+        for start_bytes in [1, MIN_BEGINNING_BYTES - 1, MIN_BEGINNING_BYTES] {
+            let (start, end) = KEY.split_at(start_bytes);
+            for text in ["the key is ".to_owned(), "x".repeat(MAX_HELD_BYTES)] {
+                assert!(matches!(
+                    pushed(&[&(text + start), "", end]),
+                    Err(DecodeError::Malformed(_))
+                ));
+            }
+        }
+    }
+
+    #[test]
+    fn no_chunk_waits_once_the_answer_is_complete() {
+        let mut held = HeldChunks::new(Arc::new(
+            Secrets::default().with_keys(vec![KEY.into()], vec![]),
+        ));
+        let mut partial = PartialAnswer::default();
+        partial.content.push_str(&KEY[..MIN_BEGINNING_BYTES]);
+        assert_eq!(held.push(b"a".to_vec(), &partial).unwrap().len(), 0);
+        partial.state = StreamState::AnswerComplete;
+        assert_eq!(held.push(b"b".to_vec(), &partial).unwrap().len(), 2);
     }
 }

@@ -8,6 +8,8 @@ use crate::provider::answer::{Answer, Finish};
 
 /// Minimum length of a secret that is looked for in answers: a shorter one may be a word.
 const MIN_SECRET_BYTES: usize = 12;
+/// Parts of the names of headers whose values are credentials.
+const CREDENTIAL_NAMES: [&str; 6] = ["auth", "cookie", "key", "secret", "signature", "token"];
 /// Text in place of a secret.
 const MASK: &str = "****";
 
@@ -19,13 +21,13 @@ pub struct Secrets {
     keys: Vec<SecretString>,
     /// The keys before these, which an answer may still repeat.
     previous_keys: Vec<SecretString>,
-    /// Values of configured headers.
-    headers: Vec<SecretString>,
+    /// Names and values of configured headers.
+    headers: Vec<(String, SecretString)>,
 }
 
 impl Secrets {
     /// Creates the secrets of calls without a key.
-    pub fn of_headers(headers: Vec<SecretString>) -> Self {
+    pub fn of_headers(headers: Vec<(String, SecretString)>) -> Self {
         Self {
             headers,
             ..Self::default()
@@ -54,8 +56,11 @@ impl Secrets {
 
     /// Returns the secrets that are looked for in answers.
     pub fn hidden(&self) -> impl Iterator<Item = &str> {
+        let headers = self.headers.iter();
+        let credentials =
+            headers.filter_map(|(name, value)| credential(name, value.expose_secret()));
         self.all_keys()
-            .chain(self.header_values().filter_map(credential))
+            .chain(credentials)
             .filter(|secret| secret.len() >= MIN_SECRET_BYTES)
     }
 
@@ -65,7 +70,7 @@ impl Secrets {
     }
 
     fn header_values(&self) -> impl Iterator<Item = &str> {
-        self.headers.iter().map(ExposeSecret::expose_secret)
+        self.headers.iter().map(|(_, value)| value.expose_secret())
     }
 
     /// Replaces all secrets in a message, however short.
@@ -121,15 +126,18 @@ impl Secrets {
     }
 }
 
-/// Returns the credential of a header's value, without its scheme; `None` for words and addresses, which answers contain without any
-/// harm.
-fn credential(value: &str) -> Option<&str> {
+/// Returns the credential of a header: the value after its scheme, or that of a header with such a name. `None` for other values, such
+/// as titles and versions, which an answer may state without any harm.
+fn credential<'a>(name: &str, value: &'a str) -> Option<&'a str> {
     let is_scheme = |word: &str| ["basic", "bearer"].contains(&&*word.to_ascii_lowercase());
-    let value = match value.split_once(' ') {
-        Some((word, rest)) if is_scheme(word) => rest.trim(),
-        _ => value,
-    };
-    (!value.contains(' ') && !value.contains("://")).then_some(value)
+    if let Some((word, rest)) = value.split_once(' ')
+        && is_scheme(word)
+    {
+        return Some(rest.trim());
+    }
+    let name = name.to_ascii_lowercase();
+    let is_named = CREDENTIAL_NAMES.iter().any(|part| name.contains(part));
+    (is_named && !value.contains(' ')).then_some(value)
 }
 
 #[cfg(test)]
@@ -142,12 +150,15 @@ mod tests {
 
     fn secrets() -> Secrets {
         let headers = [
-            "Bearer gateway-token-0123",
-            "https://example.com",
-            "Team of the north",
-            "short",
+            ("x-gateway", "Bearer gateway-token-0123"),
+            ("x-session-token", "session-token-0123"),
+            ("http-referer", "https://example.com"),
+            ("x-title", "InvoiceExtractor"),
+            ("x-auth-team", "Team of the north"),
+            ("x-key", "short"),
         ];
-        let headers = headers.map(SecretString::from).to_vec();
+        let headers = headers.map(|(name, value)| (name.to_owned(), SecretString::from(value)));
+        let headers = headers.to_vec();
         let first = Secrets::of_headers(headers).with_keys(vec!["sk-old-key-0123".into()], vec![]);
         first.with_keys(vec!["sk-new-key-0123".into()], vec![])
     }
@@ -155,8 +166,8 @@ mod tests {
     #[test]
     fn credentials_are_masked_in_answers_and_all_secrets_in_messages() {
         let secrets = secrets();
-        let told = "gateway-token-0123 sk-old-key-0123 sk-new-key-0123 https://example.com short";
-        let masked = "**** **** **** https://example.com short";
+        let told = "gateway-token-0123 session-token-0123 sk-old-key-0123 sk-new-key-0123 https://example.com InvoiceExtractor short";
+        let masked = "**** **** **** **** https://example.com InvoiceExtractor short";
         let partial = PartialAnswer {
             content: told.to_owned(),
             ..PartialAnswer::default()
@@ -172,7 +183,7 @@ mod tests {
         assert_eq!(finish, Finish::Refusal(masked.to_owned()));
         let message = secrets.mask_message(told.as_bytes().to_vec());
         assert_eq!(message, masked.as_bytes());
-        assert_eq!(secrets.mask(told), "**** **** **** **** ****");
+        assert_eq!(secrets.mask(told), "**** **** **** **** **** **** ****");
         assert_eq!(secrets.mask("Bearer gateway-token-0123"), "****");
     }
 }

@@ -148,7 +148,7 @@ async fn a_write_for_which_the_disk_has_no_room_fails_or_waits_and_the_others_go
         })
     };
     let refused = write(WriteClass::Ordinary, HUGE).await;
-    assert_eq!(refused, Err(StoreError::Full));
+    assert_eq!(refused, Err(StoreError::Quota(StorageQuota::Disk)));
     let mut waiting = write(WriteClass::Results, HUGE);
     assert!((&mut waiting).now_or_never().is_none());
     for class in [WriteClass::Ordinary, WriteClass::Work, WriteClass::Removal] {
@@ -208,7 +208,7 @@ async fn a_small_job_is_removed_in_one_step_when_it_is_its_turn() {
 #[tokio::test]
 async fn the_removals_of_a_caller_do_not_wait_for_those_of_another() {
     const OTHERS: u32 = 20;
-    let folder = Folder::new("removal-turns");
+    let folder = Folder::new("removal-callers");
     let store = folder.open();
     let mut others = Vec::new();
     for number in 0..OTHERS {
