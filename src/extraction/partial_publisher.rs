@@ -106,7 +106,7 @@ impl PartialPublisher {
         }
     }
 
-    /// Creates a publisher of versions of the object, without elements of a list: nothing checks nor grounds them.
+    /// Creates a publisher of versions of the object, without elements of a list: nothing checks or grounds them.
     pub fn of_versions(schema: &Schema) -> Self {
         Self {
             takes_list: schema.may_be_list(),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::compiled::{self, Schema};
 use super::error_messages::invalid;
 use super::stored_schema::hash_of;
-use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
+use crate::long_work::{LONG_TEXT_BYTES, Piece, run_off_worker, spawn_long};
 use crate::types::Error;
 
 /// Maximum number of schemas in each of the two generations.
@@ -134,9 +134,9 @@ impl Cache {
             .into_iter()
             .flat_map(|generation| generation.extract_if(|_, entry| entry.is_unused()))
             .collect();
-        // That may take milliseconds.
         drop(generations);
-        drop(unused);
+        // That may take milliseconds.
+        run_off_worker(!unused.is_empty(), || drop(unused));
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {

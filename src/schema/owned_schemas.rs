@@ -186,9 +186,13 @@ impl OwnedSchemas {
             }
         };
         let is_removed = remove().map_err(|error| cannot_store(name, &error))?;
+        // At once: until then, reads of it fail.
+        if is_removed {
+            self.remove(owner, name);
+        }
         // Fails if the folder itself is gone, with which the schema may come back.
         let synced = (self.sync)(&self.folder(owner));
-        if is_removed || synced.is_ok() {
+        if synced.is_ok() {
             self.remove(owner, name);
         }
         synced.map_err(|error| cannot_store(name, &error))?;

@@ -263,7 +263,7 @@ impl Registry {
         let store = VersionStore::of_schema_file(&self.stored.path(owner, name));
         let earlier = self.read(caller, move || store.list()).await;
         let mut earlier = earlier.map_err(|error| cannot_read(name, &error))?;
-        // It was one of them, and could not be removed.
+        // The current text may be among them, if its version could not be removed.
         earlier.retain(|version| version.hash != current.hash);
         let mut versions = vec![Version::from(&current)];
         versions.append(&mut earlier);
