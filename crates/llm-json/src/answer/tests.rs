@@ -8,7 +8,7 @@ mod truncation;
 
 use serde_json::{Value, json};
 
-use super::{Answer, NoJson, parse};
+use super::{Answer, NoJson, parse, quoted};
 
 fn has(keys: &'static [&'static str]) -> impl Fn(&Value) -> bool {
     move |value| keys.iter().all(|key| value.get(key).is_some()) && value.is_object()
@@ -158,4 +158,21 @@ fn more_than_a_million_values_are_rejected() {
             .value,
         json!({"a": 1})
     );
+}
+
+#[test]
+fn a_text_that_is_quoted_as_a_whole_has_a_content() {
+    for (text, content) in [
+        (r#""{\"a\": 1}""#, Some(r#"{"a": 1}"#)),
+        (r#"\"{\\\"a\\\": 1}\""#, Some(r#"{"a": 1}"#)),
+        ("“{}”", Some("{}")),
+        ("'[1,' + \"2]\"", Some("[1,2]")),
+        ("\"\"", Some("")),
+        ("{\"a\": \"b\"}", None),
+        ("\"a\" is a word", None),
+        ("\"a", None),
+        (r#"\"a"#, None),
+    ] {
+        assert_eq!(quoted(text).as_deref(), content, "{text}");
+    }
 }

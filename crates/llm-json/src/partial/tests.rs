@@ -86,6 +86,7 @@ fn what_a_model_writes_besides_strict_json_is_read_too() {
             json!([{"a": 1}]),
         ),
         ("As asked [1]: {\"a\": 1}", json!([1])),
+        ("{, \"a\": 1,, \"b\": 2}", json!({"a": 1, "b": 2})),
     ] {
         assert_eq!(known(text), Some(expected), "{text}");
     }
@@ -103,7 +104,10 @@ fn what_it_does_not_understand_makes_it_stand_still() {
     for (text, expected) in [
         ("{\"a\": 1, \"b\": }, \"c\": 2}", json!({"a": 1})),
         ("{\"a\": 1, \"b\": many, \"c\": 2}", json!({"a": 1})),
+        ("{\"a\": 1, \"b\": many\"c\"", json!({"a": 1})),
+        ("{\"a\": many\"", json!({})),
         ("{\"a\": 1]", json!({"a": 1})),
+        ("{\"a\": [1}, \"b\": 2}", json!({"a": [1]})),
         ("{\"a\": 1} {\"b\": 2}", json!({"a": 1})),
     ] {
         assert_eq!(known(text), Some(expected), "{text}");
@@ -298,6 +302,7 @@ proptest! {
         let expected: Vec<_> = items.into_iter().enumerate().map(|(index, value)| Finished { index, value }).collect();
         prop_assert_eq!(all, expected, "{} | {}", before, after);
         prop_assert!(partial.bytes() < 10 * VALUE_BYTES);
+        prop_assert!(partial.open.iter().map(Open::bytes).sum::<usize>() <= partial.bytes(), "{} | {}", before, after);
     }
 }
 
@@ -321,4 +326,56 @@ fn elements_are_found_in_the_list_wherever_it_is() {
     }
     assert_eq!(all, [json!(1), json!(2), json!(3)]);
     assert!(!partial.has_finished());
+}
+
+#[test]
+fn an_element_is_finished_until_it_is_taken() {
+    for gives_up in [false, true] {
+        let mut partial = read("[1, 2, 3", Some(&[]));
+        assert!(!gives_up || partial.shed());
+        for _ in 0..2 {
+            assert!(partial.has_finished());
+            assert!(partial.next_finished().is_some());
+        }
+        assert!(!partial.has_finished());
+    }
+}
+
+#[test]
+fn what_is_given_up_takes_no_memory_and_does_not_come_back() {
+    let one = value_bytes(&json!(1));
+    for (text, list, gives_up, kept, rest) in [
+        // The value, then the element that is being written.
+        (
+            "[1, {\"a\": 2",
+            Some(&[][..]),
+            [true, true, false],
+            1,
+            "}, 3]",
+        ),
+        // No element may follow.
+        ("[1]", Some(&[][..]), [false; 3], 1, "[2]"),
+        ("[1, many,", Some(&[][..]), [false; 3], 1, "2, 3]"),
+        ("{\"a\": [2", None, [false; 3], 0, ", 3]}"),
+    ] {
+        let mut partial = read(text, list);
+        assert_eq!([(); 3].map(|()| partial.shed()), gives_up, "{text}");
+        assert_eq!(partial.bytes(), kept * one, "{text}");
+        assert!(!partial.push(rest), "{text}");
+        assert_eq!(finished(partial).len(), kept, "{text}");
+    }
+    let mut outside = read(r#"{"note": {"x": [{"y": 2}"#, Some(&["people"]));
+    assert!(outside.shed());
+    assert_eq!(outside.bytes(), 0);
+}
+
+#[test]
+fn a_value_is_kept_up_to_the_limit_of_memory() {
+    let text = r#"{"a": [1, "x"#;
+    let needed = read(text, None).bytes();
+    for (max_bytes, is_kept) in [(needed, true), (needed - 1, false)] {
+        let mut partial = Partial::new(None, true).with_max_bytes(max_bytes);
+        assert_eq!(partial.push(text), is_kept);
+        assert_eq!(partial.value().is_some(), is_kept);
+    }
 }
