@@ -8,7 +8,7 @@ mod truncation;
 
 use serde_json::{Value, json};
 
-use super::{Answer, NoJson, parse, quoted};
+use super::{Answer, NoJson, parse, parse_counted, quoted};
 
 fn has(keys: &'static [&'static str]) -> impl Fn(&Value) -> bool {
     move |value| keys.iter().all(|key| value.get(key).is_some()) && value.is_object()
@@ -88,6 +88,12 @@ fn repairs_and_errors_have_readable_messages() {
             "removed a trailing comma"
         ]
     );
+    assert_eq!(repairs("\u{a0}{\"a\":1}"), ["removed unusual white space"]);
+    assert_eq!(repairs("{\u{a0}\"a\":1}"), ["removed unusual white space"]);
+    assert_eq!(
+        repairs("{\"a\": `x`}"),
+        ["replaced backticks around a string"]
+    );
     assert_eq!(
         repairs("{\"b\":1}\n{\"a\":1}"),
         [
@@ -95,7 +101,15 @@ fn repairs_and_errors_have_readable_messages() {
             "removed text around the JSON"
         ]
     );
-    let message = |text: &str| read(text).unwrap_err().message;
+    for (text, repair) in [
+        ("\u{feff}\"x\"", "removed a byte order mark"),
+        ("\u{a0}\"x\"", "removed unusual white space"),
+        ("\"x\"\u{a0}", "removed unusual white space"),
+        ("```\n\"x\"\n```", "removed a code fence"),
+    ] {
+        assert_eq!(repairs(text), [repair], "{text}");
+    }
+    let message = |text: &str| read(text).unwrap_err().to_string();
     assert_eq!(
         message("{\n  \"é\" ?}"),
         "the JSON in the answer is broken at line 2, column 7: expected ':' after a key"
@@ -110,6 +124,17 @@ fn repairs_and_errors_have_readable_messages() {
             "the answer holds no JSON object or array",
             "a bracket in prose is no broken JSON"
         );
+    }
+    for (text, message_end) in [
+        (r#"{"a": 1]"#, "column 8: expected ',' or '}' after a value"),
+        (r#"["a":]"#, "column 5: expected ',' or ']' after a value"),
+        ("[1```]", "column 3: expected ',' or ']' after a value"),
+        (
+            r#"{"a": "6", ...}"#,
+            "column 12: \"...\" stands for something that was left out",
+        ),
+    ] {
+        assert!(message(text).ends_with(message_end), "{}", message(text));
     }
     assert_eq!(
         message("[sic] sorry"),
@@ -175,4 +200,18 @@ fn a_text_that_is_quoted_as_a_whole_has_a_content() {
     ] {
         assert_eq!(quoted(text).as_deref(), content, "{text}");
     }
+}
+
+#[test]
+fn an_answer_of_prose_tells_where_it_begins() {
+    let prose = |text: &str| read(text).unwrap_err().prose;
+    assert_eq!(prose("I can't."), Some(0));
+    assert_eq!(prose("<think>x</think> I can't."), Some(16));
+    assert_eq!(prose("<think>I can't."), None);
+}
+
+#[test]
+fn the_work_is_counted() {
+    let text = "{'a': 'x'}";
+    assert!(parse_counted(text, |_| true).1 >= text.len());
 }

@@ -78,6 +78,14 @@ fn what_a_model_writes_besides_strict_json_is_read_too() {
         ),
         ("{\"a\": \"two\nlines\"}", json!({"a": "two\nlines"})),
         (
+            "{\"a\": 1 /* a/b */, # two\n “b”: “x”, \"c\": False, \"d\": false}",
+            json!({"a": 1, "b": "x", "c": false, "d": false}),
+        ),
+        (
+            r#"{"a": "\n\t\r\b\f\"\\\/\'", "b": "\ud83dx \ud83d"}"#,
+            json!({"a": "\n\t\r\u{8}\u{c}\"\\/'", "b": "\u{fffd}x \u{fffd}"}),
+        ),
+        (
             "<think>{\"a\": 0} or [2]?</think>{\"a\": 1}",
             json!({"a": 1}),
         ),
@@ -106,6 +114,7 @@ fn what_it_does_not_understand_makes_it_stand_still() {
         ("{\"a\": 1, \"b\": many, \"c\": 2}", json!({"a": 1})),
         ("{\"a\": 1, \"b\": many\"c\"", json!({"a": 1})),
         ("{\"a\": many\"", json!({})),
+        ("{\"a\": 1, ?b: 2}", json!({"a": 1})),
         ("{\"a\": 1]", json!({"a": 1})),
         ("{\"a\": [1}, \"b\": 2}", json!({"a": [1]})),
         ("{\"a\": 1} {\"b\": 2}", json!({"a": 1})),
@@ -377,5 +386,48 @@ fn a_value_is_kept_up_to_the_limit_of_memory() {
         let mut partial = Partial::new(None, true).with_max_bytes(max_bytes);
         assert_eq!(partial.push(text), is_kept);
         assert_eq!(partial.value().is_some(), is_kept);
+    }
+}
+
+#[test]
+fn a_long_number_is_kept_up_to_400_characters() {
+    for (digits, is_kept) in [(398, true), (399, false)] {
+        let text = format!("[0.{},", "1".repeat(digits));
+        assert_eq!(known(&text) != Some(json!([])), is_kept, "{digits}");
+    }
+}
+
+#[test]
+fn a_piece_of_text_that_adds_nothing_is_told_apart() {
+    let mut partial = Partial::new(None, true);
+    for (piece, knows_more) in [
+        ("So: ", false),
+        ("{", true),
+        ("\"a", false),
+        ("\":", false),
+        (" ", false),
+        ("\"", true),
+        ("x", true),
+        ("\",", false),
+        ("\"b\": 1", false),
+        ("}", true),
+        (" ok", false),
+    ] {
+        assert_eq!(partial.push(piece), knows_more, "{piece}");
+    }
+}
+
+#[test]
+fn the_memory_is_that_of_values_keys_and_texts() {
+    let value = json!({"ab": ["xyz", 12, null]});
+    assert_eq!(value_bytes(&value), 6 * VALUE_BYTES + 7);
+    for (element, bytes) in [
+        (r#"["xyz", "#, VALUE_BYTES + 3),
+        (r#"{"ab": "xyz", "#, 2 * VALUE_BYTES + 5),
+        (r#"{"ab": ["xyz", 12, null]}"#, 6 * VALUE_BYTES + 7),
+    ] {
+        let mut partial = read(&format!("[{element}"), Some(&[]));
+        assert!(partial.shed());
+        assert_eq!(partial.bytes(), bytes, "{element}");
     }
 }

@@ -1,6 +1,7 @@
 //! Values among other text, and the choice among several.
 
 use super::*;
+use crate::answer::candidates;
 
 #[test]
 fn text_around_the_json_is_removed() {
@@ -38,6 +39,13 @@ fn text_around_the_json_is_removed() {
         "result = {'a': 1,}",
         "{\"a\":1} [1]",
         "Use the regex [\"'] on it: {\"a\":1}",
+        "{\"a\": <b>} or {\"a\":1}",
+        "{\"a\": 7 ] {\"a\":1}",
+        "{\"b\": <c>, \"a\": it\"s\n} {\"a\":1}",
+        "{\"b\": <c>, \"a\": \"{\"} {\"a\":1}",
+        "{\"a\":7} \"{\"a\":1}\"",
+        "{\"a\":1}, } done",
+        "{\"a\":1}, \"b\"\"c\"}",
     ];
     check_repairs(&texts.map(|text| (text, a.clone())));
     check_repairs(&[
@@ -64,6 +72,65 @@ fn a_list_of_words_that_begins_the_text_or_a_block_is_one() {
         let answer = parse(text, Value::is_array).unwrap();
         assert_eq!(answer.value, json!(["red", "dark blue"]), "{text}");
     }
+    for (spaces, is_list) in [(1023, true), (1024, false)] {
+        let text = format!("{}[red, dark blue]", " ".repeat(spaces));
+        assert_eq!(parse(&text, Value::is_array).is_ok(), is_list, "{spaces}");
+    }
+}
+
+#[test]
+fn too_many_broken_pieces_end_the_search() {
+    for piece in ["{\"a\": <b>\n\n", r#"["x("]" "#] {
+        let few = format!("{}{{\"d\": 2}}", piece.repeat(3));
+        assert_eq!(read(&few).unwrap().value, json!({"d": 2}), "{piece}");
+        let many = format!("{}{{\"d\": 2}}", piece.repeat(100));
+        let refused = read(&many).unwrap_err().message;
+        assert!(
+            refused.ends_with("there are too many broken pieces before this"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn values_that_only_separators_part_are_a_sequence() {
+    for text in [
+        "{\"a\":1}\n{\"a\":2}",
+        "Both: {\"a\":1}, {\"a\":2}.",
+        "1. {\"a\":1};\n2. {\"a\":2}",
+        "- {\"a\":1} // one\n- {\"a\":2}",
+        "* {\"a\":1}\n# the second\n* {\"a\":2}",
+        "{\"a\":1}\n/* the second */\n{\"a\":2}",
+        "```json\n{\"a\":1}\n```\n```json\n{\"a\":2}\n```",
+        "{\"a\":1}\n{\"a\":2}}",
+    ] {
+        let found = candidates(text).unwrap();
+        assert!(found.is_sequence(), "{text}");
+        assert_eq!(found.take_all().value, json!([{"a": 1}, {"a": 2}]));
+    }
+    for text in [
+        "[1]",
+        "So: {\"a\":1}",
+        "{\"a\":1} and {\"a\":2}",
+        "{\"a\":1} /* and {\"a\":2}",
+        "{x: ;}\n{\"a\":1}\n{\"a\":2}",
+    ] {
+        assert!(!candidates(text).unwrap().is_sequence(), "{text}");
+    }
+    let has_fragments = |text| candidates(text).unwrap().has_fragments();
+    assert!(has_fragments("{x: ;}\n{\"a\":1}"));
+    assert!(!has_fragments("Here: {\"a\":1}") && !has_fragments("{\"a\":1}}"));
+}
+
+#[test]
+fn the_candidates_stand_in_the_order_of_the_text() {
+    let text = "[1] {\"a\":2}";
+    let found = candidates(text).unwrap();
+    assert!(!found.is_strict() && candidates("[1]").unwrap().is_strict());
+    assert_eq!(found.count(), 2);
+    let by_index = [0, 1, 2].map(|place| found.get(place).cloned());
+    assert_eq!(by_index, [Some(json!([1])), Some(json!({"a": 2})), None]);
+    assert_eq!(found.take(0).value, json!([1]));
 }
 
 #[test]
@@ -99,12 +166,11 @@ fn scalars_are_read_where_they_stand_alone() {
         ("```json\n\"x\"\n```", json!("x")),
         ("The answer:\n```\ntrue\n```\n", json!(true)),
         ("\u{feff}\"x\"", json!("x")),
+        // A list inside the string comes first.
+        ("```\n\"see [1]\"\n```", json!([1])),
     ] {
-        assert_eq!(
-            parse(text, |value| value == &expected).unwrap().value,
-            expected,
-            "{text}"
-        );
+        let answer = parse(text, |_| true).unwrap();
+        assert_eq!(answer.value, expected, "{text}");
     }
 }
 
@@ -122,6 +188,8 @@ fn prose_is_no_value() {
             "```\nno JSON here\n```",
             "<think>{\"a\":1}</think>",
             "{\"a\":1}</think> I can't.",
+            "So:\n`[red, dark blue]` are colours.",
+            "```\nThe [red, dark blue] ones\n```",
         ],
         false,
     );
@@ -174,6 +242,21 @@ fn broken_json_is_refused_and_what_is_inside_is_no_answer() {
             "{\"a\": [{\"b\": 1}, // ... more\n]}",
             "{\"a\": [{\"b\": 1} /* … */]}",
             r#"{"a": Point(1, 2)}"#,
+            r#"{"a": (1), "b": 2}"#,
+            r#"{"id": ObjectId("a"b"), "n": 1}"#,
+            r#"{"a": ..."#,
+            r#"{"b": <c>, "a": "}", "e": {"f": 3}}"#,
+            r#"{"b": <c>, "a": "\"}", "e": {"f": 3}}"#,
+            r#"{"a": red", "b": {"c": x"}? {"d": 2}}"#,
+            r#"{"a": ;, "c": {"b": 2}"#,
+            r#"{"l": [{"a": 1} two", "x"]}"#,
+            r#"[{"a": 1]"b""#,
+            r#"So: ["x", oops {"b": 1}]"#,
+            "{\"c\": ```f(`a`)\nx\n```,\n\"n\": 1}",
+            "{\n a: f(x)\n, b: 1\n}",
+            "{\n a: f(x, ...)\n}",
+            "{\n a: f(x, …)\n}",
+            "{a: f(x)\n}",
             r#"see {"a" 1}"#,
             r#"{"a" ?}"#,
         ],

@@ -231,6 +231,24 @@ fn syntax_errors_are_repaired() {
             r#"{"a": "v"alu"e", "b": "x"c: 2}"#,
             json!({"a": "v\"alu\"e", "b": "x", "c": 2}),
         ),
+        (
+            "{\"a\": 1 // see [x ]\n, \"b\": 2}",
+            json!({"a": 1, "b": 2}),
+        ),
+        (r#"{"a": false, 'b': null}"#, json!({"a": false, "b": null})),
+        (
+            r#"{"a": +12, "b": +0.5, "c": 0.}"#,
+            json!({"a": 12, "b": 0.5, "c": 0}),
+        ),
+        (
+            r#"{"a": "\b\f\r\t\n", "b": "C:\u"}"#,
+            json!({"a": "\u{8}\u{c}\r\t\n", "b": "C:\\u"}),
+        ),
+        (
+            r#"{"a": 1"b": 2, "l": [1"x", 6" , 2]}"#,
+            json!({"a": 1, "b": 2, "l": [1, "x", "6", 2]}),
+        ),
+        ("{\"l\": [1\n122 3]}", json!({"l": [1, 122, 3]})),
     ]);
 }
 
@@ -292,7 +310,45 @@ fn missing_brackets_quotes_and_colons_are_repaired_if_unambiguous() {
             r#"{\"a\": 1, \"b\": \"say \\\"no\\\"\"}"#,
             json!({"a": 1, "b": "say \"no\""}),
         ),
+        (r#"{"ab"1, ":"2}"#, json!({"ab": 1, ":": 2})),
+        (r#"{"a12"1}"#, json!({"a12": 1})),
+        (r#"{"a:"x, y", "b": 1}"#, json!({"a": "x, y", "b": 1})),
+        (
+            r#"{"a": "size 6" b: 2, "l": ["size 6",]}"#,
+            json!({"a": "size 6", "b": 2, "l": ["size 6"]}),
+        ),
+        (
+            r#"{"l": ["size 6"}, "m": 1}"#,
+            json!({"l": ["size 6"], "m": 1}),
+        ),
+        (
+            r#"{"c": "f("a")", "d": "```"}"#,
+            json!({"c": "f(\"a\")", "d": "```"}),
+        ),
+        (r#"[{"a": 1] was asked"#, json!([{"a": 1}])),
+        ("```json\n[{\"a\": 1]\n```", json!([{"a": 1}])),
     ]);
+}
+
+#[test]
+fn a_set_of_strings_is_a_list() {
+    check_repairs(&[
+        (r#"{"a", "b"}"#, json!(["a", "b"])),
+        ("{'a' , 'b' }", json!(["a", "b"])),
+        (
+            r#"{"l": {"red", "blue", "red"}}"#,
+            json!({"l": ["red", "blue", "red"]}),
+        ),
+        (r#"{"a" "b"}"#, json!({"a": "b"})),
+    ]);
+    check_rejected(
+        &[
+            r#"{"a", "b": 1}"#,
+            r#"{"a", 1}"#,
+            r#"So {"a", "b"} is a set"#,
+        ],
+        false,
+    );
 }
 
 #[test]
@@ -314,12 +370,41 @@ fn words_without_quotes_are_text_inside_objects_only() {
             "{\"url\": https://x.org/a, \"time\": 12:30 // noon\n}",
             json!({"url": "https://x.org/a", "time": "12:30"}),
         ),
+        (
+            "{\"lang\": C#, \"note\": fine # so far\n}",
+            json!({"lang": "C#", "note": "fine"}),
+        ),
+        (
+            "{film: Infinity War, left: None of them}",
+            json!({"film": "Infinity War", "left": "None of them"}),
+        ),
+        (
+            "{a: one, two words here, b: 3}",
+            json!({"a": "one, two words here", "b": 3}),
+        ),
+        (r#"{"a": one, }"#, json!({"a": "one"})),
+        ("{\"x\": 1, full name: 2}", json!({"x": 1, "full name": 2})),
+        ("So: {a: two words}", json!({"a": "two words"})),
     ]);
     check_rejected(
         &[
             r#"{"a": 1, note "b": 2}"#,
             r#"{"a": "x" true}"#,
             r#"{"a": ""x"", y}"#,
+            r#"{"a": 1, AB "b": 2}"#,
+            r#"{"a": 1, NOTE"b": 2}"#,
+            "{a?: 1}",
+            r#"{a"1}"#,
+            r#"{"a": room 12,345, "b": 1}"#,
+            r#"{"a": $,345, "b": 1}"#,
+            r#"{"a": it's, "b": 1}"#,
+            r#"{"a": and so on..., "b": 1}"#,
+            r#"{"a": one,two, three.", "b": 1}"#,
+            r#"{"a": one, two, b": 1}"#,
+            r#"{"a": one, two, three four!}"#,
+            "{kind: form, props: {title: string, done: () => void}\n}",
+            r#"{a: b{c, "d": 1}"#,
+            "So [12 345]",
         ],
         false,
     );
@@ -386,6 +471,19 @@ fn quotes_inside_strings_are_kept_where_the_end_is_clear() {
             r#"{"t":"the (so-called) "expert" said \"no\"","n":1}"#,
             json!({"t": "the (so-called) \"expert\" said \"no\"", "n": 1}),
         ),
+        (
+            r#"{"t": "a note "re: this" ok", "n": 1}"#,
+            json!({"t": "a note \"re: this\" ok", "n": 1}),
+        ),
+        (
+            r#"{"t": "run "```x```" now", "n": 1}"#,
+            json!({"t": "run \"```x```\" now", "n": 1}),
+        ),
+        (
+            r#"{"t": "a 6" '''", "n": 1}"#,
+            json!({"t": "a 6\" '''", "n": 1}),
+        ),
+        (r#"{"t": ""x"", "n": 1}"#, json!({"t": "\"x\"", "n": 1})),
     ]);
     check_rejected(
         &[
@@ -393,6 +491,16 @@ fn quotes_inside_strings_are_kept_where_the_end_is_clear() {
             r#"["a" oops, "b"]"#,
             r#"{"a":["foo, "bar", "baz"]}"#,
             r#"{"a":"x ", oops, "b":"y"}"#,
+            r#"{"a": "say "b": "c", "d": "e"}"#,
+            r#"{"a": "say "x ", "b": 1}"#,
+            r#"{"a": ""x": 1}"#,
+            r#"{""x"a": 1}"#,
+            r#"{"k"e": 1}"#,
+            r#"{"k"e"y"z": 1}"#,
+            r#"{“k”e"y": 1}"#,
+            r#"["{a": 1}]"#,
+            r#"{"l": [""}, "m": 1}"#,
+            r#"{"l": ["one!"two", "x"]}"#,
         ],
         false,
     );

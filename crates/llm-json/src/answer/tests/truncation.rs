@@ -11,6 +11,7 @@ fn a_list_that_is_closed_before_its_last_element_is_refused() {
         "So:\n[1, 2], 3]",
         "```json\n[{'a': 1}],\n{'a': 2}\n]\n```",
         r#"[1, 2], "x", {"a": 2}, [3]]"#,
+        "[1, 2], [see], 3]",
     ] {
         let refused = read(text).unwrap_err();
         assert!(
@@ -23,6 +24,9 @@ fn a_list_that_is_closed_before_its_last_element_is_refused() {
         "[1, 2] as in [3] and [see {\"a\": 1}]",
         "[see] [1, 2]",
         "{\"a\": 1}] [1, 2]",
+        "[1, 2],]",
+        "[1, 2], as in [see]",
+        "[1, 2] and {\"a\": 3}]",
     ] {
         assert!(read(text).is_ok(), "{text}");
     }
@@ -92,6 +96,9 @@ fn the_missing_end_of_a_text_is_reported() {
         ("[1, -", "[1, ]"),
         ("[1, 2.5", "[1, 2.5]"),
         ("{\"a\": 1 /* so", "{\"a\": 1}"),
+        ("{\"a\": t", "{\"a\": t}"),
+        ("{\"a\": \"x\\ny", "{\"a\": \"x\\ny\"}"),
+        ("{\"a\": \"x\\u00e9", "{\"a\": \"x\\u00e9\"}"),
     ] {
         assert_eq!(ended(text).as_deref(), Some(whole), "{text}");
     }
@@ -134,6 +141,26 @@ fn a_string_before_the_last_braces_is_closed_if_it_is_plain() {
         "{\"a\": \"one line }}",
         "{\"a\": [\"one line }",
     ] {
+        assert_eq!(unclosed(text), None, "{text}");
+    }
+}
+
+#[test]
+fn an_object_that_lacks_only_braces_is_reported_with_its_levels() {
+    let unclosed = |text: &str| {
+        let unclosed = read(text).unwrap_err().unclosed?;
+        Some((unclosed.levels, unclosed.answer.value))
+    };
+    for (text, levels, value) in [
+        ("{\"a\": null", 1, json!({"a": null})),
+        ("{\"a\": {\"b\": \"x\"", 2, json!({"a": {"b": "x"}})),
+        ("```json\n{\"a\": [1]\n```", 1, json!({"a": [1]})),
+        ("~~~\n{\"a\": [1]\n~~~", 1, json!({"a": [1]})),
+        ("{\"l\": [{], \"m\": \"x\"", 1, json!({"l": [{}], "m": "x"})),
+    ] {
+        assert_eq!(unclosed(text), Some((levels, value)), "{text}");
+    }
+    for text in ["{\"a\": 1", "{\"a\": nul", "{\"a\": [\"x\""] {
         assert_eq!(unclosed(text), None, "{text}");
     }
 }
