@@ -81,9 +81,9 @@ fn a_list_of_words_that_begins_the_text_or_a_block_is_one() {
 #[test]
 fn too_many_broken_pieces_end_the_search() {
     for piece in ["{\"a\": <b>\n\n", r#"["x("]" "#] {
-        let few = format!("{}{{\"d\": 2}}", piece.repeat(3));
+        let few = format!("{}{{'d': 2}}", piece.repeat(3));
         assert_eq!(read(&few).unwrap().value, json!({"d": 2}), "{piece}");
-        let many = format!("{}{{\"d\": 2}}", piece.repeat(100));
+        let many = format!("{}{{'d': 2}}", piece.repeat(100));
         let refused = read(&many).unwrap_err().message;
         assert!(
             refused.ends_with("there are too many broken pieces before this"),

@@ -291,8 +291,8 @@ fn missing_brackets_quotes_and_colons_are_repaired_if_unambiguous() {
             json!({"t": "a 2x6\" plank", "n": 1}),
         ),
         (
-            r#"{"c": "```json {"a": [{"b": 1}]}```", "n": 1}"#,
-            json!({"c": "```json {\"a\": [{\"b\": 1}]}```", "n": 1}),
+            r#"{"c": "```json {"a": [{"b": 1}]}```", "d": "```json {"e": [{"f": 1}]}```"}"#,
+            json!({"c": "```json {\"a\": [{\"b\": 1}]}```", "d": "```json {\"e\": [{\"f\": 1}]}```"}),
         ),
         (
             r#"{"c": "```", "d": "x```",}"#,
@@ -312,7 +312,10 @@ fn missing_brackets_quotes_and_colons_are_repaired_if_unambiguous() {
         ),
         (r#"{"ab"1, ":"2}"#, json!({"ab": 1, ":": 2})),
         (r#"{"a12"1}"#, json!({"a12": 1})),
-        (r#"{"a:"x, y", "b": 1}"#, json!({"a": "x, y", "b": 1})),
+        (
+            r#"{"a:"x (y), z", "b": 1}"#,
+            json!({"a": "x (y), z", "b": 1}),
+        ),
         (
             r#"{"a": "size 6" b: 2, "l": ["size 6",]}"#,
             json!({"a": "size 6", "b": 2, "l": ["size 6"]}),
@@ -497,6 +500,9 @@ fn quotes_inside_strings_are_kept_where_the_end_is_clear() {
             r#"{""x"a": 1}"#,
             r#"{"k"e": 1}"#,
             r#"{"k"e"y"z": 1}"#,
+            r#"{"k"e"y z": 1}"#,
+            r#"{"k"e"y" 1}"#,
+            r#"{"a": "dogs" bark", "b": 1}"#,
             r#"{“k”e"y": 1}"#,
             r#"["{a": 1}]"#,
             r#"{"l": [""}, "m": 1}"#,
