@@ -311,7 +311,6 @@ proptest! {
         let expected: Vec<_> = items.into_iter().enumerate().map(|(index, value)| Finished { index, value }).collect();
         prop_assert_eq!(all, expected, "{} | {}", before, after);
         prop_assert!(partial.bytes() < 10 * VALUE_BYTES);
-        prop_assert!(partial.open.iter().map(Open::bytes).sum::<usize>() <= partial.bytes(), "{} | {}", before, after);
     }
 }
 
@@ -376,6 +375,12 @@ fn what_is_given_up_takes_no_memory_and_does_not_come_back() {
     let mut outside = read(r#"{"note": {"x": [{"y": 2}"#, Some(&["people"]));
     assert!(outside.shed());
     assert_eq!(outside.bytes(), 0);
+    outside.push(r#", 3, {"z": 4, "w": [5, "#);
+    assert_eq!(outside.open.iter().map(Open::bytes).sum::<usize>(), 0);
+    let mut complete = read("[1", Some(&[]));
+    assert!(complete.shed());
+    complete.push("]");
+    assert!(!complete.shed());
 }
 
 #[test]

@@ -168,6 +168,7 @@ fn scalars_are_read_where_they_stand_alone() {
         ("\u{feff}\"x\"", json!("x")),
         // A list inside the string comes first.
         ("```\n\"see [1]\"\n```", json!([1])),
+        ("\u{feff}\"see [1]\"", json!([1])),
     ] {
         let answer = parse(text, |_| true).unwrap();
         assert_eq!(answer.value, expected, "{text}");
@@ -252,6 +253,7 @@ fn broken_json_is_refused_and_what_is_inside_is_no_answer() {
             r#"{"l": [{"a": 1} two", "x"]}"#,
             r#"[{"a": 1]"b""#,
             r#"So: ["x", oops {"b": 1}]"#,
+            r#"So ["a": 1}] it is"#,
             "{\"c\": ```f(`a`)\nx\n```,\n\"n\": 1}",
             "{\n a: f(x)\n, b: 1\n}",
             "{\n a: f(x, ...)\n}",

@@ -310,6 +310,8 @@ fn missing_brackets_quotes_and_colons_are_repaired_if_unambiguous() {
             r#"{\"a\": 1, \"b\": \"say \\\"no\\\"\"}"#,
             json!({"a": 1, "b": "say \"no\""}),
         ),
+        (r#"So {"x": ["a": 1}]} it is"#, json!({"x": [{"a": 1}]})),
+        (r#"["a": [1}]"#, json!([{"a": [1]}])),
         (r#"{"ab"1, ":"2}"#, json!({"ab": 1, ":": 2})),
         (r#"{"a12"1}"#, json!({"a12": 1})),
         (

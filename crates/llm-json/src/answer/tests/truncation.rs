@@ -115,6 +115,7 @@ fn the_missing_end_of_a_text_is_reported() {
         "{a: [\"x\", \"y], b: 5}",
         "{\"a\": [\"x}",
         "[\"see [1]",
+        "[{\"a\": \"x }}",
     ] {
         assert_eq!(ended(text), None, "{text}");
     }
@@ -129,6 +130,7 @@ fn a_string_before_the_last_braces_is_closed_if_it_is_plain() {
     for (text, value) in [
         ("{\"a\": \"one line }", json!({"a": "one line"})),
         ("{\"a\": {\"b\": \"x! }}", json!({"a": {"b": "x!"}})),
+        ("{\"a\": \"it's }", json!({"a": "it's"})),
     ] {
         assert_eq!(unclosed(text), Some(value), "{text}");
     }
