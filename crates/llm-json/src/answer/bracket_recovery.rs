@@ -40,6 +40,7 @@ impl Reader<'_> {
             (']', self.open & 3 == 1)
         };
         let is_open = self.depth > 1
+            && self.depth != self.unopened
             && is_within
             && ahead.peek() == Some(around)
             && !self.repairs.has_duplicate();
@@ -65,13 +66,10 @@ impl Reader<'_> {
         }
         self.repairs.note(Repair::MissingBracket);
         self.was_json = true;
-        let around = self.open;
-        // Counted as within an object, so that no other bracket closes it.
-        self.open = around << 1 | 3;
-        self.depth += 1;
-        let value = self.object()?;
-        self.open = around;
-        self.depth -= 1;
+        let around = self.unopened;
+        self.unopened = self.depth + 1;
+        let value = self.within(1, Self::object)?;
+        self.unopened = around;
         Ok(value)
     }
 

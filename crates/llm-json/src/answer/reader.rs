@@ -78,6 +78,8 @@ pub struct Reader<'a> {
     /// Open brackets around the cursor, one bit per level, the innermost lowest: 1 for an object, 0
     /// for an array.
     pub open: u128,
+    /// Depth of the innermost object whose opening brace is missing, 0 without one. Only its own brace closes it.
+    pub unopened: usize,
     /// Number of open objects around the cursor.
     pub in_objects: usize,
     /// Number of objects in which the text ends.
@@ -105,6 +107,7 @@ impl<'t> Reader<'t> {
             words,
             depth: 0,
             open: 0,
+            unopened: 0,
             in_objects: 0,
             left_open: 0,
             begun: None,

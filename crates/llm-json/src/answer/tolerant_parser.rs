@@ -177,6 +177,15 @@ impl Reader<'_> {
         read: impl FnOnce(&mut Self) -> Result<Value, ParseFault>,
     ) -> Result<Value, ParseFault> {
         self.cursor.bump();
+        self.within(kind, read)
+    }
+
+    /// Parses a container whose opening bracket, if it has one, is behind the cursor.
+    pub(super) fn within(
+        &mut self,
+        kind: u128,
+        read: impl FnOnce(&mut Self) -> Result<Value, ParseFault>,
+    ) -> Result<Value, ParseFault> {
         self.depth += 1;
         self.open = self.open << 1 | kind;
         let value = read(self)?;
