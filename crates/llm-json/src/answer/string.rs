@@ -198,9 +198,8 @@ impl Reader<'_> {
         let text = ahead.skip_while(|c| c >= ' ' && c != '\\' && c != mark);
         let is_text =
             text.starts_with(char::is_alphanumeric) && text.ends_with(|c: char| !c.is_whitespace());
-        let mut behind = ahead;
-        let is_single = is_doubled(&mut behind) && behind.peek() != Some(mark);
-        ahead = behind;
+        is_doubled(&mut ahead).then_some(())?;
+        let is_single = ahead.peek() != Some(mark);
         if !is_single {
             ahead.bump();
         }
@@ -254,7 +253,10 @@ impl Reader<'_> {
             'n' => '\n',
             'r' => '\r',
             't' => '\t',
-            'u' => return self.unicode_escape(string),
+            'u' => {
+                self.unicode_escape(string);
+                return Ok(());
+            }
             _ if quote::is_quote(c) => {
                 self.repairs.note(Repair::InvalidEscape);
                 c
@@ -272,18 +274,12 @@ impl Reader<'_> {
     }
 
     /// Parses a Unicode escape; the cursor is at the `u`.
-    fn unicode_escape(&mut self, string: &mut String) -> Result<(), ParseFault> {
-        let at = self.cursor.offset();
+    fn unicode_escape(&mut self, string: &mut String) {
         self.cursor.bump();
         let Some(unit) = self.hex4() else {
-            if self.cursor.rest().len() < 4
-                && self.cursor.rest().chars().all(|c| c.is_ascii_hexdigit())
-            {
-                return Err(ParseFault::cut(at));
-            }
             self.repairs.note(Repair::InvalidEscape);
             string.push_str("\\u");
-            return Ok(());
+            return;
         };
         let mut code = unit;
         if (0xd800..0xdc00).contains(&unit) {
@@ -299,7 +295,6 @@ impl Reader<'_> {
             self.repairs.note(Repair::LoneSurrogate);
             char::REPLACEMENT_CHARACTER
         }));
-        Ok(())
     }
 
     fn hex4(&mut self) -> Option<u32> {

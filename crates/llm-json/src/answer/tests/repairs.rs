@@ -503,6 +503,8 @@ fn quotes_inside_strings_are_kept_where_the_end_is_clear() {
             r#"{"k"e": 1}"#,
             r#"{"k"e"y"z": 1}"#,
             r#"{"k"e"y z": 1}"#,
+            "{\"\"a\n\": 1}",
+            r#"{""a\": 1}"#,
             r#"{"k"e"y" 1}"#,
             r#"{"a": "dogs" bark", "b": 1}"#,
             r#"{“k”e"y": 1}"#,
