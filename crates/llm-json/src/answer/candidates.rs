@@ -140,7 +140,7 @@ impl Candidates<'_> {
             .gaps()
             .nth(first + 1)?
             .trim_start_matches(cursor::is_space);
-        let goes_on = gap.starts_with(',') || gap.is_empty() && first + 1 < self.list.len();
+        let goes_on = gap.starts_with(',') || gap.is_empty();
         if !goes_on {
             return None;
         }
@@ -207,7 +207,7 @@ impl Candidates<'_> {
     #[must_use]
     pub fn take(mut self, place: usize) -> Answer {
         let mut repairs = Repairs::default();
-        if self.is_strict || place >= self.list.len() {
+        if place >= self.list.len() {
             let value = self.list.pop().map(|whole| whole.value).unwrap_or_default();
             return Answer {
                 value,
