@@ -63,7 +63,7 @@ fn job_of(action: &Action) -> Option<&str> {
     }
 }
 
-/// Checks that a request failed for a reason that the faults explain: a full disk (503), or the state of what it is about.
+/// Checks that a request failed for a reason that the faults explain: a full disk or a removed folder (503), or the state of what it is about.
 fn unexpected_status(record: &Record) -> Option<String> {
     let status = record.reply.status()?;
     let expected: &[u16] = match &record.action {
@@ -72,7 +72,7 @@ fn unexpected_status(record: &Record) -> Option<String> {
         Action::Cancel { .. } | Action::Retry { .. } => &[200, 202, 404, 409, 503],
         Action::Delete { .. } => &[204, 404, 409, 503],
         Action::Put { .. } => &[200, 201, 503],
-        Action::Get { .. } => &[200, 404],
+        Action::Get { .. } => &[200, 404, 503],
         Action::Remove { .. } => &[204, 404, 503],
         Action::Batch { .. } => &[200, 503],
     };

@@ -1,4 +1,4 @@
-//! Faults: the server is killed, ended, frozen, and without disk space, by random choices.
+//! Faults: the server is killed, ended, frozen, without disk space, and without its data folder, by random choices.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub async fn inject_until(
     };
     while Instant::now() < end {
         pause(&mut random, 900).await;
-        match random.u32(..10) {
+        match random.u32(..12) {
             0..3 => server = server.kill_and_restart().await,
             3 => server = server.restart().await,
             4..7 => {
@@ -34,6 +34,14 @@ pub async fn inject_until(
                 } else {
                     signal(&server, "CONT");
                 }
+            }
+            7..9 => {
+                let data = server.folder().join("data");
+                let aside = server.folder().join("aside");
+                std::fs::rename(&data, &aside).expect("the folder can be renamed");
+                pause(&mut random, 1_800).await;
+                assert!(!data.exists(), "a removed data folder is not made anew");
+                std::fs::rename(&aside, &data).expect("the folder can be put back");
             }
             _ => {
                 server.fill_disk();

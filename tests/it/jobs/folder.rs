@@ -59,12 +59,8 @@ async fn a_job_is_never_accepted_into_a_folder_that_was_removed() {
 async fn a_folder_that_is_replaced_is_noticed_and_put_back_it_is_used_again() {
     const ITEMS: usize = 400;
     let upstream = Upstream::start(|_| Reply::Played.after(Duration::from_millis(30)));
-    let builder = asking(&upstream, 4);
-    let (data, aside) = (
-        builder.folder().join("data"),
-        builder.folder().join("aside"),
-    );
-    let server = builder.start().await;
+    let server = asking(&upstream, 4).start().await;
+    let (data, aside) = (server.folder().join("data"), server.folder().join("aside"));
     let job = made(&server, &batch(ITEMS)).await;
     eventually(LIMIT, "it is at work", async || {
         let done = show(&server, &job).await["counts"]["succeeded"].as_u64();

@@ -209,6 +209,11 @@ impl Server {
         assert!(done.success(), "{kill}");
     }
 
+    /// Returns the folder that it works in.
+    pub fn folder(&self) -> &Path {
+        self.builder.folder()
+    }
+
     /// Its files may be as long as they like again.
     pub fn unlimited(&self) {
         self.limit_files("unlimited");
