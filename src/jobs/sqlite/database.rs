@@ -123,12 +123,17 @@ impl Database {
         self.ignore_busy(self.truncate().map(drop))
     }
 
-    /// Returns some free pages to the file system.
+    /// Returns some free pages to the file system, if there are any. Returns false if there are none.
     ///
     /// # Errors
     /// The pages could not be returned.
-    pub fn vacuum(&self) -> Result<(), StoreError> {
-        let vacuumed = vacuum_pages(&self.connection);
+    pub fn vacuum(&self) -> Result<bool, StoreError> {
+        let vacuumed = count_free_pages(&self.connection).and_then(|pages| {
+            if pages > 0 {
+                vacuum_pages(&self.connection)?;
+            }
+            Ok(pages > 0)
+        });
         vacuumed.map_err(|error| from_sqlite(&self.connection, &error))
     }
 
@@ -189,6 +194,11 @@ pub fn checkpoint(connection: &Connection) -> rusqlite::Result<u32> {
 pub fn set_checkpoint_on_close(connection: &Connection, is_made: bool) -> rusqlite::Result<()> {
     let option = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     connection.set_db_config(option, !is_made).map(drop)
+}
+
+/// Returns the number of pages that contain nothing.
+pub fn count_free_pages(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))
 }
 
 /// Returns some free pages to the file system, in one transaction.

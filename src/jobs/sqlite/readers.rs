@@ -8,7 +8,9 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::database::{checkpoint, set_checkpoint_on_close, truncate_log, vacuum_pages};
+use super::database::{
+    checkpoint, count_free_pages, set_checkpoint_on_close, truncate_log, vacuum_pages,
+};
 use super::error::{from_connect, from_sqlite, to_sqlite};
 use super::health::Health;
 use super::identity::Identity;
@@ -212,10 +214,6 @@ impl Readers {
         }
         Ok(false)
     }
-}
-
-fn count_free_pages(connection: &Connection) -> rusqlite::Result<u32> {
-    connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))
 }
 
 /// Opens a connection to the file at `path`, which exists. It writes nothing when it is dropped.

@@ -27,6 +27,8 @@ const MAX_GROUP: usize = 1024;
 /// for a larger one, the disk must have room beside the reserve.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 const _: () = assert!(super::commands::MAX_REQUEUE_STEP_BYTES <= MAX_GROUP_BYTES);
+/// Maximum number of vacuums, of about 4 MiB each, after a removal on a full disk: together as much as the longest input.
+const MAX_VACUUMS: u32 = 16;
 /// Maximum number of writes on their way to the thread, which takes all of them before each group. A full channel delays the callers,
 /// and loses nothing.
 const MAX_SENT: usize = 4096;
@@ -368,8 +370,13 @@ impl WriteThread {
     fn after_reserved_write(&self, class: WriteClass) -> Result<(), StoreError> {
         self.database.truncate_log()?;
         if class == WriteClass::Removal {
-            self.database.vacuum()?;
-            self.database.truncate_log()?;
+            // The pages of one large row are more than a vacuum returns at once.
+            for _ in 0..MAX_VACUUMS {
+                if !self.database.vacuum()? {
+                    break;
+                }
+                self.database.truncate_log()?;
+            }
         }
         Ok(())
     }

@@ -3,7 +3,6 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::openai_endpoint;
 use crate::support::client::{Answer, Client};
 use crate::support::fixture::{found, person, schema, with};
 use crate::support::server::Server;
@@ -134,13 +133,6 @@ async fn hash(client: &Client) -> String {
     versions["data"][0]["hash"].as_str().unwrap().to_owned()
 }
 
-/// The endpoints of OpenAI's API take schemas only, and no names.
-async fn check_chat_takes_no_name(client: &Client) {
-    let body = openai_endpoint::asking_for(&person(1), &json!("person"));
-    let refused = client.post(openai_endpoint::PATH, &body).await;
-    assert!(refused.status.is_client_error(), "{}", refused.text());
-}
-
 async fn data(client: &Client) -> Value {
     let body = json!({"input": person(1), "schema": "person"});
     client.extract(&body).await.ok()["data"].clone()
@@ -155,8 +147,6 @@ async fn a_caller_does_not_see_the_registered_schemas_of_another_one() {
     check_all(&uses(&ann, &hash).await, true);
     let calls = upstream.calls();
     check_all(&uses(&bob, &hash).await, false);
-    check_chat_takes_no_name(&ann).await;
-    check_chat_takes_no_name(&bob).await;
     send(&bob, Method::DELETE, PATH, None)
         .await
         .problem(404, "not_found");
@@ -186,7 +176,6 @@ async fn shared_schemas_are_seen_and_changed_by_all_callers() {
     assert_eq!(put(&ann, &schema()).await, 201);
     let hash = hash(&ann).await;
     check_all(&uses(&bob, &hash).await, true);
-    check_chat_takes_no_name(&bob).await;
     let other = json!({"type": "integer", "minimum": 5});
     assert_eq!(put(&bob, &other).await, 200, "it replaces Ann's");
     assert_eq!(ann.get(PATH).await.ok(), other);
