@@ -182,11 +182,12 @@ impl Database {
     }
 }
 
-/// Copies the write-ahead log into the file as far as reads permit. Returns its pages.
+/// Copies the write-ahead log into the file as far as reads permit. Returns its pages; the maximum if another connection copies it at
+/// the moment, so that their number is unknown.
 pub fn checkpoint(connection: &Connection) -> rusqlite::Result<u32> {
     let sql = "PRAGMA wal_checkpoint(PASSIVE)";
     let pages: i64 = connection.query_row(sql, [], |row| row.get(1))?;
-    Ok(u32::try_from(pages).unwrap_or(0))
+    Ok(u32::try_from(pages).unwrap_or(u32::MAX))
 }
 
 /// Sets whether the connection, if it is the last one, copies the write-ahead log into the file and removes it when it is closed or

@@ -72,7 +72,7 @@ impl<W> LargeWrites<W> {
     }
 
     /// Records that a large write has room.
-    pub const fn has_room(&mut self) {
+    pub const fn note_room(&mut self) {
         self.is_logged = false;
     }
 }

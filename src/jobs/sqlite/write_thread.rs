@@ -299,7 +299,7 @@ impl WriteThread {
         }
         let has_room = self.reserve.has_room(needed_room(bytes));
         if has_room {
-            self.large.has_room();
+            self.large.note_room();
         } else {
             self.large.log_lack(bytes);
         }
