@@ -109,3 +109,82 @@ async fn remove_expired_job(context: &Arc<JobContext>, job: JobKey, caller: Stri
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::{CreateOutcome, JobEnd, NewJob, Status};
+    use super::super::test_context::{TestContext, store_queued};
+    use super::*;
+
+    /// Stores a job that has ended.
+    async fn store_ended(context: &JobContext, id: &str, expires_at: i64) -> JobKey {
+        let job = store_queued(context.store.as_ref(), id, 1).await;
+        let end = JobEnd {
+            status: Status::Cancelled,
+            finished_at: 0,
+            expires_at,
+            body: b"{}".to_vec(),
+            error: None,
+            webhook: None,
+        };
+        let ended = context.store.complete(job, Status::Queued, end).await;
+        ended.unwrap().expect("the job was queued");
+        job
+    }
+
+    /// Stores a job whose upload has not ended.
+    async fn store_uploading(context: &JobContext, id: &str) -> JobKey {
+        let created = context.store.create_uploading(NewJob {
+            id: id.to_owned(),
+            caller: String::new(),
+            spec: "{}".to_owned(),
+            metadata: None,
+            created_at: 0,
+            idempotency: None,
+        });
+        match created.await.unwrap() {
+            CreateOutcome::New(job) => job,
+            CreateOutcome::Existing(_) => panic!("the job is new"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_expired_or_was_left_is_removed_and_the_rest_stays() {
+        let test = TestContext::new("cleanup");
+        let context = &test.context;
+        let expired = store_ended(context, "job_expired", 1).await;
+        let left = store_uploading(context, "job_left").await;
+        let ended = store_ended(context, "job_ended", i64::MAX).await;
+        let queued = store_queued(context.store.as_ref(), "job_queued", 1).await;
+        let _upload = context.hidden.begin_upload("job_uploading".to_owned());
+        let uploading = store_uploading(context, "job_uploading").await;
+        remove_unneeded(context).await;
+        // The removals are tasks of their own.
+        context.shutdown.work.close();
+        context.shutdown.work.wait().await;
+        for (job, is_stored) in [
+            (expired, false),
+            (left, false),
+            (ended, true),
+            (queued, true),
+            (uploading, true),
+        ] {
+            let found = context.store.job_by_key(job).await.unwrap();
+            assert_eq!(found.is_some(), is_stored, "{job:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_store_is_vacuumed_at_the_start_and_once_for_each_request() {
+        let test = TestContext::new("vacuum");
+        let mut cleanup = Cleanup::new(Arc::clone(&test.context));
+        for _ in 0..2 {
+            cleanup.start_vacuum_if_needed();
+            let vacuumed = cleanup.vacuum.join_next().await;
+            vacuumed.expect("it is needed").unwrap();
+            cleanup.start_vacuum_if_needed();
+            assert!(cleanup.vacuum.is_empty());
+            test.context.request_vacuum();
+        }
+    }
+}

@@ -279,3 +279,43 @@ pub fn unix_millis() -> UnixMillis {
 pub fn to_millis(duration: Duration) -> UnixMillis {
     UnixMillis::try_from(duration.as_millis()).unwrap_or(UnixMillis::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use throttle::Quota;
+
+    use super::super::test_context::{TestContext, store_queued};
+    use super::*;
+
+    #[tokio::test]
+    async fn stored_jobs_belong_to_the_caller_that_is_configured_under_their_name() {
+        let test = TestContext::new("caller-names");
+        let context = &test.context;
+        let ann = CallerId(7);
+        let quota = Quota {
+            owner: "ann".to_owned(),
+            ..Quota::default()
+        };
+        context.extractor.limits().set_callers(vec![(ann, quota)]);
+        assert_eq!(context.caller_id("ann"), ann);
+        assert_eq!(context.caller_id("bob"), CallerId::default());
+    }
+
+    #[tokio::test]
+    async fn the_progress_of_a_job_is_shared_and_forgotten_with_its_last_user() {
+        let test = TestContext::new("shared-progress");
+        let context = &test.context;
+        let mut jobs = Vec::new();
+        for id in ["job_1", "job_2", "job_3"] {
+            let job = store_queued(context.store.as_ref(), id, 1).await;
+            jobs.push(context.store.job_by_key(job).await.unwrap().unwrap());
+        }
+        let first = context.progress_of(&jobs[0]);
+        drop(context.progress_of(&jobs[1]));
+        let _third = context.progress_of(&jobs[2]);
+        let known = context.known_progress(jobs[0].key);
+        assert!(known.is_some_and(|known| Arc::ptr_eq(&known, &first)));
+        assert!(context.known_progress(jobs[1].key).is_none());
+        assert_eq!(context.progress.lock().unwrap().len(), 2);
+    }
+}

@@ -310,15 +310,30 @@ mod tests {
         let record = store.job_by_key(job).await.unwrap().unwrap();
         let loaded = load_job(&test.context, &record).await.unwrap();
         assert!(loaded.request.is_ok(), "its items can run");
+        let begun = tokio::time::Instant::now();
         let quarantine = run_suspects(&test.context, INITIAL_WAIT * 2);
         // Alone, each item takes ten seconds.
         let done = tokio::time::timeout(HEALTHY_AFTER * 6, quarantine).await;
         done.expect("the quarantine ends");
+        assert!(begun.elapsed() >= INITIAL_WAIT, "an item ran alone");
         let suspects = store.crash_suspects(SUSPECT_CRASHES).await.unwrap();
         assert!(
             suspects.len() >= ITEMS as usize - 1,
             "items that did not run alone are suspects still"
         );
+    }
+
+    #[tokio::test]
+    async fn no_item_runs_alone_once_the_server_drains() {
+        const ITEMS: u32 = 2;
+        let name = "drained-quarantine";
+        let job = store_running(name, ITEMS).await;
+        crash_repeatedly(name, job, ITEMS).await;
+        let test = TestContext::new(name);
+        test.context.shutdown.draining.cancel();
+        run_suspects(&test.context, MAX_QUARANTINE).await;
+        let suspects = test.context.store.crash_suspects(SUSPECT_CRASHES).await;
+        assert_eq!(suspects.unwrap().len(), ITEMS as usize, "none is acquitted");
     }
 
     #[test]

@@ -249,7 +249,13 @@ mod tests {
         let memory = WaitingMemory::new(memory, Duration::MAX);
         let mut stream = InputStream::new(&store, job, 16, memory);
         let first = stream.next().await.unwrap();
-        assert_eq!(held(), 2 * SMALL, "the large input is not read ahead");
+        let NextPage::Reading(read) = &mut stream.next_page else {
+            panic!("the first page was read");
+        };
+        let next = read.join_next().await.unwrap().unwrap().unwrap();
+        assert!(matches!(next, Page::Large { .. }), "it is not read ahead");
+        stream.set_page(next);
+        assert_eq!(held(), 2 * SMALL);
         let second = stream.next().await.unwrap();
         drop((first, second));
         assert_eq!(held(), 0);

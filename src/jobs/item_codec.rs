@@ -44,3 +44,19 @@ pub fn cancelled_result(pending: &PendingItem, request_id: &str) -> Option<Finis
     let outcome = Outcome::cancelled(input.index, input.id, input.metadata);
     encode_result(&outcome, request_id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_that_only_the_shutdown_ended_has_no_result() {
+        let failed = |code| Outcome {
+            ending: ItemOutcome::Failed(Error::new(code, "a reason")),
+            ..Outcome::cancelled(3, None, None)
+        };
+        assert_eq!(encode_result(&failed(Code::ShuttingDown), "req_1"), None);
+        let result = encode_result(&failed(Code::Internal), "req_1").unwrap();
+        assert_eq!((result.index, result.status), (3, ItemStatus::Failed));
+    }
+}

@@ -90,3 +90,64 @@ fn counts(job: &Job) -> Counts {
         grounding: job.grounding,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::test_context::running_job;
+    use super::*;
+    use crate::types::Code;
+
+    #[test]
+    fn the_end_of_a_job_shows_its_counts_and_its_error() {
+        let error = problem_json(&Error::new(Code::Internal, "a reason"), "req_1");
+        let job = Job {
+            status: Status::Failed,
+            counts: ItemCounts {
+                total: 14,
+                succeeded: 2,
+                failed: 3,
+                invalid: 4,
+                cancelled: 5,
+            },
+            started_at: Some(1_000),
+            finished_at: Some(3_500),
+            error: Some(String::from_utf8(error).unwrap()),
+            ..running_job()
+        };
+        let done: Value = serde_json::from_slice(&done_json(&job)).unwrap();
+        let counts = ["total", "succeeded", "failed", "invalid", "cancelled"];
+        assert_eq!(
+            counts.map(|name| done[name].as_u64().unwrap()),
+            [14, 2, 3, 4, 5]
+        );
+        assert_eq!(
+            (&done["status"], done["elapsed_ms"].as_f64()),
+            (&json!("failed"), Some(2_500.0))
+        );
+        assert_eq!(
+            (&done["error"]["code"], &done["error"]["detail"]),
+            (&json!("internal"), &json!("a reason"))
+        );
+        let webhook: Value = serde_json::from_slice(&webhook_json(&job)).unwrap();
+        assert_eq!(
+            (&webhook["type"], &webhook["timestamp"]),
+            (&json!("job.failed"), &json!("1970-01-01T00:00:03.500Z"))
+        );
+        assert_eq!(
+            (&webhook["data"]["id"], &webhook["data"]["error"]),
+            (&json!(job.id), &done["error"])
+        );
+    }
+
+    #[test]
+    fn a_result_has_the_position_of_its_input() {
+        let outcome = Outcome::cancelled(7, Some("an id".to_owned()), None);
+        let result: Value = serde_json::from_slice(&result_json(&outcome, "req_1")).unwrap();
+        assert_eq!(
+            (&result["index"], &result["id"], &result["status"]),
+            (&json!(7), &json!("an id"), &json!("cancelled"))
+        );
+    }
+}

@@ -75,3 +75,49 @@ impl ResultRecorder {
             .spawn(async move { context.store.record_results(job, group).await });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::ItemStatus;
+    use super::super::test_context::{TestContext, store_queued};
+    use super::*;
+    use crate::types::Usage;
+
+    fn result(index: u32, bytes: usize) -> FinishedItem {
+        FinishedItem {
+            index,
+            status: ItemStatus::Succeeded,
+            body: vec![b'1'; bytes],
+            usage: Usage::default(),
+            grounding: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_group_has_room_until_it_has_its_maximum_of_results_or_of_bytes() {
+        let test = TestContext::new("full-groups");
+        for (max, bytes) in [(MAX_GROUP, 1), (2, MAX_GROUP_BYTES / 2)] {
+            let mut recorder = ResultRecorder::new(&test.context, JobKey(1));
+            for _ in 0..max {
+                assert!(recorder.has_room());
+                recorder.add(result(0, bytes));
+            }
+            assert!(!recorder.has_room());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_added_is_recorded_in_one_group() {
+        let test = TestContext::new("groups");
+        let context = &test.context;
+        let job = store_queued(context.store.as_ref(), "job_1", 3).await;
+        let mut recorder = ResultRecorder::new(context, job);
+        assert_eq!(recorder.next_recorded().await, None);
+        for index in [2, 0] {
+            recorder.add(result(index, 1));
+        }
+        let job = recorder.next_recorded().await.unwrap().unwrap();
+        assert_eq!((job.counts.succeeded, job.last_event), (2, 2));
+        assert_eq!(recorder.next_recorded().await, None);
+    }
+}

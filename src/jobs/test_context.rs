@@ -14,14 +14,14 @@ use tokio::sync::mpsc;
 use super::context::{Config, JobCommand, JobContext, Shutdown};
 use super::job_spec::JobSpec;
 use super::sqlite::Sqlite;
-use super::store::{CreateOutcome, JobKey, NewJob, Store};
+use super::store::{CreateOutcome, ItemCounts, Job, JobKey, NewJob, Status, Store};
 use crate::extraction::{self, Extractor, ModelEndpoint, ModelRoute, Models};
 use crate::provider::{
     Answer, Failure, FailureKind, GenAiNames, Provider, Request, RequestPreview,
 };
 use crate::schema::{Quota, Registry};
 use crate::telemetry::Traces;
-use crate::types::{Dialect, ExtraBody, FallbackOn, Mode};
+use crate::types::{Dialect, ExtraBody, FallbackOn, Mode, Usage};
 
 /// Maximum number of running jobs of a caller.
 pub const MAX_RUNNING: usize = 2;
@@ -94,6 +94,28 @@ pub async fn store_queued(store: &dyn Store, id: &str, items: u32) -> JobKey {
     store.add_inputs(job, 0, inputs).await.unwrap();
     store.finalize(job, items, [0; 32]).await.unwrap();
     job
+}
+
+/// Returns a job that runs and has no item.
+pub fn running_job() -> Job {
+    Job {
+        key: JobKey(1),
+        id: "job_1".to_owned(),
+        caller: String::new(),
+        metadata: None,
+        status: Status::Running,
+        counts: ItemCounts::default(),
+        last_event: 0,
+        usage: Usage::default(),
+        created_at: 0,
+        started_at: None,
+        finished_at: None,
+        expires_at: None,
+        error: None,
+        digest: None,
+        grounding: None,
+        delivery: None,
+    }
 }
 
 impl Drop for TestContext {

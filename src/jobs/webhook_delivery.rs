@@ -209,3 +209,6 @@ async fn load_webhook(context: &JobContext, job: JobKey) -> Result<Option<Webhoo
     let webhook = EndFields::parse(&json).and_then(|fields| fields.webhook);
     Ok(webhook.and_then(|webhook| serde_json::from_str(webhook.get()).ok()))
 }
+
+#[cfg(test)]
+mod tests;

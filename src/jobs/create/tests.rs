@@ -139,3 +139,28 @@ async fn the_key_of_a_broken_upload_is_free_while_many_jobs_are_removed() {
     let created = create_job(context, creation("job_2"), inputs).await;
     assert_eq!(created.expect("the key is free").job.id, "job_2");
 }
+
+#[tokio::test]
+async fn a_request_waits_a_moment_for_the_end_of_an_upload_with_its_key() {
+    let test = TestContext::new("key-wait");
+    let context = &test.context;
+    let slow = stream::pending::<Result<Input, Error>>();
+    let mut slow = Box::pin(create_job(context, creation("job_1"), slow));
+    let begun = async {
+        while context.store.hidden().await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        _ = slow.as_mut() => panic!("the upload does not end"),
+        () = begun => {}
+    }
+    let inputs = complete_body(1, INPUT_BYTES);
+    let created = create_job(context, creation("job_2"), inputs);
+    let departure = async {
+        tokio::time::sleep(KEY_POLL_INTERVAL * 2).await;
+        drop(slow);
+    };
+    let (created, ()) = tokio::join!(created, departure);
+    assert_eq!(created.expect("the key is free").job.id, "job_2");
+}

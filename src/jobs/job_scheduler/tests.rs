@@ -1,9 +1,10 @@
 //! Runs of jobs, those of jobs that are being cancelled or wait for memory above all, and what a command costs.
 
+use rusqlite::Connection;
 use throttle::{CallerId, MemoryReservation, MemoryUse};
 use tokio::time::timeout;
 
-use super::super::test_context::{MAX_RUNNING, MEMORY, TestContext, store_queued};
+use super::super::test_context::{MAX_RUNNING, MEMORY, TestContext, store_file, store_queued};
 use super::*;
 
 /// Items of each job.
@@ -281,4 +282,76 @@ async fn commands_and_cancellations_do_not_wait_for_the_quarantine_as_items_do()
     stage.scheduler.quarantine.shutdown().await;
     stage.scheduler.start_ready_jobs();
     assert!(stage.scheduler.running.contains_key(&jobs[0]));
+}
+
+#[tokio::test]
+async fn a_scheduler_that_stops_waits_for_the_runs() {
+    let mut stage = Stage::new("stops");
+    let jobs = stage.store_cancelling(MAX_RUNNING).await;
+    stage.command_cancel(&jobs);
+    stage.scheduler.start_ready_jobs();
+    stage.scheduler.wait_for_runs().await;
+    assert!(stage.scheduler.running.is_empty());
+    stage.check_cancelled(&jobs).await;
+}
+
+#[tokio::test]
+async fn an_error_of_the_whole_store_is_no_failure_of_a_job() {
+    let mut stage = Stage::new("store-errors");
+    let of_job = StoreError::Other("a reason".to_owned());
+    for (error, is_of_store) in [(StoreError::Full, true), (of_job, false)] {
+        let run = std::future::ready(Err(error));
+        stage.scheduler.spawn(JobKey(1), run);
+        let ended = stage.scheduler.runs.join_next().await;
+        let (_, outcome) = ended.expect("there is a run").unwrap();
+        assert_eq!(
+            matches!(outcome, RunOutcome::StoreUnavailable),
+            is_of_store,
+            "{outcome:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn only_running_items_of_callers_that_are_not_configured_are_paused() {
+    let mut stage = Stage::new("orphans");
+    let runs = [
+        ("absent", RunKind::Items, true),
+        ("absent", RunKind::Cancellation, false),
+        ("", RunKind::Items, false),
+    ];
+    let mut jobs = Vec::new();
+    for (key, (caller, kind, is_paused)) in (0..).zip(runs) {
+        let job = JobKey(key);
+        let signals = stage.scheduler.register(job, caller.to_owned(), kind);
+        jobs.push((job, signals, is_paused));
+    }
+    stage.scheduler.pause_orphans();
+    for (job, signals, is_paused) in jobs {
+        assert_eq!(signals.paused.is_cancelled(), is_paused, "{job:?}");
+        let next = stage.scheduler.run_again.get(&job);
+        assert_eq!(next.is_some(), is_paused, "{job:?}");
+    }
+}
+
+#[tokio::test]
+async fn old_jobs_of_a_caller_that_stays_away_are_cancelled() {
+    let name = "old-orphans";
+    let mut stage = Stage::new(name);
+    let jobs = stage.store_queued(2).await;
+    let file = Connection::open(store_file(name)).unwrap();
+    let sql = "UPDATE jobs SET created_at = ?2 WHERE key = ?1";
+    file.execute(sql, (jobs[1].0, unix_millis())).unwrap();
+    for job in &jobs {
+        let command = JobCommand::Run(*job, "absent".to_owned());
+        stage.scheduler.execute(command);
+    }
+    stage.scheduler.cancel_orphans().await;
+    assert_eq!(stage.status_of(jobs[0]).await, Status::Queued);
+    tokio::time::pause();
+    tokio::time::advance(stage.scheduler.context.config.retention).await;
+    tokio::time::resume();
+    stage.scheduler.cancel_orphans().await;
+    assert_eq!(stage.status_of(jobs[0]).await, Status::Cancelling);
+    assert_eq!(stage.status_of(jobs[1]).await, Status::Queued, "it is new");
 }

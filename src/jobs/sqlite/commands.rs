@@ -433,3 +433,24 @@ pub fn record_delivery(
     ])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_writes_as_much_as_its_items_take_up_to_its_maximum() {
+        let step_bytes = |failed, invalid, cancelled| {
+            requeue_step_bytes(ItemCounts {
+                total: 1_000_000,
+                succeeded: 500_000,
+                failed,
+                invalid,
+                cancelled,
+            })
+        };
+        assert_eq!(step_bytes(0, 0, 0), 0);
+        assert_eq!(step_bytes(1, 2, 3), 6 * REQUEUED_ITEM_BYTES);
+        assert_eq!(step_bytes(0, 100_000, 0), MAX_REQUEUE_STEP_BYTES);
+    }
+}

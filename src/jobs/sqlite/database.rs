@@ -220,3 +220,24 @@ pub fn truncate_log(connection: &Connection, gate: &ReadGate) -> rusqlite::Resul
     let is_busy: bool = connection.query_row(sql, [], |row| row.get(0))?;
     Ok(!is_busy)
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn only_a_busy_checkpoint_is_no_error() {
+        let connection = Connection::open_in_memory().unwrap();
+        let database = Database::new(connection, Arc::default(), Duration::ZERO).unwrap();
+        let result = |extended_code| {
+            let error = ffi::Error::new(extended_code);
+            database.ignore_busy(Err(rusqlite::Error::SqliteFailure(error, None)))
+        };
+        assert_eq!(result(ffi::SQLITE_BUSY), Ok(()));
+        assert_eq!(result(ffi::SQLITE_FULL), Err(StoreError::Full));
+        let failed = result(ffi::SQLITE_IOERR_FSYNC);
+        assert!(matches!(failed, Err(StoreError::Io(_))), "{failed:?}");
+    }
+}

@@ -8,6 +8,7 @@ use crate::types::Usage;
 use throttle::CallerId;
 
 mod failures;
+mod files;
 mod groups;
 mod reads;
 mod restart;
@@ -407,7 +408,9 @@ async fn sums_of_tokens_and_cost_stop_at_the_largest_number() {
         };
         let job = store.record_results(job, vec![item]).await.unwrap();
         assert_eq!(job.counts.succeeded, index + 1);
-        assert_eq!(job.usage.input_tokens, i64::MAX.unsigned_abs());
+        let most = i64::MAX.unsigned_abs();
+        assert_eq!(job.usage.input_tokens, most);
+        assert_eq!(job.usage.cost_usd, Some(crate::types::Usd(most)));
     }
 }
 

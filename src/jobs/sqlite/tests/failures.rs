@@ -47,6 +47,23 @@ fn only_a_failed_write_without_space_is_a_full_disk() {
     }
 }
 
+#[test]
+fn a_file_that_cannot_be_opened_has_a_reason_that_can_be_mended() {
+    use std::io::ErrorKind;
+    let path = std::path::Path::new("/data/extractd.db");
+    let opened = |kind: ErrorKind| error::from_open(path, &kind.into());
+    for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded] {
+        assert_eq!(opened(kind), StoreError::Full);
+    }
+    for kind in [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem] {
+        assert_eq!(opened(kind), StoreError::ReadOnly);
+    }
+    let StoreError::Unopened(reason) = opened(ErrorKind::NotADirectory) else {
+        panic!("it may be opened later");
+    };
+    assert!(reason.contains("/data/extractd.db"), "{reason}");
+}
+
 #[tokio::test]
 async fn writes_resume_when_a_full_disk_has_room_again() {
     let folder = Folder::new("full");

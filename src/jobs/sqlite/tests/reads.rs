@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::jobs::store::MAX_PAGE_BYTES;
 
 /// Maximum time of a search that is ended before.
 const LONG: Duration = Duration::from_secs(60);
@@ -148,4 +149,17 @@ async fn a_read_ends_when_nobody_waits_for_it() {
     is_started.await.unwrap();
     reading.abort();
     assert!(end.await.unwrap(), "the read was interrupted");
+}
+
+#[tokio::test]
+async fn a_page_of_inputs_has_up_to_its_maximum_of_bytes() {
+    const INPUT: usize = MAX_PAGE_BYTES / 4;
+    let folder = Folder::new("page-of-inputs");
+    let store = folder.open();
+    let job = create_uploading(&store, new_job("job_a")).await.unwrap();
+    let inputs = vec![vec![b'x'; INPUT]; 5];
+    store.add_inputs(job, 0, inputs).await.unwrap();
+    let size = store.pending_size(job, 0, 10).await.unwrap();
+    assert_eq!((size.rows, size.bytes), (4, MAX_PAGE_BYTES));
+    assert_eq!(store.pending(job, 0, 10).await.unwrap().len(), 4);
 }

@@ -132,6 +132,21 @@ async fn crashes_are_counted_until_a_process_is_healthy() {
     );
 }
 
+#[tokio::test]
+async fn an_item_that_was_acquitted_is_no_suspect() {
+    let folder = Folder::new("acquitted");
+    let store = folder.open();
+    let job = create(&store, "job_a", 3).await;
+    store.lease_until(job, 3).await.unwrap();
+    drop(store);
+    let store = folder.open();
+    store.clear_suspicion(job, 1).await.unwrap();
+    let suspects = store.crash_suspects(1).await.unwrap();
+    let mut indices: Vec<_> = suspects.iter().map(|suspect| suspect.index).collect();
+    indices.sort_unstable();
+    assert_eq!(indices, [0, 2]);
+}
+
 /// Reading the inputs before the lease takes seconds for each gigabyte of them.
 #[tokio::test]
 async fn a_start_after_a_crash_reads_no_inputs() {
@@ -203,6 +218,8 @@ async fn files_of_other_programs_or_newer_versions_are_rejected() {
         Sqlite::open(&folder.file()),
         Err(StoreError::Corrupt(_))
     ));
+    let retried = Sqlite::open_or_retry(&folder.file(), || ());
+    assert!(matches!(retried, Err(StoreError::Corrupt(_))));
     std::fs::remove_file(folder.file()).unwrap();
     Connection::open(folder.file())
         .unwrap()

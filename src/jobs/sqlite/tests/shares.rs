@@ -43,3 +43,24 @@ async fn one_of_several_callers_stores_at_most_as_much_as_it_leaves() {
     let full = StoreError::Quota(StorageQuota::AllBytes { max: MAX });
     assert_eq!(fill(&store, of_ann, 4).await, (7, full));
 }
+
+#[tokio::test]
+async fn a_caller_stores_up_to_its_maximum_of_jobs_and_of_bytes() {
+    /// Bytes of the spec and the metadata of a job.
+    const JOB_BYTES: u64 = 11;
+    const MAX: u64 = 2 * JOB_BYTES + 3 * INPUT_BYTES;
+    let folder = Folder::new("maximum");
+    let limits = StorageLimits {
+        max_jobs_per_caller: 2,
+        max_bytes_per_caller: MAX,
+        ..StorageLimits::default()
+    };
+    let store = folder.open().with_limits(limits);
+    let first = create_uploading(&store, new_job("job_1")).await.unwrap();
+    create_uploading(&store, new_job("job_2")).await.unwrap();
+    let third = store.create_uploading(new_job("job_3")).await;
+    assert_eq!(third, Err(StoreError::Quota(StorageQuota::Jobs { max: 2 })));
+    begin(&store, "bob").await;
+    let full = StoreError::Quota(StorageQuota::Bytes { max: MAX });
+    assert_eq!(fill(&store, first, 0).await, (3, full));
+}
