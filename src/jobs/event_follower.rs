@@ -70,10 +70,12 @@ impl EventPage {
     fn after(events: &Arc<[Event]>, after: u32, last_event: u32) -> Option<Self> {
         let next = after.checked_add(1)?;
         let start = next.checked_sub(events.first()?.number)? as usize;
+        let last_read = events.last()?.number;
         (start < events.len()).then(|| Self {
             events: Arc::clone(events),
             start,
-            last_event,
+            // Events may have been recorded since the reader learned of the last one.
+            last_event: last_event.max(last_read),
             is_requeued: false,
         })
     }
@@ -204,7 +206,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::super::Jobs;
-    use super::super::store::{CreateOutcome, FinishedItem, ItemStatus, NewJob};
+    use super::super::store::{CreateOutcome, FinishedItem, ItemStatus, JobEnd, NewJob, Status};
     use super::super::test_context::TestContext;
     use super::*;
     use crate::types::Usage;
@@ -228,15 +230,76 @@ mod tests {
         let inputs = vec![b"\"a text\"".to_vec()];
         context.store.add_inputs(job, 0, inputs).await.unwrap();
         context.store.finalize(job, 1, [0; 32]).await.unwrap();
+        record_result(context, job, ItemStatus::Failed).await
+    }
+
+    async fn record_result(context: &JobContext, job: JobKey, status: ItemStatus) -> Job {
         let result = FinishedItem {
             index: 0,
-            status: ItemStatus::Succeeded,
+            status,
             body: b"{}".to_vec(),
             usage: Usage::default(),
             grounding: None,
         };
         let recorded = context.store.record_results(job, vec![result]);
         recorded.await.unwrap()
+    }
+
+    async fn end_job(context: &JobContext, job: JobKey) -> Job {
+        let end = JobEnd {
+            status: Status::Completed,
+            finished_at: 0,
+            expires_at: i64::MAX,
+            body: b"{}".to_vec(),
+            error: None,
+            webhook: None,
+        };
+        let ended = context.store.complete(job, Status::Queued, end).await;
+        ended.unwrap().expect("the job was queued")
+    }
+
+    /// Waits for the next events. Returns the numbers, and the number of the job's end if it is among them.
+    async fn next_events(follower: &mut Follower) -> (Vec<u32>, Option<u32>) {
+        loop {
+            let next = timeout(LIMIT, follower.next()).await;
+            let FollowEvent::Events(page) = next.expect("an event follows").unwrap() else {
+                continue;
+            };
+            let numbers = page.events().iter().map(|event| event.number).collect();
+            let end = page.events().iter().find(|event| page.is_end(event));
+            return (numbers, end.map(|event| event.number));
+        }
+    }
+
+    #[tokio::test]
+    async fn followers_see_each_event_once() {
+        let test = TestContext::new("followers");
+        let context = &test.context;
+        let job = store_job(context).await;
+        let mut first = Follower::new(Arc::clone(context), &job, 0);
+        assert_eq!(next_events(&mut first).await, (vec![1], None));
+        let ended = end_job(context, job.key).await;
+        context.progress_of(&job).publish(&ended);
+        assert_eq!(next_events(&mut first).await, (vec![2], Some(2)));
+        let mut second = Follower::new(Arc::clone(context), &ended, 0);
+        assert_eq!(next_events(&mut second).await, (vec![1, 2], Some(2)));
+    }
+
+    #[tokio::test]
+    async fn an_end_before_a_retry_is_not_the_end() {
+        let test = TestContext::new("follower-retry");
+        let context = &test.context;
+        let job = store_job(context).await.key;
+        let ended = end_job(context, job).await;
+        let requeued = context.store.requeue(job, None).await;
+        let requeued = requeued.unwrap().expect("the job has ended");
+        let mut follower = Follower::new(Arc::clone(context), &requeued, 0);
+        assert_eq!(next_events(&mut follower).await, (vec![1, 2], None));
+        drop(follower);
+        // One that learned of the end before, and reads more.
+        record_result(context, job, ItemStatus::Succeeded).await;
+        let mut follower = Follower::new(Arc::clone(context), &ended, 0);
+        assert_eq!(next_events(&mut follower).await, (vec![1, 2, 3], None));
     }
 
     #[tokio::test]
