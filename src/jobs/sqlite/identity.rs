@@ -37,10 +37,8 @@ impl Identity {
             match file_id(file) {
                 Ok(found) if found == *id => {}
                 Ok(_) => return Err(gone(file, "was replaced")),
+                Err(error) if is_missing(&error) => return Err(gone(file, "was removed")),
                 // Any other error says nothing about the file, and is found by a read or a write.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(gone(file, "was removed"));
-                }
                 Err(_) => {}
             }
         }
@@ -60,6 +58,46 @@ fn file_id(path: &Path) -> io::Result<FileId> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
+/// Returns true if there is no such file: its folder may have been replaced by a file.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
 fn gone(file: &Path, what: &str) -> StoreError {
     StoreError::Gone(format!("{} {what}", file.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_gone_if_it_or_its_folder_is_removed_or_replaced() {
+        let folder = std::env::temp_dir().join(format!("extractd-identity-{}", std::process::id()));
+        let (data, aside) = (folder.join("data"), folder.join("aside"));
+        let file = data.join("extractd.db");
+        std::fs::create_dir_all(&data).unwrap();
+        std::fs::write(&file, "").unwrap();
+        let known = Identity(vec![(file.clone(), file_id(&file).unwrap())]);
+        let gone = |what: &str| Err(StoreError::Gone(format!("{} was {what}", file.display())));
+        assert_eq!(known.check(), Ok(()));
+        // Written before the file is removed, so that it has another inode.
+        let other = folder.join("other");
+        std::fs::write(&other, "").unwrap();
+        std::fs::rename(&other, &file).unwrap();
+        assert_eq!(known.check(), gone("replaced"));
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(known.check(), gone("removed"));
+        std::fs::rename(&data, &aside).unwrap();
+        assert_eq!(known.check(), gone("removed"));
+        std::fs::write(&data, "a file").unwrap();
+        assert_eq!(known.check(), gone("removed"));
+        // The system refuses such a name.
+        let unknown = Identity(vec![(folder.join("x".repeat(300)), (0, 0))]);
+        assert_eq!(unknown.check(), Ok(()));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }
