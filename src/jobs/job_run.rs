@@ -257,7 +257,8 @@ impl JobRun<'_> {
         }
     }
 
-    /// Waits until the waiting room has a place for the job and its caller is configured.
+    /// Waits until the waiting room has a place for the job and its caller is configured. The pause of the run ends this wait when the
+    /// server drains.
     async fn wait_for_admission(&self, request: &LoadedRequest) -> Result<AdmittedRequest, RunEnd> {
         let extractor = &self.context.extractor;
         loop {
@@ -273,9 +274,6 @@ impl JobRun<'_> {
             });
             let retry_after = match admitted {
                 Some(Ok(admitted)) => return Ok(admitted),
-                Some(Err(error)) if error.code == Code::ShuttingDown => {
-                    return Err(RunEnd::Interrupted);
-                }
                 Some(Err(error)) if error.retry_after.is_none() => {
                     return Err(RunEnd::Impossible(error));
                 }
@@ -499,3 +497,6 @@ impl JobRun<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

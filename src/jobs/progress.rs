@@ -79,7 +79,7 @@ impl JobProgress {
         }
         samples.push_back((now, ended));
         let is_old = |(sampled_at, _): &(Instant, u32)| now - *sampled_at > RATE_WINDOW;
-        while samples.len() > 2 && samples.get(1).is_some_and(is_old) {
+        while samples.get(1).is_some_and(is_old) {
             samples.pop_front();
         }
     }
@@ -133,5 +133,87 @@ impl JobProgress {
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use throttle::OutageReason;
+
+    use super::super::store::ItemCounts;
+    use super::super::test_context::running_job;
+    use super::*;
+
+    #[test]
+    fn only_a_new_event_wakes_the_followers() {
+        let progress = JobProgress::new(1);
+        let mut last_event = progress.subscribe();
+        for (published, is_new) in [(1, false), (3, true), (2, false)] {
+            progress.publish(&Job {
+                last_event: published,
+                ..running_job()
+            });
+            assert_eq!(last_event.has_changed().unwrap(), is_new, "{published}");
+            last_event.mark_unchanged();
+        }
+        assert_eq!(*last_event.borrow(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_is_that_of_the_last_seconds() {
+        const STEP: Duration = Duration::from_millis(700);
+        let progress = JobProgress::new(0);
+        let job = |succeeded| Job {
+            counts: ItemCounts {
+                total: 1_000,
+                succeeded,
+                ..ItemCounts::default()
+            },
+            ..running_job()
+        };
+        let mut ended = 0;
+        for step in 0..60 {
+            progress.publish(&job(ended));
+            tokio::time::advance(STEP).await;
+            ended += if step < 30 { 1 } else { 7 };
+        }
+        let rate = progress.rate(&job(ended));
+        let per_s = rate.rate_per_s.unwrap();
+        assert!((per_s - 10.0).abs() < 1e-6, "{per_s}");
+        let remaining = f64::from(1_000 - ended) / 10.0;
+        let estimated = rate.remaining.unwrap().as_secs_f64();
+        assert!((estimated - remaining).abs() < 1e-3, "{estimated}");
+        progress.stop();
+        assert_eq!(progress.rate(&job(ended)).rate_per_s, None);
+    }
+
+    #[test]
+    fn an_outage_keeps_its_start_while_it_lasts() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let outage = |seconds| Outage {
+            provider: "a provider".to_owned(),
+            address: None,
+            model: None,
+            is_configured: true,
+            key: None,
+            reason: OutageReason::KeyRefused,
+            detail: Arc::from("a message"),
+            since: at(seconds),
+            retry_in: Duration::ZERO,
+        };
+        let progress = JobProgress::new(0);
+        let since = || {
+            let blocked = progress.rate(&running_job()).blocked;
+            blocked.map(|outage| outage.since)
+        };
+        assert_eq!(since(), None);
+        for seconds in [5, 7] {
+            progress.set_blocked(Some(outage(seconds)));
+            assert_eq!(since(), Some(at(5)));
+        }
+        progress.set_blocked(None);
+        assert_eq!(since(), None);
     }
 }

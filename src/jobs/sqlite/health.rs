@@ -86,10 +86,52 @@ fn log_change(before: Option<&StoreError>, after: Option<&StoreError>) {
         (None, Some(error)) => {
             tracing::error!(%error, "the job store cannot be written; jobs pause until it can");
         }
-        (Some(before), Some(error)) if before.to_string() != error.to_string() => {
+        (Some(_), Some(error)) => {
             tracing::error!(%error, "the job store still cannot be written, for another reason");
         }
         (Some(_), None) => tracing::info!("the job store can be written again; jobs resume"),
-        _ => {}
+        (None, None) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    /// Returns the log of a store whose error becomes another one.
+    fn log_of(before: Option<&StoreError>, after: Option<&StoreError>) -> String {
+        // The place of the log is known before the subscriber is: other tests, which have none, would register it without interest.
+        log_change(before, after);
+        let (mut log, writer) = std::io::pipe().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(Mutex::new(writer))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || log_change(before, after));
+        let mut text = String::new();
+        log.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn each_change_of_the_error_is_logged_once() {
+        let (full, read_only) = (StoreError::Full, StoreError::ReadOnly);
+        let gone = StoreError::Gone("the file".to_owned());
+        let failed = StoreError::Io("a failed read".to_owned());
+        let cases = [
+            (None, Some(&full), "ERROR", "cannot be written; jobs pause"),
+            (Some(&full), Some(&read_only), "ERROR", "another reason"),
+            (Some(&full), Some(&gone), "WARN", "does not work"),
+            (Some(&full), Some(&failed), "ERROR", "until a restart"),
+            (Some(&full), None, "INFO", "can be written again"),
+        ];
+        for (before, after, level, message) in cases {
+            let log = log_of(before, after);
+            assert_eq!(log.lines().count(), 1, "{log}");
+            assert!(log.contains(level) && log.contains(message), "{log}");
+            assert_eq!(log_of(after, after), "");
+        }
     }
 }

@@ -190,8 +190,9 @@ pub fn results(
     let until = match query.order {
         ResultOrder::Input => {
             let within = query.only.is_none().then_some(query.page.rows);
+            // The input at the gap has no result, and the query finds none.
             let gap = first_without_result(connection, job, from, within)?;
-            gap.map_or(last, |rowid| rowid - 1)
+            gap.unwrap_or(last)
         }
         ResultOrder::Completion => last,
     };
