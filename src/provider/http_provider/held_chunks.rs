@@ -43,9 +43,11 @@ impl HeldChunks {
         self.bytes += chunk.len();
         self.chunks.push(chunk);
         let texts = [&partial.content, &partial.arguments];
-        let mut beginnings = [0; 2];
-        for (number, text) in texts.into_iter().enumerate() {
-            let new = text.get(self.searched[number]..).unwrap_or_default();
+        let mut searched = self.searched;
+        let mut longest_beginning = 0;
+        for (text, searched) in texts.into_iter().zip(&mut searched) {
+            let new = text.get(*searched..).unwrap_or_default();
+            let mut beginning = 0;
             for secret in self.secrets.hidden() {
                 // One within a chunk is masked there.
                 let is_whole =
@@ -54,17 +56,17 @@ impl HeldChunks {
                     let reason = "the answer repeats a secret of the configuration";
                     return Err(DecodeError::Malformed(reason.to_owned()));
                 }
-                beginnings[number] = beginnings[number].max(begun_bytes(new, secret));
+                beginning = beginning.max(begun_bytes(new, secret));
             }
+            *searched = text.len() - beginning;
+            longest_beginning = longest_beginning.max(beginning);
         }
-        let may_go_on = partial.state == StreamState::Incomplete
-            && beginnings.iter().any(|bytes| *bytes >= MIN_BEGINNING_BYTES);
+        let may_go_on =
+            partial.state == StreamState::Incomplete && longest_beginning >= MIN_BEGINNING_BYTES;
         if may_go_on && self.bytes <= MAX_HELD_BYTES {
             return Ok(Vec::new());
         }
-        for (number, text) in texts.into_iter().enumerate() {
-            self.searched[number] = text.len() - beginnings[number];
-        }
+        self.searched = searched;
         Ok(self.take())
     }
 
