@@ -358,3 +358,51 @@ pub struct PendingDelivery {
     /// Number of failed attempts.
     pub failed_attempts: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_items_but_those_that_succeeded_can_run_again() {
+        let none = ItemCounts {
+            total: 1,
+            ..ItemCounts::default()
+        };
+        let all = ItemCounts {
+            total: 1111,
+            succeeded: 1,
+            failed: 10,
+            invalid: 100,
+            cancelled: 1000,
+        };
+        assert_eq!((none.ended(), all.ended()), (0, 1111));
+        let statuses = [
+            ItemStatus::Succeeded,
+            ItemStatus::Failed,
+            ItemStatus::Invalid,
+            ItemStatus::Cancelled,
+        ];
+        for status in statuses {
+            let mut counts = none;
+            match status {
+                ItemStatus::Succeeded => counts.succeeded = 1,
+                ItemStatus::Failed => counts.failed = 1,
+                ItemStatus::Invalid => counts.invalid = 1,
+                ItemStatus::Cancelled => counts.cancelled = 1,
+            }
+            let can_run_again = status != ItemStatus::Succeeded;
+            assert_eq!(counts.has_requeueable(None), can_run_again);
+            for only in statuses {
+                let is_it = can_run_again && only == status;
+                assert_eq!(counts.has_requeueable(Some(only)), is_it);
+                counts.total = 2;
+                assert!(
+                    counts.has_requeueable(Some(only)),
+                    "an item without a result"
+                );
+                counts.total = 1;
+            }
+        }
+    }
+}
