@@ -87,7 +87,7 @@ pub async fn load_when_possible(
         let until_possible = async {
             // Jobs that took the memory from one another do not try again at the same time.
             tokio::time::sleep(wait.mul_f64(1.0 + fastrand::f64())).await;
-            // The next load tells why there is none.
+            // Without memory, the next load returns the reason.
             let _ = memory.reserve(needed_bytes).await;
         };
         tokio::select! {

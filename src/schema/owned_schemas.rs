@@ -1,7 +1,7 @@
 //! Schemas that were stored over HTTP, by owner.
 //!
-//! Those of an owner are loaded when they are first needed, without their texts: neither the start nor the memory of the process
-//! depends on how much all callers have stored.
+//! The names and hashes of an owner's schemas are loaded when they are first needed, and the texts are not: neither the start nor
+//! the memory of the process depends on how much all callers have stored.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -103,7 +103,7 @@ impl OwnedSchemas {
             }
             let mut loaded = self.lock_mut();
             if loaded.reloads == reloads {
-                // What was loaded meanwhile may have been changed since.
+                // Another load may have finished meanwhile, and its schemas may have changed since.
                 loaded.owners.entry(owner.to_owned()).or_insert(names);
                 return Ok(());
             }
@@ -169,7 +169,7 @@ impl OwnedSchemas {
         Ok((entry, is_new))
     }
 
-    /// Deletes a schema with its versions, as the only writer. Returns false if there is none.
+    /// Deletes a schema with its versions, as the only writer. Returns false if the owner has no schema of this name.
     ///
     /// # Errors
     /// `overloaded` if the disk does not take the change, or may lose it.
@@ -201,7 +201,7 @@ impl OwnedSchemas {
 
     /// Inserts an entry. Returns true if the name is new.
     fn insert(&self, owner: &str, name: &str, entry: Entry) -> bool {
-        // What is not loaded is loaded later, with this one.
+        // If the owner's schemas are not loaded yet, a later load finds this one.
         let mut loaded = self.lock_mut();
         let names = loaded.owners.get_mut(owner);
         names.is_none_or(|names| names.insert(name.to_owned(), entry).is_none())

@@ -237,7 +237,8 @@ mod tests {
         Operation::Delete { file, is_synced }
     }
 
-    /// Returns the contents of the file, empty if there is none, that several losses of some of what is not synced leave.
+    /// Returns the possible contents of the file after a loss of power that keeps a part of the unsynced writes. A missing file
+    /// counts as empty.
     fn seen(operations: &[Operation]) -> BTreeSet<Vec<u8>> {
         let mut rng = Rng::with_seed(1);
         let mut contents = || image(operations, Loss::Some, &mut rng).remove(Path::new(FILE));

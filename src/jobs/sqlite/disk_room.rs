@@ -44,7 +44,7 @@ struct Pages {
 impl Pages {
     /// Returns the room on a disk with `free` bytes, for a file that has `file_bytes`.
     const fn room(&self, free: u64, file_bytes: u64) -> u64 {
-        // What the write-ahead log contains is yet to be copied into the file.
+        // The file will grow by the pages that are in the write-ahead log only.
         let growth = (self.all * self.bytes).saturating_sub(file_bytes);
         let unused = free.saturating_add(self.free * self.bytes);
         unused.saturating_sub(growth.saturating_add(KEPT_FREE_BYTES))

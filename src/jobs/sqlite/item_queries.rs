@@ -21,7 +21,7 @@ const MAX_SUSPECTS: u32 = 10_000;
 pub enum Scan<T> {
     /// A page, which is empty after the last input.
     Page(T),
-    /// None of the inputs or events before this number is one of those that are looked for.
+    /// Number before which no input or event matches.
     NothingBefore(u32),
 }
 

@@ -22,7 +22,7 @@ pub struct LargeWrites<W> {
     /// Oldest first, unless it was tried in vain.
     waiting: VecDeque<W>,
     next_try: Instant,
-    /// Whether the lack of room was logged, since the last large write that had room.
+    /// True if a lack of room was logged since the last large write that had room.
     is_logged: bool,
 }
 

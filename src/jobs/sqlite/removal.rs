@@ -1,7 +1,7 @@
 //! Removal of jobs: a mark first, then their rows in steps that do not delay other writes for long.
 //!
-//! What is removed is overwritten with zeros, which takes as much of the write-ahead log. A row that is larger than a step is not: on a
-//! full disk, the log has no room for it. Its pages are free at once, and the vacuum takes them from the file.
+//! Removed rows are overwritten with zeros, which writes as many bytes to the write-ahead log. Rows larger than a step are not
+//! overwritten: on a full disk, the log has no room for them. Their pages are free at once, and the vacuum returns them.
 
 use rusqlite::{Connection, OptionalExtension, params};
 

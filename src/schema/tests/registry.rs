@@ -112,7 +112,7 @@ fn changes_that_wait_take_no_thread() {
         for change in changes {
             assert!(change.await.unwrap().1);
         }
-        // What is stored already is not written, for which it would wait.
+        // An unchanged schema is not written, so it does not wait for the writer.
         let _writing = registry.writing.acquire(CALLER, 1).await;
         let unchanged = Box::pin(registry.put(CALLER, "alice", "a", &schema));
         let stored = unchanged.now_or_never().unwrap();
@@ -229,7 +229,7 @@ async fn registered_schemas_survive_and_the_folders_cannot_be_changed() {
     std::fs::remove_dir_all(root).unwrap();
 }
 
-/// What all callers have stored would otherwise be read at every start, and be held for ever.
+/// Reading the schemas of all callers at each start takes long, and holding their texts takes memory that nothing counts.
 #[tokio::test]
 async fn nothing_is_read_before_it_is_used_and_texts_are_not_kept() {
     let folder = Folder::new("lazy");
@@ -245,7 +245,7 @@ async fn nothing_is_read_before_it_is_used_and_texts_are_not_kept() {
         text(&registry, "alice", "a").await.as_deref(),
         Some(r#"{"type":"string"}"#)
     );
-    // It is listed, and its file is gone: that is no reason to say that there is none.
+    // A listed schema without its file is an error of the disk, and not a missing schema.
     std::fs::remove_file(folder.0.join("schemas/@alice/a.json")).unwrap();
     let lost = registry.text(CALLER, "alice", "a").await.unwrap_err();
     assert_eq!(lost.code, Code::Overloaded);
@@ -301,7 +301,7 @@ async fn a_file_that_is_no_schema_is_skipped_and_a_folder_that_cannot_be_read_is
     assert!(text(&registry, "bob", "good0").await.is_some());
 }
 
-/// What is read after a restart must not differ from what was used before it.
+/// A restart reads the same schema as was used before it.
 #[tokio::test]
 async fn a_change_that_may_be_lost_is_an_error_and_is_used_even_so() {
     static FAILS: AtomicBool = AtomicBool::new(true);

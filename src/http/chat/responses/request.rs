@@ -198,7 +198,7 @@ fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
     members.into_iter().collect()
 }
 
-/// Takes a member out of a value; null if there is none.
+/// Takes a member out of an object. Returns null if the object has no such member.
 fn take(value: &mut Value, name: &str) -> Value {
     value.get_mut(name).map(Value::take).unwrap_or_default()
 }

@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(repeated["metadata"], json!({}));
         assert_eq!(repeated["top_p"], 0.5);
         assert_eq!(small.reserved_bytes(), 0);
-        // What is usually long is repeated, as far as all of it may be.
+        // Instructions and tools are often long, and are repeated up to the limit of the whole.
         let prompt = long.repeat(6);
         let (repeated, large) = echo(&json!({"instructions": prompt, "tools": [prompt]}));
         assert_eq!(repeated["instructions"], *prompt);

@@ -193,7 +193,7 @@ async fn a_store_that_has_failed_leaves_its_log_to_the_next_start() {
     assert!(std::fs::read(folder.file()).unwrap() == before);
     assert!(log_len(&folder) > 0);
 
-    // What is in memory and not on the disk is written by no sync unless it is written anew.
+    // After a failed sync, the kernel may hold pages that are not on the disk, which a later sync does not write.
     let log = identity::log_path(&folder.file());
     let bytes = std::fs::read(&log).unwrap();
     let old = std::time::SystemTime::UNIX_EPOCH;
