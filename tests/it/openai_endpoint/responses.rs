@@ -1,11 +1,18 @@
 //! OpenAI's Responses API.
 
 use super::*;
+use crate::support::response::Event;
 
 const RESPONSES: &str = "/v1/responses";
 
 fn format() -> Value {
     json!({"format": {"type": "json_schema", "name": "Person", "schema": schema(), "strict": true}})
+}
+
+/// Returns the events of a streamed response.
+async fn events_of(server: &Server, body: &Value) -> Vec<Event> {
+    let response = server.open(RESPONSES, "text/event-stream", body).await;
+    response.expect(200).events().await
 }
 
 #[tokio::test]
@@ -97,12 +104,7 @@ async fn a_stream_has_the_events_of_a_response() {
     let upstream = Upstream::saying([Reply::Json(wrong()), Reply::Json(right())]);
     let server = Server::with(&upstream).await;
     let body = json!({"model": "test-model", "input": "Ada", "text": format(), "stream": true});
-    let events = server
-        .open(RESPONSES, "text/event-stream", &body)
-        .await
-        .expect(200)
-        .events()
-        .await;
+    let events = events_of(&server, &body).await;
     let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
     let deltas: String = events
         .iter()
@@ -148,12 +150,7 @@ async fn long_settings_are_not_repeated() {
     let body = json!({
         "model": "test-model", "input": "Ada", "text": format(), "stream": true, "truncation": "x".repeat(1_000_000),
     });
-    let events = server
-        .open(RESPONSES, "text/event-stream", &body)
-        .await
-        .expect(200)
-        .events()
-        .await;
+    let events = events_of(&server, &body).await;
     let last = events.last().unwrap();
     assert_eq!(last.name, "response.completed");
     for event in [&events[0], &events[1], last] {
