@@ -91,8 +91,7 @@ impl Server {
         persistence: Persistence<'_>,
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(config.listen)
-            .await
+        let listener = http::listen(config.listen)
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener
             .local_addr()

@@ -33,7 +33,7 @@ mod unknown_path;
 mod upload_monitor;
 
 pub use api_keys::ApiKeys;
-pub use connection::{ConnectionTimeouts, serve};
+pub use connection::{ConnectionTimeouts, listen, serve};
 pub use open_connections::OpenConnections;
 pub use response_memory::MAX_CONNECTION_BUFFER;
 pub use router::{document, router};

@@ -6,6 +6,7 @@ mod socket;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -25,6 +26,11 @@ use super::response_memory::MAX_CONNECTION_BUFFER;
 use super::state::Lifecycle;
 use crate::turn;
 use socket::{CurrentRequest, Socket, set_options};
+
+/// Maximum number of connections that the kernel has completed and the server has not accepted yet. When one more arrives, its client
+/// sends again after a second. The kernel's own maximum (`net.core.somaxconn`) is 4,096 since Linux 5.4; that of `TcpListener::bind` is
+/// 128, which one burst of connections fills.
+const BACKLOG: u32 = 4096;
 
 /// Delay after a failed `accept` (too many open files), so that other connections can close.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -70,6 +76,23 @@ impl Connection {
             None => false,
         }
     }
+}
+
+/// Returns a socket that listens on the address, with room for a burst of connections.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    // On Windows, the option would let another process take the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves connections until `stop` is cancelled; each connection then finishes its current request.
@@ -214,8 +237,6 @@ async fn linger(socket: &TcpStream) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use axum::Extension;
     use axum::http::StatusCode;
     use axum::routing::get;
@@ -232,7 +253,7 @@ mod tests {
 
     /// Starts a server of at most `max` connections.
     async fn start(max: usize, router: Router) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let timeouts = ConnectionTimeouts {
             header: Duration::from_secs(60),
@@ -247,6 +268,24 @@ mod tests {
             CancellationToken::new(),
         ));
         address
+    }
+
+    /// No client of a burst has to send again, even if the server accepts none of them at once.
+    #[tokio::test]
+    async fn a_burst_of_connections_waits_for_the_accept_loop() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connecting = async {
+            let mut clients = Vec::new();
+            for _ in 0..400 {
+                clients.push(TcpStream::connect(address).await.unwrap());
+            }
+            clients
+        };
+        let clients = tokio::time::timeout(Duration::from_secs(10), connecting)
+            .await
+            .expect("the queue of the listening socket is full");
+        assert_eq!(clients.len(), 400);
     }
 
     /// Returns a response of one large part.

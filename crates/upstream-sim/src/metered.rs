@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use clap::Parser;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::behaviour::Fate;
 use crate::chat::{ChatAnswer, ChatRequest};
@@ -41,7 +41,11 @@ struct Upstream {
 #[tokio::main(flavor = "current_thread")]
 pub async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, flags.port)).await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, flags.port).into())?;
+    // The 128 of `TcpListener::bind` would delay clients that open more connections at once by a second.
+    let listener = socket.listen(4096)?;
     println!("listening on http://{}/v1", listener.local_addr()?);
     let (gate, meter) = (Gate::new(&flags), Mutex::new(Meter::new(&flags)));
     let upstream = Arc::new(Upstream {
