@@ -88,7 +88,10 @@ impl Engine {
             path: path.to_owned(),
         };
         let vocabulary = vocabulary::environment(&model).ok_or_else(not_a_model)?;
-        let grammars = Grammars::new(&vocabulary).map_err(|_| not_a_model())?;
+        let jobs: Arc<Queue<PrepareJob>> = Arc::new(Queue::new(options.queue));
+        let waker = Arc::clone(&jobs);
+        let grammars =
+            Grammars::new(&vocabulary, move || waker.wake()).map_err(|_| not_a_model())?;
         let max_token_bytes = vocabulary.tok_trie().max_token_len();
         let trained = usize::try_from(model.n_ctx_train())
             .unwrap_or(usize::MAX)
@@ -105,7 +108,6 @@ impl Engine {
             copy_bias,
             context_tokens,
         };
-        let jobs = Arc::new(Queue::new(options.queue));
         let stop = Arc::new(AtomicBool::new(false));
         let mut engine = Self {
             model,

@@ -8,8 +8,9 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use llguidance::api::{ParserLimits, TopLevelGrammar};
 use llguidance::{JsonCompileOptions, Matcher, ParserFactory};
@@ -39,19 +40,19 @@ const MAX_CACHED: usize = 32;
 const ITEM_SEPARATOR: &str = ",";
 const KEY_SEPARATOR: &str = ":";
 
-/// Maximum time that the preparing thread waits for a grammar. An answer whose grammar takes longer is decoded without it.
+/// Maximum time for which an answer waits while its grammar is compiled. Then it is decoded without it.
 const MAX_COMPILE_TIME: Duration = Duration::from_secs(1);
 
 /// Grammars of schemas for one model: a cache, last used first, and the thread that compiles.
 ///
-/// The thread of its own lets the requests behind an expensive schema go on. While it is busy with a schema that has taken too
-/// long, other schemas that are not cached are decoded without a grammar.
+/// That thread compiles one schema at a time; the answers of the others wait. While it is busy with a schema that has taken too long,
+/// other schemas that are not cached are decoded without a grammar.
 pub struct Grammars {
     cache: VecDeque<CachedGrammar>,
     schemas: SyncSender<(Key, Value)>,
     results: Receiver<CachedGrammar>,
-    /// True if the thread still compiles a schema that was not waited for.
-    is_overdue: bool,
+    /// Time at which the thread began with its schema; `None`: it has none.
+    compiling_since: Option<Instant>,
 }
 
 /// Grammar of a schema, as it is cached.
@@ -70,20 +71,30 @@ struct Key {
 }
 
 impl Grammars {
-    /// Creates the cache, and starts the compiling thread, which ends with it.
+    /// Creates the cache, and starts the compiling thread, which ends with it. The thread calls `on_compiled` after each schema.
     ///
     /// # Errors
     /// If the library cannot use the model's vocabulary; with the library's message.
-    pub fn new(vocabulary: &TokEnv) -> Result<Self, String> {
+    pub fn new(
+        vocabulary: &TokEnv,
+        on_compiled: impl Fn() + Send + 'static,
+    ) -> Result<Self, String> {
         let compiler = Compiler::new(vocabulary)?;
         let (schemas, to_compile) = sync_channel::<(Key, Value)>(1);
         let (done, results) = sync_channel(1);
         let run = move || {
             while let Ok((key, schema)) = to_compile.recv() {
+                let began = Instant::now();
                 let grammar = compiler.compile(schema);
+                if began.elapsed() >= MAX_COMPILE_TIME {
+                    tracing::debug!(
+                        "compiling a schema into a grammar took long; its answers so far were decoded without a grammar and only validated"
+                    );
+                }
                 if done.send(CachedGrammar { key, grammar }).is_err() {
                     return;
                 }
+                on_compiled();
             }
         };
         std::thread::Builder::new()
@@ -95,49 +106,71 @@ impl Grammars {
             cache: VecDeque::new(),
             schemas,
             results,
-            is_overdue: false,
+            compiling_since: None,
         })
     }
 
-    /// Returns a fresh grammar for one answer, compiled once for each schema. `None`: the schema
-    /// cannot be compiled, or costs too much.
-    pub fn get(&mut self, schema: &AnswerSchema) -> Option<Matcher> {
-        self.take_overdue();
+    /// Returns a fresh grammar for one answer, compiled once for each schema. `None`: the schema cannot be compiled, or costs too
+    /// much. `Pending`: ask again when a schema was compiled, or at [`overdue_at`](Self::overdue_at).
+    pub fn get(&mut self, schema: &AnswerSchema) -> Poll<Option<Matcher>> {
+        self.take_compiled();
         let known = self.take(|key| key.identity.is_of(schema));
-        let cached = match known {
-            Some(cached) => cached,
-            None => self.find_or_compile(schema)?,
-        };
-        let grammar = cached.grammar.as_ref().map(Matcher::deep_clone);
-        self.keep(cached);
-        grammar
+        let found = known.map_or_else(|| self.find_or_compile(schema), Found::Cached);
+        match found {
+            Found::Cached(cached) => {
+                let grammar = cached.grammar.as_ref().map(Matcher::deep_clone);
+                self.keep(cached);
+                Poll::Ready(grammar)
+            }
+            Found::Compiling => Poll::Pending,
+            Found::TooSlow => Poll::Ready(None),
+        }
     }
 
-    /// Returns the grammar of a schema that is not cached by its identity. `None`: it is not known yet whether there is one.
-    fn find_or_compile(&mut self, schema: &AnswerSchema) -> Option<CachedGrammar> {
+    /// Returns when the schema that is being compiled takes too long, so that the answers that wait are decoded without a grammar;
+    /// `None`: no schema is being compiled.
+    pub fn overdue_at(&self) -> Option<Instant> {
+        Some(self.compiling_since? + MAX_COMPILE_TIME)
+    }
+
+    /// Finds the grammar of a schema that is not cached by its identity, or has the schema compiled once the thread is free.
+    fn find_or_compile(&mut self, schema: &AnswerSchema) -> Found {
         let key = |text| Key {
             identity: schema.identity(),
             text,
         };
-        let without_grammar = |key| CachedGrammar { key, grammar: None };
+        let without_grammar = |key| Found::Cached(CachedGrammar { key, grammar: None });
         if schema.tree().json_depth() > MAX_SCHEMA_DEPTH {
-            return Some(without_grammar(key(None)));
+            return without_grammar(key(None));
         }
         let form = GrammarForm::new(schema);
         let Some(text) = form.text() else {
-            return Some(without_grammar(key(None)));
+            return without_grammar(key(None));
         };
         if let Some(cached) = self.take(|key| key.text.as_ref() == Some(&text)) {
             let (key, grammar) = (key(Some(text)), cached.grammar);
-            return Some(CachedGrammar { key, grammar });
+            return Found::Cached(CachedGrammar { key, grammar });
+        }
+        if let Some(began) = self.compiling_since {
+            return if began.elapsed() < MAX_COMPILE_TIME {
+                Found::Compiling
+            } else {
+                Found::TooSlow
+            };
         }
         if grammar_cost::states(schema.tree()) > grammar_cost::MAX_STATES {
             tracing::debug!(
                 "the grammar of a schema would have too many states; its answers are decoded without a grammar and only validated"
             );
-            return Some(without_grammar(key(Some(text))));
+            return without_grammar(key(Some(text)));
         }
-        self.compile(key(Some(text)), form.to_json())
+        let schema = (key(Some(text)), form.to_json());
+        // It fails only without the thread.
+        if self.schemas.try_send(schema).is_err() {
+            return Found::TooSlow;
+        }
+        self.compiling_since = Some(Instant::now());
+        Found::Compiling
     }
 
     /// Takes a grammar out of the cache.
@@ -151,30 +184,22 @@ impl Grammars {
         self.cache.push_front(cached);
     }
 
-    /// Takes a grammar that was compiled after all.
-    fn take_overdue(&mut self) {
-        if self.is_overdue
-            && let Ok(compiled) = self.results.try_recv()
-        {
-            self.is_overdue = false;
+    /// Puts the grammar that was compiled last into the cache.
+    fn take_compiled(&mut self) {
+        if let Ok(compiled) = self.results.try_recv() {
+            self.compiling_since = None;
             self.keep(compiled);
         }
     }
+}
 
-    /// Has a schema compiled. `None`: that takes too long, or the thread is busy with one that does.
-    fn compile(&mut self, key: Key, schema: Value) -> Option<CachedGrammar> {
-        if self.is_overdue || self.schemas.try_send((key, schema)).is_err() {
-            return None;
-        }
-        let compiled = self.results.recv_timeout(MAX_COMPILE_TIME);
-        if matches!(compiled, Err(RecvTimeoutError::Timeout)) {
-            tracing::debug!(
-                "compiling a schema into a grammar takes long; until it is compiled, its answers are decoded without a grammar and only validated"
-            );
-            self.is_overdue = true;
-        }
-        compiled.ok()
-    }
+/// Result of the search for a schema that is not cached by its identity.
+enum Found {
+    Cached(CachedGrammar),
+    /// A schema is being compiled: this one, or another one before it.
+    Compiling,
+    /// The schema that is being compiled takes too long.
+    TooSlow,
 }
 
 /// Compiler of schemas for one model.
@@ -315,6 +340,17 @@ mod tests {
         toktrie::ApproximateTokEnv::single_byte_env()
     }
 
+    /// Returns the grammar of a schema, once it is compiled.
+    fn compiled(grammars: &mut Grammars, schema: &AnswerSchema) -> Option<Matcher> {
+        for _ in 0..10_000 {
+            if let Poll::Ready(grammar) = grammars.get(schema) {
+                return grammar;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("not compiled within ten seconds");
+    }
+
     /// Returns the schema without the named properties of its root.
     fn schema(schema: &Value, left_out: &[&str]) -> AnswerSchema {
         let tree = tree(schema);
@@ -359,25 +395,55 @@ mod tests {
             schema(&deep, &[])
         };
         assert_eq!(of(MAX_SCHEMA_DEPTH).tree().json_depth(), MAX_SCHEMA_DEPTH);
-        let mut grammars = Grammars::new(&bytes()).unwrap();
-        assert!(grammars.get(&of(MAX_SCHEMA_DEPTH / 2)).is_some());
-        assert!(grammars.get(&of(MAX_SCHEMA_DEPTH + 1)).is_none());
+        let mut grammars = Grammars::new(&bytes(), || ()).unwrap();
+        assert!(compiled(&mut grammars, &of(MAX_SCHEMA_DEPTH / 2)).is_some());
+        assert!(compiled(&mut grammars, &of(MAX_SCHEMA_DEPTH + 1)).is_none());
         assert!(grammars.cache[0].key.text.is_none());
     }
 
     #[test]
     fn an_equal_schema_is_compiled_once_and_found_by_identity() {
-        let mut grammars = Grammars::new(&bytes()).unwrap();
+        let mut grammars = Grammars::new(&bytes(), || ()).unwrap();
         let object = json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "null"}}});
         let (first, second) = (schema(&object, &[]), schema(&object, &[]));
-        assert!(grammars.get(&first).is_some());
+        assert!(compiled(&mut grammars, &first).is_some());
         assert!(grammars.cache[0].key.identity.is_of(&first));
         assert!(!grammars.cache[0].key.identity.is_of(&second));
-        assert!(grammars.get(&second).is_some());
+        assert!(compiled(&mut grammars, &second).is_some());
         assert_eq!(grammars.cache.len(), 1);
         assert!(grammars.cache[0].key.identity.is_of(&second.clone()));
         let narrowed = schema(&object, &["b"]);
-        assert!(grammars.get(&narrowed).is_some() && grammars.get(&first).is_some());
+        assert!(compiled(&mut grammars, &narrowed).is_some());
+        assert!(compiled(&mut grammars, &first).is_some());
         assert_eq!(grammars.cache.len(), 2);
+    }
+
+    #[test]
+    fn a_cached_grammar_is_found_while_another_schema_is_compiled() {
+        let mut grammars = Grammars::new(&bytes(), || ()).unwrap();
+        let known = schema(&json!({"type": "object"}), &[]);
+        assert!(compiled(&mut grammars, &known).is_some());
+        let [first, second] = ["integer", "string"].map(|kind| schema(&json!({"type": kind}), &[]));
+        assert!(grammars.get(&first).is_pending());
+        // Whether it is compiled by now or not, both are asked for at once.
+        assert!(matches!(grammars.get(&known), Poll::Ready(Some(_))));
+        assert!(compiled(&mut grammars, &second).is_some());
+        assert!(compiled(&mut grammars, &first).is_some());
+        assert_eq!(grammars.overdue_at(), None);
+    }
+
+    #[test]
+    fn a_schema_that_takes_too_long_lets_the_others_go_on_without_a_grammar() {
+        let mut grammars = Grammars::new(&bytes(), || ()).unwrap();
+        grammars.compiling_since = Some(Instant::now());
+        let schema = schema(&json!({"type": "object"}), &[]);
+        assert!(grammars.get(&schema).is_pending());
+        assert!(
+            grammars
+                .overdue_at()
+                .is_some_and(|time| time > Instant::now())
+        );
+        grammars.compiling_since = Instant::now().checked_sub(MAX_COMPILE_TIME);
+        assert!(matches!(grammars.get(&schema), Poll::Ready(None)));
     }
 }

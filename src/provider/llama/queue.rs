@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// Job whose caller may have gone.
 pub trait Abandoned {
@@ -21,6 +22,17 @@ pub enum PushError {
     Closed,
 }
 
+/// Result of [`Queue::pop`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Popped<T> {
+    /// First job of the queue.
+    Job(T),
+    /// No job: [`Queue::wake`] was called, or the deadline has passed.
+    Woken,
+    /// The queue is closed.
+    Closed,
+}
+
 /// Bounded first-in-first-out queue.
 pub struct Queue<T> {
     state: Mutex<State<T>>,
@@ -31,6 +43,7 @@ pub struct Queue<T> {
 struct State<T> {
     jobs: VecDeque<T>,
     open: bool,
+    is_woken: bool,
 }
 
 impl<T: Abandoned> Queue<T> {
@@ -40,6 +53,7 @@ impl<T: Abandoned> Queue<T> {
         let state = State {
             jobs: VecDeque::new(),
             open: true,
+            is_woken: false,
         };
         Self {
             state: Mutex::new(state),
@@ -68,21 +82,35 @@ impl<T: Abandoned> Queue<T> {
         Ok(())
     }
 
-    /// Removes and returns the first job; waits until there is one. `None`: the queue is closed.
-    pub fn pop(&self) -> Option<T> {
+    /// Removes and returns the first job; waits until there is one, [`wake`](Self::wake) is called, or the deadline, if there is one, has
+    /// passed.
+    pub fn pop(&self, deadline: Option<Instant>) -> Popped<T> {
         let mut state = self.lock();
         loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if !state.open {
-                return None;
+                return Popped::Closed;
+            }
+            if std::mem::take(&mut state.is_woken) || left.is_some_and(|left| left.is_zero()) {
+                return Popped::Woken;
             }
             if let Some(job) = state.jobs.pop_front() {
-                return Some(job);
+                return Popped::Job(job);
             }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = match left {
+                None => self.changed.wait(state),
+                Some(left) => (self.changed.wait_timeout(state, left))
+                    .map(|(state, _)| state)
+                    .map_err(|poisoned| PoisonError::new(poisoned.into_inner().0)),
+            }
+            .unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Ends the wait for a job, this one or the next.
+    pub fn wake(&self) {
+        self.lock().is_woken = true;
+        self.changed.notify_all();
     }
 
     /// Closes the queue and drops its jobs.
@@ -128,7 +156,22 @@ mod tests {
         let queue = Queue::new(2);
         assert_eq!(queue.push(QueuedRequest(false)), Ok(()));
         queue.close();
-        assert!(queue.pop().is_none());
+        assert!(matches!(queue.pop(None), Popped::Closed));
         assert_eq!(queue.push(QueuedRequest(false)), Err(PushError::Closed));
+    }
+
+    #[test]
+    fn a_wait_ends_with_a_job_a_wake_or_the_deadline() {
+        let queue = Queue::new(2);
+        assert_eq!(queue.push(QueuedRequest(false)), Ok(()));
+        queue.wake();
+        assert!(matches!(queue.pop(None), Popped::Woken));
+        assert!(matches!(queue.pop(None), Popped::Job(_)));
+        assert!(matches!(queue.pop(Some(Instant::now())), Popped::Woken));
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| queue.pop(None));
+            queue.wake();
+            assert!(matches!(waiting.join().unwrap(), Popped::Woken));
+        });
     }
 }
