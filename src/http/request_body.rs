@@ -67,7 +67,7 @@ pub async fn parse_query_fields<T: Send + 'static>(
         memory: BodyMemory::empty(ledger, caller),
     };
     if complete.parsing_piece().is_some() {
-        let parsed = complete.parse_with(parse, kept_bytes).await?;
+        let parsed = complete.parse_with(parse, 0, kept_bytes).await?;
         return Ok((parsed, complete.memory));
     }
     let parsed = parse(&complete.bytes)?;
@@ -95,29 +95,31 @@ impl CompleteBody {
         &mut self,
         kept_bytes: fn(&T) -> usize,
     ) -> Result<T, Error> {
-        self.parse_with(json_body::parse, kept_bytes).await
+        self.parse_with(json_body::parse, 0, kept_bytes).await
     }
 
     /// Parses the body with a function of its own, as [`CompleteBody::parse`] does. What else the function does with the values is a part
-    /// of the same long work.
+    /// of the same long work; meanwhile it makes `copies` of the body's bytes beside them.
     ///
     /// # Errors
     /// Those of `parse`; `payload_too_large` or `overloaded` if there is no memory for the values.
     pub async fn parse_with<T: Send + 'static>(
         &mut self,
         parse: impl FnOnce(&[u8]) -> Result<T, Error> + Send + 'static,
+        copies: usize,
         kept_bytes: fn(&T) -> usize,
     ) -> Result<T, Error> {
         // Moved into the work, which goes on if the client leaves.
         let mut values = self.memory.values.split(usize::MAX);
         let caller = values.caller();
         let (values, parsed) = work_on(self.bytes.clone(), caller, move |bytes| {
-            let parsed = values
-                .resize(parsed_size(bytes))
+            let size = parsed_size(bytes);
+            let needed = size.saturating_add(bytes.len().saturating_mul(copies));
+            let parsed = reserve_beside(&mut values, bytes.len(), needed)
                 .map_err(|refused| no_memory(&refused))
                 .and_then(|()| parse(bytes))
                 .inspect(|parsed| {
-                    values.shrink(kept_bytes(parsed));
+                    values.shrink(kept_bytes(parsed).min(size));
                 });
             (values, parsed)
         })
@@ -131,7 +133,7 @@ impl CompleteBody {
     /// # Errors
     /// `payload_too_large` or `overloaded` if there is no memory for the values.
     pub async fn reserve_values(&mut self) -> Result<(), Error> {
-        self.parse_with(|_| Ok(()), |()| usize::MAX).await
+        self.parse_with(|_| Ok(()), 0, |()| usize::MAX).await
     }
 
     /// Returns the piece of long work that parsing the body is; `None` if it is short.
@@ -143,6 +145,25 @@ impl CompleteBody {
     pub fn into_memory(self) -> BodyMemory {
         self.memory
     }
+}
+
+/// Changes a reservation to `bytes`, beside which its request holds others of `beside` bytes.
+///
+/// # Errors
+/// If there is no room; `TooLarge` also if both together can have none at any time.
+fn reserve_beside(
+    reservation: &mut MemoryReservation,
+    beside: usize,
+    bytes: usize,
+) -> Result<(), NoMemory> {
+    reservation.resize(bytes).map_err(|refused| {
+        let (bytes, max_bytes) = (beside.saturating_add(bytes), reservation.max_bytes());
+        if bytes > max_bytes {
+            NoMemory::TooLarge { bytes, max_bytes }
+        } else {
+            refused
+        }
+    })
 }
 
 /// Does work on a JSON text of a caller, or for one: on this thread if it is short, else as long work.
@@ -319,6 +340,37 @@ mod tests {
         assert_eq!(batch.inputs.map(|inputs| inputs.len()), Some(1_000));
         let _memory = inputs.into_memory();
         assert!((1_000..4_000).contains(&(held() / size_of::<crate::types::Item>())));
+    }
+
+    /// A body that can never fit with its copies is too large; one that fits later is not.
+    #[tokio::test]
+    async fn the_copies_of_a_body_are_held_while_it_is_parsed() {
+        const BYTES: usize = 100_000;
+        let text = format!("\"{}\"", "x".repeat(BYTES - 2));
+        let parse = async |ledger: &MemoryLedger| {
+            let mut body = CompleteBody {
+                bytes: text.clone().into(),
+                memory: BodyMemory::empty(ledger, CallerId(1)),
+            };
+            body.memory.text.resize(BYTES).unwrap();
+            let meanwhile = ledger.clone();
+            let held = body.parse_with(move |_| Ok(meanwhile.snapshot().held), 2, |_| usize::MAX);
+            let held = held.await;
+            held.map(|held| (held, ledger.snapshot().held))
+        };
+        let (meanwhile, afterwards) = parse(&MemoryLedger::new(1 << 30, 1 << 30)).await.unwrap();
+        assert!(meanwhile >= 4 * BYTES, "{meanwhile}");
+        assert_eq!(afterwards, meanwhile - 2 * BYTES);
+
+        let small = MemoryLedger::new(meanwhile - 1, 1 << 30);
+        let refused = parse(&small).await.unwrap_err();
+        assert_eq!(refused.code, Code::PayloadTooLarge);
+        let busy = MemoryLedger::new(meanwhile, 1 << 30);
+        assert!(parse(&busy).await.is_ok());
+        let mut other = busy.empty(CallerId(2), MemoryUse::Responses);
+        other.resize(1).unwrap();
+        let refused = parse(&busy).await.unwrap_err();
+        assert_eq!(refused.code, Code::Overloaded);
     }
 
     /// Few fields wait for nothing, and many are parsed on a thread for long work once there is memory for them.

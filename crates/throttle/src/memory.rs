@@ -209,6 +209,16 @@ impl Ledger {
         self.max_bytes.saturating_sub(held.set_aside)
     }
 
+    /// Returns the bytes that one caller may hold when nobody else holds any.
+    fn max_bytes_of_caller(&self, held: &Held) -> usize {
+        let shared = self.shared_bytes(held);
+        if held.has_several_callers {
+            shared / 2
+        } else {
+            shared
+        }
+    }
+
     /// Checks that a caller may hold `bytes` more.
     fn check(
         &self,
@@ -221,12 +231,7 @@ impl Ledger {
             .get(&reservation.caller)
             .copied()
             .unwrap_or_default();
-        let shared = self.shared_bytes(held);
-        let max_bytes = if held.has_several_callers {
-            shared / 2
-        } else {
-            shared
-        };
+        let max_bytes = self.max_bytes_of_caller(held);
         let is_body = reservation.held_as == MemoryUse::RequestBodies;
         let all_bytes = reservation.bytes.saturating_add(bytes);
         if all_bytes > max_bytes || (is_body && all_bytes > self.max_body_bytes) {
@@ -310,6 +315,12 @@ impl MemoryReservation {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Returns the maximum that the caller may hold when nobody else holds any, in bytes.
+    #[must_use]
+    pub fn max_bytes(&self) -> usize {
+        self.ledger.max_bytes_of_caller(&self.ledger.lock())
     }
 
     /// Changes the reservation to `bytes`. A smaller one always succeeds.

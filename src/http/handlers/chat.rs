@@ -23,7 +23,7 @@ use super::super::middleware::RequestId;
 use super::super::problem::{ApiError, FailureUsage};
 use super::super::query::offset_unit_only;
 use super::super::request_body::{self, BodyMemory};
-use super::super::request_memory::{no_memory, no_response_memory};
+use super::super::request_memory::no_response_memory;
 use super::super::response_memory::StreamMemory;
 use super::super::state::{AppState, State};
 use super::super::trace_context::trace_context;
@@ -131,15 +131,10 @@ impl<T: Send + 'static> Received<T> {
         let mut complete = request_body::read_body(state, caller, &head.headers, body).await?;
         let offset_unit = offset_unit_only(&head.uri)?;
         let shared = Arc::clone(state);
-        let parse = move |bytes: &[u8]| {
-            let ledger = shared.extractor.limits().memory();
-            let copies = bytes.len() * PLANNING_COPIES;
-            let copies = ledger.reserve(caller, MemoryUse::Inputs, copies);
-            let _copies = copies.map_err(|refused| no_memory(&refused))?;
-            plan(Fields::parse(bytes)?, shared.extractor.models())
-        };
+        let parse = move |bytes: &[u8]| plan(Fields::parse(bytes)?, shared.extractor.models());
+        let plan = complete.parse_with(parse, PLANNING_COPIES, |_| usize::MAX);
         Ok(Self {
-            plan: complete.parse_with(parse, |_| usize::MAX).await?,
+            plan: plan.await?,
             trace_context: trace_context(&head.headers),
             offset_unit,
             memory: complete.into_memory(),

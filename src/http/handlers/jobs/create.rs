@@ -102,7 +102,7 @@ impl JobCreation<'_> {
     async fn json(self, body: Body, uri: &Uri) -> Result<(Created, Vec<FieldError>), Error> {
         let mut complete =
             request_body::read_body(self.state, self.caller, self.headers, body).await?;
-        let (mut request, fields) = complete.parse_with(parse_fields, kept_bytes).await?;
+        let (mut request, fields) = complete.parse_with(parse_fields, 0, kept_bytes).await?;
         no_query(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = request.batch.inputs.take().ok_or_else(missing)?;
