@@ -110,7 +110,6 @@ impl Jobs {
     ///
     /// # Errors
     /// - `invalid_request` for an invalid cursor;
-    /// - `overloaded` if the search takes too long;
     /// - `overloaded` or `internal` if the store fails.
     pub async fn list(
         &self,
@@ -140,12 +139,8 @@ impl Jobs {
         if !has_more && let Some(last) = jobs.last() {
             let caller = self.0.caller_name(caller);
             let further = self.0.store.jobs(caller, filter, Some(last.key), 1).await;
-            has_more = match further {
-                Ok(further) => !further.is_empty(),
-                // The next page may find more.
-                Err(StoreError::TooLong) => true,
-                Err(error) => return Err(store_problem(&error)),
-            };
+            let further = further.map_err(|error| store_problem(&error))?;
+            has_more = !further.is_empty();
         }
         let last = jobs.last().filter(|_| has_more);
         let next = last.map(|job| job.key.0.to_string());
@@ -285,7 +280,7 @@ impl Jobs {
     /// the last result of the previous page. In input order, the page ends before the first item without a result.
     ///
     /// # Errors
-    /// `overloaded` if the search takes too long; `overloaded` or `internal` if the store fails.
+    /// `overloaded` or `internal` if the store fails.
     pub async fn results(
         &self,
         job: &Job,

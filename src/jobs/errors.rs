@@ -40,9 +40,6 @@ pub fn store_problem(error: &StoreError) -> Error {
         StoreError::Quota(quota) if quota.is_of_caller() => {
             Error::new(Code::QuotaExceeded, quota.to_string()).retry_after(QUOTA_RETRY_AFTER)
         }
-        StoreError::TooLong => {
-            Error::new(Code::Overloaded, error.to_string()).retry_after(STORE_RETRY_AFTER)
-        }
         StoreError::Full
         | StoreError::ReadOnly
         | StoreError::Unopened(_)

@@ -150,18 +150,6 @@ impl Sqlite {
         }
     }
 
-    /// Runs a query for at most `max_time`, which ends early while the write-ahead log is truncated.
-    fn search<T: Send + 'static>(
-        &self,
-        max_time: Duration,
-        query: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync + 'static,
-    ) -> Stored<'_, T> {
-        match self.opened() {
-            Ok(opened) => Box::pin(Arc::clone(&opened.readers).search(max_time, query)),
-            Err(error) => Box::pin(std::future::ready(Err(error))),
-        }
-    }
-
     fn write<T: Send + 'static>(
         &self,
         class: WriteClass,

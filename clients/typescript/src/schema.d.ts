@@ -2005,7 +2005,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2239,7 +2239,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2359,7 +2359,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2593,7 +2593,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2717,7 +2717,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2852,7 +2852,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -2988,7 +2988,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3145,7 +3145,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3282,7 +3282,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3435,7 +3435,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3548,7 +3548,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3678,7 +3678,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3861,7 +3861,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -3999,7 +3999,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4126,7 +4126,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4291,7 +4291,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiErrorBody"];
                 };
             };
-            /** @description the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; the provider's rate limit was exceeded; the server is shutting down */
+            /** @description the waiting room is full, there is no memory now, or the store is unavailable; the provider's rate limit was exceeded; the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4469,7 +4469,7 @@ export interface operations {
                     "application/json": components["schemas"]["OpenAiErrorBody"];
                 };
             };
-            /** @description the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; the provider's rate limit was exceeded; the server is shutting down */
+            /** @description the waiting room is full, there is no memory now, or the store is unavailable; the provider's rate limit was exceeded; the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4590,7 +4590,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4717,7 +4717,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];
@@ -4825,7 +4825,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description `overloaded`: the waiting room is full, there is no memory now, the store is unavailable, or a search took too long; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
+            /** @description `overloaded`: the waiting room is full, there is no memory now, or the store is unavailable; `upstream_rate_limited`: the provider's rate limit was exceeded; `shutting_down`: the server is shutting down */
             503: {
                 headers: {
                     "x-request-id": components["headers"]["RequestId"];

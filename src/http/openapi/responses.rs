@@ -211,7 +211,7 @@ const fn occasion(code: Code) -> &'static str {
             "the caller has used up its quota, its daily budget, or its share of places or open requests"
         }
         Code::Overloaded => {
-            "the waiting room is full, there is no memory now, the store is unavailable, or a search took too long"
+            "the waiting room is full, there is no memory now, or the store is unavailable"
         }
         Code::ExtractionFailed => "no attempt's answer was valid",
         Code::ModelRefused => "the model refused to answer",

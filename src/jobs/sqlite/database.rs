@@ -212,8 +212,8 @@ pub fn vacuum_pages(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Copies the write-ahead log into the file and truncates it, while no read begins and searches end. Returns false if other reads
-/// prevent it for as long as the connection waits for locks.
+/// Copies the write-ahead log into the file and truncates it, while no read begins. Returns false if reads that have begun prevent it
+/// for as long as the connection waits for locks.
 pub fn truncate_log(connection: &Connection, gate: &ReadGate) -> rusqlite::Result<bool> {
     let _closed = gate.close();
     let sql = "PRAGMA wal_checkpoint(TRUNCATE)";

@@ -37,7 +37,6 @@ pub fn from_errno(error: &rusqlite::Error, errno: i32) -> StoreError {
             StoreError::ReadOnly
         }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
-        Some(ErrorCode::OperationInterrupted) => StoreError::TooLong,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             StoreError::Corrupt(error.to_string())
         }

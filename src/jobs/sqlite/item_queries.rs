@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::page::first_page;
+use super::page::{MAX_ROWS_PER_READ, Scan, first_page};
 use super::queries::status;
 use super::rowid::{job_of, job_rowids, number_of, to_rowid};
 use crate::jobs::store::{
@@ -10,20 +10,8 @@ use crate::jobs::store::{
     ResultOrder, Status,
 };
 
-/// Maximum number of inputs that a read for items without a result looks at, or of events that one for the job's end does, so that a
-/// job with many of them does not keep a read connection from others.
-pub const MAX_INPUTS_PER_READ: u32 = 10_000;
 /// Maximum number of crash suspects.
 const MAX_SUSPECTS: u32 = 10_000;
-
-/// Result of a read that looks at [`MAX_INPUTS_PER_READ`] inputs or events at most.
-#[derive(Debug)]
-pub enum Scan<T> {
-    /// A page, which is empty after the last input.
-    Page(T),
-    /// Number before which no input or event matches.
-    NothingBefore(u32),
-}
 
 /// Returns items without a result, by index, beginning with the index `from`.
 pub fn pending(
@@ -39,7 +27,7 @@ pub fn pending(
     let rows = statement.query_map(params![first, last, limit], pending_from_row)?;
     let page = first_page(rows, MAX_PAGE_BYTES, |pending| pending.input.len())?;
     if page.is_empty() {
-        return scan_on(connection, job, last, page);
+        return scan_on(connection, "inputs", job, last, page);
     }
     Ok(Scan::Page(page))
 }
@@ -66,7 +54,7 @@ pub fn pending_size(
         size.bytes = bytes;
     }
     if size.rows == 0 {
-        return scan_on(connection, job, last, size);
+        return scan_on(connection, "inputs", job, last, size);
     }
     Ok(Scan::Page(size))
 }
@@ -75,24 +63,23 @@ pub fn pending_size(
 fn scanned_rowids(job: JobKey, from: u32) -> [i64; 2] {
     let [_, last] = job_rowids(job);
     let first = to_rowid(job, from);
-    [first, last.min(first + i64::from(MAX_INPUTS_PER_READ) - 1)]
+    [first, last.min(first + i64::from(MAX_ROWS_PER_READ) - 1)]
 }
 
-/// Returns where a read goes on that found nothing up to the row ID `last`; `empty` after the last input.
+/// Returns where a read goes on that found nothing up to the row ID `last`; `empty` after the last row of the table.
 fn scan_on<T>(
     connection: &Connection,
+    table: &str,
     job: JobKey,
     last: i64,
     empty: T,
 ) -> rusqlite::Result<Scan<T>> {
     let [_, end] = job_rowids(job);
-    let sql = "SELECT min(place) FROM inputs WHERE place > ?1 AND place <= ?2";
+    let sql = format!("SELECT min(place) FROM {table} WHERE place > ?1 AND place <= ?2");
     let next: Option<i64> = connection
-        .prepare_cached(sql)?
+        .prepare_cached(&sql)?
         .query_row([last, end], |row| row.get(0))?;
-    Ok(next.map_or(Scan::Page(empty), |rowid| {
-        Scan::NothingBefore(number_of(rowid))
-    }))
+    Ok(next.map_or(Scan::Page(empty), |rowid| Scan::GoOn(number_of(rowid))))
 }
 
 /// Returns the query of these columns of the items without a result, by index.
@@ -174,31 +161,41 @@ pub struct ResultQuery {
     pub order: ResultOrder,
     /// Status of the results; `None`: all.
     pub only: Option<ItemStatus>,
-    /// Index or event number, depending on the order, of the last result of the previous page.
-    pub after: Option<u32>,
     pub page: PageSize,
 }
 
-/// Returns a page of results. A result that a retry replaced is not included.
+/// Returns results, beginning with the index or event number `from`, depending on the order. A result that a retry replaced is not
+/// included. In input order, they end before the first item without a result.
 pub fn results(
     connection: &Connection,
     job: JobKey,
     query: &ResultQuery,
-) -> rusqlite::Result<Vec<Event>> {
-    let [first, last] = job_rowids(job);
-    let from = query.after.map_or(first, |after| to_rowid(job, after) + 1);
-    let until = match query.order {
+    from: u32,
+) -> rusqlite::Result<Scan<Vec<Event>>> {
+    // An item that ends between the two queries would be left out.
+    let snapshot = connection.unchecked_transaction()?;
+    let [first, last] = scanned_rowids(job, from);
+    let mut statement = snapshot.prepare_cached(&results_sql(query))?;
+    let rows = statement.query_map(params![first, last, query.page.rows], event_from_row)?;
+    let mut page = first_page(rows, query.page.bytes, |event| event.body.len())?;
+    let table = match query.order {
+        ResultOrder::Completion => "events",
         ResultOrder::Input => {
-            let within = query.only.is_none().then_some(query.page.rows);
-            // The input at the gap has no result, and the query finds none.
-            let gap = first_without_result(connection, job, from, within)?;
-            gap.unwrap_or(last)
+            let index = |event: &Event| event.item.map(|(index, _)| index);
+            let until = page.last().and_then(index);
+            let until = until.map_or(last, |index| to_rowid(job, index));
+            if let Some(gap) = first_without_result(&snapshot, job, [first, until])? {
+                let gap = number_of(gap);
+                page.retain(|event| index(event).is_some_and(|index| index < gap));
+                return Ok(Scan::Page(page));
+            }
+            "inputs"
         }
-        ResultOrder::Completion => last,
     };
-    let mut statement = connection.prepare_cached(&results_sql(query))?;
-    let rows = statement.query_map(params![from, until, query.page.rows], event_from_row)?;
-    first_page(rows, query.page.bytes, |event| event.body.len())
+    if page.is_empty() {
+        return scan_on(&snapshot, table, job, last, page);
+    }
+    Ok(Scan::Page(page))
 }
 
 fn results_sql(query: &ResultQuery) -> String {
@@ -229,24 +226,19 @@ fn results_sql(query: &ResultQuery) -> String {
     )
 }
 
-/// Returns the row ID of the first input without a result, from the row ID `from` on; `None` if the job has ended or was
-/// removed. Looks at the next `within` inputs only, if given.
+/// Returns the row ID of the first input without a result between two row IDs; `None` if the job has ended or was removed.
 fn first_without_result(
     connection: &Connection,
     job: JobKey,
-    from: i64,
-    within: Option<u32>,
+    between: [i64; 2],
 ) -> rusqlite::Result<Option<i64>> {
     if status(connection, job)?.is_none_or(Status::is_ended) {
         return Ok(None);
     }
-    let [_, last] = job_rowids(job);
-    let until = within.map_or(last, |within| from + i64::from(within));
-    let sql = "SELECT inputs.place FROM inputs LEFT JOIN items USING (place)
-               WHERE inputs.place BETWEEN ?1 AND ?2 AND items.event IS NULL ORDER BY inputs.place LIMIT 1";
+    let [first, last] = between;
     connection
-        .prepare_cached(sql)?
-        .query_row(params![from, until], |row| row.get(0))
+        .prepare_cached(&pending_sql("inputs.place"))?
+        .query_row([first, last, 1], |row| row.get(0))
         .optional()
 }
 
@@ -293,7 +285,7 @@ pub fn has_end_from(
     // The numbers of events have no gaps.
     Ok(match found {
         Some(rowid) if rowid == last && has_end == Some(false) => {
-            Scan::NothingBefore(number_of(rowid).saturating_add(1))
+            Scan::GoOn(number_of(rowid).saturating_add(1))
         }
         _ => Scan::Page(has_end == Some(true)),
     })

@@ -1,9 +1,19 @@
-//! Pages of rows, bounded in bytes.
+//! Pages of rows, and searches in reads of bounded length.
 
-use rusqlite::ErrorCode;
+/// Maximum number of rows (jobs, inputs, items or events) that one read of a search looks at, in some milliseconds. A read keeps its
+/// connection from others, and the write-ahead log from beginning anew.
+pub const MAX_ROWS_PER_READ: u32 = 10_000;
 
-/// Returns the first rows, at least one, until they have `max_bytes`. If the search is interrupted, returns those that it has found,
-/// unless there are none.
+/// Result of one read of a search, which looks at a bounded number of rows.
+#[derive(Debug)]
+pub enum Scan<T> {
+    /// What was found; empty after the last row.
+    Page(T),
+    /// Number at which the next read begins: nothing that was looked at matches.
+    GoOn(u32),
+}
+
+/// Returns the first rows, at least one, until they have `max_bytes`.
 pub fn first_page<T>(
     rows: impl Iterator<Item = rusqlite::Result<T>>,
     max_bytes: usize,
@@ -11,10 +21,7 @@ pub fn first_page<T>(
 ) -> rusqlite::Result<Vec<T>> {
     let (mut page, mut bytes) = (Vec::new(), 0);
     for row in rows {
-        let row = match row {
-            Err(error) if !page.is_empty() && is_interruption(&error) => break,
-            row => row?,
-        };
+        let row = row?;
         bytes += size_bytes(&row);
         page.push(row);
         if bytes >= max_bytes {
@@ -22,24 +29,4 @@ pub fn first_page<T>(
         }
     }
     Ok(page)
-}
-
-fn is_interruption(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
-}
-
-#[cfg(test)]
-mod tests {
-    use rusqlite::ffi;
-
-    use super::*;
-
-    #[test]
-    fn an_interrupted_search_returns_what_it_has_found() {
-        let interrupted =
-            || rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None);
-        let page = |rows: Vec<_>| first_page(rows.into_iter(), 100, |_| 1);
-        assert_eq!(page(vec![Ok(7), Err(interrupted())]).unwrap(), [7]);
-        assert!(page(vec![Err(interrupted())]).is_err());
-    }
 }

@@ -3,7 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::page::first_page;
+use super::page::{MAX_ROWS_PER_READ, Scan};
 use crate::jobs::store::{
     Delivery, DeliveryState, HiddenJob, ItemCounts, Job, JobFilter, JobKey, MAX_PAGE_BYTES, Status,
     UnixMillis,
@@ -12,13 +12,15 @@ use crate::types::{Usage, Usd};
 
 /// Maximum number of expired jobs that one query returns.
 const MAX_ROWS: u32 = 100;
+/// Maximum bytes of the metadata that one read of a search looks at, each job's up to 16 times.
+const MAX_BYTES_PER_READ: usize = 4 << 20;
 /// Maximum number of hidden jobs that one query returns: more than the uploads of a process.
 const MAX_HIDDEN: u32 = 10_000;
 
-const SELECT_JOB: &str = "SELECT key, id, caller, metadata, status, total, succeeded, failed, invalid, cancelled, last_event, \
-                          input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, created_at, started_at, \
-                          finished_at, expires_at, error, digest, grounding, state, attempts, attempted_at, http_status, reason, next_at \
-                          FROM jobs LEFT JOIN deliveries ON deliveries.job = jobs.key";
+const JOB_COLUMNS: &str = "key, id, caller, metadata, status, total, succeeded, failed, invalid, cancelled, last_event, \
+                           input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, created_at, started_at, \
+                           finished_at, expires_at, error, digest, grounding, state, attempts, attempted_at, http_status, reason, next_at";
+const JOB_TABLES: &str = "jobs LEFT JOIN deliveries ON deliveries.job = jobs.key";
 
 /// Job as it is stored. Its metadata, up to 64 KiB of JSON, is not parsed: that would take the write thread longer than a write.
 #[derive(Debug)]
@@ -127,7 +129,9 @@ fn cost_from_store(cost: i64) -> Usd {
 /// Returns the job with this key; an error if it was removed.
 pub fn job_by_key(connection: &Connection, job: JobKey) -> rusqlite::Result<JobRow> {
     connection
-        .prepare_cached(&format!("{SELECT_JOB} WHERE key = ?1"))?
+        .prepare_cached(&format!(
+            "SELECT {JOB_COLUMNS} FROM {JOB_TABLES} WHERE key = ?1"
+        ))?
         .query_row([job.0], job_from_row)
 }
 
@@ -150,7 +154,9 @@ pub fn caller(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<S
 /// Returns the job with this ID, visible or not.
 pub fn job_by_id(connection: &Connection, id: &str) -> rusqlite::Result<Option<JobRow>> {
     connection
-        .prepare_cached(&format!("{SELECT_JOB} WHERE id = ?1"))?
+        .prepare_cached(&format!(
+            "SELECT {JOB_COLUMNS} FROM {JOB_TABLES} WHERE id = ?1"
+        ))?
         .query_row([id], job_from_row)
         .optional()
 }
@@ -169,16 +175,15 @@ pub fn spec(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Str
         .optional()
 }
 
-/// Returns visible jobs of a caller that were created before `before` and meet `filter`, newest first; fewer than `limit` if their
-/// metadata is long.
+/// Returns visible jobs of a caller with a key below `before` that meet `filter`, newest first; fewer than `limit` if their metadata is
+/// long, or if the others are beyond what one read looks at.
 pub fn jobs_of_caller(
     connection: &Connection,
     caller: &str,
     filter: &JobFilter,
-    before: Option<JobKey>,
+    before: u32,
     limit: u32,
-) -> rusqlite::Result<Vec<Job>> {
-    let before = before.map_or(u32::MAX, |before| before.0);
+) -> rusqlite::Result<Scan<Vec<Job>>> {
     let statuses: Vec<_> = Status::ALL
         .into_iter()
         .filter(|status| status.is_visible())
@@ -187,24 +192,40 @@ pub fn jobs_of_caller(
         .collect();
     let metadata = " AND EXISTS (SELECT 1 FROM json_each(metadata) AS pair WHERE pair.key = ? AND pair.value = ?)";
     let sql = format!(
-        "{SELECT_JOB} WHERE caller = ? AND jobs.key < ? AND status IN ({}){} ORDER BY jobs.key DESC LIMIT ?",
+        "SELECT {JOB_COLUMNS}, status IN ({}){} AS matches FROM {JOB_TABLES} WHERE caller = ? AND jobs.key < ? ORDER BY jobs.key DESC",
         statuses.join(","),
         metadata.repeat(filter.metadata.len())
     );
-    let mut values: Vec<Value> = vec![caller.to_owned().into(), i64::from(before).into()];
+    let mut values: Vec<Value> = Vec::new();
     for (key, value) in &filter.metadata {
         values.extend([key.clone().into(), value.clone().into()]);
     }
-    values.push(i64::from(limit).into());
+    values.extend([caller.to_owned().into(), i64::from(before).into()]);
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(values), |row| {
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut page = Vec::new();
+    let (mut page_bytes, mut read_rows, mut read_bytes) = (0, 0, 0);
+    while let Some(row) = rows.next()? {
         let metadata = row.get_ref("metadata")?.as_str_or_null()?;
         let error = row.get_ref("error")?.as_str_or_null()?;
         let bytes = metadata.map_or(0, str::len) + error.map_or(0, str::len);
-        Ok((bytes, job_from_row(row)?.into_job()))
-    })?;
-    let page = first_page(rows, MAX_PAGE_BYTES, |(bytes, _)| *bytes)?;
-    Ok(page.into_iter().map(|(_, job)| job).collect())
+        read_rows += 1;
+        read_bytes += bytes;
+        if row.get("matches")? {
+            page.push(job_from_row(row)?.into_job());
+            page_bytes += bytes;
+        }
+        if page.len() >= limit as usize || page_bytes >= MAX_PAGE_BYTES {
+            break;
+        }
+        if read_rows >= MAX_ROWS_PER_READ || read_bytes >= MAX_BYTES_PER_READ {
+            if page.is_empty() {
+                return Ok(Scan::GoOn(row.get("key")?));
+            }
+            break;
+        }
+    }
+    Ok(Scan::Page(page))
 }
 
 /// Returns all queued, running and cancelling jobs with their callers, oldest first.

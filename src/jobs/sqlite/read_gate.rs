@@ -3,7 +3,7 @@
 
 use tokio::sync::watch;
 
-/// Gate of the reads. While it is closed, no read begins, and searches end.
+/// Gate of the reads. While it is closed, no read begins.
 #[derive(Debug, Default)]
 pub struct ReadGate {
     /// Number of guards that keep it closed.
@@ -15,11 +15,6 @@ impl ReadGate {
     pub fn close(&self) -> ClosedGate<'_> {
         self.closings.send_modify(|closings| *closings += 1);
         ClosedGate(self)
-    }
-
-    /// Returns true while the gate is closed.
-    pub fn is_closed(&self) -> bool {
-        *self.closings.borrow() > 0
     }
 
     /// Waits until the gate is open.
@@ -54,10 +49,8 @@ mod tests {
         assert!(gate.wait_until_open().now_or_never().is_some());
         let [first, second] = [gate.close(), gate.close()];
         drop(first);
-        assert!(gate.is_closed());
         assert!(gate.wait_until_open().now_or_never().is_none());
         drop(second);
-        assert!(!gate.is_closed());
         assert!(gate.wait_until_open().now_or_never().is_some());
     }
 }

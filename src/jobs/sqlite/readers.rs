@@ -1,8 +1,8 @@
 //! Read connections: a bounded pool, used on blocking threads, and the vacuum of free pages.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
@@ -74,41 +74,8 @@ impl Readers {
     ) -> Result<T, StoreError> {
         let dropped = CancellationToken::new();
         let _guard = dropped.clone().drop_guard();
-        let is_to_end = move || dropped.is_cancelled();
-        self.run_blocking(move |readers| readers.with_connection(is_to_end, query))
+        self.run_blocking(move |readers| readers.with_connection(&dropped, query))
             .await
-    }
-
-    /// Runs `query` as [`run`](Self::run) does, until it takes longer than `max_time`. It also ends, with what it has found, when the
-    /// write-ahead log is truncated; if it fails then, it is run again.
-    ///
-    /// # Errors
-    /// The query failed, or took too long. A permanent error stops the store.
-    pub async fn search<T: Send + 'static>(
-        self: Arc<Self>,
-        max_time: Duration,
-        query: impl Fn(&Connection) -> rusqlite::Result<T> + Send + Sync + 'static,
-    ) -> Result<T, StoreError> {
-        let dropped = CancellationToken::new();
-        let _guard = dropped.clone().drop_guard();
-        // The wait for a connection is not the query's time.
-        let end = Arc::new(OnceLock::new());
-        let query = Arc::new(query);
-        loop {
-            let (first_end, query) = (Arc::clone(&end), Arc::clone(&query));
-            let (gate, dropped) = (Arc::clone(&self.gate), dropped.clone());
-            let found = Arc::clone(&self).run_blocking(move |readers| {
-                let end = *first_end.get_or_init(|| Instant::now() + max_time);
-                let is_to_end =
-                    move || dropped.is_cancelled() || gate.is_closed() || Instant::now() >= end;
-                readers.with_connection(is_to_end, |connection| query(connection))
-            });
-            let has_time = || end.get().is_none_or(|end| Instant::now() < *end);
-            match found.await {
-                Err(StoreError::TooLong) if has_time() => {}
-                found => return found,
-            }
-        }
     }
 
     /// Returns some free pages to the file system, and finally truncates the write-ahead log. Returns false if there is more
@@ -149,10 +116,10 @@ impl Readers {
         task.await.unwrap_or_else(panicked)
     }
 
-    /// Runs `query` on an idle or a new connection, and interrupts it once `is_to_end` returns true.
+    /// Runs `query` on an idle or a new connection, and interrupts it once nobody waits for it.
     fn with_connection<T>(
         &self,
-        is_to_end: impl FnMut() -> bool + Send + 'static,
+        dropped: &CancellationToken,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,6 +127,8 @@ impl Readers {
         drop(idle);
         let connect = || self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY);
         let mut connection = reused.map_or_else(connect, Ok)?;
+        let dropped = dropped.clone();
+        let is_to_end = move || dropped.is_cancelled();
         let result = connection
             .progress_handler(STEPS_PER_LOOK, Some(is_to_end))
             .and_then(|()| query(&connection))

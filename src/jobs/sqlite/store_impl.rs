@@ -3,13 +3,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::TryFutureExt;
 use rusqlite::{Connection, OptionalExtension};
 use throttle::CallerId;
 
-use super::item_queries::Scan;
+use super::page::Scan;
 use super::queries::JobRow;
 use super::quota::{inputs_bytes, total_len};
 use super::write_class::WriteClass;
@@ -20,10 +19,6 @@ use crate::jobs::store::{
     ItemStatus, Job, JobEnd, JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem,
     ResultOrder, Status, Store, StoreError, Stored, UnixMillis,
 };
-
-/// Maximum time of a search on behalf of a caller, whose conditions may be met by none of many jobs or results: several times that of
-/// a look at each of a million.
-const MAX_SEARCH: Duration = Duration::from_secs(10);
 
 impl Store for Sqlite {
     fn create_uploading(&self, job: NewJob) -> Stored<'_, CreateOutcome> {
@@ -124,7 +119,8 @@ impl Store for Sqlite {
         before: Option<JobKey>,
         limit: u32,
     ) -> Stored<'_, Vec<Job>> {
-        self.search(MAX_SEARCH, move |connection| {
+        let before = before.map_or(u32::MAX, |before| before.0);
+        self.scan(before, move |connection, before| {
             queries::jobs_of_caller(connection, &caller, &filter, before, limit)
         })
     }
@@ -138,11 +134,15 @@ impl Store for Sqlite {
     }
 
     fn pending(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, Vec<PendingItem>> {
-        Box::pin(self.scan(item_queries::pending, job, from, limit))
+        self.scan(from, move |connection, from| {
+            item_queries::pending(connection, job, from, limit)
+        })
     }
 
     fn pending_size(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, PageSize> {
-        Box::pin(self.scan(item_queries::pending_size, job, from, limit))
+        self.scan(from, move |connection, from| {
+            item_queries::pending_size(connection, job, from, limit)
+        })
     }
 
     fn input(&self, job: JobKey, index: u32) -> Stored<'_, Option<Vec<u8>>> {
@@ -261,10 +261,10 @@ impl Store for Sqlite {
                 return Ok(false);
             };
             // The job has ended since, and was queued again.
-            let find_end = |connection: &Connection, job, from, _: u32| {
+            let has_end = self.scan(failed, move |connection, from| {
                 item_queries::has_end_from(connection, job, from)
-            };
-            Ok(!self.scan(find_end, job, failed, 0).await?)
+            });
+            Ok(!has_end.await?)
         })
     }
 
@@ -280,14 +280,10 @@ impl Store for Sqlite {
         after: Option<u32>,
         page: PageSize,
     ) -> Stored<'_, Vec<Event>> {
-        let query = item_queries::ResultQuery {
-            order,
-            only,
-            after,
-            page,
-        };
-        self.search(MAX_SEARCH, move |connection| {
-            item_queries::results(connection, job, &query)
+        let query = item_queries::ResultQuery { order, only, page };
+        let from = after.map_or(0, |after| after.saturating_add(1));
+        self.scan(from, move |connection, from| {
+            item_queries::results(connection, job, &query, from)
         })
     }
 
@@ -333,22 +329,24 @@ impl Store for Sqlite {
 }
 
 impl Sqlite {
-    /// Reads until there is a page, in reads of bounded length.
-    async fn scan<T: Send + 'static>(
+    /// Searches from the number `from` on until there is a page, in reads of bounded length.
+    fn scan<T: Send + 'static>(
         &self,
-        read: fn(&Connection, JobKey, u32, u32) -> rusqlite::Result<Scan<T>>,
-        job: JobKey,
         from: u32,
-        limit: u32,
-    ) -> Result<T, StoreError> {
-        let mut from = from;
-        loop {
-            let scan = self.query(move |connection| read(connection, job, from, limit));
-            match scan.await? {
-                Scan::Page(page) => return Ok(page),
-                Scan::NothingBefore(index) => from = index,
+        read: impl Fn(&Connection, u32) -> rusqlite::Result<Scan<T>> + Send + Sync + 'static,
+    ) -> Stored<'_, T> {
+        let read = Arc::new(read);
+        Box::pin(async move {
+            let mut from = from;
+            loop {
+                let read = Arc::clone(&read);
+                let scan = self.query(move |connection| read(connection, from));
+                match scan.await? {
+                    Scan::Page(page) => return Ok(page),
+                    Scan::GoOn(next) => from = next,
+                }
             }
-        }
+        })
     }
 }
 

@@ -29,11 +29,6 @@ pub enum StoreError {
         "{0} while the server runs; put it back, or restart the server to use what is there now"
     )]
     Gone(String),
-    /// A read on behalf of a caller took too long.
-    #[error(
-        "the search in the stored jobs took too long; use fewer or other conditions, or begin after a later `after`"
-    )]
-    TooLong,
     /// A caller's jobs, or those of all callers, would take more than is allowed.
     #[error("{0}")]
     Quota(StorageQuota),

@@ -149,12 +149,7 @@ impl ResultQuery {
         results.truncate(limit as usize);
         if !has_more && let Some(last) = results.last() {
             let next = self.load(Some(self.cursor(last)), PageSize::of_rows(1));
-            has_more = match next.await {
-                Ok(next) => !next.is_empty(),
-                // The search took too long: the next page may find more.
-                Err(error) if error.code == Code::Overloaded => true,
-                Err(error) => return Err(error),
-            };
+            has_more = !next.await?.is_empty();
         }
         let last = results.last().map(|last| self.cursor(last)).or(after);
         let next = last.filter(|_| has_more || !self.job.status.is_ended());

@@ -1,28 +1,19 @@
-//! Reads that take long, and the write-ahead log, which grows while they overlap.
+//! Reads: their length, and the write-ahead log, which grows while they overlap.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::task::JoinSet;
 
+use super::super::page::{MAX_ROWS_PER_READ, Scan};
 use super::*;
 use crate::jobs::store::MAX_PAGE_BYTES;
 
-/// Maximum time of a search that is ended before.
-const LONG: Duration = Duration::from_secs(60);
-
-/// Counts for about a minute.
-fn count(connection: &Connection) -> rusqlite::Result<u32> {
-    let sql = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 500000000)
+/// Counts to `max`; ten millions take about a second.
+fn count(connection: &Connection, max: u32) -> rusqlite::Result<u32> {
+    let sql =
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
                SELECT max(n) FROM numbers";
-    connection.query_row(sql, [], |row| row.get(0))
-}
-
-/// Counts as [`count`] does, and keeps the store as it was at the beginning, once `begun` has been raised.
-fn count_with_snapshot(connection: &Connection, begun: &AtomicU32) -> rusqlite::Result<u32> {
-    let snapshot = connection.unchecked_transaction()?;
-    snapshot.query_row("SELECT count(*) FROM jobs", [], |_| Ok(()))?;
-    begun.fetch_add(1, Ordering::SeqCst);
-    count(&snapshot)
+    connection.query_row(sql, [max], |row| row.get(0))
 }
 
 /// Returns the length of the write-ahead log's file.
@@ -42,28 +33,36 @@ pub async fn until_at_least(number: &AtomicU32, least: u32) {
     panic!("no {least} within ten seconds");
 }
 
-/// Starts a search that takes long and finds nothing. `begun` counts how often it has read the store.
-pub fn start_search(searches: &mut JoinSet<()>, store: &Arc<Sqlite>, begun: &Arc<AtomicU32>) {
-    let (store, begun) = (Arc::clone(store), Arc::clone(begun));
-    searches.spawn(async move {
-        let search = store.search(LONG, move |connection| {
-            count_with_snapshot(connection, &begun)
+/// Starts reads that overlap without end, each of which keeps the store as it was at its beginning. `begun` counts them.
+pub fn start_reads(store: &Arc<Sqlite>, begun: &Arc<AtomicU32>) -> JoinSet<()> {
+    let mut reads = JoinSet::new();
+    for _ in 0..3 {
+        let (store, begun) = (Arc::clone(store), Arc::clone(begun));
+        reads.spawn(async move {
+            loop {
+                let begun = Arc::clone(&begun);
+                let read = store.query(move |connection| {
+                    let snapshot = connection.unchecked_transaction()?;
+                    snapshot.query_row("SELECT count(*) FROM jobs", [], |_| Ok(()))?;
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    count(&snapshot, 200_000)
+                });
+                read.await.unwrap();
+            }
         });
-        search.await.unwrap_err();
-    });
+    }
+    reads
 }
 
 #[tokio::test]
-async fn the_log_stays_short_while_searches_overlap() {
+async fn the_log_stays_short_while_reads_overlap() {
     const CHUNK: usize = 1 << 20;
     const CHUNKS: u32 = 40;
     let folder = Folder::new("short-log");
     let store = Arc::new(folder.open());
     let job = create_uploading(&store, new_job("job_a")).await.unwrap();
-    let (begun, mut searches) = (Arc::new(AtomicU32::new(0)), JoinSet::new());
-    for _ in 0..3 {
-        start_search(&mut searches, &store, &begun);
-    }
+    let begun = Arc::new(AtomicU32::new(0));
+    let mut reads = start_reads(&store, &begun);
     until_at_least(&begun, 3).await;
     let mut longest = 0;
     for index in 0..CHUNKS {
@@ -72,60 +71,139 @@ async fn the_log_stays_short_while_searches_overlap() {
         longest = longest.max(log_len(&folder));
     }
     assert!(longest < 20 * CHUNK as u64, "{longest} bytes");
-    // They begin again, as long as they have time.
-    until_at_least(&begun, 4).await;
-    assert!(searches.try_join_next().is_none());
+    let so_far = begun.load(Ordering::SeqCst);
+    until_at_least(&begun, so_far + 4).await;
+    assert!(reads.try_join_next().is_none(), "a read failed");
 }
 
 #[tokio::test]
-async fn a_search_that_ends_for_the_log_without_a_result_is_run_again() {
-    let folder = Folder::new("again");
-    let store = Arc::new(folder.open());
-    let runs = Arc::new(AtomicU32::new(0));
-    let mut searches = JoinSet::new();
-    searches.spawn({
-        let (store, runs) = (Arc::clone(&store), Arc::clone(&runs));
-        async move {
-            let search = store.search(LONG, move |connection| {
-                if runs.load(Ordering::SeqCst) == 0 {
-                    return count_with_snapshot(connection, &runs);
-                }
-                runs.fetch_add(1, Ordering::SeqCst);
-                Ok(7)
-            });
-            search.await
+async fn results_are_found_in_reads_of_bounded_length() {
+    const ITEMS: u32 = 2 * MAX_ROWS_PER_READ + 2;
+    const LAST: u32 = ITEMS - 1;
+    let folder = Folder::new("bounded-results");
+    let store = folder.open();
+    let job = create(&store, "job_a", ITEMS).await;
+    let status = |index| match index {
+        LAST => ItemStatus::Failed,
+        _ => ItemStatus::Succeeded,
+    };
+    let results = (0..ITEMS).map(|index| finished(index, status(index)));
+    store.record_results(job, results.collect()).await.unwrap();
+    for order in [ResultOrder::Input, ResultOrder::Completion] {
+        let found = async |only, after| {
+            let page = PageSize::of_rows(2);
+            numbers(&store.results(job, order, only, after, page).await.unwrap())
+        };
+        let failed = Some(ItemStatus::Failed);
+        assert_eq!(
+            found(failed, None).await,
+            [(ITEMS, Some(LAST))],
+            "{order:?}"
+        );
+        let invalid = found(Some(ItemStatus::Invalid), None).await;
+        assert!(invalid.is_empty(), "{order:?}");
+        assert!(found(failed, Some(ITEMS)).await.is_empty(), "{order:?}");
+        let query = item_queries::ResultQuery {
+            order,
+            only: failed,
+            page: PageSize::of_rows(2),
+        };
+        let first =
+            store.query(move |connection| item_queries::results(connection, job, &query, 0));
+        let first = first.await.unwrap();
+        assert!(
+            matches!(first, Scan::GoOn(next) if next == MAX_ROWS_PER_READ),
+            "{order:?}: {first:?}"
+        );
+    }
+}
+
+/// Pages of each order and status, of each size, are those of a plain list of the results, whatever has not ended yet.
+#[tokio::test]
+async fn pages_of_results_are_those_of_a_plain_list() {
+    const ITEMS: u32 = 60;
+    let folder = Folder::new("result-pages");
+    let store = folder.open();
+    let mut random = fastrand::Rng::with_seed(7);
+    for (round, open) in [0, 1, 20, 59].into_iter().enumerate() {
+        let job = create(&store, &format!("job_{round}"), ITEMS).await;
+        let mut indices: Vec<u32> = (0..ITEMS).collect();
+        random.shuffle(&mut indices);
+        let ended: Vec<_> = indices
+            .drain(open..)
+            .map(|index| {
+                finished(
+                    index,
+                    ItemStatus::ALL[random.usize(..ItemStatus::ALL.len())],
+                )
+            })
+            .collect();
+        let first_open = indices.iter().min().copied().unwrap_or(ITEMS);
+        let mut recorded: Vec<(u32, Option<u32>, ItemStatus)> = Vec::new();
+        for (number, item) in (1..).zip(&ended) {
+            recorded.push((number, Some(item.index), item.status));
         }
-    });
-    until_at_least(&runs, 1).await;
-    // A read that is no search does not end.
-    let read = store.query(|connection| {
-        let sql = "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 300000)
-                   SELECT max(n) FROM numbers";
-        connection.query_row(sql, [], |row| row.get::<_, u32>(0))
-    });
-    let truncate = async {
-        for _ in 0..100 {
-            if store.vacuum_step().await.unwrap() {
-                return;
+        store.record_results(job, ended).await.unwrap();
+        for order in [ResultOrder::Input, ResultOrder::Completion] {
+            let mut list = recorded.clone();
+            if order == ResultOrder::Input {
+                list.retain(|(_, index, _)| index.is_some_and(|index| index < first_open));
+                list.sort_by_key(|(_, index, _)| *index);
+            }
+            for only in ItemStatus::ALL.into_iter().map(Some).chain([None]) {
+                let expected: Vec<_> = list
+                    .iter()
+                    .filter(|(_, _, status)| only.is_none_or(|only| only == *status))
+                    .map(|(number, index, _)| (*number, *index))
+                    .collect();
+                for rows in [1, 7, 100] {
+                    let (mut found, mut after) = (Vec::new(), None);
+                    loop {
+                        let page = PageSize::of_rows(rows);
+                        let page = store.results(job, order, only, after, page).await.unwrap();
+                        let page = numbers(&page);
+                        let Some((number, index)) = page.last() else {
+                            break;
+                        };
+                        after = match order {
+                            ResultOrder::Input => *index,
+                            ResultOrder::Completion => Some(*number),
+                        };
+                        found.extend(page);
+                    }
+                    assert_eq!(found, expected, "{open} open, {order:?}, {only:?}, {rows}");
+                }
             }
         }
-        panic!("the log is not truncated");
-    };
-    let (number, ()) = tokio::join!(read, truncate);
-    assert_eq!(number, Ok(300_000));
-    assert_eq!(searches.join_next().await.unwrap().unwrap(), Ok(7));
-    assert_eq!(runs.load(Ordering::SeqCst), 2);
-    assert_eq!(log_len(&folder), 0);
+    }
 }
 
 #[tokio::test]
-async fn a_read_that_takes_too_long_is_interrupted_and_its_connection_is_usable() {
-    let folder = Folder::new("long-read");
+async fn jobs_are_found_in_reads_of_bounded_length() {
+    const JOBS: u32 = 80;
+    let folder = Folder::new("bounded-jobs");
     let store = folder.open();
-    let read = store.search(Duration::ZERO, count);
-    assert_eq!(read.await.unwrap_err(), StoreError::TooLong);
-    assert_eq!(store.job("job_a".to_owned()).await.unwrap(), None);
-    assert_eq!(store.not_ready_reason(), None);
+    let long = "x".repeat(60 << 10);
+    for number in 0..JOBS {
+        let mut job = new_job(&format!("job_{number}"));
+        let team = if number == 0 { "a" } else { "b" };
+        let metadata = [("team", team), ("notes", long.as_str())];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        job.metadata = Some(metadata.into());
+        let key = create_uploading(&store, job).await.unwrap();
+        store.finalize(key, 0, DIGEST).await.unwrap();
+    }
+    let filter = JobFilter {
+        metadata: vec![("team".to_owned(), "a".to_owned())],
+        ..JobFilter::default()
+    };
+    let found = store.jobs("ann".to_owned(), filter.clone(), None, 2);
+    let found: Vec<_> = found.await.unwrap().into_iter().map(|job| job.id).collect();
+    assert_eq!(found, ["job_0"]);
+    let first = store
+        .query(move |connection| queries::jobs_of_caller(connection, "ann", &filter, u32::MAX, 2));
+    let first = first.await.unwrap();
+    assert!(matches!(first, Scan::GoOn(_)), "{first:?}");
 }
 
 #[tokio::test]
@@ -139,7 +217,7 @@ async fn a_read_ends_when_nobody_waits_for_it() {
         async move {
             let read = store.query(move |connection| {
                 started.send(()).unwrap();
-                let is_interrupted = count(connection).is_err();
+                let is_interrupted = count(connection, 500_000_000).is_err();
                 ended.send(is_interrupted).unwrap();
                 Ok(())
             });
@@ -149,6 +227,9 @@ async fn a_read_ends_when_nobody_waits_for_it() {
     is_started.await.unwrap();
     reading.abort();
     assert!(end.await.unwrap(), "the read was interrupted");
+    // Its connection can be used again.
+    assert_eq!(store.job("job_a".to_owned()).await.unwrap(), None);
+    assert_eq!(store.not_ready_reason(), None);
 }
 
 #[tokio::test]

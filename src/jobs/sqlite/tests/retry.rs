@@ -1,6 +1,6 @@
 //! Retries: items that are queued again, and their results.
 
-use super::super::item_queries::{MAX_INPUTS_PER_READ, Scan};
+use super::super::page::{MAX_ROWS_PER_READ, Scan};
 use super::*;
 
 #[tokio::test]
@@ -186,8 +186,8 @@ async fn a_retry_of_many_items_is_finished_in_steps_when_the_job_starts() {
         (Status::Running, 0)
     );
     let pending = store.pending(job, 0, ITEMS).await.unwrap();
-    assert_eq!(pending.len(), MAX_INPUTS_PER_READ as usize);
-    let rest = store.pending(job, MAX_INPUTS_PER_READ, ITEMS);
+    assert_eq!(pending.len(), MAX_ROWS_PER_READ as usize);
+    let rest = store.pending(job, MAX_ROWS_PER_READ, ITEMS);
     assert_eq!(rest.await.unwrap().len(), 1);
 }
 
@@ -222,16 +222,14 @@ async fn cancelling_a_retry_of_many_items_keeps_the_results_that_are_left() {
 
 #[tokio::test]
 async fn the_last_open_item_of_many_is_found_in_reads_of_bounded_length() {
-    const ITEMS: u32 = 2 * MAX_INPUTS_PER_READ + 2;
+    const ITEMS: u32 = 2 * MAX_ROWS_PER_READ + 2;
     let folder = Folder::new("bounded-reads");
     let store = folder.open();
     let job = create(&store, "job_a", ITEMS).await;
     let results = (0..ITEMS - 1).map(|index| finished(index, ItemStatus::Failed));
     store.record_results(job, results.collect()).await.unwrap();
     let first = store.query(move |connection| item_queries::pending(connection, job, 0, 10));
-    assert!(
-        matches!(first.await.unwrap(), Scan::NothingBefore(next) if next == MAX_INPUTS_PER_READ)
-    );
+    assert!(matches!(first.await.unwrap(), Scan::GoOn(next) if next == MAX_ROWS_PER_READ));
     assert_eq!(pending_indices(&store, job).await, [ITEMS - 1]);
     let size = store.pending_size(job, 0, 10).await.unwrap();
     assert_eq!(size.rows, 1);
@@ -242,7 +240,7 @@ async fn the_last_open_item_of_many_is_found_in_reads_of_bounded_length() {
 
 #[tokio::test]
 async fn the_end_after_a_failure_is_found_in_reads_of_bounded_length() {
-    const ITEMS: u32 = MAX_INPUTS_PER_READ + 2;
+    const ITEMS: u32 = MAX_ROWS_PER_READ + 2;
     let folder = Folder::new("bounded-end");
     let store = folder.open();
     let job = create(&store, "job_a", ITEMS).await;
@@ -256,7 +254,7 @@ async fn the_end_after_a_failure_is_found_in_reads_of_bounded_length() {
     let first = store.query(move |connection| item_queries::has_end_from(connection, job, 1));
     let first = first.await.unwrap();
     assert!(
-        matches!(first, Scan::NothingBefore(next) if next == MAX_INPUTS_PER_READ + 1),
+        matches!(first, Scan::GoOn(next) if next == MAX_ROWS_PER_READ + 1),
         "{first:?}"
     );
     assert!(!has_failed().await);
