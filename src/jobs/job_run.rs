@@ -1,38 +1,24 @@
-//! Run of one job: admission, extraction of its items, recording of the results, and the job's end.
+//! Run of one job: admission of its items, and what follows from the reason for which they no longer run.
 //!
 //! A run ends with the job, or is paused, when the server drains or the caller is no longer configured; a later run continues with
 //! the items that have no result.
 
+pub mod ending;
+mod recording;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{JobContext, Shutdown, to_millis, unix_millis};
-use super::input_stream::InputStream;
-use super::item_codec::{cancelled_result, encode_result};
+use super::context::{JobContext, Shutdown, unix_millis};
 use super::load_job::{LoadedJob, LoadedRequest, RecordSpec, load_record_spec, load_when_possible};
 use super::progress::JobProgress;
-use super::rendering;
-use super::result_recorder::ResultRecorder;
 use super::run_queue::RunKind;
-use super::store::{Job, JobEnd, JobKey, Status, StoreError};
-use crate::contract::JobStatus;
-use crate::extraction::{AdmittedRequest, Outcomes, Submission};
-use crate::types::{Code, Error, OnError, Outcome};
+use super::store::{Job, JobKey, Status, StoreError};
+use crate::extraction::{AdmittedRequest, Submission};
+use crate::types::{Error, OnError};
 
-/// Interval at which the calls in flight are counted.
-const COUNT_INTERVAL: Duration = Duration::from_millis(200);
-/// While the run is paused: consecutive counts of zero calls in flight after which it ends. The remaining items wait for a
-/// provider, and can do so in a later run.
-const MAX_IDLE_COUNTS: u32 = 5;
-/// While the server drains: time after which a run no longer waits for a store that cannot write.
-const STUCK_STORE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Number of these waits after which a run ends while the server drains, although the store works: a large result may wait for room.
-const MAX_STUCK_WAITS: u32 = 5;
-/// Number of items that are cancelled in one transaction.
-const CANCELLED_PER_WRITE: u32 = 2_000;
 /// Maximum wait before admission is requested again.
 const MAX_ADMISSION_WAIT: Duration = Duration::from_secs(5);
 
@@ -77,36 +63,6 @@ impl RunSignals {
             () = self.paused.cancelled() => {}
         }
     }
-}
-
-/// Ends a job whose runs failed again and again as `Failed`, with the reason of the last failure. Recorded results are kept.
-///
-/// # Errors
-/// The store's error.
-pub async fn fail_job(
-    context: &Arc<JobContext>,
-    job: JobKey,
-    reason: &str,
-) -> Result<(), StoreError> {
-    let Some(found) = context.store.job_by_key(job).await? else {
-        return Ok(());
-    };
-    let from = found.status;
-    if !from.is_visible() || from.is_ended() {
-        return Ok(());
-    }
-    let mut run = JobRun {
-        context,
-        progress: context.progress_of(&found),
-        signals: RunSignals::new(&context.shutdown),
-        record: load_record_spec(context, job).await?,
-        job: found,
-    };
-    let detail = format!(
-        "the job was given up because its runs failed again and again; the last error: {reason}. Its recorded results are kept: retry the job to run the others"
-    );
-    let error = Error::new(Code::Internal, detail);
-    run.end(from, Status::Failed, Some(&error)).await.map(drop)
 }
 
 /// Runs a job until it ends, is cancelled, or is paused. Does nothing for a job that has ended. A cancellation does nothing for a
@@ -285,123 +241,8 @@ impl JobRun<'_> {
         }
     }
 
-    /// Extracts the admitted items, and waits until their results are recorded.
-    async fn extract(
-        &mut self,
-        admitted: AdmittedRequest,
-        on_error: OnError,
-    ) -> Result<RunEnd, StoreError> {
-        let (window, memory) = (admitted.window(), admitted.input_memory(Duration::MAX));
-        let inputs = InputStream::new(&self.context.store, self.job.key, window, memory);
-        let read_error = inputs.read_error();
-        let mut outcomes = admitted.run(on_error, inputs);
-        let mut recorder = ResultRecorder::new(self.context, self.job.key);
-        let end = self.record_outcomes(&mut outcomes, &mut recorder).await?;
-        let has_stopped = outcomes.stopped();
-        // Aborts the calls in flight. Outcomes received before are recorded.
-        drop(outcomes);
-        if !self.finish_recording(&mut recorder).await? {
-            return Ok(RunEnd::Interrupted);
-        }
-        if let Some(error) = read_error.take() {
-            return Err(error);
-        }
-        Ok(if end == RunEnd::Completed && has_stopped {
-            RunEnd::ItemFailed
-        } else {
-            end
-        })
-    }
-
-    /// Records outcomes as they arrive, until there is a reason to end.
-    async fn record_outcomes(
-        &mut self,
-        outcomes: &mut Outcomes<InputStream>,
-        recorder: &mut ResultRecorder,
-    ) -> Result<RunEnd, StoreError> {
-        let aborted = self.context.shutdown.aborted.clone();
-        let RunSignals { cancelled, paused } = self.signals.clone();
-        let (mut is_paused, mut idle_counts) = (false, 0);
-        let mut count_interval = tokio::time::interval(COUNT_INTERVAL);
-        loop {
-            tokio::select! {
-                biased;
-                Some(job) = recorder.next_recorded() => self.on_recorded(&job?),
-                () = cancelled.cancelled() => return Ok(RunEnd::Cancelled),
-                () = aborted.cancelled() => return Ok(RunEnd::Interrupted),
-                () = paused.cancelled(), if !is_paused => {
-                    is_paused = true;
-                    outcomes.drain();
-                }
-                outcome = outcomes.next(), if recorder.has_room() => match outcome {
-                    Some(outcome) => self.add_available(outcome, outcomes, recorder),
-                    None if is_paused => return Ok(RunEnd::Interrupted),
-                    None => return Ok(RunEnd::Completed),
-                },
-                _ = count_interval.tick() => {
-                    let in_flight = outcomes.in_flight();
-                    self.progress.set_in_flight(in_flight);
-                    self.progress.set_blocked(outcomes.outage());
-                    idle_counts = if is_paused && in_flight == 0 { idle_counts + 1 } else { 0 };
-                    if idle_counts >= MAX_IDLE_COUNTS {
-                        return Ok(RunEnd::Interrupted);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Adds an outcome, and those that are available without waiting, to the group that is recorded next.
-    fn add_available(
-        &self,
-        first: Outcome,
-        outcomes: &mut Outcomes<InputStream>,
-        recorder: &mut ResultRecorder,
-    ) {
-        let mut next = Some(first);
-        while let Some(outcome) = next {
-            if let Some(result) = encode_result(&outcome, &self.record.request_id) {
-                recorder.add(result);
-            }
-            next = if recorder.has_room() {
-                outcomes.next().now_or_never().flatten()
-            } else {
-                None
-            };
-        }
-    }
-
-    /// Waits until everything is recorded. Returns false if the server drains and the store does not write, or writes nothing for
-    /// [`MAX_STUCK_WAITS`]: the items without a recorded result run again in the next process.
-    async fn finish_recording(
-        &mut self,
-        recorder: &mut ResultRecorder,
-    ) -> Result<bool, StoreError> {
-        let mut waits = 0;
-        loop {
-            match tokio::time::timeout(STUCK_STORE_TIMEOUT, recorder.next_recorded()).await {
-                Ok(Some(job)) => {
-                    waits = 0;
-                    self.on_recorded(&job?);
-                }
-                Ok(None) => return Ok(true),
-                Err(_) if !self.is_draining() => {}
-                Err(_) => {
-                    waits += 1;
-                    if !self.is_store_ready() || waits == MAX_STUCK_WAITS {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-    }
-
     fn is_draining(&self) -> bool {
         self.context.shutdown.draining.is_cancelled()
-    }
-
-    fn is_store_ready(&self) -> bool {
-        self.context.store.not_ready_reason().is_none()
     }
 
     fn on_recorded(&mut self, job: &Job) {
@@ -412,91 +253,28 @@ impl JobRun<'_> {
         }
         self.progress.publish(job);
     }
-
-    /// Records the result `cancelled` for every item without a result. Returns false if the server drains or the job is deleted
-    /// meanwhile.
-    async fn cancel_remaining_items(&mut self) -> Result<bool, StoreError> {
-        let store = &self.context.store;
-        let mut from = 0;
-        loop {
-            // Pages are not part of the memory budget: a cancellation must not wait for it.
-            let _turn = self.context.cancellation_turn(&self.job.caller).await;
-            let pending = store
-                .pending(self.job.key, from, CANCELLED_PER_WRITE)
-                .await?;
-            let Some(last) = pending.last() else {
-                return Ok(true);
-            };
-            if self.is_draining() {
-                return Ok(false);
-            }
-            from = last.index + 1;
-            let request_id = &self.record.request_id;
-            // Each input is dropped with its conversion.
-            let results = pending
-                .into_iter()
-                .filter_map(|item| cancelled_result(&item, request_id))
-                .collect();
-            let job = store.record_results(self.job.key, results).await?;
-            if !job.status.is_visible() {
-                return Ok(false);
-            }
-            self.on_recorded(&job);
-        }
-    }
-
-    /// Ends the job if it is in the state `from`. Returns false if it is in another state.
-    async fn end(
-        &mut self,
-        from: Status,
-        to: Status,
-        error: Option<&Error>,
-    ) -> Result<bool, StoreError> {
-        let Some(job) = self.context.store.job_by_key(self.job.key).await? else {
-            return Ok(true);
-        };
-        let end = self.job_end(job, to, error);
-        let completed = self.context.store.complete(self.job.key, from, end).await?;
-        let Some(job) = completed else {
-            return Ok(false);
-        };
-        tracing::info!(
-            job = job.id,
-            status = JobStatus::from(job.status).as_str(),
-            total = job.counts.total,
-            succeeded = job.counts.succeeded,
-            "the job has ended"
-        );
-        self.on_recorded(&job);
-        Ok(true)
-    }
-
-    /// Returns the record of the job's end, with the data of its last event and of its webhook delivery.
-    fn job_end(&self, job: Job, status: Status, error: Option<&Error>) -> JobEnd {
-        let finished_at = unix_millis();
-        let expires_at = finished_at.saturating_add(to_millis(self.context.config.retention));
-        let error = error.map(|error| {
-            let json = rendering::problem_json(error, &self.record.request_id);
-            String::from_utf8(json).unwrap_or_default()
-        });
-        let ended = Job {
-            status,
-            finished_at: Some(finished_at),
-            expires_at: Some(expires_at),
-            error,
-            ..job
-        };
-        let has_webhook = self.record.has_webhook;
-        JobEnd {
-            status,
-            finished_at,
-            expires_at,
-            body: rendering::done_json(&ended),
-            webhook: has_webhook.then(|| rendering::webhook_json(&ended)),
-            error: ended.error,
-        }
-    }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use rusqlite::Connection;
+
+    use super::super::test_context::{TestContext, store_file, store_queued};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_lacks_inputs_does_not_complete() {
+        let name = "missing-inputs";
+        let test = TestContext::new(name);
+        let context = &test.context;
+        let job = store_queued(context.store.as_ref(), "job_1", 0).await;
+        let file = Connection::open(store_file(name)).unwrap();
+        let sql = "UPDATE jobs SET total = 1 WHERE key = ?1";
+        file.execute(sql, [job.0]).unwrap();
+        let signals = RunSignals::new(&context.shutdown);
+        let run = run_job(context, job, RunKind::Items, signals).await;
+        assert!(matches!(run, Err(StoreError::Other(_))), "{run:?}");
+        let found = context.store.job_by_key(job).await.unwrap().unwrap();
+        assert_eq!(found.status, Status::Running);
+    }
+}
