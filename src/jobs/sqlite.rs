@@ -9,6 +9,7 @@ mod commands;
 mod database;
 mod disk_room;
 mod error;
+mod group_commit;
 mod health;
 mod identity;
 mod item_queries;

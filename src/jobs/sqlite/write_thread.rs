@@ -1,6 +1,8 @@
 //! The write thread: executes waiting writes in groups, one transaction each (group commit), and reports each write once it is
 //! on disk. The writes of a group are those whose turn it is.
 
+mod full_disk;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -10,11 +12,10 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::database::Database;
-use super::error::from_sqlite;
+use super::group_commit::{execute_group, report_success};
 use super::health::Health;
 use super::identity::Identity;
 use super::large_writes::{LargeWrites, needed_room};
-use super::recovery::probe_write;
 use super::reserve::Reserve;
 use super::write_class::WriteClass;
 use super::write_job::{Statements, Withdrawal, WriteJob, lock};
@@ -27,8 +28,6 @@ const MAX_GROUP: usize = 1024;
 /// for a larger one, the disk must have room beside the reserve.
 const MAX_GROUP_BYTES: usize = 4 << 20;
 const _: () = assert!(super::commands::MAX_REQUEUE_STEP_BYTES <= MAX_GROUP_BYTES);
-/// Maximum number of vacuums, of about 4 MiB each, after a removal on a full disk: together as much as the longest input.
-const MAX_VACUUMS: u32 = 16;
 /// Maximum number of writes on their way to the thread, which takes all of them before each group. A full channel delays the callers,
 /// and loses nothing.
 const MAX_SENT: usize = 4096;
@@ -275,7 +274,7 @@ impl WriteThread {
         if !self.has_room(&group) {
             return self.put_off(group);
         }
-        if let Err(error) = self.execute(&mut group) {
+        if let Err(error) = execute_group(&mut self.database, &mut group) {
             self.health.set_error(error.clone());
             return self.stall_or_reject(group, &error);
         }
@@ -319,143 +318,8 @@ impl WriteThread {
         }
     }
 
-    /// Executes the writes that may use the reserved space, one by one, and takes the space again if there is room. Returns
-    /// true if a write was executed.
-    fn write_when_full(&mut self, group: Vec<WriteJob>) -> bool {
-        let mut writes = std::mem::take(&mut self.stalled);
-        writes.extend(group);
-        self.reserve.release();
-        let mut ready = self.database.truncate_log();
-        let mut has_progress = false;
-        for write in writes {
-            let WriteJob { class, bytes, .. } = write;
-            if ready.is_err() || !class.is_executed_when_full(bytes, self.results_left) {
-                let error = ready.as_ref().err().unwrap_or(&StoreError::Full).clone();
-                self.stall_or_reject(vec![write], &error);
-                continue;
-            }
-            match self.execute_one(write) {
-                Ok(()) => {
-                    has_progress = true;
-                    if class == WriteClass::Results {
-                        self.results_left -= bytes;
-                    }
-                    ready = self.after_reserved_write(class);
-                }
-                Err(error) => ready = Err(error),
-            }
-        }
-        match ready.and_then(|()| self.take_reserve()) {
-            Ok(()) => self.set_writable(),
-            Err(error) => self.health.set_error(error),
-        }
-        has_progress
-    }
-
-    /// Executes one write, and reports or keeps it.
-    ///
-    /// # Errors
-    /// The error of the store, if it affects the writes after this one.
-    fn execute_one(&mut self, write: WriteJob) -> Result<(), StoreError> {
-        let mut group = vec![write];
-        let result = self.execute(&mut group);
-        match &result {
-            Ok(()) => report_success(group),
-            Err(error) => self.stall_or_reject(group, error),
-        }
-        result
-    }
-
-    /// Frees what a write released, so that the next one has the same space.
-    fn after_reserved_write(&self, class: WriteClass) -> Result<(), StoreError> {
-        self.database.truncate_log()?;
-        if class == WriteClass::Removal {
-            // The pages of one large row are more than a vacuum returns at once.
-            for _ in 0..MAX_VACUUMS {
-                if !self.database.vacuum()? {
-                    break;
-                }
-                self.database.truncate_log()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the reserved space again, and writes something.
-    fn take_reserve(&mut self) -> Result<(), StoreError> {
-        self.reserve.take()?;
-        self.execute(&mut Vec::new())
-    }
-
     fn set_writable(&mut self) {
         self.results_left = RESULT_RESERVE_BYTES;
         self.health.set_writable();
-    }
-
-    /// Executes a group in one transaction, or a probe if it is empty. Writes that are rejected are reported and taken out of the
-    /// group; the others are executed once, however many are rejected.
-    ///
-    /// # Errors
-    /// Nothing was written, for a reason that is not of a single write.
-    fn execute(&mut self, group: &mut Vec<WriteJob>) -> Result<(), StoreError> {
-        let transaction = self.database.transaction()?;
-        if group.is_empty() {
-            let probed = probe_write(&transaction).and_then(|()| transaction.commit());
-            return probed.map_err(|error| from_sqlite(self.database.connection(), &error));
-        }
-        // A write alone is rejected with its transaction.
-        let is_alone = group.len() == 1;
-        let mut waiting = std::mem::take(group).into_iter();
-        while let Some(write) = waiting.next() {
-            let result = if is_alone {
-                write.execute(&transaction)
-            } else {
-                execute_in_savepoint(&transaction, &write)
-            };
-            let Err(error) = result.map_err(|error| from_sqlite(&transaction, &error)) else {
-                group.push(write);
-                continue;
-            };
-            // Without memory, SQLite may have rolled the transaction back.
-            let is_lost = transaction.is_autocommit();
-            if error.affects_all_writes() {
-                group.push(write);
-            } else {
-                (write.report)(Err(error.clone()));
-                if !is_lost {
-                    continue;
-                }
-            }
-            group.extend(waiting);
-            return Err(error);
-        }
-        if group.is_empty() {
-            return Ok(());
-        }
-        let committed = transaction.commit();
-        committed.map_err(|error| from_sqlite(self.database.connection(), &error))
-    }
-}
-
-/// Executes a write of a group, and undoes what it did if it is rejected.
-fn execute_in_savepoint(connection: &Connection, write: &WriteJob) -> rusqlite::Result<()> {
-    let execute = |sql| connection.prepare_cached(sql)?.execute([]).map(drop);
-    execute("SAVEPOINT of_write")?;
-    let result = write.execute(connection);
-    // An error that ended the transaction has undone everything.
-    if connection.is_autocommit() {
-        return result;
-    }
-    if result.is_err() && execute("ROLLBACK TO of_write").is_err() {
-        execute("ROLLBACK")?;
-        return result;
-    }
-    execute("RELEASE of_write")?;
-    result
-}
-
-fn report_success(group: Vec<WriteJob>) {
-    for write in group {
-        (write.report)(Ok(()));
     }
 }
