@@ -8,7 +8,7 @@ use crate::breaker::{self, Health};
 use crate::caller_quota::{Caller, Charge};
 use crate::grant::{CallCharge, HeldResources};
 use crate::outage::OutageChange;
-use crate::provider_limits::KeyChange;
+use crate::provider_limits::call_end::KeyChange;
 use crate::types::{CallReport, UsageReport};
 
 impl State {

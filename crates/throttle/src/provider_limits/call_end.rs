@@ -1,0 +1,171 @@
+//! The end of a call at its provider: what its report changes for the provider, its key, and the key with the model.
+
+use std::time::Instant;
+
+use super::ProviderLimits;
+use crate::api_key_limits::ApiKeyLimits;
+use crate::breaker;
+use crate::grant::CallCharge;
+use crate::outage::{FailedCaller, OutageChange, OutageReason};
+use crate::types::CallReport;
+
+impl ProviderLimits {
+    /// Records a call's report for the provider and the key.
+    pub fn record_call(
+        &mut self,
+        call: &CallCharge,
+        used: u64,
+        report: &CallReport,
+        is_overload: bool,
+        now: Instant,
+    ) -> KeyChange {
+        let CallCharge {
+            key: index,
+            reserved,
+            began,
+            ..
+        } = *call;
+        let in_flight = self.in_flight.count();
+        let is_of_provider = call.model.is_configured || report.pauses_key;
+        if let Some(adaptive) = &mut self.adaptive {
+            // A limit of a model that a caller has made up is no overload of the provider.
+            if is_overload && is_of_provider {
+                adaptive.decrease(began, in_flight, now);
+            } else if report.health == breaker::Health::Success {
+                adaptive.increase(in_flight);
+            }
+        }
+        let Some(key) = self.keys.get_mut(index) else {
+            return KeyChange::default();
+        };
+        if let Some(tokens) = &mut key.tokens {
+            tokens.settle(reserved.total(), used, now);
+        }
+        if is_of_provider {
+            key.apply_remaining(report.remaining, now);
+        }
+        let key_paused_until = key.paused_until(now);
+        if let Some(pause) = report.pause {
+            let mut model = call.model.state();
+            let own = model.pauses.entry(index).or_default();
+            let until = own.begin(pause, began, now);
+            key.record_refusal(call.model.id, until, began, now);
+            if report.pauses_key {
+                key.pause(pause, began, now);
+            }
+        }
+        let has_paused_key = key.paused_until(now) > key_paused_until;
+        KeyChange {
+            has_paused_key,
+            ..record_availability(key, call, report, now)
+        }
+    }
+}
+
+/// Effects of a call on other calls with its key.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeyChange {
+    pub outage: Option<OutageChange>,
+    /// True if the trial of the model is over.
+    pub has_passed_trial: bool,
+    /// True if the key is paused with all models, for longer than before.
+    pub has_paused_key: bool,
+    /// True if a pause of the model with the key has ended early.
+    pub has_ended_pause: bool,
+}
+
+/// Records what a call proves of its key, and of the key with the model.
+fn record_availability(
+    key: &mut ApiKeyLimits,
+    call: &CallCharge,
+    report: &CallReport,
+    now: Instant,
+) -> KeyChange {
+    let mut model = call.model.state();
+    if let Some(outage) = &report.outage {
+        let by = FailedCaller {
+            caller: call.caller,
+            is_alone: !model.breaker.has_other_callers(call.caller, now),
+        };
+        if outage.reason.is_of_key() {
+            return KeyChange {
+                outage: (key.availability).record_failure(outage, by, call.began, now),
+                ..KeyChange::default()
+            };
+        }
+        let with_model = model.availability.entry(call.key).or_default();
+        let own = with_model.record_failure(outage, by, call.began, now);
+        // The key itself is accepted.
+        let proves_key = matches!(
+            outage.reason,
+            OutageReason::QuotaExhausted | OutageReason::UnknownModel
+        );
+        let of_key = proves_key.then(|| key.availability.record_success(call.began));
+        return KeyChange {
+            outage: own.or(of_key.flatten()),
+            ..KeyChange::default()
+        };
+    }
+    if report.health != breaker::Health::Success {
+        return KeyChange::default();
+    }
+    key.record_success(call.model.id, call.began, now);
+    let pause = model.pauses.get_mut(&call.key);
+    let has_ended_pause = pause.is_some_and(|pause| pause.record_success(call.began, now));
+    let with_model = model.availability.get_mut(&call.key);
+    let own = with_model.and_then(|own| own.record_success(call.began));
+    KeyChange {
+        outage: key.availability.record_success(call.began).or(own),
+        has_passed_trial: model.trial.pass(),
+        has_paused_key: false,
+        has_ended_pause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::test_provider::{Provider, model, pool};
+    use super::*;
+    use crate::breaker::Health;
+    use crate::model_limits::ModelLimits;
+    use crate::types::{KeyQuota, Pool};
+
+    #[test]
+    fn overload_lowers_the_concurrency_but_not_that_of_a_model_that_a_caller_has_made_up() {
+        let configured = Some(ModelLimits::default());
+        for (limits, pauses_key, expected) in
+            [(configured, false, 8), (None, false, 10), (None, true, 8)]
+        {
+            let mut provider = Provider::new(Pool {
+                is_adaptive: true,
+                ..pool(vec![KeyQuota::default()])
+            });
+            provider.model = model(1, limits);
+            for _ in 0..10 {
+                provider.call().unwrap();
+            }
+            let report = |health| CallReport {
+                pauses_key,
+                ..CallReport::new(health)
+            };
+            provider.end(0, &report(Health::Neutral), true);
+            assert_eq!(provider.limits.limit(), Some(expected));
+            provider.end(0, &report(Health::Neutral), false);
+            assert_eq!(provider.limits.limit(), Some(expected), "says nothing");
+            provider.end(0, &report(Health::Success), false);
+            assert_eq!(provider.limits.limit(), Some(10.min(expected + 1)));
+        }
+    }
+
+    #[test]
+    fn a_key_is_paused_with_all_models_if_the_provider_says_so_for_longer_than_before() {
+        let mut provider = Provider::with_keys(vec![KeyQuota::default()]);
+        let end = provider.now + Duration::from_secs(9);
+        let later = end + Duration::from_secs(9);
+        let changes = [(end, false), (end, true), (end, true), (later, true)]
+            .map(|(until, pauses_key)| provider.pause(until, pauses_key).has_paused_key);
+        assert_eq!(changes, [false, true, false, true]);
+    }
+}
