@@ -113,23 +113,17 @@ async fn remove_expired_job(context: &Arc<JobContext>, job: JobKey, caller: Stri
 #[cfg(test)]
 mod tests {
     use super::super::store::{CreateOutcome, JobEnd, NewJob, Status};
-    use super::super::test_context::{TestContext, store_queued};
+    use super::super::test_context::{TestContext, end_queued, job_end, store_queued};
     use super::*;
 
     /// Stores a job that has ended.
     async fn store_ended(context: &JobContext, id: &str, expires_at: i64) -> JobKey {
         let job = store_queued(context.store.as_ref(), id, 1).await;
         let end = JobEnd {
-            status: Status::Cancelled,
-            finished_at: 0,
             expires_at,
-            body: b"{}".to_vec(),
-            error: None,
-            webhook: None,
+            ..job_end(Status::Cancelled)
         };
-        let ended = context.store.complete(job, Status::Queued, end).await;
-        ended.unwrap().expect("the job was queued");
-        job
+        end_queued(context.store.as_ref(), job, end).await.key
     }
 
     /// Stores a job whose upload has not ended.

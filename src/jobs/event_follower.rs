@@ -206,8 +206,8 @@ mod tests {
     use tokio::time::timeout;
 
     use super::super::Jobs;
-    use super::super::store::{CreateOutcome, FinishedItem, ItemStatus, JobEnd, NewJob, Status};
-    use super::super::test_context::TestContext;
+    use super::super::store::{FinishedItem, ItemStatus, Status};
+    use super::super::test_context::{TestContext, end_queued, job_end, store_queued};
     use super::*;
     use crate::types::Usage;
 
@@ -216,20 +216,7 @@ mod tests {
 
     /// Stores a job that has one event.
     async fn store_job(context: &JobContext) -> Job {
-        let created = context.store.create_uploading(NewJob {
-            id: "job_a".to_owned(),
-            caller: String::new(),
-            spec: "{}".to_owned(),
-            metadata: None,
-            created_at: 0,
-            idempotency: None,
-        });
-        let CreateOutcome::New(job) = created.await.unwrap() else {
-            panic!("the store is empty");
-        };
-        let inputs = vec![b"\"a text\"".to_vec()];
-        context.store.add_inputs(job, 0, inputs).await.unwrap();
-        context.store.finalize(job, 1, [0; 32]).await.unwrap();
+        let job = store_queued(context.store.as_ref(), "job_a", 1).await;
         record_result(context, job, ItemStatus::Failed).await
     }
 
@@ -246,16 +233,8 @@ mod tests {
     }
 
     async fn end_job(context: &JobContext, job: JobKey) -> Job {
-        let end = JobEnd {
-            status: Status::Completed,
-            finished_at: 0,
-            expires_at: i64::MAX,
-            body: b"{}".to_vec(),
-            error: None,
-            webhook: None,
-        };
-        let ended = context.store.complete(job, Status::Queued, end).await;
-        ended.unwrap().expect("the job was queued")
+        let end = job_end(Status::Completed);
+        end_queued(context.store.as_ref(), job, end).await
     }
 
     /// Waits for the next events. Returns the numbers, and the number of the job's end if it is among them.

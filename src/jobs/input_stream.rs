@@ -218,27 +218,16 @@ mod tests {
     use futures_util::StreamExt;
     use throttle::{CallerId, MemoryLedger, MemoryUse};
 
-    use super::super::sqlite::Sqlite;
-    use super::super::store::{CreateOutcome, NewJob};
+    use super::super::test_context::{TestContext, store_queued};
     use super::*;
 
     #[tokio::test]
     async fn a_page_is_read_after_its_memory_is_reserved() {
         const SMALL: usize = 1000;
         const LARGE: usize = 3 * MAX_PAGE_BYTES;
-        let folder = std::env::temp_dir().join(format!("extractd-inputs-{}", std::process::id()));
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.join("extractd.db")).unwrap());
-        let job = store.create_uploading(NewJob {
-            id: "job_a".to_owned(),
-            caller: String::new(),
-            spec: "{}".to_owned(),
-            metadata: None,
-            created_at: 0,
-            idempotency: None,
-        });
-        let CreateOutcome::New(job) = job.await.unwrap() else {
-            panic!("the store is empty");
-        };
+        let test = TestContext::new("inputs");
+        let store = &test.context.store;
+        let job = store_queued(store.as_ref(), "job_a", 0).await;
         let input = |bytes| format!("\"{}\"", "x".repeat(bytes - 2)).into_bytes();
         let inputs = [SMALL, SMALL, LARGE, SMALL].map(input).into();
         store.add_inputs(job, 0, inputs).await.unwrap();
@@ -247,7 +236,7 @@ mod tests {
         let held = || ledger.snapshot().held;
         let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
         let memory = WaitingMemory::new(memory, Duration::MAX);
-        let mut stream = InputStream::new(&store, job, 16, memory);
+        let mut stream = InputStream::new(store, job, 16, memory);
         let first = stream.next().await.unwrap();
         let NextPage::Reading(read) = &mut stream.next_page else {
             panic!("the first page was read");
@@ -270,6 +259,5 @@ mod tests {
         assert_eq!(stream.read_error().take(), None);
         drop((large, last));
         assert_eq!(held(), 0);
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::context::{Config, JobCommand, JobContext, Shutdown};
 use super::job_spec::JobSpec;
 use super::sqlite::Sqlite;
-use super::store::{CreateOutcome, ItemCounts, Job, JobKey, NewJob, Status, Store};
+use super::store::{CreateOutcome, ItemCounts, Job, JobEnd, JobKey, NewJob, Status, Store};
 use crate::extraction::{self, Extractor, ModelEndpoint, ModelRoute, Models};
 use crate::provider::{
     Answer, Failure, FailureKind, GenAiNames, Provider, Request, RequestPreview,
@@ -94,6 +94,24 @@ pub async fn store_queued(store: &dyn Store, id: &str, items: u32) -> JobKey {
     store.add_inputs(job, 0, inputs).await.unwrap();
     store.finalize(job, items, [0; 32]).await.unwrap();
     job
+}
+
+/// Returns the end of a job that is kept, without a webhook.
+pub fn job_end(status: Status) -> JobEnd {
+    JobEnd {
+        status,
+        finished_at: 0,
+        expires_at: i64::MAX,
+        body: b"{}".to_vec(),
+        error: None,
+        webhook: None,
+    }
+}
+
+/// Ends a job that is queued. Returns the job.
+pub async fn end_queued(store: &dyn Store, job: JobKey, end: JobEnd) -> Job {
+    let ended = store.complete(job, Status::Queued, end).await;
+    ended.unwrap().expect("the job was queued")
 }
 
 /// Returns a job that runs and has no item.

@@ -134,12 +134,8 @@ impl Simulation {
     async fn complete(&mut self, key: JobKey) {
         let from = [Status::Running, Status::Cancelling][self.random.usize(..2)];
         let end = JobEnd {
-            status: ENDS[self.random.usize(..ENDS.len())],
-            finished_at: 3_000,
-            expires_at: 4_000,
-            body: b"{}".to_vec(),
-            error: None,
             webhook: None,
+            ..job_end(ENDS[self.random.usize(..ENDS.len())])
         };
         let status = end.status;
         let is_from = self.jobs[&key].status == from;
