@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::super::store::{CreateOutcome, DeliveryState, JobEnd, NewJob, Status};
-use super::super::test_context::TestContext;
+use super::super::test_context::{TestContext, end_queued, job_end};
 use super::*;
 use crate::net::Reach;
 
@@ -61,8 +61,9 @@ async fn a_caller_has_a_share_of_the_deliveries_and_may_always_have_one() {
     assert!(deliveries.may_start("eve"), "she has none");
 }
 
-/// Stores a job that has ended, with a webhook to be delivered to this URL. Returns the job.
-async fn store_ended(context: &JobContext, url: &str) -> JobKey {
+/// Stores a job that has ended, with a webhook to be delivered to the listener. Returns the job.
+async fn store_ended(context: &JobContext, listener: &TcpListener) -> JobKey {
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let webhook = json!({"url": url, "secret": secret});
     let spec = json!({"batch": {}, "request_id": "req_1", "webhook": webhook});
@@ -78,47 +79,87 @@ async fn store_ended(context: &JobContext, url: &str) -> JobKey {
         panic!("the store is empty");
     };
     context.store.finalize(job, 0, [0; 32]).await.unwrap();
-    let end = JobEnd {
-        status: Status::Completed,
-        finished_at: 0,
-        expires_at: i64::MAX,
-        body: b"{}".to_vec(),
-        error: None,
-        webhook: Some(b"the end".to_vec()),
-    };
-    let ended = context.store.complete(job, Status::Queued, end).await;
-    ended.unwrap().expect("the job was queued");
+    end(context, job, b"the end").await;
     job
 }
 
-#[tokio::test]
-async fn a_due_delivery_is_sent_and_its_outcome_is_recorded() {
-    let test = TestContext::new("delivery");
-    let store = &test.context.store;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let job = store_ended(&test.context, &url).await;
-    let due = store.due_webhooks(unix_millis(), MAX_PER_CALLER, HashSet::new());
-    let mut deliveries = deliveries(&test);
-    assert!(deliveries.start(due.await.unwrap()));
+/// Ends a job with this body of its delivery.
+async fn end(context: &JobContext, job: JobKey, body: &[u8]) {
+    let end = JobEnd {
+        webhook: Some(body.to_vec()),
+        ..job_end(Status::Completed)
+    };
+    end_queued(context.store.as_ref(), job, end).await;
+}
+
+async fn due(context: &JobContext) -> Vec<PendingDelivery> {
+    let due = context
+        .store
+        .due_webhooks(unix_millis(), MAX_PER_CALLER, HashSet::new());
+    due.await.unwrap()
+}
+
+/// Receives a request whose body ends with these bytes, and accepts it. Returns the request.
+async fn receive(listener: &TcpListener, end: &[u8]) -> String {
     let received = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();
-        while !request.ends_with(b"the end") {
+        while !request.ends_with(end) {
             assert!(stream.read_buf(&mut request).await.unwrap() > 0);
         }
         let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
         stream.write_all(answer).await.unwrap();
         String::from_utf8(request).unwrap()
     };
-    let request = timeout(LIMIT, received).await.expect("it is sent");
+    timeout(LIMIT, received).await.expect("it is sent")
+}
+
+#[tokio::test]
+async fn a_due_delivery_is_sent_and_its_outcome_is_recorded() {
+    let test = TestContext::new("delivery");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let job = store_ended(&test.context, &listener).await;
+    let mut deliveries = deliveries(&test);
+    assert!(deliveries.start(due(&test.context).await));
+    let request = receive(&listener, b"the end").await;
     assert!(request.contains("webhook-id: job_1_1\r\n"), "{request}");
     let ended = timeout(LIMIT, deliveries.tasks.join_next()).await;
     ended.expect("it ends").unwrap().unwrap();
-    let found = store.job_by_key(job).await.unwrap().unwrap();
+    let found = test.context.store.job_by_key(job).await.unwrap().unwrap();
     let delivery = found.delivery.unwrap();
     assert_eq!(
         (delivery.state, delivery.http_status),
         (DeliveryState::Delivered, Some(204))
     );
+}
+
+/// The body is read when the delivery starts: by then, the job may have run again.
+#[tokio::test]
+async fn the_end_before_a_retry_is_not_sent_once_there_is_another() {
+    let test = TestContext::new("delivery-retry");
+    let store = &test.context.store;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let job = store_ended(&test.context, &listener).await;
+    let before_retry = due(&test.context).await;
+    let requeued = store.requeue(job, None).await.unwrap();
+    requeued.expect("the job has ended");
+    end(&test.context, job, b"another end").await;
+    let mut deliveries = deliveries(&test);
+    assert!(deliveries.start(before_retry));
+    let ended = async {
+        tokio::select! {
+            ended = deliveries.tasks.join_next() => ended.unwrap().unwrap(),
+            _ = listener.accept() => panic!("the end before the retry is sent"),
+        }
+    };
+    assert_eq!(timeout(LIMIT, ended).await.expect("it ends"), job);
+    let found = store.job_by_key(job).await.unwrap().unwrap();
+    let delivery = found.delivery.unwrap();
+    assert_eq!(
+        (delivery.state, delivery.attempts),
+        (DeliveryState::Pending, 0)
+    );
+    assert!(deliveries.start(due(&test.context).await));
+    let request = receive(&listener, b"another end").await;
+    assert!(request.contains("webhook-id: job_1_2\r\n"), "{request}");
 }
