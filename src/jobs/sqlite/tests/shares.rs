@@ -64,3 +64,29 @@ async fn a_caller_stores_up_to_its_maximum_of_jobs_and_of_bytes() {
     let full = StoreError::Quota(StorageQuota::Bytes { max: MAX });
     assert_eq!(fill(&store, first, 0).await, (3, full));
 }
+
+/// Nothing is written: each check is of a write that is as large as a part of the disk.
+#[tokio::test]
+async fn one_of_several_callers_leaves_room_on_the_disk() {
+    let folder = Folder::new("disk-share");
+    let store = folder.open();
+    let job = begin(&store, "ann").await;
+    let room = store.query(disk_room::find).await.unwrap();
+    // Other tests write meanwhile.
+    let quarter = room.expect("the disk is not full") / 4;
+    let check = async |bytes: u64| {
+        let limits = store.current_limits();
+        let checked = store.write(WriteClass::Ordinary, job, move |connection| {
+            limits.check_more(connection, job, bytes)
+        });
+        checked.await
+    };
+    let full = Err(StoreError::Quota(StorageQuota::Disk));
+    assert_eq!(check(3 * quarter).await, Ok(()), "nobody else has a share");
+    assert_eq!(check(5 * quarter).await, full);
+    store.set_has_several_callers(true);
+    assert_eq!(check(quarter).await, Ok(()));
+    let share = Err(StoreError::Quota(StorageQuota::ShareOfDisk));
+    assert_eq!(check(3 * quarter).await, share);
+    assert_eq!(check(5 * quarter).await, full);
+}
