@@ -31,7 +31,7 @@ pub mod signed_link;
 mod sqlite;
 pub mod store;
 #[cfg(test)]
-mod test_context;
+pub(crate) mod test_context;
 pub mod webhook;
 mod webhook_delivery;
 

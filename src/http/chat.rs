@@ -15,3 +15,5 @@ pub mod responses;
 pub mod rest_of_answer;
 pub mod schema_choice;
 pub mod stream;
+#[cfg(test)]
+pub mod test_request;

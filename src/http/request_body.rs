@@ -408,6 +408,18 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn short_work_is_done_on_this_thread_and_long_work_on_another() {
+        let worker = std::thread::current().id();
+        let text = |bytes: usize| Bytes::from(format!("\"{}\"", "x".repeat(bytes)));
+        let thread_of = |text| work_on(text, CallerId(1), |_| std::thread::current().id());
+        assert_eq!(thread_of(text(10)).await.unwrap(), worker);
+        assert_ne!(thread_of(text(100_000)).await.unwrap(), worker);
+        let panics = |text: &[u8]| assert!(text.is_empty(), "on purpose");
+        let panicked = work_on(text(100_000), CallerId(1), panics).await;
+        assert_eq!(panicked.unwrap_err().code, Code::Internal);
+    }
+
     #[test]
     fn a_body_may_be_slow_and_ends_within_ten_minutes() {
         assert_eq!(max_time(0), MAX_PAUSE);

@@ -386,3 +386,6 @@ fn append(value: &impl serde::Serialize, out: &mut BytesMut) {
     append_json(out, value);
     out.extend_from_slice(b"\n\n");
 }
+
+#[cfg(test)]
+mod tests;

@@ -345,3 +345,6 @@ fn whole_response(body: Result<Vec<u8>, Error>, outcome: &Outcome) -> Response {
     response.extensions_mut().insert(outcome.timing);
     response
 }
+
+#[cfg(test)]
+mod tests;
