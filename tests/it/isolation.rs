@@ -48,7 +48,7 @@ async fn open(address: SocketAddr, bytes: &str) -> TcpStream {
 }
 
 /// Waits until requests hold no memory. Compiled schemas stay in their cache, which takes an eighth of the budget at most.
-async fn until_nothing_is_held(client: &Client) {
+pub async fn until_nothing_is_held(client: &Client) {
     eventually(LIMIT, "everything is returned", async || {
         for held_as in ["request_bodies", "inputs", "responses"] {
             let row = client.limit_of("memory_bytes", held_as).await?;

@@ -12,6 +12,7 @@ use crate::upstream::{Gate, Reply, Upstream};
 
 mod errors;
 mod hostile_providers;
+mod memory;
 mod responses;
 mod streams;
 

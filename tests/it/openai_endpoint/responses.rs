@@ -3,14 +3,14 @@
 use super::*;
 use crate::support::response::Event;
 
-const RESPONSES: &str = "/v1/responses";
+pub const RESPONSES: &str = "/v1/responses";
 
 fn format() -> Value {
     json!({"format": {"type": "json_schema", "name": "Person", "schema": schema(), "strict": true}})
 }
 
 /// Returns the events of a streamed response.
-async fn events_of(server: &Server, body: &Value) -> Vec<Event> {
+pub async fn events_of(server: &Server, body: &Value) -> Vec<Event> {
     let response = server.open(RESPONSES, "text/event-stream", body).await;
     response.expect(200).events().await
 }
