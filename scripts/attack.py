@@ -275,6 +275,42 @@ async def impatience(target):
 
 
 @attack
+async def slow_answers(target):
+    body = spec(inputs=[f"[slow] {person(number)}" for number in range(100)], timeout_ms=60_000)
+    await asyncio.gather(*(target.send("POST", "/v1/extract/batch", body, timeout=90) for _ in range(3)))
+
+
+@attack
+async def costly_validation(target):
+    """Schemas whose validation takes seconds for an answer of some kilobytes, beside the provider's own answers."""
+    branches = [{"type": "array", "items": {"type": "integer", "minimum": 10**9 + number}} for number in range(500)]
+    numbers = {"type": "object", "properties": {"numbers": {"anyOf": branches}}}
+    examples = [{"input": "a", "output": {"numbers": [1] * 2_000}}]
+    await asyncio.gather(*(target.send("POST", "/v1/extract", {"schema": numbers, "examples": examples, "input": person(number)}) for number in range(8)))
+
+
+@attack
+async def long_names(target):
+    """Names and values that errors repeat, read by nobody."""
+    for path, fields in (
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}], "extractd": {"~" * target.scale: 1}}),
+        ("/v1/responses", {"input": "a", "text": {"format": {"type": "t" * target.scale}}}),
+        ("/v1/extract", {"schema": "s" * target.scale, "input": "a"}),
+    ):
+        body = json.dumps(fields).encode()
+        await hold(target, target.head("POST", path, JSON_TYPE, f"content-length: {len(body)}") + body, seconds=5, count=3)
+
+
+@attack
+async def equal_singles(target):
+    """Singles that share one call, each with evidence of its own, read by nobody."""
+    rows = {"type": "array", "items": {"type": "integer"}, "minItems": 5_000}
+    schema = {"type": "object", "properties": {"rows": rows}, "required": ["rows"]}
+    body = json.dumps({"schema": schema, "input": f"[slow] {random.random()} {'0 ' * 5_000}", "grounding": "report"}).encode()
+    await hold(target, target.head("POST", "/v1/extract", JSON_TYPE, f"content-length: {len(body)}") + body, seconds=25, count=50)
+
+
+@attack
 async def unread_batches(target):
     body = json.dumps(spec(inputs=[" "] * 100_000)).encode()
     for accept in ("application/json", "text/event-stream", "application/x-ndjson"):
@@ -565,7 +601,7 @@ def attack_process(options, port, seconds, seed, index):
 
 def start(options, folder):
     upstream = subprocess.Popen(
-        [options.upstream, "--port", "0", "--latency-ms", "50", "--jitter", "50"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        [options.upstream, "--port", "0", "--latency-ms", "50", "--jitter", "50", "--slow-ms", "20000"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     url = ""
     while not url.startswith("http"):
         url = next((word for word in upstream.stdout.readline().split() if word.startswith("http")), "")

@@ -32,6 +32,7 @@ const TIMEOUT_MS: u64 = 2_000;
 
 const BEHAVIOUR: Behaviour = Behaviour {
     latency_ms: 20.0,
+    slow_ms: 0.0,
     jitter: 60.0,
     resets: 0.02,
     stalls: 0.02,
@@ -93,7 +94,7 @@ impl Provider {
             Fate::Stall => return Reply::Stall,
             Fate::Error500 => Reply::error(500, "oops"),
         };
-        reply.after(BEHAVIOUR.latency(call.index))
+        reply.after(BEHAVIOUR.latency(call.index, false))
     }
 }
 

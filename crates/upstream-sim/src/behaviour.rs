@@ -14,6 +14,9 @@ pub struct Behaviour {
     /// Up to so many milliseconds more, evenly spread.
     #[arg(long, default_value_t = 0.0)]
     pub jitter: f64,
+    /// Milliseconds more for a call whose last message contains `[slow]`.
+    #[arg(long, default_value_t = 0.0)]
+    pub slow_ms: f64,
     /// Share of calls, 0 to 1, whose connection is reset instead of an answer.
     #[arg(long, default_value_t = 0.0)]
     pub resets: f64,
@@ -65,9 +68,10 @@ impl Behaviour {
         Fate::Answer
     }
 
-    /// Returns the latency of call `number`.
-    pub fn latency(&self, number: usize) -> Duration {
-        let milliseconds = self.latency_ms + self.jitter * share(!self.seed, number);
+    /// Returns the latency of call `number`. `is_slow`: its last message contains `[slow]`.
+    pub fn latency(&self, number: usize, is_slow: bool) -> Duration {
+        let slow_ms = if is_slow { self.slow_ms } else { 0.0 };
+        let milliseconds = self.latency_ms + slow_ms + self.jitter * share(!self.seed, number);
         Duration::from_secs_f64(milliseconds.max(0.0) / 1000.0)
     }
 }

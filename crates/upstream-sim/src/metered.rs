@@ -168,7 +168,8 @@ impl Upstream {
         };
         let admitted = lock(&self.meter).admitted(key, arrived, &pass);
         let (status, response) = respond(&question, call, &said, usage, &pass.headers);
-        if !self.wait(connection, call).await {
+        let is_slow = self.flags.behaviour.slow_ms > 0.0 && prompt::is_slow(&question);
+        if !self.wait(connection, call, is_slow).await {
             lock(&self.meter).aborted();
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
@@ -201,8 +202,8 @@ impl Upstream {
     }
 
     /// Lets the latency pass; false when the client went away meanwhile.
-    async fn wait(&self, connection: &mut Connection, call: Call) -> bool {
-        let latency = self.flags.behaviour.latency(call.number);
+    async fn wait(&self, connection: &mut Connection, call: Call, is_slow: bool) -> bool {
+        let latency = self.flags.behaviour.latency(call.number, is_slow);
         if call.fate == Fate::Stall {
             connection.disconnected().await;
             return false;

@@ -18,6 +18,12 @@ pub fn tokens(question: &ChatRequest) -> u64 {
     tokens::count(contents().map(text_bytes).sum(), last)
 }
 
+/// Returns true if the last message contains `[slow]`.
+pub fn is_slow(question: &ChatRequest) -> bool {
+    let last = question.messages.last().and_then(|last| last.content);
+    last.is_some_and(|content| content.get().contains("[slow]"))
+}
+
 /// Returns the bytes of the text in a piece of JSON, escapes counted as what they stand for.
 fn text_bytes(json: &[u8]) -> usize {
     // Without the quotes around it.

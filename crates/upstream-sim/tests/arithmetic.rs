@@ -25,6 +25,7 @@ use upstream_sim::tokens;
 fn faults_come_in_their_shares_and_latencies_in_their_range() {
     let behaviour = Behaviour {
         latency_ms: 2.0,
+        slow_ms: 1_000.0,
         jitter: 3.0,
         resets: 0.02,
         stalls: 0.02,
@@ -52,13 +53,14 @@ fn faults_come_in_their_shares_and_latencies_in_their_range() {
         );
     }
     let latencies: Vec<_> = (0..1_000)
-        .map(|number| behaviour.latency(number).as_secs_f64() * 1000.0)
+        .map(|number| behaviour.latency(number, false).as_secs_f64() * 1000.0)
         .collect();
     assert!(
         latencies.iter().all(|ms| (2.0..=5.0).contains(ms)),
         "{latencies:?}"
     );
     assert!(latencies.iter().any(|ms| *ms > 4.5), "{latencies:?}");
+    assert!(behaviour.latency(1, true).as_secs_f64() > 1.0);
 }
 
 #[test]
