@@ -41,7 +41,7 @@ use stop_times::StopTimes;
 /// # Errors
 /// If a part cannot be built, or the address cannot be bound.
 pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let server = Server::bind(config, Persistence::DataDir).await?;
+    let server = Server::bind(config, Persistence::DataDir)?;
     tracing::info!("{}", startup_message(&server.extractor, server.address));
     server.run(stop).await;
     Ok(())
@@ -80,13 +80,13 @@ impl Server {
     ///
     /// # Errors
     /// If a part cannot be built, or the address cannot be bound.
-    pub async fn bind(config: Config, persistence: Persistence<'_>) -> anyhow::Result<Self> {
+    pub fn bind(config: Config, persistence: Persistence<'_>) -> anyhow::Result<Self> {
         let metrics = Metrics::start().context("cannot start the metrics")?;
-        Self::bind_with(config, persistence, metrics).await
+        Self::bind_with(config, persistence, metrics)
     }
 
     /// Binds the address and builds the parts, with the metrics of the process.
-    async fn bind_with(
+    fn bind_with(
         config: Config,
         persistence: Persistence<'_>,
         metrics: Metrics,
@@ -427,7 +427,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
 
     /// Binds a server of the default settings, of a provider that is not called.
-    async fn bound(change: impl FnOnce(&mut Config)) -> Server {
+    fn bound(change: impl FnOnce(&mut Config)) -> Server {
         let args = Args {
             listen: Some("127.0.0.1:0".to_owned()),
             model: Some("openai/m".to_owned()),
@@ -438,9 +438,7 @@ mod tests {
             .unwrap()
             .config;
         change(&mut config);
-        Server::bind_with(config, Persistence::Temporary, METRICS.clone())
-            .await
-            .unwrap()
+        Server::bind_with(config, Persistence::Temporary, METRICS.clone()).unwrap()
     }
 
     /// Stores a job whose only input needs no call.
@@ -480,7 +478,7 @@ mod tests {
     #[tokio::test]
     async fn an_old_job_of_a_caller_that_is_gone_is_cancelled() {
         // So that it is old at once; what ends is removed by the maintenance after that.
-        let server = bound(|config| config.jobs.retention = Duration::ZERO).await;
+        let server = bound(|config| config.jobs.retention = Duration::ZERO);
         let store = Arc::clone(&server.store);
         let job = stored_job(&store, "gone").await;
         let stop = CancellationToken::new();
@@ -492,7 +490,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_for_which_there_is_no_memory_waits_until_there_is_some() {
-        let server = bound(|_| {}).await;
+        let server = bound(|_| {});
         let store = Arc::clone(&server.store);
         let job = stored_job(&store, "").await;
         let ledger = server.extractor.limits().memory().clone();
@@ -536,7 +534,7 @@ mod tests {
     /// is served.
     #[tokio::test]
     async fn a_connection_whose_work_is_always_ready_lets_others_have_their_turns() {
-        let server = bound(|_| {}).await;
+        let server = bound(|_| {});
         let (address, stop) = (server.address(), CancellationToken::new());
         let running = tokio::spawn(server.run(stop.clone()));
 

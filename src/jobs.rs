@@ -50,9 +50,7 @@ use crate::net::Client;
 use crate::types::{Code, Error, Input};
 use context::{JobCommand, JobContext};
 use errors::{invalid_cursor, job_not_found, store_problem};
-use store::{
-    Event, ItemStatus, Job, JobFilter, JobKey, PageSize, ResultOrder, Status, Store, StoreError,
-};
+use store::{Event, ItemStatus, Job, JobFilter, JobKey, PageSize, ResultOrder, Status, Store};
 use throttle::CallerId;
 
 /// Jobs of the whole process. Clones share them.

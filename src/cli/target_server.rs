@@ -152,7 +152,7 @@ async fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<Serv
     config.callers_file = None;
     config.server.shutdown_grace = GRACE;
     let place = folder.map_or(app::Persistence::Temporary, app::Persistence::Folder);
-    let server = app::Server::bind(config, place).await?;
+    let server = app::Server::bind(config, place)?;
     let url = Url::parse(&format!("http://{}", server.address()))
         .context("the URL of the server within this process is invalid")?;
     let stop = CancellationToken::new();

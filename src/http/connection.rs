@@ -252,7 +252,7 @@ mod tests {
     const LARGE_BYTES: usize = 16 << 20;
 
     /// Starts a server of at most `max` connections.
-    async fn start(max: usize, router: Router) -> SocketAddr {
+    fn start(max: usize, router: Router) -> SocketAddr {
         let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let timeouts = ConnectionTimeouts {
@@ -350,7 +350,7 @@ mod tests {
             reports.send(()).unwrap();
             end.notified().await;
         });
-        let address = start(2, Router::new().route("/", route)).await;
+        let address = start(2, Router::new().route("/", route));
         let mut idle = TcpStream::connect(address).await.unwrap();
         let mut first = ask(address, "/").await;
         reported.recv().await.unwrap();
@@ -369,7 +369,7 @@ mod tests {
     /// The server waits for the clients, until `idle` has passed.
     #[tokio::test]
     async fn unread_responses_of_nobody_make_room() {
-        let address = start(2, Router::new().route("/", get(large))).await;
+        let address = start(2, Router::new().route("/", get(large)));
         let mut unread: Vec<TcpStream> = Vec::new();
         for _ in 0..6 {
             let mut client = ask(address, "/").await;
@@ -387,7 +387,7 @@ mod tests {
         let router = Router::new()
             .route("/", get(large))
             .route("/alice", get(large_for_alice));
-        let address = start(4, router).await;
+        let address = start(4, router);
         let mut sending = Vec::new();
         for _ in 0..2 {
             let mut client = ask(address, "/alice").await;
@@ -414,7 +414,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_head_takes_several_places() {
-        let address = start(3, Router::new().route("/", get(async || ()))).await;
+        let address = start(3, Router::new().route("/", get(async || ())));
         let mut clients = Vec::new();
         for _ in 0..3 {
             clients.push(ask(address, "/").await);

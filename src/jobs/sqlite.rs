@@ -38,7 +38,6 @@ mod write_thread;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use rusqlite::Connection;
 use throttle::FairSemaphore;

@@ -5,6 +5,7 @@ use crate::jobs::store::{
     PendingDelivery, ResultOrder, Status, StorageQuota, Store,
 };
 use crate::types::Usage;
+use std::time::Duration;
 use throttle::CallerId;
 
 mod failures;

@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use llguidance::api::{ParserLimits, TopLevelGrammar};
@@ -115,16 +115,16 @@ impl Grammars {
     pub fn get(&mut self, schema: &AnswerSchema) -> Poll<Option<Matcher>> {
         self.take_compiled();
         let known = self.take(|key| key.identity.is_of(schema));
-        let found = known.map_or_else(|| self.find_or_compile(schema), Found::Cached);
-        match found {
-            Found::Cached(cached) => {
-                let grammar = cached.grammar.as_ref().map(Matcher::deep_clone);
-                self.keep(cached);
-                Poll::Ready(grammar)
-            }
-            Found::Compiling => Poll::Pending,
-            Found::TooSlow => Poll::Ready(None),
-        }
+        let found = match known {
+            Some(cached) => Some(cached),
+            None => ready!(self.find_or_compile(schema)),
+        };
+        let grammar = found.and_then(|cached| {
+            let grammar = cached.grammar.as_ref().map(Matcher::deep_clone);
+            self.keep(cached);
+            grammar
+        });
+        Poll::Ready(grammar)
     }
 
     /// Returns when the schema that is being compiled takes too long, so that the answers that wait are decoded without a grammar;
@@ -133,13 +133,14 @@ impl Grammars {
         Some(self.compiling_since? + MAX_COMPILE_TIME)
     }
 
-    /// Finds the grammar of a schema that is not cached by its identity, or has the schema compiled once the thread is free.
-    fn find_or_compile(&mut self, schema: &AnswerSchema) -> Found {
+    /// Finds the grammar of a schema that is not cached by its identity, or has the schema compiled once the thread is free. `None`: the
+    /// schema that is being compiled takes too long.
+    fn find_or_compile(&mut self, schema: &AnswerSchema) -> Poll<Option<CachedGrammar>> {
         let key = |text| Key {
             identity: schema.identity(),
             text,
         };
-        let without_grammar = |key| Found::Cached(CachedGrammar { key, grammar: None });
+        let without_grammar = |key| Poll::Ready(Some(CachedGrammar { key, grammar: None }));
         if schema.tree().json_depth() > MAX_SCHEMA_DEPTH {
             return without_grammar(key(None));
         }
@@ -149,13 +150,13 @@ impl Grammars {
         };
         if let Some(cached) = self.take(|key| key.text.as_ref() == Some(&text)) {
             let (key, grammar) = (key(Some(text)), cached.grammar);
-            return Found::Cached(CachedGrammar { key, grammar });
+            return Poll::Ready(Some(CachedGrammar { key, grammar }));
         }
         if let Some(began) = self.compiling_since {
             return if began.elapsed() < MAX_COMPILE_TIME {
-                Found::Compiling
+                Poll::Pending
             } else {
-                Found::TooSlow
+                Poll::Ready(None)
             };
         }
         if grammar_cost::states(schema.tree()) > grammar_cost::MAX_STATES {
@@ -167,10 +168,10 @@ impl Grammars {
         let schema = (key(Some(text)), form.to_json());
         // It fails only without the thread.
         if self.schemas.try_send(schema).is_err() {
-            return Found::TooSlow;
+            return Poll::Ready(None);
         }
         self.compiling_since = Some(Instant::now());
-        Found::Compiling
+        Poll::Pending
     }
 
     /// Takes a grammar out of the cache.
@@ -191,15 +192,6 @@ impl Grammars {
             self.keep(compiled);
         }
     }
-}
-
-/// Result of the search for a schema that is not cached by its identity.
-enum Found {
-    Cached(CachedGrammar),
-    /// A schema is being compiled: this one, or another one before it.
-    Compiling,
-    /// The schema that is being compiled takes too long.
-    TooSlow,
 }
 
 /// Compiler of schemas for one model.

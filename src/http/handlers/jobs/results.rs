@@ -21,7 +21,7 @@ use crate::contract::ItemResult;
 use crate::extraction::WaitingMemory;
 use crate::jobs::Jobs;
 use crate::jobs::store::{Event, ItemStatus, Job, PageSize, ResultOrder};
-use crate::types::{Code, Error, OffsetUnit};
+use crate::types::{Error, OffsetUnit};
 use throttle::{CallerId, MemoryUse};
 
 // `ResultQuery::page` writes this object piece by piece; the type exists for the OpenAPI document.
