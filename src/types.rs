@@ -7,6 +7,7 @@ mod caller_access;
 mod choice;
 pub mod clock;
 mod error;
+mod error_text;
 mod evidence;
 mod extra_body;
 mod fallback;
@@ -33,6 +34,7 @@ pub use bounded::Bounded;
 pub use caller_access::{CallerAccess, Role};
 pub use choice::Choice;
 pub use error::{AttemptInfo, Code, Error, FieldError};
+pub use error_text::{ErrorDetail, ErrorMessage, ErrorPointer, ErrorText};
 pub use evidence::{
     EvidenceCounts, EvidenceStatus, Grounding, LeafEvidence, OffsetUnit, convert_offsets,
     offset_unit,
@@ -42,7 +44,9 @@ pub use fallback::{FallbackCondition, FallbackOn};
 pub use hex::hexadecimal;
 pub use input::{Content, Input, Item};
 pub use json_error::{MORE_TEXT, missing_field, plain_message, plain_words, without_os_codes};
-pub use json_pointer::{Unrepresentable, pointer_to, truncate_for_display, truncate_pointer};
+pub use json_pointer::{
+    Unrepresentable, member_pointer, pointer_to, truncate_for_display, truncate_pointer,
+};
 pub use json_size::{count_values, is_long_to_parse, parsed_size, size_beside_text, written_size};
 pub use llm_json::StrictJson;
 pub use lowered_by_mode::LoweredByMode;

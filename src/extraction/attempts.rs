@@ -44,7 +44,8 @@ impl Previous {
                 detail: format!(
                     "{}; the fallback failed too: {}",
                     failure.detail, error.detail
-                ),
+                )
+                .into(),
                 ..failure
             },
             None => error,

@@ -111,10 +111,7 @@ impl Search<'_> {
             }
             leaf => {
                 if let Some(message) = self.leaf(leaf, at.pointer()) {
-                    self.errors.push(FieldError {
-                        pointer: at.pointer().to_owned(),
-                        message,
-                    });
+                    self.errors.push(FieldError::new(at.pointer(), message));
                 }
             }
         }
@@ -280,7 +277,10 @@ mod tests {
             output: json!({"name": "Ada", "age": 36, "due": "2026-07-21", "mood": "happy", "tone": "formal"}),
         }];
         let errors = ExampleValues::new(&examples).copied(&schema, data, text);
-        errors.into_iter().map(|error| error.pointer).collect()
+        errors
+            .into_iter()
+            .map(|error| error.pointer.into())
+            .collect()
     }
 
     #[test]
@@ -292,7 +292,10 @@ mod tests {
         let values = ExampleValues::new(std::slice::from_ref(schema.skeleton()));
         let pointers = |text: &str, data: &Value| -> Vec<String> {
             let errors = values.copied(&schema, data, text);
-            errors.into_iter().map(|error| error.pointer).collect()
+            errors
+                .into_iter()
+                .map(|error| error.pointer.into())
+                .collect()
         };
         for name in ["<name>", "<Name>", "Dr <name>", "<age>"] {
             assert_eq!(

@@ -12,6 +12,9 @@ pub const QUICK_EXAMPLE_BYTES: usize = 8 * 1024;
 /// Maximum size of the instructions, and of all examples together, in bytes: they are sent with every item.
 pub const MAX_PROMPT_BYTES: usize = 1 << 20;
 
+/// Maximum number of errors reported for the examples of a request.
+const MAX_ERRORS: usize = 20;
+
 /// Returns the error of a field that is too long.
 pub fn too_long(pointer: &str) -> Error {
     let message =
@@ -100,6 +103,7 @@ pub async fn check_examples(
     Err(Error::new(Code::InvalidRequest, detail).with_errors(errors))
 }
 
+/// Returns the errors of the examples, at most [`MAX_ERRORS`].
 fn example_errors(examples: &[Example], schema: &Schema) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let evaluations = Evaluations::of_examples();
@@ -107,17 +111,16 @@ fn example_errors(examples: &[Example], schema: &Schema) -> Vec<FieldError> {
         let output = format!("/examples/{index}/output");
         if evaluations.are_used_up() {
             let message = "the examples cannot be checked against the schema in bounded time; send fewer or smaller examples, or a simpler schema";
-            errors.push(FieldError {
-                pointer: output,
-                message: message.to_owned(),
-            });
+            errors.push(FieldError::new(output, message));
             break;
         }
         evaluations.spend(schema.evaluations(&example.output));
-        errors.extend(schema.faults(&example.output).into_iter().map(|mut error| {
-            error.pointer.insert_str(0, &output);
-            error
-        }));
+        let faults = schema.faults(&example.output).into_iter();
+        errors.extend(faults.map(|error| error.with_prefix(&output)));
+        if errors.len() >= MAX_ERRORS {
+            errors.truncate(MAX_ERRORS);
+            break;
+        }
     }
     errors
 }

@@ -207,9 +207,9 @@ impl Grounder<'_> {
         let (mut trial, conditions) = (data.clone(), self.conditions());
         absent
             .take(MAX_ERRORS)
-            .map(|leaf| FieldError {
-                message: request_to_remove(&conditions, &mut trial, &leaf.pointer),
-                pointer: leaf.pointer.clone(),
+            .map(|leaf| {
+                let message = request_to_remove(&conditions, &mut trial, &leaf.pointer);
+                FieldError::new(&*leaf.pointer, message)
             })
             .collect()
     }

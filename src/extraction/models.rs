@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::provider::Provider;
 use crate::types::{
     CallerAccess, Code, Error, ExtraBody, FallbackOn, FieldError, Mode, Price, nearest,
+    truncate_for_display,
 };
 use throttle::{self, Limits, ModelLimits, PoolId};
 
@@ -223,9 +224,10 @@ impl Models {
     }
 
     fn unknown_model(&self, name: &str, access: &CallerAccess) -> Error {
+        let shown = truncate_for_display(name);
         if let Some(models) = &access.models {
             let message = format!(
-                "the model \"{name}\" is not known; this API key may use {}",
+                "the model \"{shown}\" is not known; this API key may use {}",
                 quoted(models)
             );
             return Error::invalid("/model", message);
@@ -239,7 +241,7 @@ impl Models {
             .map(|name| format!("\"{name}/…\""));
         let known: Vec<_> = configured.chain([default]).chain(providers).collect();
         let message = format!(
-            "the model \"{name}\" is not known;{} known are {}",
+            "the model \"{shown}\" is not known;{} known are {}",
             self.meant(name),
             known.join(", ")
         );
@@ -282,16 +284,14 @@ fn forbidden_model(name: Option<&str>, access: &CallerAccess) -> Error {
     let models = quoted(access.models.as_deref().unwrap_or_default());
     let message = match name {
         Some(name) => {
-            format!("this API key may not use the model \"{name}\"; it may use {models}")
+            let shown = truncate_for_display(name);
+            format!("this API key may not use the model \"{shown}\"; it may use {models}")
         }
         None => format!(
             "this API key may not use the default model; name one that it may use in `model`: {models}"
         ),
     };
-    let field = FieldError {
-        pointer: "/model".to_owned(),
-        message: message.clone(),
-    };
+    let field = FieldError::new("/model", message.as_str());
     Error::new(Code::Forbidden, message).with_errors(vec![field])
 }
 

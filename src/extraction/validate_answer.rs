@@ -10,7 +10,7 @@ use super::grounding::{Grounder, GroundingSettings};
 use crate::long_work::{Piece, spawn_long};
 use crate::provider::{Answer, Finish};
 use crate::schema::{Evaluations, Lowered, ParsedAnswer, Rules, Schema};
-use crate::types::{FieldError, Grounding};
+use crate::types::{ErrorMessage, FieldError, Grounding};
 use throttle::CallerId;
 
 /// Result of validating an answer.
@@ -210,17 +210,14 @@ fn apply_rules(input: ValidationInput<'_>, data: Value, repairs: Vec<String>) ->
 
 fn invalid_with_message(message: &str) -> Verdict {
     Verdict::Invalid {
-        errors: vec![error_at_root(message.to_owned())],
+        errors: vec![error_at_root(message)],
         candidate: None,
     }
 }
 
 /// Returns an error of the answer as a whole.
-fn error_at_root(message: String) -> FieldError {
-    FieldError {
-        pointer: String::new(),
-        message,
-    }
+fn error_at_root(message: impl Into<ErrorMessage>) -> FieldError {
+    FieldError::new("", message)
 }
 
 #[cfg(test)]

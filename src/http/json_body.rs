@@ -7,7 +7,8 @@ use llm_json::surrogates::replace_half_surrogates;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::types::{
-    Code, Error, MORE_TEXT, Unrepresentable, missing_field, plain_message, pointer, pointer_to,
+    Code, Error, MORE_TEXT, Unrepresentable, member_pointer, missing_field, plain_message,
+    pointer_to,
 };
 
 /// Parses a body. Half a surrogate pair becomes U+FFFD.
@@ -35,7 +36,9 @@ fn locate_error<T: DeserializeOwned>(bytes: &[u8], first: &serde_json::Error) ->
                 return Error::invalid(location, message);
             }
             match missing_field(&error) {
-                Some(field) => Error::invalid(pointer(&location, &field), "this field is required"),
+                Some(field) => {
+                    Error::invalid(member_pointer(&location, &field), "this field is required")
+                }
                 None => Error::invalid(location, plain_message(&error)),
             }
         }
@@ -180,7 +183,7 @@ mod tests {
     fn an_invalid_field_has_its_pointer() {
         let pointer = |error: Error| {
             assert_eq!(error.code, Code::InvalidRequest);
-            error.errors[0].pointer.clone()
+            String::from(error.errors[0].pointer.clone())
         };
         for (body, at) in [
             (r#"{"inptus": []}"#, "/inptus"),

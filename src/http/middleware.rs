@@ -29,6 +29,7 @@ use super::request_memory::no_response_memory;
 use super::response_memory;
 use super::state::AppState;
 use crate::contract::millis;
+use crate::long_work::run_long;
 use crate::telemetry;
 use crate::types::{Code, Error};
 use throttle::{CallerId, RETRY_SOON};
@@ -60,12 +61,17 @@ pub async fn handle(
             .unwrap_or_else(panic::response),
         Err(error) => ApiError::from(error).into_response(),
     };
-    let response = match (caller, route) {
-        (Some(caller), Some(route)) => count_memory(&state, caller, &method, route, response),
+    panic::log(&response, &request_id);
+    let with_body =
+        |response| problem_body::add(response, &request_id, shape, &method, uri.path(), route);
+    let piece = caller.and_then(|caller| problem_body::piece(&response, caller));
+    let response = run_long(piece, || with_body(response)).await;
+    // After an error has its body, which is counted too.
+    let mut response = match (caller, route) {
+        (Some(caller), Some(route)) => count_memory(&state, caller, &method, route, response)
+            .unwrap_or_else(|refused| with_body(refused.into_response())),
         _ => response,
     };
-    panic::log(&response, &request_id);
-    let mut response = problem_body::add(response, &request_id, shape, &method, uri.path(), route);
     request_id.add_header(&mut response);
     timing::add_header(&mut response, started.elapsed());
     // The default caller has no key, and therefore no quota.
@@ -109,21 +115,24 @@ pub fn count_for(open: &OpenRequest, state: &AppState, caller: CallerId) -> Resu
 }
 
 /// Counts the memory of a response until it is sent. The web page and the API documents are kept once, shared by all responses.
+///
+/// # Errors
+/// `overloaded` if there is no memory for a response that may be refused.
 fn count_memory(
     state: &AppState,
     caller: CallerId,
     method: &Method,
     route: &str,
     response: Response,
-) -> Response {
+) -> Result<Response, ApiError> {
     // What shows that there is no memory is answered even so.
     let shows_memory = matches!(route, "/v1/limits" | "/metrics");
     if !shows_memory && !route.starts_with("/v1/") && route != "/mcp" {
-        return response;
+        return Ok(response);
     }
     // A GET can be repeated.
     let may_be_refused = method == Method::GET && !shows_memory;
     let ledger = state.extractor.limits().memory();
     response_memory::count(ledger, caller, may_be_refused, response)
-        .unwrap_or_else(|refused| ApiError::from(no_response_memory(&refused)).into_response())
+        .map_err(|refused| no_response_memory(&refused).into())
 }

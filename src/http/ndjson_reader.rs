@@ -233,7 +233,7 @@ impl NdjsonReader {
                     self.next_index(),
                     Error {
                         code: Code::InvalidJson,
-                        detail,
+                        detail: detail.into(),
                         ..error
                     },
                 )

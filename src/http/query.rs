@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::json_body;
 use crate::types::{
-    Batch, Error, OffsetUnit, did_you_mean, field_is_text, offset_unit, plain_message, pointer,
-    truncate_pointer,
+    Batch, Error, ErrorMessage, OffsetUnit, did_you_mean, field_is_text, member_pointer,
+    offset_unit, plain_message,
 };
 
 /// Returns the decoded names and values.
@@ -26,7 +26,7 @@ pub fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, 
                 .ok_or_else(|| Error::invalid("", "the name of a query parameter is not UTF-8"))?;
             let value = decode(value).ok_or_else(|| {
                 Error::invalid(
-                    truncate_pointer(&pointer("", &name)),
+                    member_pointer("", &name),
                     "the value of this query parameter is not UTF-8",
                 )
             })?;
@@ -96,8 +96,8 @@ pub fn offset_unit_only(uri: &Uri) -> Result<OffsetUnit, Error> {
     Ok(unit)
 }
 
-fn at_parameter(name: &str, message: impl Into<String>) -> Error {
-    Error::invalid(truncate_pointer(&pointer("", name)), message)
+fn at_parameter(name: &str, message: impl Into<ErrorMessage>) -> Error {
+    Error::invalid(member_pointer("", name), message)
 }
 
 /// Converts a query to a JSON object. Text fields are taken literally; all other values are parsed as JSON.
@@ -137,10 +137,7 @@ fn members_with(
                     "the value of this query parameter must be URL-encoded JSON: {}",
                     plain_message(&error)
                 );
-                return Err(Error::invalid(
-                    truncate_pointer(&pointer("", &name)),
-                    message,
-                ));
+                return Err(Error::invalid(member_pointer("", &name), message));
             }
             // As a string, it is rejected by what is expected in its place.
             Err(_) => serde_json::Value::from(text).to_string(),

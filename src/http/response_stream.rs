@@ -277,7 +277,8 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
                     "{}; the inputs after the first {} were not read",
                     error.detail,
                     self.outcomes.pulled()
-                );
+                )
+                .into();
             }
             return Some(error);
         }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use rmcp::ServerHandler;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData,
-    Implementation, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Resource,
-    ResourceContents, ServerCapabilities, ServerConfig, Tool,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest,
+    CustomResult, ErrorCode, ErrorData, Implementation, ListResourcesResult, ListToolsResult,
+    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
+    Resource, ResourceContents, ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde::Deserialize;
@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::api::{Api, ApiReply, ApiRequest};
 use super::tools;
+use crate::types::truncate_for_display;
 
 /// Start of the URI of a registered schema, before its name.
 const SCHEMA_URI: &str = "extractd://schemas/";
@@ -101,6 +102,15 @@ impl<A: Api> ServerHandler for McpServer<A> {
         std::future::ready(Ok(ListToolsResult::with_all_items(self.tools.to_vec())))
     }
 
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let method = truncate_for_display(&request.method).into_owned();
+        Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None))
+    }
+
     fn get_tool(&self, name: &str) -> Option<Tool> {
         self.tools.iter().find(|tool| tool.name == name).cloned()
     }
@@ -147,7 +157,7 @@ impl<A: Api> ServerHandler for McpServer<A> {
         let name = asked.uri.strip_prefix(SCHEMA_URI).ok_or_else(|| {
             let message = format!(
                 "there is no resource {}; the URI of a registered schema is {SCHEMA_URI}NAME",
-                asked.uri
+                truncate_for_display(&asked.uri)
             );
             ErrorData::resource_not_found(message, None)
         })?;

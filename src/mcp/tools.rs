@@ -5,6 +5,7 @@ use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 
 use super::api::ApiRequest;
+use crate::types::truncate_for_display;
 
 /// Returns the tools in the order in which an assistant should consider them.
 pub fn tools() -> Vec<Tool> {
@@ -94,7 +95,8 @@ pub fn request(name: &str, mut arguments: JsonObject) -> Result<ApiRequest, Stri
             )))
         }
         _ => Err(format!(
-            "there is no tool `{name}`; the tools are extract, extract_batch, start_job, job_status and job_results"
+            "there is no tool `{}`; the tools are extract, extract_batch, start_job, job_status and job_results",
+            truncate_for_display(name)
         )),
     }
 }

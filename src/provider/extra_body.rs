@@ -93,10 +93,7 @@ fn check_below(
             let message = format!(
                 "`{path}` is a field that extractd sets itself; use the setting of the request or of the model for it"
             );
-            return Err(FieldError {
-                pointer: at,
-                message,
-            });
+            return Err(FieldError::new(at, message));
         }
         let has_reserved_parts = reserved.iter().any(|reserved| {
             reserved
@@ -111,10 +108,7 @@ fn check_below(
                 let message = format!(
                     "`{path}` is merged with what extractd sets there, and must be an object"
                 );
-                return Err(FieldError {
-                    pointer: at,
-                    message,
-                });
+                return Err(FieldError::new(at, message));
             }
             _ => {}
         }

@@ -9,7 +9,7 @@ use super::chat::ChatRequest;
 use super::failure::{Failure, FailureKind};
 use super::genai_names::GenAiNames;
 use super::request::Request;
-use crate::types::{Dialect, FieldError, Mode, pointer};
+use crate::types::{Dialect, FieldError, Mode, member_pointer};
 
 /// Request to a provider, as it would be sent. Secrets are masked.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, utoipa::ToSchema)]
@@ -87,10 +87,8 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// If the service sets one of them itself, or the provider takes no further fields. The pointer is relative to the fields.
     fn check_extra_body(&self, fields: &Map<String, Value>) -> Result<(), FieldError> {
         let name = fields.keys().next().map_or("", String::as_str);
-        Err(FieldError {
-            pointer: pointer("", name),
-            message: "the built-in model takes no further fields".to_owned(),
-        })
+        let message = "the built-in model takes no further fields";
+        Err(FieldError::new(member_pointer("", name), message))
     }
 
     /// Returns true if prompts have the schema's skeleton of placeholders when the caller gives no examples.

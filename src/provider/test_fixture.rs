@@ -64,10 +64,7 @@ pub fn with_request<T>(schema: &Value, use_request: impl FnOnce(&Request<'_>) ->
         input: Content("Ann".to_owned()),
         output: json!({"name": "Ann"}),
     }];
-    let errors = vec![FieldError {
-        pointer: "/name".to_owned(),
-        message: "is missing".to_owned(),
-    }];
+    let errors = vec![FieldError::new("/name", "is missing")];
     let feedback = ValidationFeedback {
         answer: String::new(),
         errors,

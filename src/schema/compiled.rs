@@ -19,7 +19,7 @@ use super::validation_cost::{Evaluations, Trial};
 use super::{formats, locations, schema_limits, skeleton};
 use crate::types::{
     Code, Error, Example, FieldError, StrictJson, Unrepresentable, count_values, parsed_size,
-    pointer_to, truncate_pointer,
+    pointer_to,
 };
 
 /// Compiled schema, shared by all items of a request.
@@ -216,10 +216,7 @@ impl Schema {
     pub fn warnings(&self) -> Vec<FieldError> {
         let warnings = self.tree.warnings().iter();
         warnings
-            .map(|warning| FieldError {
-                pointer: truncate_pointer(&warning.pointer).to_owned(),
-                message: warning.message.clone(),
-            })
+            .map(|warning| FieldError::new(&*warning.pointer, &*warning.message))
             .collect()
     }
 
@@ -346,10 +343,7 @@ pub(super) fn no_memory(refused: &NoMemory) -> Error {
 }
 
 fn root_error(message: &str) -> FieldError {
-    FieldError {
-        pointer: String::new(),
-        message: message.to_owned(),
-    }
+    FieldError::new("", message)
 }
 
 /// Parses the text of a schema.

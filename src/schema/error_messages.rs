@@ -6,7 +6,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, ValidationError};
 use schema_dialect::{ShortText, shortened};
 
-use crate::types::{Code, Error, FieldError, truncate_for_display, truncate_pointer};
+use crate::types::{Code, Error, FieldError, truncate_for_display};
 
 /// Maximum number of errors reported for an answer, which keeps the validation retry small.
 pub const MAX_FAULTS: usize = 20;
@@ -56,10 +56,7 @@ fn expand(error: &ValidationError<'_>, depth: usize, converted: &mut Vec<FieldEr
                 expand(inner, depth + 1, converted);
             }
         }
-        None => converted.push(FieldError {
-            pointer: location(error),
-            message: no_branch(error, branches),
-        }),
+        None => converted.push(FieldError::new(location(error), no_branch(error, branches))),
     }
 }
 
@@ -196,16 +193,13 @@ impl JsonTypes {
     }
 }
 
-fn location(error: &ValidationError<'_>) -> String {
-    truncate_pointer(error.instance_path().as_str()).to_owned()
+fn location<'e>(error: &'e ValidationError<'_>) -> &'e str {
+    error.instance_path().as_str()
 }
 
 /// Converts a validation error of an instance.
 pub fn field_error(error: &ValidationError<'_>) -> FieldError {
-    FieldError {
-        pointer: location(error),
-        message: message(error),
-    }
+    FieldError::new(location(error), message(error))
 }
 
 /// Converts an error of compiling a schema. jsonschema's message about a regular expression is replaced.
@@ -228,11 +222,7 @@ pub fn not_a_pattern(at: &str, pattern: &str) -> Error {
 
 /// Creates an `invalid_schema` error at a pointer into the schema.
 pub fn invalid(pointer: &str, message: &str) -> Error {
-    Error::with_pointer(
-        Code::InvalidSchema,
-        truncate_pointer(pointer),
-        truncate_for_display(message),
-    )
+    Error::with_pointer(Code::InvalidSchema, pointer, truncate_for_display(message))
 }
 
 /// Returns "expected …, got …".

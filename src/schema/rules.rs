@@ -63,10 +63,7 @@ impl Rules {
     pub fn faults(&self, data: &Value, input: &str) -> Vec<FieldError> {
         let violations = self.0.violations(data, input, MAX_FAULTS).into_iter();
         violations
-            .map(|violation| FieldError {
-                pointer: violation.pointer,
-                message: violation.message,
-            })
+            .map(|violation| FieldError::new(violation.pointer, violation.message))
             .collect()
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::error_text::{ErrorDetail, ErrorMessage, ErrorPointer};
 use super::shared_value::SharedValue;
 
 /// Machine-readable error code. The OpenAPI document lists when each occurs.
@@ -102,10 +103,29 @@ impl Code {
 #[schema(as = FieldError)]
 pub struct FieldError {
     /// A JSON Pointer (RFC 6901) into the request body, or, where a model's answer was invalid, into that answer.
-    #[schema(example = "/schema/properties/age/type")]
-    pub pointer: String,
+    #[schema(value_type = String, example = "/schema/properties/age/type")]
+    pub pointer: ErrorPointer,
     /// Description of the error.
-    pub message: String,
+    #[schema(value_type = String)]
+    pub message: ErrorMessage,
+}
+
+impl FieldError {
+    /// Creates the error of a field, given as a JSON Pointer.
+    #[must_use]
+    pub fn new(pointer: impl Into<ErrorPointer>, message: impl Into<ErrorMessage>) -> Self {
+        Self {
+            pointer: pointer.into(),
+            message: message.into(),
+        }
+    }
+
+    /// Prepends `prefix` to the pointer.
+    #[must_use]
+    pub fn with_prefix(self, prefix: &str) -> Self {
+        let pointer = [prefix, &*self.pointer].concat();
+        Self::new(pointer, self.message)
+    }
 }
 
 /// Attempts of a failed item: their number and the answers of the model.
@@ -127,7 +147,7 @@ pub struct Error {
     /// Machine-readable code.
     pub code: Code,
     /// Sentence with the cause and what to do next.
-    pub detail: String,
+    pub detail: ErrorDetail,
     /// Errors of single fields; may be empty.
     pub errors: Vec<FieldError>,
     /// Time after which a retry may succeed. `None`: unknown, or a retry is useless.
@@ -141,7 +161,7 @@ pub struct Error {
 impl Error {
     /// Creates an error without field errors.
     #[must_use]
-    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+    pub fn new(code: Code, detail: impl Into<ErrorDetail>) -> Self {
         Self {
             code,
             detail: detail.into(),
@@ -156,13 +176,10 @@ impl Error {
     #[must_use]
     pub fn with_pointer(
         code: Code,
-        pointer: impl Into<String>,
-        message: impl Into<String>,
+        pointer: impl Into<ErrorPointer>,
+        message: impl Into<ErrorMessage>,
     ) -> Self {
-        let field_error = FieldError {
-            pointer: pointer.into(),
-            message: message.into(),
-        };
+        let field_error = FieldError::new(pointer, message);
         let detail = detail_of(&field_error);
         Self {
             errors: vec![field_error],
@@ -172,16 +189,15 @@ impl Error {
 
     /// Creates an `invalid_request` error about one field; shorthand for [`Error::with_pointer`].
     #[must_use]
-    pub fn invalid(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn invalid(pointer: impl Into<ErrorPointer>, message: impl Into<ErrorMessage>) -> Self {
         Self::with_pointer(Code::InvalidRequest, pointer, message)
     }
 
     /// Prepends `prefix` to the pointer of every field error: for a value that is nested in the request.
     #[must_use]
     pub fn with_pointer_prefix(mut self, prefix: &str) -> Self {
-        for field_error in &mut self.errors {
-            field_error.pointer.insert_str(0, prefix);
-        }
+        let errors = std::mem::take(&mut self.errors).into_iter();
+        self.errors = errors.map(|error| error.with_prefix(prefix)).collect();
         if let [field_error] = self.errors.as_slice() {
             self.detail = detail_of(field_error);
         }
@@ -203,11 +219,11 @@ impl Error {
     }
 }
 
-fn detail_of(error: &FieldError) -> String {
+fn detail_of(error: &FieldError) -> ErrorDetail {
     if error.pointer.is_empty() {
-        error.message.clone()
+        (*error.message).into()
     } else {
-        format!("{}: {}", error.pointer, error.message)
+        format!("{}: {}", error.pointer, error.message).into()
     }
 }
 

@@ -17,17 +17,29 @@ pub fn pointer_to(path: &Path) -> String {
     let mut at = String::new();
     for segment in path {
         let next = match segment {
-            Segment::Seq { index } => pointer(&at, &index.to_string()),
-            Segment::Map { key } if key.len() <= MAX_POINTER_BYTES => pointer(&at, key),
-            Segment::Map { .. } => return at,
+            Segment::Seq { index } => member_pointer(&at, &index.to_string()),
+            Segment::Map { key } => member_pointer(&at, key),
             Segment::Enum { .. } | Segment::Unknown => continue,
         };
-        if next.len() > MAX_POINTER_BYTES {
+        if next.len() <= at.len() {
             return at;
         }
         at = next;
     }
     at
+}
+
+/// Returns the JSON Pointer of a member, or `parent` if it is too long.
+#[must_use]
+pub fn member_pointer(parent: &str, name: &str) -> String {
+    // A name of megabytes is not copied.
+    if name.len() <= MAX_POINTER_BYTES {
+        let member = pointer(parent, name);
+        if member.len() <= MAX_POINTER_BYTES {
+            return member;
+        }
+    }
+    parent.to_owned()
 }
 
 /// Returns the pointer, or that of its deepest ancestor that is not longer than 1024 bytes.
@@ -51,17 +63,23 @@ pub fn truncate_pointer(pointer: &str) -> &str {
 /// Returns the message, or its first and last part if it is longer than 300 bytes.
 #[must_use]
 pub fn truncate_for_display(message: &str) -> Cow<'_, str> {
-    if message.len() <= MAX_MESSAGE_BYTES {
-        return Cow::Borrowed(message);
+    shorten(message, MAX_MESSAGE_BYTES)
+}
+
+/// Returns the text, or its first and last part if it is longer than `max` bytes.
+pub(super) fn shorten(text: &str, max: usize) -> Cow<'_, str> {
+    const MARK: &str = " … ";
+    if text.len() <= max {
+        return Cow::Borrowed(text);
     }
-    let half = MAX_MESSAGE_BYTES / 2;
-    let head = message
-        .get(..message.floor_char_boundary(half))
+    let half = max.saturating_sub(MARK.len()) / 2;
+    let head = text
+        .get(..text.floor_char_boundary(half))
         .unwrap_or_default();
-    let tail = message
-        .get(message.ceil_char_boundary(message.len() - half)..)
+    let tail = text
+        .get(text.ceil_char_boundary(text.len().saturating_sub(half))..)
         .unwrap_or_default();
-    Cow::Owned(format!("{head} … {tail}"))
+    Cow::Owned([head, MARK, tail].concat())
 }
 
 /// Valid JSON that this service does not accept. serde_json reports it as a syntax error.
@@ -111,6 +129,15 @@ mod tests {
         );
         assert_eq!(truncate_pointer(&format!("/{}", "b".repeat(1024))), "");
         assert_eq!(truncate_pointer(&"/a".repeat(1000)), "/a".repeat(512));
+    }
+
+    #[test]
+    fn a_member_with_a_long_name_has_the_pointer_of_its_parent() {
+        assert_eq!(member_pointer("/a", "b/c"), "/a/b~1c");
+        assert_eq!(member_pointer("/a", &"b".repeat(1021)).len(), 1024);
+        assert_eq!(member_pointer("/a", &"b".repeat(1022)), "/a");
+        assert_eq!(member_pointer("/a", &"~".repeat(600)), "/a");
+        assert_eq!(member_pointer("", &"b".repeat(1 << 20)), "");
     }
 
     #[test]

@@ -10,9 +10,12 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
 /// word, or four.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let max_edits = ((word.chars().count() + 1) / 3).clamp(1, 4);
+    let length = word.chars().count();
+    let max_edits = ((length + 1) / 3).clamp(1, 4);
     let (edits, name) = candidates
         .into_iter()
+        // Each edit changes the length by one at most; a caller's word may have megabytes.
+        .filter(|name| name.chars().count().abs_diff(length) <= max_edits)
         .map(|name| (distance(word, name), name))
         .min()?;
     (edits <= max_edits).then_some(name)
@@ -46,7 +49,15 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{did_you_mean, distance};
+    use super::{did_you_mean, distance, nearest};
+
+    #[test]
+    fn a_word_that_is_far_longer_is_not_compared() {
+        // Its matrix would have 16 million rows for each name.
+        assert_eq!(nearest(&"a".repeat(1 << 24), ["a"; 1000]), None);
+        assert_eq!(nearest("inputtss", ["input", "inputs"]), Some("inputs"));
+        assert_eq!(nearest("extractttt", ["extract"]), Some("extract"));
+    }
 
     #[test]
     fn distance_counts_edits() {

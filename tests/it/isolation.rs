@@ -2,6 +2,7 @@
 //! (reliability.md, "Callers and shares").
 
 mod connections;
+mod error_bodies;
 mod health;
 mod idle_clients;
 mod memory;

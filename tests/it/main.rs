@@ -29,6 +29,7 @@ mod concurrency;
 mod config;
 mod disconnect;
 mod documents;
+mod error_bodies;
 mod errors;
 mod extra_body;
 mod fair;

@@ -52,7 +52,7 @@ impl<'t> Case<'t> {
         let errors = self.run(Grounding::Require, |grounder| grounder.errors(data));
         errors
             .into_iter()
-            .map(|error| (error.pointer, error.message))
+            .map(|error| (error.pointer.into(), error.message.into()))
             .collect()
     }
 }

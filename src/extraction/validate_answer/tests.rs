@@ -72,12 +72,7 @@ fn rules_are_evaluated_on_the_lifted_answer_after_schema_validation() {
     let list = json!({"type": "array", "items": {"type": "integer"}});
     let rules = [("data.all(n, n > 0)", "each is positive")];
     let judge = |text: &str, finish| verdict_with_rules(&list, &rules, text, finish, true);
-    let root_error = |message: &str| {
-        vec![FieldError {
-            pointer: String::new(),
-            message: message.to_owned(),
-        }]
-    };
+    let root_error = |message: &str| vec![FieldError::new("", message)];
     let broken = Verdict::Invalid {
         errors: root_error("each is positive"),
         candidate: Some(json!([1, 0])),
@@ -190,7 +185,7 @@ fn an_invalid_answer_has_error_pointers_and_a_candidate() {
         panic!()
     };
     assert_eq!(
-        (errors[0].pointer.as_str(), candidate),
+        (&*errors[0].pointer, candidate),
         ("/age", Some(json!({"age": "x"})))
     );
 }

@@ -5,11 +5,12 @@ use std::time::UNIX_EPOCH;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::super::writing_piece::writing_piece;
 use super::schema_choice::AnswerForm;
 use crate::contract::{Evidence, Times, to_json};
-use crate::long_work::{LONG_TEXT_BYTES, Piece, run_off_worker};
+use crate::long_work::Piece;
 use crate::types::{
-    Code, Error, FieldError, ItemOutcome, LeafEvidence, Outcome, Trace, Usage, clock, written_size,
+    Code, Error, FieldError, ItemOutcome, LeafEvidence, Outcome, Trace, Usage, clock,
 };
 use throttle::CallerId;
 
@@ -91,18 +92,13 @@ impl ReadyAnswer {
             ItemOutcome::Invalid(invalid) => &invalid.candidate,
             ItemOutcome::Failed(_) | ItemOutcome::Cancelled => return None,
         };
-        // Nothing is written; only a long answer is counted to its end.
-        let bytes = written_size(answer, LONG_TEXT_BYTES).unwrap_or_else(|| {
-            run_off_worker(true, || written_size(answer, usize::MAX)).unwrap_or_default()
-        });
-        let bytes = bytes.saturating_add(outcome.bytes_beside_data());
-        (bytes > LONG_TEXT_BYTES).then_some(Piece { caller, bytes })
+        writing_piece(answer, outcome.bytes_beside_data(), caller)
     }
 
     fn of_failure(error: &Error) -> Option<Self> {
         match error.code {
             Code::ModelRefused => Some(Self {
-                text: error.detail.clone(),
+                text: error.detail.clone().into(),
                 is_refusal: true,
                 finish_reason: "stop",
             }),

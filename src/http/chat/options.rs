@@ -1,7 +1,7 @@
 //! Field `extractd` of a chat completion: what OpenAI's API has no field for.
 
 use super::body::Fields;
-use crate::types::{Error, pointer};
+use crate::types::{Error, member_pointer};
 
 /// Fields of the extraction spec that `extractd` may have.
 const WITH_SCHEMA: [&str; 13] = [
@@ -64,7 +64,7 @@ pub fn take_options(fields: &mut Fields, has_schema: bool) -> Result<Options, Er
 }
 
 fn check(name: &str, has_schema: bool) -> Result<(), Error> {
-    let at = pointer("/extractd", name);
+    let at = member_pointer("/extractd", name);
     let message = if let Some((_, other)) = OTHER_NAMES.iter().find(|(own, _)| *own == name) {
         format!("use OpenAI's own field for it, `{other}`")
     } else if !WITH_SCHEMA.contains(&name) {

@@ -10,7 +10,7 @@ use super::messages;
 use super::options::{self, Options};
 use super::schema_choice::{AnswerForm, SchemaChoice, schema_choice};
 use crate::extraction::{Chat, Models};
-use crate::types::{Error, FieldError, Mode, Single, Spec, pointer};
+use crate::types::{Error, FieldError, Mode, Single, Spec, member_pointer};
 
 /// Default timeout of a completion that is passed through, in milliseconds: that of OpenAI's own clients.
 const PASS_THROUGH_TIMEOUT_MS: u64 = 600_000;
@@ -160,7 +160,7 @@ fn reject_with_schema(fields: &Fields) -> Result<(), Error> {
         let message = format!(
             "cannot be used together with a schema: {why}; leave out this field, or the schema to pass the request through"
         );
-        Err(Error::invalid(pointer("", name), message))
+        Err(Error::invalid(member_pointer("", name), message))
     };
     let logprobs: bool = fields
         .parse_field("logprobs", "true or false")?
@@ -329,7 +329,7 @@ fn extra_fields(
         } else if !IGNORABLE.contains(&name) {
             let message = "the provider of this model has another API than OpenAI's, without this field; leave it out, or put the \
                            provider's own fields into `extractd.extra_body`";
-            return Err(Error::invalid(pointer("", name), message));
+            return Err(Error::invalid(member_pointer("", name), message));
         }
     }
     Ok(extra)
@@ -340,14 +340,14 @@ pub fn relocate(error: Error, schema: &str) -> Error {
     let errors: Vec<_> = error
         .errors
         .iter()
-        .map(|field| FieldError {
-            pointer: request_pointer(&field.pointer, schema),
-            message: field.message.clone(),
+        .map(|field| {
+            let pointer = request_pointer(&field.pointer, schema);
+            FieldError::new(pointer, field.message.clone())
         })
         .collect();
     let detail = match (errors.as_slice(), error.errors.first()) {
-        ([field], Some(old)) if error.detail.starts_with(&old.pointer) => {
-            format!("{}: {}", field.pointer, field.message)
+        ([field], Some(old)) if error.detail.starts_with(&*old.pointer) => {
+            format!("{}: {}", field.pointer, field.message).into()
         }
         _ => error.detail.clone(),
     };

@@ -4,7 +4,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::body::Fields;
-use crate::types::{Error, Mode};
+use crate::types::{Error, Mode, truncate_for_display};
+
+/// Maximum number of tools that an error lists.
+const MAX_NAMES: usize = 20;
 
 /// Schema of a request's answer.
 #[derive(Debug)]
@@ -123,10 +126,13 @@ fn named_tool(tools: &[Tool], name: &str) -> Result<usize, Error> {
     tools.iter().position(is_named).ok_or_else(|| {
         let names = tools
             .iter()
-            .filter_map(|tool| Some(format!("\"{}\"", tool.function.as_ref()?.name)));
+            .filter_map(|tool| Some(truncate_for_display(&tool.function.as_ref()?.name)))
+            .take(MAX_NAMES)
+            .map(|name| format!("\"{name}\""));
         let names = names.collect::<Vec<_>>().join(", ");
         let message = format!(
-            "the tool \"{name}\" is not among `tools`, which has {}",
+            "the tool \"{}\" is not among `tools`, which has {}",
+            truncate_for_display(name),
             if names.is_empty() { "none" } else { &names }
         );
         Error::invalid("/tool_choice", message)
@@ -161,7 +167,8 @@ fn from_format(fields: &Fields) -> Result<Option<SchemaChoice>, Error> {
         }
         other => {
             let message = format!(
-                "the type \"{other}\" is not supported; supported are \"text\", \"json_object\" and \"json_schema\""
+                "the type \"{}\" is not supported; supported are \"text\", \"json_object\" and \"json_schema\"",
+                truncate_for_display(other)
             );
             Err(Error::invalid("/response_format/type", message))
         }

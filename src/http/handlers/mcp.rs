@@ -98,7 +98,7 @@ impl ToolCalls {
         let all = memory.bytes().saturating_add(bytes);
         memory
             .resize(all)
-            .map_err(|refused| no_memory(&refused).detail)
+            .map_err(|refused| no_memory(&refused).detail.into())
     }
 }
 
@@ -135,7 +135,7 @@ impl Api for OwnApi {
             serde_json::from_slice(bytes)
                 .map_err(|error| format!("the reply of {} is no JSON: {error}", request.path))
         });
-        let body = parsed.await.map_err(|error| error.detail)??;
+        let body = parsed.await.map_err(|error| String::from(error.detail))??;
         Ok(ApiReply { status, body })
     }
 }

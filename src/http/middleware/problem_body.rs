@@ -8,8 +8,19 @@ use super::super::chat;
 use super::super::chat::error::ErrorShape;
 use super::super::problem::{self, ApiError, FailureUsage};
 use super::super::unknown_path;
+use super::super::writing_piece::writing_piece;
 use super::request_id::RequestId;
+use crate::long_work::Piece;
 use crate::types::{Code, Error};
+use throttle::CallerId;
+
+/// Returns the piece of long work that writing the body of a handler's error is; `None` if it is short.
+pub fn piece(response: &Response, caller: CallerId) -> Option<Piece> {
+    let ApiError(error) = response.extensions().get()?;
+    let attempted = error.attempted.as_deref()?;
+    let raw_bytes = attempted.raw.as_ref().map_or(0, String::len);
+    writing_piece(attempted.candidate.as_deref()?, raw_bytes, caller)
+}
 
 /// Returns the response with a problem as its body if it is an error of a handler or of the router; else unchanged.
 ///
@@ -31,10 +42,10 @@ pub fn add(
             let allow = response.headers().get(ALLOW);
             match error.code {
                 Code::NotFound if shape != ErrorShape::Problem => {
-                    error.detail = chat::error::unknown_path(path);
+                    error.detail = chat::error::unknown_path(path).into();
                 }
-                Code::NotFound => error.detail = unknown_path::detail(path),
-                _ => error.detail = unknown_path::wrong_method(method.as_str(), route),
+                Code::NotFound => error.detail = unknown_path::detail(path).into(),
+                _ => error.detail = unknown_path::wrong_method(method.as_str(), route).into(),
             }
             respond(&error, request_id, allow, None, shape)
         }

@@ -75,10 +75,7 @@ mod tests {
     fn narrowed(schema: &Value, pointers: &[&str]) -> Value {
         let errors: Vec<_> = pointers
             .iter()
-            .map(|pointer| FieldError {
-                pointer: (*pointer).to_owned(),
-                message: String::new(),
-            })
+            .map(|pointer| FieldError::new(*pointer, ""))
             .collect();
         without_rejected(&tree(schema), &errors).to_json()
     }

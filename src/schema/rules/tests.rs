@@ -32,10 +32,7 @@ fn a_violation_becomes_a_field_error() {
     let rules = Rules::compile(vec![rule("data.a > 1", "too small"); 50]).unwrap();
     let errors = rules.faults(&json!({"a": 1}), "");
     assert_eq!(errors.len(), MAX_FAULTS);
-    let expected = FieldError {
-        pointer: "/a".to_owned(),
-        message: "too small".to_owned(),
-    };
+    let expected = FieldError::new("/a", "too small");
     assert_eq!(errors[0], expected);
     assert_eq!(rules.faults(&json!({"a": 2}), ""), []);
 }

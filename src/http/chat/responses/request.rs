@@ -5,7 +5,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::super::body::Fields;
-use crate::types::{Error, FieldError, pointer, truncate_for_display};
+use crate::types::{Error, FieldError, member_pointer, truncate_for_display};
 
 /// Fields that need a store of responses or OpenAI's own services, or belong to Chat Completions; with what to do instead.
 const REJECTED: [(&str, &str); 8] = [
@@ -74,7 +74,7 @@ struct Tool {
 pub fn to_chat(mut fields: Fields) -> Result<Fields, Error> {
     for (name, why) in REJECTED {
         if fields.get(name).is_some() {
-            return Err(Error::invalid(pointer("", name), why));
+            return Err(Error::invalid(member_pointer("", name), why));
         }
     }
     if fields.parse_field("background", "true or false")? == Some(true) {
@@ -126,15 +126,12 @@ pub fn relocate(mut error: Error) -> Error {
     let errors: Vec<_> = error
         .errors
         .iter()
-        .map(|field| FieldError {
-            pointer: moved(&field.pointer),
-            message: field.message.clone(),
-        })
+        .map(|field| FieldError::new(moved(&field.pointer), field.message.clone()))
         .collect();
     if let ([new], Some(old)) = (errors.as_slice(), error.errors.first())
-        && let Some(rest) = error.detail.strip_prefix(&old.pointer)
+        && let Some(rest) = error.detail.strip_prefix(&*old.pointer)
     {
-        error.detail = format!("{}{rest}", new.pointer);
+        error.detail = format!("{}{rest}", new.pointer).into();
     }
     error.errors = errors;
     error

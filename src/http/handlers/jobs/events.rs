@@ -22,7 +22,7 @@ use super::super::super::state::State;
 use super::view::JobProgress;
 use crate::jobs::store::JobKey;
 use crate::jobs::{EventPage, FollowEvent, Follower, Jobs};
-use crate::types::{Code, Error, OffsetUnit, pointer, truncate_pointer};
+use crate::types::{Code, Error, OffsetUnit, member_pointer};
 use throttle::{CallerId, MemoryReservation, MemoryUse};
 
 /// Time without an event after which a comment is sent, so that proxies keep the connection.
@@ -113,7 +113,7 @@ fn resume_after(headers: &HeaderMap, query: &str) -> Result<(u32, OffsetUnit), E
             }
             _ => {
                 return Err(Error::invalid(
-                    truncate_pointer(&pointer("", &name)),
+                    member_pointer("", &name),
                     "unknown query parameter for this path",
                 ));
             }
@@ -184,7 +184,7 @@ impl JobEventStream {
                         // As below: the client reconnects.
                         Err(error) => {
                             tracing::error!(
-                                detail = error.detail,
+                                detail = %error.detail,
                                 "the inputs of a job could not be read from the store"
                             );
                             return false;
