@@ -95,12 +95,20 @@ pub fn run_off_worker<T>(is_slow: bool, work: impl FnOnce() -> T) -> T {
 /// Awaits a pinned future. If its polls are long, each is done as by [`run_long`].
 ///
 /// The future comes by reference: an async function that takes one by value holds it twice, and each caller moves both.
-pub async fn poll_long<F: Future>(piece: Option<Piece>, mut future: Pin<&mut F>) -> F::Output {
+pub async fn poll_long<F: Future>(piece: Option<Piece>, future: Pin<&mut F>) -> F::Output {
     if piece.is_none() {
         return future.await;
     }
+    poll_by_piece(|| piece, future).await
+}
+
+/// Awaits a pinned future as [`poll_long`] does. `piece` is called before each poll: what the future works on may become long.
+pub async fn poll_by_piece<F: Future>(
+    piece: impl Fn() -> Option<Piece>,
+    mut future: Pin<&mut F>,
+) -> F::Output {
     loop {
-        let mut permit = acquire_if_needed(piece).await;
+        let mut permit = acquire_if_needed(piece()).await;
         let polled = poll_fn(|cx| {
             let mut poll = || future.as_mut().poll(cx);
             Poll::Ready(match permit.take() {
@@ -253,6 +261,20 @@ mod tests {
         let done = poll_long(Some(piece(0)), started.as_mut());
         let done = tokio::time::timeout(LIMIT, done).await;
         assert!(done.expect("no permit is kept").unwrap());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_poll_that_became_long_has_a_permit() {
+        let is_long = std::cell::Cell::new(false);
+        let polled = pin!(async {
+            let before = HAS_PERMIT.get();
+            is_long.set(true);
+            tokio::task::yield_now().await;
+            (before, HAS_PERMIT.get())
+        });
+        let polls = poll_by_piece(|| is_long.get().then(|| piece(0)), polled);
+        let polls = tokio::time::timeout(LIMIT, polls).await;
+        assert_eq!(polls.unwrap(), (false, true));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -72,9 +72,8 @@ impl Api for OverHttp {
         let (status, bytes) = answered
             .await
             .map_err(|failure: Failure| format!("{:#}", failure.into_error(url)))?;
-        let body = serde_json::from_slice(&bytes).map_err(|_| {
+        ApiReply::parse(status, bytes.into()).map_err(|_| {
             format!("{url} answered {path} with status {status} and no JSON; check that it is an extractd server")
-        })?;
-        Ok(ApiReply { status, body })
+        })
     }
 }

@@ -251,7 +251,10 @@ pub async fn read_body(
 
 /// Makes room for `more` bytes in a body that will have `most` bytes, and reserves the whole buffer. The buffer doubles, or has no spare
 /// room if there is no memory for that.
-fn grow(
+///
+/// # Errors
+/// [`NoMemory`] if there is no room for the bytes.
+pub fn grow(
     received: &mut Vec<u8>,
     more: usize,
     most: usize,

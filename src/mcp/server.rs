@@ -13,7 +13,6 @@ use rmcp::model::{
 };
 use rmcp::service::{RequestContext, RoleServer};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::api::{Api, ApiReply, ApiRequest};
 use super::tools;
@@ -64,19 +63,19 @@ impl<A: Api> McpServer<A> {
         reply.map_err(|message| ErrorData::internal_error(message, None))
     }
 
-    /// Sends a request for a view, and returns it.
+    /// Sends a request for a view, and returns its reply.
     async fn view(
         &self,
         path: String,
         context: &RequestContext<RoleServer>,
-    ) -> Result<Value, ErrorData> {
+    ) -> Result<ApiReply, ErrorData> {
         let reply = self.send(ApiRequest::get(path), context).await?;
         if reply.is_success() {
-            Ok(reply.body)
+            Ok(reply)
         } else if reply.status == http::StatusCode::NOT_FOUND {
-            Err(ErrorData::resource_not_found(reply.message(), None))
+            Err(ErrorData::resource_not_found(reply.text, None))
         } else {
-            Err(ErrorData::internal_error(reply.message(), None))
+            Err(ErrorData::internal_error(reply.text, None))
         }
     }
 }
@@ -137,7 +136,7 @@ impl<A: Api> ServerHandler for McpServer<A> {
             Some(after) => format!("/v1/schemas?after={}", tools::percent_encoded(after)),
             None => "/v1/schemas".to_owned(),
         };
-        let page = SchemaPage::deserialize(self.view(path, &context).await?)
+        let page = SchemaPage::deserialize(self.view(path, &context).await?.body)
             .map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
         let resources = page.data.into_iter().map(|RegisteredSchema { name }| {
             Resource::new(format!("{SCHEMA_URI}{name}"), name)
@@ -163,8 +162,8 @@ impl<A: Api> ServerHandler for McpServer<A> {
         })?;
         let path = format!("/v1/schemas/{}", tools::percent_encoded(name));
         let schema = self.view(path, &context).await?;
-        let contents = ResourceContents::text(format!("{schema:#}"), asked.uri.clone())
-            .with_mime_type(SCHEMA_MEDIA_TYPE);
+        let contents =
+            ResourceContents::text(schema.text, asked.uri).with_mime_type(SCHEMA_MEDIA_TYPE);
         Ok(ReadResourceResult::new(vec![contents]).into())
     }
 }
@@ -185,9 +184,9 @@ struct RegisteredSchema {
 /// a result that the assistant can read and act on.
 fn tool_result(reply: ApiReply) -> CallToolResult {
     let mut result = if reply.is_success() {
-        CallToolResult::success(vec![ContentBlock::text(reply.body.to_string())])
+        CallToolResult::success(vec![ContentBlock::text(reply.text)])
     } else {
-        CallToolResult::error(vec![ContentBlock::text(reply.message())])
+        CallToolResult::error(vec![ContentBlock::text(reply.text)])
     };
     result.structured_content = Some(reply.body);
     result
