@@ -20,7 +20,7 @@ pub use meters::{
 
 pub use traces::{
     ActiveSpan, Attribute, Exported, SpanRole, SpanStart, TraceSettings, TraceVariables, Traces,
-    TracesError, Transport, strings,
+    TracesError, Transport, shortened, strings,
 };
 
 use metric_names::{COUNTERS, GAUGES, HISTOGRAMS, MODEL_COST};

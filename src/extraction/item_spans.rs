@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::call_span::{CallEnd, CallStart};
 use super::traced_texts::{Message, truncated};
-use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart, strings};
+use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart, shortened, strings};
 use crate::types::{ItemOutcome, Outcome, Span, TraceContext};
 
 /// Maximum number of spans of one item.
@@ -187,7 +187,7 @@ impl ItemSpans {
             ItemOutcome::Succeeded(success) => {
                 item.set("extractd.item.outcome", "succeeded");
                 item.set("extractd.item.cached", success.cached);
-                item.set("extractd.model", success.model.to_string());
+                item.set("extractd.model", shortened(&success.model).to_owned());
             }
             ItemOutcome::Invalid(_) => item.set("extractd.item.outcome", "invalid"),
             ItemOutcome::Cancelled => item.set("extractd.item.outcome", "cancelled"),

@@ -16,7 +16,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use crate::types::TraceContext;
 use active_span::Recorder;
 
-pub use active_span::{ActiveSpan, Attribute, SpanRole, SpanStart, strings};
+pub use active_span::{ActiveSpan, Attribute, SpanRole, SpanStart, shortened, strings};
 pub use export::{Exported, Transport};
 pub use settings::{TraceSettings, TraceVariables};
 

@@ -8,7 +8,7 @@ use axum::response::Response;
 use super::super::body_frames::{MappedBody, NextFrame};
 use super::super::trace_context::trace_context;
 use super::request_id::RequestId;
-use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart, Traces};
+use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart, Traces, shortened};
 
 /// Starts of the routes that have spans: the API, and not the pages, probes and metrics around it.
 const TRACED: [&str; 2] = ["/v1/", "/mcp"];
@@ -30,7 +30,7 @@ pub fn start(
         .then(|| trace_context(request.headers()))
         .flatten();
     let span = traces.span(parent.as_ref(), || SpanStart {
-        name: format!("{} {route}", request.method()).into(),
+        name: format!("{} {route}", shortened(request.method().as_str())).into(),
         role: SpanRole::Server,
         at: None,
         attributes: attributes(request, route, request_id),
@@ -55,15 +55,21 @@ pub fn start(
 /// <https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-server-span> (November 2026)
 fn attributes(request: &Request, route: &str, request_id: &RequestId) -> Vec<Attribute> {
     let mut attributes = vec![
-        Attribute::new("http.request.method", request.method().to_string()),
+        Attribute::new(
+            "http.request.method",
+            shortened(request.method().as_str()).to_owned(),
+        ),
         Attribute::new("http.route", route.to_owned()),
-        Attribute::new("url.path", request.uri().path().to_owned()),
+        Attribute::new("url.path", shortened(request.uri().path()).to_owned()),
         Attribute::new("url.scheme", "http"),
         Attribute::new("extractd.request.id", request_id.0.to_string()),
     ];
     let agent = request.headers().get(header::USER_AGENT);
     if let Some(agent) = agent.and_then(|agent| agent.to_str().ok()) {
-        attributes.push(Attribute::new("user_agent.original", agent.to_owned()));
+        attributes.push(Attribute::new(
+            "user_agent.original",
+            shortened(agent).to_owned(),
+        ));
     }
     attributes
 }

@@ -14,8 +14,34 @@ use opentelemetry_sdk::trace::SdkTracer;
 
 use crate::types::TraceContext;
 
+/// Maximum length of a span's name and of the texts that it begins with, in bytes: they repeat heads of requests and names of models.
+const MAX_TEXT_BYTES: usize = 256;
+
 /// Attribute of a span.
 pub type Attribute = KeyValue;
+
+/// Returns a caller's text in the length that a span's name or attribute has at most.
+#[must_use]
+pub fn shortened(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_TEXT_BYTES))
+        .unwrap_or_default()
+}
+
+fn shortened_name(name: Cow<'static, str>) -> Cow<'static, str> {
+    if name.len() <= MAX_TEXT_BYTES {
+        return name;
+    }
+    shortened(&name).to_owned().into()
+}
+
+fn shortened_attribute(mut attribute: Attribute) -> Attribute {
+    if let opentelemetry::Value::String(text) = &attribute.value
+        && text.as_str().len() > MAX_TEXT_BYTES
+    {
+        attribute.value = shortened(text.as_str()).to_owned().into();
+    }
+    attribute
+}
 
 /// Returns the value of an attribute with several texts.
 #[must_use]
@@ -35,7 +61,7 @@ pub enum SpanRole {
     Internal,
 }
 
-/// Beginning of a span.
+/// Beginning of a span. Its texts are shortened to 256 bytes each.
 #[derive(Debug)]
 pub struct SpanStart {
     pub name: Cow<'static, str>,
@@ -77,13 +103,13 @@ impl ActiveSpan {
     fn start_in(recorder: &Arc<Recorder>, parent: &Context, start: SpanStart) -> Self {
         let mut builder = recorder
             .tracer
-            .span_builder(start.name)
+            .span_builder(shortened_name(start.name))
             .with_kind(match start.role {
                 SpanRole::Server => opentelemetry::trace::SpanKind::Server,
                 SpanRole::Client => opentelemetry::trace::SpanKind::Client,
                 SpanRole::Internal => opentelemetry::trace::SpanKind::Internal,
             })
-            .with_attributes(start.attributes);
+            .with_attributes(start.attributes.into_iter().map(shortened_attribute));
         builder.start_time = start.at;
         let span = recorder.tracer.build_with_context(builder, parent);
         Self(Some(Box::new(Recorded {
@@ -174,4 +200,41 @@ fn remote_context(context: &TraceContext) -> Option<Context> {
         TraceState::from_str(state).unwrap_or_default(),
     );
     Some(Context::new().with_remote_span_context(remote))
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    use super::*;
+
+    #[test]
+    fn a_span_keeps_little_of_a_long_name_or_text() {
+        let provider = SdkTracerProvider::builder().build();
+        let recorder = Arc::new(Recorder {
+            tracer: provider.tracer("test"),
+            captures_content: false,
+        });
+        let long = "é".repeat(1 << 16);
+        let start = SpanStart {
+            name: format!("GET {long}").into(),
+            role: SpanRole::Server,
+            at: None,
+            attributes: vec![
+                Attribute::new("long", format!("/{long}")),
+                Attribute::new("short", "/v1/extract"),
+                Attribute::new("number", 7),
+            ],
+        };
+        let span = ActiveSpan::start(&recorder, None, start);
+        let data = span.0.unwrap().span.exported_data().unwrap();
+        assert_eq!(data.name, format!("GET {}", "é".repeat(126)));
+        let expected = [
+            Attribute::new("long", format!("/{}", "é".repeat(127))),
+            Attribute::new("short", "/v1/extract"),
+            Attribute::new("number", 7),
+        ];
+        assert_eq!(data.attributes, expected);
+    }
 }
