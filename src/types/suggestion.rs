@@ -1,5 +1,12 @@
 //! "Did you mean" suggestions for names that are not known.
 
+/// Maximum length of a word that has suggestions, in bytes. Callers may send any.
+const MAX_WORD_BYTES: usize = 100;
+/// Maximum number of candidates of about the word's length that are looked at.
+const MAX_CANDIDATES: usize = 200;
+/// More edits than any two words need.
+const FAR: usize = usize::MAX / 2;
+
 /// Returns " did you mean `x`?" for the nearest of `candidates`; empty if none is near.
 #[must_use]
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
@@ -7,60 +14,73 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str
 }
 
 /// Returns the candidate with the smallest edit distance. `None` if that exceeds a third of the
-/// word, or four.
+/// word, or four. A word above 100 bytes has none, and only the first 200 candidates of about its
+/// length are looked at: the time is bounded, whatever a caller sends.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let length = word.chars().count();
-    let max_edits = ((length + 1) / 3).clamp(1, 4);
-    let (edits, name) = candidates
-        .into_iter()
-        // Each edit changes the length by one at most; a caller's word may have megabytes.
-        .filter(|name| name.chars().count().abs_diff(length) <= max_edits)
-        .map(|name| (distance(word, name), name))
-        .min()?;
-    (edits <= max_edits).then_some(name)
+    if word.len() > MAX_WORD_BYTES {
+        return None;
+    }
+    let word: Vec<char> = word.chars().collect();
+    let max_edits = ((word.len() + 1) / 3).clamp(1, 4);
+    let longest = word.len() + max_edits;
+    let similar = candidates.into_iter().filter_map(|name| {
+        let letters: Vec<char> = name.chars().take(longest + 1).collect();
+        (letters.len().abs_diff(word.len()) <= max_edits).then_some((letters, name))
+    });
+    let near = similar
+        .take(MAX_CANDIDATES)
+        .filter_map(|(letters, name)| Some((distance_within(&word, &letters, max_edits)?, name)));
+    near.min().map(|(_, name)| name)
 }
 
-/// Returns the number of letters to insert, delete or replace, or of neighbours to swap, to turn `a` into `b`.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<_> = b.chars().collect();
+/// Returns the number of letters to insert, delete or replace, or of neighbours to swap, to turn `a` into `b`. `None` if it exceeds
+/// `max_edits`.
+fn distance_within(a: &[char], b: &[char], max_edits: usize) -> Option<usize> {
     // Rows of the matrix: for the letters of `a` up to the last but one, the last, and this one.
-    let mut before: Vec<usize> = Vec::new();
+    let (mut before, mut row): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
     let mut above: Vec<usize> = (0..=b.len()).collect();
     let mut last = None;
-    for (i, from) in a.chars().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, to) in b.iter().enumerate() {
-            let cell = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX / 2);
-            let mut edits = (cell(&above, j) + usize::from(from != *to))
+    for (i, from) in a.iter().enumerate() {
+        // Beginnings whose lengths differ by more than `max_edits` are further apart than that.
+        let first = i.saturating_sub(max_edits);
+        row.clear();
+        row.resize(first + 1, i + 1);
+        for (j, to) in b.iter().enumerate().take(i + max_edits + 1).skip(first) {
+            let cell = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(FAR);
+            let mut edits = (cell(&above, j) + usize::from(from != to))
                 .min(cell(&above, j + 1) + 1)
                 .min(cell(&row, j) + 1);
-            let is_swap = last == Some(*to) && j > 0 && b.get(j - 1) == Some(&from);
+            let is_swap = last == Some(to) && j > 0 && b.get(j - 1) == Some(from);
             if is_swap {
                 edits = edits.min(cell(&before, j - 1) + 1);
             }
             row.push(edits);
         }
-        before = std::mem::replace(&mut above, row);
+        if row.iter().skip(first).all(|edits| *edits > max_edits) {
+            return None;
+        }
+        std::mem::swap(&mut before, &mut above);
+        std::mem::swap(&mut above, &mut row);
         last = Some(from);
     }
-    above.last().copied().unwrap_or_default()
+    above
+        .get(b.len())
+        .copied()
+        .filter(|edits| *edits <= max_edits)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{did_you_mean, distance, nearest};
+    use super::*;
 
-    #[test]
-    fn a_word_that_is_far_longer_is_not_compared() {
-        // Its matrix would have 16 million rows for each name.
-        assert_eq!(nearest(&"a".repeat(1 << 24), ["a"; 1000]), None);
-        assert_eq!(nearest("inputtss", ["input", "inputs"]), Some("inputs"));
-        assert_eq!(nearest("extractttt", ["extract"]), Some("extract"));
+    fn distance(a: &str, b: &str, max_edits: usize) -> Option<usize> {
+        let [a, b] = [a, b].map(|word| word.chars().collect::<Vec<_>>());
+        distance_within(&a, &b, max_edits)
     }
 
     #[test]
-    fn distance_counts_edits() {
+    fn distance_counts_edits_up_to_a_maximum() {
         for (a, b, expected) in [
             ("", "", 0),
             ("", "abc", 3),
@@ -72,7 +92,10 @@ mod tests {
             ("ab", "ba", 1),
             ("abcd", "dcba", 3),
         ] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
+            for max_edits in 0..5 {
+                let within = Some(expected).filter(|expected| *expected <= max_edits);
+                assert_eq!(distance(a, b, max_edits), within, "{a} {b}");
+            }
         }
     }
 
@@ -83,5 +106,28 @@ mod tests {
             " did you mean `listen`?"
         );
         assert_eq!(did_you_mean("colour", ["model", "listen"]), "");
+        assert_eq!(nearest("größe", ["grösse", "groesse"]), Some("grösse"));
+    }
+
+    #[test]
+    fn a_long_word_has_no_suggestion_and_a_long_candidate_is_none() {
+        for (length, expected) in [(99, true), (100, true), (101, false)] {
+            let word = "a".repeat(length);
+            let (near, long) = (format!("{word}b"), word.repeat(10));
+            let found = nearest(&word, ["x", &near, &long]);
+            assert_eq!(found, Some(near.as_str()).filter(|_| expected), "{length}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_candidates_of_about_the_words_length_are_looked_at() {
+        let short = vec!["a"; 10_000];
+        let others = |count| vec!["lzzzzn"; count];
+        let suggested = |others: Vec<&'static str>| {
+            let candidates = [short.clone(), others, vec!["listen"]].concat();
+            nearest("lisen", candidates).is_some()
+        };
+        assert!(suggested(others(MAX_CANDIDATES - 1)));
+        assert!(!suggested(others(MAX_CANDIDATES)));
     }
 }

@@ -26,8 +26,6 @@ const SYNONYMS: [(&str, &str); 21] = [
     ("few_shot", "examples"),
     ("validators", "rules"),
 ];
-/// Maximum length of a name that is compared with those of the fields, in bytes.
-const MAX_NAME_BYTES: usize = 100;
 
 /// Returns the message about a field, where `known` are those of the request.
 pub fn unknown_field_message(name: &str, known: &[&str]) -> String {
@@ -36,7 +34,6 @@ pub fn unknown_field_message(name: &str, known: &[&str]) -> String {
         .find(|(synonym, meant)| *synonym == name && known.contains(meant));
     let hint = match synonym {
         Some((_, meant)) => format!(" did you mean `{meant}`?"),
-        None if name.len() > MAX_NAME_BYTES => String::new(),
         None => did_you_mean(name, known.iter().copied()),
     };
     format!(

@@ -251,6 +251,7 @@ pub const TYPES: [&str; 7] = [
 fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let lower = name.to_lowercase();
     let spelled = lower.replace(['_', '-'], "");
+    let length = lower.chars().count();
     let most = match name.chars().count() {
         0..=2 => return None,
         3..=5 => 1,
@@ -262,6 +263,9 @@ fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'st
             let target = known.to_lowercase();
             let distance = if target.replace(['_', '-'], "") == spelled {
                 0
+            } else if length.abs_diff(target.len()) > most {
+                // A schema may have any number of long names.
+                usize::MAX
             } else {
                 strsim::damerau_levenshtein(&lower, &target)
             };
