@@ -21,9 +21,6 @@ use super::stored_schema::{Entry, Source, hash_of, read_text};
 use super::version_store::{Version, VersionStore};
 use crate::types::{Code, Error, did_you_mean, truncate_for_display};
 
-/// Maximum length of a name that is compared with those of the schemas, in bytes.
-const MAX_NAME_BYTES: usize = 64;
-
 /// Maximum number of concurrent reads of the data folder. One caller has as many as are free: half of them, if it is the only one.
 const MAX_READS: usize = 8;
 
@@ -121,17 +118,23 @@ impl Registry {
     /// Returns the message for a name without a schema that `owner` sees, with a name that is near.
     #[must_use]
     pub fn missing(&self, owner: &str, name: &str) -> String {
-        let (visible, _) = self.visible(owner, None, usize::MAX);
-        let near = if name.len() <= MAX_NAME_BYTES {
-            did_you_mean(name, visible.iter().map(|(name, _)| name.as_str()))
-        } else {
-            String::new()
-        };
+        let (near, is_any_visible) = self.stored.with_all(|stored| {
+            let own = [owner, EVERYONE].map(|owner| stored.get(owner));
+            let names = own.into_iter().flatten().flat_map(BTreeMap::keys);
+            let mut visible = self
+                .folder
+                .keys()
+                .chain(names)
+                .map(String::as_str)
+                .peekable();
+            let is_any_visible = visible.peek().is_some();
+            (did_you_mean(name, visible), is_any_visible)
+        });
         let name = truncate_for_display(name);
-        let advice = if visible.is_empty() {
-            "register it by PUT /v1/schemas/NAME"
-        } else {
+        let advice = if is_any_visible {
             "see /v1/schemas for all names"
+        } else {
+            "register it by PUT /v1/schemas/NAME"
         };
         format!("no schema is registered under the name \"{name}\";{near} {advice}")
     }

@@ -1,5 +1,6 @@
 mod generators;
 mod hostile;
+mod missing_schema;
 mod registry;
 
 use serde_json::value::RawValue;

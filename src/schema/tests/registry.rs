@@ -10,30 +10,30 @@ use throttle::CallerId;
 use super::super::stored_schema::sync_folder;
 use super::*;
 
-const CALLER: CallerId = CallerId(0);
+pub const CALLER: CallerId = CallerId(0);
 const QUOTA: Quota = Quota {
     schemas: 10,
     bytes: 10_000,
 };
 
 /// Folder of a test, removed with it.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("extractd-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
     /// Writes a file with the folders around it.
-    fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {
+    pub fn write(&self, file: &str, bytes: impl AsRef<[u8]>) {
         let path = self.0.join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, bytes).unwrap();
     }
 
-    fn open(&self) -> Arc<Registry> {
+    pub fn open(&self) -> Arc<Registry> {
         Arc::new(Registry::open(None, &self.0, QUOTA).unwrap())
     }
 }
@@ -44,11 +44,11 @@ impl Drop for Folder {
     }
 }
 
-fn of_type(name: &str) -> Arc<Schema> {
+pub fn of_type(name: &str) -> Arc<Schema> {
     Arc::new(compile(&json!({"type": name})).unwrap())
 }
 
-async fn names(registry: &Arc<Registry>, owner: &str) -> Vec<String> {
+pub async fn names(registry: &Arc<Registry>, owner: &str) -> Vec<String> {
     let (page, _) = registry.list(CALLER, owner, None, 100).await.unwrap();
     page.into_iter().map(|(name, _)| name).collect()
 }
