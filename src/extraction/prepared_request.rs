@@ -107,6 +107,7 @@ impl PreparedRequest {
     ) -> Request<'r> {
         Request {
             model: &target.endpoint.model,
+            is_configured_model: target.endpoint.limits.is_configured(),
             mode: target.mode,
             schema: provider::Schema {
                 tree: self.schema.tree(),

@@ -14,14 +14,22 @@ use crate::types::Mode;
 
 /// Time for which an adaptation is kept. Servers are updated, and an error may have been misread.
 const LIFETIME: Duration = Duration::from_secs(3600);
-/// Maximum number of models. Callers may name any, so the cache is emptied when it is full.
+/// Number of models from which on each new one replaces the least recently used one that is not configured. Callers may name any.
 const MAX_MODELS: usize = 1000;
-/// Maximum number of adaptations of one model; the oldest is dropped. Callers may send any schema.
+/// Maximum number of adaptations of one model; the oldest one of a single schema is dropped. Callers may send any schema.
 const MAX_ADAPTATIONS: usize = 200;
 
 /// Capabilities of one server's models.
 #[derive(Debug, Default)]
-pub struct CapabilityCache(Mutex<HashMap<String, Vec<Entry>>>);
+pub struct CapabilityCache(Mutex<HashMap<String, KnownModel>>);
+
+/// Model with adaptations.
+#[derive(Debug)]
+struct KnownModel {
+    entries: Vec<Entry>,
+    is_configured: bool,
+    used_at: Instant,
+}
 
 /// Adaptation that is known to work.
 #[derive(Debug, Clone, Copy)]
@@ -53,10 +61,11 @@ impl CapabilityCache {
         now: Instant,
     ) -> RequestShape {
         let mut omitted = Omitted::default();
-        let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entries) = cache.get(request.model) {
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = cache.get_mut(request.model) {
+            known.used_at = now;
             let keys = RequestKeys::new(request);
-            for entry in entries.iter().filter(|entry| entry.expires > now) {
+            for entry in known.entries.iter().filter(|entry| entry.expires > now) {
                 let is_its = |known| known == keys.of(entry.adaptation.feature);
                 if entry.key.is_none_or(is_its) {
                     omitted.add(entry.adaptation);
@@ -88,9 +97,17 @@ impl CapabilityCache {
     ) -> Vec<Adaptation> {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= MAX_MODELS && !cache.contains_key(request.model) {
-            cache.clear();
+            remove_one(&mut cache);
         }
-        let entries = cache.entry(request.model.to_owned()).or_default();
+        let known = cache
+            .entry(request.model.to_owned())
+            .or_insert_with(|| KnownModel {
+                entries: Vec::new(),
+                is_configured: request.is_configured_model,
+                used_at: now,
+            });
+        known.used_at = now;
+        let entries = &mut known.entries;
         entries.retain(|entry| entry.expires > now);
         let mut recorded = Vec::new();
         let keys = RequestKeys::new(request);
@@ -105,7 +122,8 @@ impl CapabilityCache {
                 continue;
             }
             if entries.len() >= MAX_ADAPTATIONS {
-                entries.remove(0);
+                let of_schema = entries.iter().position(|entry| entry.key.is_some());
+                entries.remove(of_schema.unwrap_or(0));
             }
             entries.push(Entry {
                 adaptation: *adaptation,
@@ -121,7 +139,8 @@ impl CapabilityCache {
     pub fn active(&self, model: &str, now: Instant) -> Vec<ActiveAdaptation> {
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut active: Vec<ActiveAdaptation> = Vec::new();
-        for entry in cache.get(model).into_iter().flatten() {
+        let entries = cache.get(model).map(|known| known.entries.as_slice());
+        for entry in entries.unwrap_or_default() {
             let expires_in = entry.expires.saturating_duration_since(now);
             if expires_in.is_zero() {
                 continue;
@@ -142,6 +161,15 @@ impl CapabilityCache {
             }
         }
         active
+    }
+}
+
+/// Removes the least recently used model that is not configured.
+fn remove_one(cache: &mut HashMap<String, KnownModel>) {
+    let made_up = cache.iter().filter(|(_, known)| !known.is_configured);
+    let oldest = made_up.min_by_key(|(_, known)| known.used_at);
+    if let Some(name) = oldest.map(|(name, _)| name.clone()) {
+        cache.remove(&name);
     }
 }
 

@@ -20,6 +20,8 @@ pub type TextSink<'a> = &'a (dyn Fn(Mode, &str) + Send + Sync);
 pub struct Request<'a> {
     /// Name of the model at the provider.
     pub model: &'a str,
+    /// True if the configuration names the model. Other models are named by callers.
+    pub is_configured_model: bool,
     /// Output mode. `Auto`: the best mode that the provider is known to support.
     pub mode: Mode,
     pub schema: Schema<'a>,

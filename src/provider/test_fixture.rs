@@ -71,6 +71,7 @@ pub fn with_request<T>(schema: &Value, use_request: impl FnOnce(&Request<'_>) ->
     };
     use_request(&Request {
         model: "m",
+        is_configured_model: true,
         mode: Mode::Auto,
         schema: Schema {
             tree: &tree(schema),

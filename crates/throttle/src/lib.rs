@@ -17,6 +17,7 @@
 //! | `fair_order` | [`FairOrder`]: one level of it, for other queues |
 //! | `fair_semaphore` | [`FairSemaphore`]: permits that go to the callers in turn |
 //! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
+//! | `model_table` | the models that are known |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
 //! | `caller_id` | [`CallerId`]: whose requests share limits |
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
@@ -55,6 +56,7 @@ mod limits;
 mod memory;
 mod memory_pool;
 mod model_limits;
+mod model_table;
 mod money;
 mod observer;
 mod outage;

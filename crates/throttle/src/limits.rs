@@ -36,14 +36,16 @@ impl Limits {
     /// Returns a model that the configuration names, shared by all requests for it. The `limits` of the first call count.
     #[must_use]
     pub fn configured_model(&self, pool: PoolId, name: &str, limits: ModelLimits) -> Arc<Model> {
-        self.0.lock().model(pool, name, Some(limits))
+        self.0
+            .lock()
+            .model(pool, name, Some(limits), Instant::now())
     }
 
     /// Returns the model of this name, shared by all requests for it. A name that is not configured has no limits and no metrics
-    /// of its own, and is forgotten once it is not used: callers may make up any number of names.
+    /// of its own, and is forgotten once it is not used and there are many: callers may make up any number of names.
     #[must_use]
     pub fn model(&self, pool: PoolId, name: &str) -> Arc<Model> {
-        self.0.lock().model(pool, name, None)
+        self.0.lock().model(pool, name, None, Instant::now())
     }
 
     /// Replaces the callers and their quotas. Balances of callers that remain are kept.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::breaker::Breaker;
+use crate::breaker::{self, Breaker};
 use crate::caller_quota::Charge;
 use crate::hold::{Hold, HoldHistory};
 use crate::money::{Price, Usd};
 use crate::observer::ModelObserver;
-use crate::outage::Availability;
+use crate::outage::{Availability, Outage};
 use crate::pause::PauseState;
 use crate::raii_counter::RaiiCounter;
 use crate::token_estimator::TokenEstimator;
@@ -29,6 +29,8 @@ pub struct ModelLimits {
 #[derive(Debug)]
 pub struct Model {
     pub(crate) id: u64,
+    /// Name at the provider.
+    pub(crate) name: String,
     /// Index of its queue at the provider: the shared one, or its own if the model has a limit.
     pub(crate) queue: usize,
     pub(crate) pool: PoolId,
@@ -52,10 +54,21 @@ pub(crate) struct ModelState {
     pub holds: HoldHistory,
 }
 
+impl ModelState {
+    /// Returns true if a pause, an outage or the circuit breaker keeps calls from going out.
+    pub fn is_held_back(&self, now: Instant) -> bool {
+        let is_proven = |key: &Availability| key.outage().is_some_and(Outage::is_proven);
+        self.pauses.values().any(|pause| pause.lasts(now))
+            || self.availability.values().any(is_proven)
+            || self.breaker.state(now) != breaker::State::Closed
+    }
+}
+
 impl Model {
     /// Creates the model. `limits` is what the configuration says of it; `None`: a caller has made up the name.
     pub(crate) fn new(
         id: u64,
+        name: String,
         pool: PoolId,
         queue: usize,
         limits: Option<ModelLimits>,
@@ -71,6 +84,7 @@ impl Model {
         };
         Self {
             id,
+            name,
             queue,
             pool,
             limits: limits.unwrap_or_default(),
@@ -122,6 +136,12 @@ impl Model {
     #[must_use]
     pub fn holds_between(&self, from: Instant, to: Instant) -> Vec<Hold> {
         self.state().holds.between(from, to)
+    }
+
+    /// Returns true if the configuration names the model. Other models are named by callers.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        self.is_configured
     }
 
     /// Returns the model's provider.

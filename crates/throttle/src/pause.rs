@@ -76,6 +76,11 @@ impl PauseState {
         self.until.filter(|until| *until > now)
     }
 
+    /// Returns true if the pause lasts, even if a probe is due.
+    pub fn lasts(&self, now: Instant) -> bool {
+        self.end(now).is_some()
+    }
+
     /// Returns the end of the pause, if it lasts and no probe is due.
     pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
         self.end(now)

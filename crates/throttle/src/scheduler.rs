@@ -19,6 +19,7 @@ use crate::caller_quota::{Caller, Quota};
 use crate::fair_queue::{Queue, Ticket};
 use crate::grant::GrantedCall;
 use crate::model_limits::{Model, ModelLimits};
+use crate::model_table::ModelTable;
 use crate::observer::Observer;
 use crate::permit_request::{Denied, Priority, WaitBudget};
 use crate::provider_limits::ProviderLimits;
@@ -35,9 +36,6 @@ pub struct QueueKey {
 
 /// Position of a waiting item, to remove it from the queue.
 pub type QueueTicket = Ticket<CallerId, QueueKey>;
-
-/// Maximum number of models that are remembered without being in use. Callers may name any model.
-const MAX_MODELS: usize = 1000;
 
 /// An item that waits for its permit.
 #[derive(Debug)]
@@ -87,7 +85,7 @@ pub struct State {
     slots: Arc<Semaphore>,
     pub pools: Vec<PoolState>,
     pub callers: BTreeMap<CallerId, Caller>,
-    pub models: BTreeMap<(PoolId, String), Arc<Model>>,
+    pub models: ModelTable,
     wakes: BTreeSet<(Instant, Wake)>,
     /// All queues, as the index of the provider and the index of the queue there.
     queues: Vec<(usize, usize)>,
@@ -119,7 +117,7 @@ impl State {
             slots: Arc::new(Semaphore::new(config.max_concurrency)),
             pools: pools.into_iter().map(pool).collect(),
             callers: BTreeMap::new(),
-            models: BTreeMap::new(),
+            models: ModelTable::default(),
             wakes: BTreeSet::new(),
             queues,
             turn: 0,
@@ -143,12 +141,15 @@ impl State {
 
     /// Returns the model of this name, shared by all requests for it. `limits` is what the configuration says of the model;
     /// `None`: it is not configured, and has no metrics of its own.
-    pub fn model(&mut self, pool: PoolId, name: &str, limits: Option<ModelLimits>) -> Arc<Model> {
-        if let Some(known) = self.models.get(&(pool, name.to_owned())) {
-            return Arc::clone(known);
-        }
-        if self.models.len() >= MAX_MODELS {
-            self.models.retain(|_, model| Arc::strong_count(model) > 1);
+    pub fn model(
+        &mut self,
+        pool: PoolId,
+        name: &str,
+        limits: Option<ModelLimits>,
+        now: Instant,
+    ) -> Arc<Model> {
+        if let Some(known) = self.models.find(pool, name) {
+            return known;
         }
         self.model_ids += 1;
         let provider = self
@@ -164,15 +165,13 @@ impl State {
         };
         let model = Arc::new(Model::new(
             self.model_ids,
+            name.to_owned(),
             pool,
             queue,
             limits,
             self.observer.model(&label),
         ));
-        if self.models.len() < MAX_MODELS {
-            self.models
-                .insert((pool, name.to_owned()), Arc::clone(&model));
-        }
+        self.models.add(&model, now);
         model
     }
 
@@ -213,7 +212,7 @@ impl State {
         }
         // The items that wait for a probe are parked until its time.
         pool.unpark_all();
-        for ((_, _), model) in self.models.iter().filter(|((of, _), _)| *of == id) {
+        for model in self.models.iter().filter(|model| model.pool == id) {
             let mut state = model.state();
             for availability in state.availability.values_mut() {
                 availability.probe_now(now);

@@ -128,3 +128,57 @@ fn what_a_callers_value_or_fields_provoke_holds_for_the_same_ones_only() {
         ]
     );
 }
+
+#[test]
+fn models_that_callers_have_made_up_replace_no_configured_and_no_recent_one() {
+    let cache = CapabilityCache::default();
+    let start = Instant::now();
+    let none = TrialState::default();
+    let adapted = adaptation(Unsupported::Temperature, Mode::Auto, true);
+    with_request(&json!({}), |request| {
+        cache.record(request, &[adapted], start);
+        let made_up = |name: &str, at| {
+            let request = Request {
+                model: name,
+                is_configured_model: false,
+                ..*request
+            };
+            cache.record(&request, &[adapted], at);
+            cache.request_shape(&request, &MODES, &none, at)
+        };
+        made_up("forgotten", start);
+        for number in 1..2_000 {
+            let now = start + Duration::from_millis(number);
+            made_up(&number.to_string(), now);
+            made_up("used", now);
+        }
+        let end = start + Duration::from_secs(60);
+        for (name, is_known) in [
+            ("m", true),
+            ("used", true),
+            ("1999", true),
+            ("forgotten", false),
+        ] {
+            assert_eq!(!cache.active(name, end).is_empty(), is_known, "{name}");
+        }
+        assert_eq!(cache.0.lock().unwrap().len(), MAX_MODELS);
+    });
+}
+
+#[test]
+fn adaptations_of_single_schemas_replace_none_of_the_model() {
+    let cache = CapabilityCache::default();
+    let now = Instant::now();
+    let for_model = adaptation(Unsupported::Temperature, Mode::Auto, true);
+    with_request(&json!({}), |request| {
+        cache.record(request, &[for_model], now)
+    });
+    let for_schema = adaptation(Unsupported::Schema, Mode::JsonSchema, false);
+    for number in 0..2 * MAX_ADAPTATIONS {
+        let schema = json!({"minimum": number});
+        with_request(&schema, |request| cache.record(request, &[for_schema], now));
+    }
+    let active = cache.active("m", now).into_iter();
+    let schemas: Vec<_> = active.map(|active| active.schemas).collect();
+    assert_eq!(schemas, [None, Some(MAX_ADAPTATIONS - 1)]);
+}

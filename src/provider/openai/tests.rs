@@ -156,6 +156,7 @@ fn a_prompt_has_no_example_but_the_callers() {
     let raw = to_raw_value(&schema).unwrap();
     let request = Request {
         model: "m",
+        is_configured_model: true,
         mode: Mode::Auto,
         schema: Schema {
             tree: &tree(&schema),

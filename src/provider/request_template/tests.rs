@@ -14,6 +14,7 @@ fn a_template_gives_the_same_body_as_encoding_for_any_text() {
     let trial = Trial::default();
     let request = |input| Request {
         model: "m",
+        is_configured_model: true,
         mode: Mode::Auto,
         schema: Schema {
             tree: &tree,

@@ -67,6 +67,7 @@ async fn ask_in(
     let called = remote
         .call(&Request {
             model: "m",
+            is_configured_model: true,
             mode,
             schema: Schema {
                 tree: &tree,

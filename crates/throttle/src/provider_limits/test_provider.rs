@@ -40,7 +40,14 @@ pub struct Provider {
 }
 
 pub fn model(id: u64, limits: Option<ModelLimits>) -> Arc<Model> {
-    Arc::new(Model::new(id, PoolId(0), 0, limits, Box::new(Ignore)))
+    Arc::new(Model::new(
+        id,
+        id.to_string(),
+        PoolId(0),
+        0,
+        limits,
+        Box::new(Ignore),
+    ))
 }
 
 impl Provider {

@@ -70,32 +70,22 @@ impl State {
     }
 
     /// Returns the label of a model, `provider/model`.
-    pub fn label_of(&self, model: &Arc<Model>) -> String {
-        let found = self
-            .models
-            .iter()
-            .find(|(_, known)| Arc::ptr_eq(known, model));
-        let provider = self
-            .pools
-            .get(model.pool().0)
-            .map_or("", |pool| pool.provider.name.as_str());
-        format!("{provider}/{}", found.map_or("?", |((_, name), _)| name))
+    pub fn label_of(&self, model: &Model) -> String {
+        let pool = self.pools.get(model.pool.0);
+        let provider = pool.map_or("", |pool| pool.provider.name.as_str());
+        format!("{provider}/{}", model.name)
     }
 
     /// Returns the circuit breakers of all models that were called.
     pub fn breakers(&self, now: Instant) -> Vec<BreakerSnapshot> {
-        let named = self.models.iter().map(|((pool, name), model)| {
-            let provider = self
-                .pools
-                .get(pool.0)
-                .map_or("", |pool| pool.provider.name.as_str());
+        let named = self.models.iter().map(|model| {
             let (state, retry_in) = match model.state().breaker.state(now) {
                 breaker::State::Closed => (BreakerState::Closed, None),
                 breaker::State::Open { until } => (BreakerState::Open, Some(until - now)),
                 breaker::State::HalfOpen => (BreakerState::HalfOpen, None),
             };
             BreakerSnapshot {
-                model: format!("{provider}/{name}"),
+                model: self.label_of(model),
                 state,
                 retry_in,
                 is_configured: model.is_configured,
@@ -114,15 +104,15 @@ impl State {
                     .extend(outage.map(|outage| pool.outage_snapshot(index, None, outage, now)));
             }
         }
-        for ((pool, name), model) in &self.models {
-            let Some(pool) = self.pools.get(pool.0) else {
+        for model in self.models.iter() {
+            let Some(pool) = self.pools.get(model.pool.0) else {
                 continue;
             };
             for (index, availability) in &model.state().availability {
                 let outage = proven(Some(availability));
                 snapshots.extend(outage.map(|outage| OutageSnapshot {
                     is_configured: model.is_configured,
-                    ..pool.outage_snapshot(*index, Some(name), outage, now)
+                    ..pool.outage_snapshot(*index, Some(&model.name), outage, now)
                 }));
             }
         }
@@ -142,9 +132,7 @@ impl State {
                 .or(Some((index, outage)));
         }
         let (index, outage) = first?;
-        let found = self.models.iter().find(|(_, known)| known.id == model.id);
-        let name = found.map(|((_, name), _)| name.as_str());
-        let name = name.filter(|_| !outage.report.reason.is_of_key());
+        let name = Some(model.name.as_str()).filter(|_| !outage.report.reason.is_of_key());
         Some(pool.outage_snapshot(index, name, outage, now))
     }
 
@@ -178,13 +166,9 @@ impl State {
         for pool in &self.pools {
             pool.append_snapshots(now, &mut snapshots);
         }
-        for ((_, name), model) in &self.models {
+        for model in self.models.iter() {
             if let Some(limit) = model.limits.max_in_flight {
-                let provider = self
-                    .pools
-                    .get(model.pool().0)
-                    .map_or("", |pool| pool.provider.name.as_str());
-                let scope = Some(format!("{provider}/{name}"));
+                let scope = Some(self.label_of(model));
                 snapshots.push(snapshot(
                     LimitKind::Concurrency,
                     scope,

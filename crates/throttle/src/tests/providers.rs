@@ -193,27 +193,51 @@ async fn outages_are_probed_at_once_if_the_keys_of_the_provider_have_changed() {
     }
 }
 
-#[test]
-fn models_that_callers_have_made_up_are_forgotten_if_they_are_many_and_not_used() {
-    let limits = limits(1, 1);
+#[tokio::test]
+async fn models_that_callers_have_made_up_are_forgotten_if_they_are_many_and_not_used() {
+    let pools = vec![pool(vec![KeyQuota::default()], None)];
+    let limits = limits_with(10, 10, pools);
     let id = |name: &str| limits.model(POOL, name).id;
     let used = limits.model(POOL, "used");
     let first = id("first");
     assert_ne!((id("second"), used.id), (first, first));
     assert_eq!(id("first"), first, "they are few");
+    let configured = || limits.configured_model(POOL, "configured", ModelLimits::default());
+    let configured_id = configured().id;
+    let failing = limits.model(POOL, "failing");
+    let failing_id = failing.id;
+    let permit = admit(&limits, ANYONE, 9).enter(&permit_request(&failing));
+    permit
+        .await
+        .unwrap()
+        .release(outage(OutageReason::UnknownModel));
+    drop(failing);
+    let often_used = id("often used");
     for n in 0..1_500 {
         let name = n.to_string();
         assert_eq!(id(&name), id(&name), "the latest one");
+        assert_eq!(id("often used"), often_used);
     }
     assert_ne!(id("first"), first);
+    assert_eq!(
+        (configured().id, id("failing")),
+        (configured_id, failing_id)
+    );
     assert!(Arc::ptr_eq(&limits.model(POOL, "used"), &used));
     let names = (0..1_000).map(|n| format!("model {n}"));
     let in_use: Vec<_> = names.map(|name| limits.model(POOL, &name)).collect();
-    assert_eq!(limits.breakers().len(), 1_000);
-    assert_ne!(id("one more"), id("one more"));
+    assert!(limits.breakers().len() > in_use.len());
+    assert_eq!(id("one more"), id("one more"));
     assert!(Arc::ptr_eq(&limits.model(POOL, "used"), &used));
     drop(in_use);
-    assert_eq!(id("one more"), id("one more"));
+    for n in 0..200 {
+        id(&n.to_string());
+    }
+    assert!(
+        limits.breakers().len() <= 1_001,
+        "{}",
+        limits.breakers().len()
+    );
 }
 
 #[tokio::test]

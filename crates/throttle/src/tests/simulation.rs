@@ -111,7 +111,7 @@ impl Simulation {
                 max_in_flight: (n % 3 == 0).then_some(2),
                 price: None,
             };
-            state.model(PoolId(n % 2), &n.to_string(), Some(limits))
+            state.model(PoolId(n % 2), &n.to_string(), Some(limits), now)
         });
         let models = models.collect();
         let mut simulation = Self {
@@ -195,7 +195,10 @@ impl Simulation {
         assert_eq!(state.queued(), places.saturating_sub(self.flying.len()));
         let queued: usize = state.pools.iter().map(PoolState::waiting).sum();
         assert_eq!(queued, self.waiting.len(), "items in the queues");
-        assert!(state.models.len() <= 1_000, "models that are remembered");
+        assert!(
+            state.models.iter().count() <= 1_006,
+            "models that are remembered"
+        );
         let has_wake_up = self.wake.is_some() || !self.flying.is_empty();
         assert!(self.waiting.is_empty() || has_wake_up, "a wake-up is lost");
     }

@@ -31,7 +31,7 @@ impl Clocked {
 
     fn model(&mut self, pool: usize, name: &str) -> Arc<Model> {
         let limits = Some(ModelLimits::default());
-        self.state.model(PoolId(pool), name, limits)
+        self.state.model(PoolId(pool), name, limits, self.now)
     }
 
     fn enter(&mut self, caller: CallerId, asked: &PermitRequest<'_>) -> EnterResult {
@@ -382,7 +382,9 @@ fn every_limit_is_shown_as_it_stands() {
             output: Usd(0),
         }),
     };
-    let capped = clocked.state.model(POOL, "capped", Some(capped));
+    let capped = clocked
+        .state
+        .model(POOL, "capped", Some(capped), clocked.now);
     let request = PermitRequest {
         text_tokens: 10,
         max_output: Some(20),

@@ -48,7 +48,7 @@ impl Simulation {
         let model = if self.random.chance(5) {
             // A name that a caller makes up.
             let name = format!("made-up-{}", self.random.next());
-            self.state.model(PoolId(0), &name, None)
+            self.state.model(PoolId(0), &name, None, self.now)
         } else {
             Arc::clone(&self.models[self.random.below(self.models.len())])
         };
