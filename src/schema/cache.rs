@@ -1,6 +1,6 @@
 //! Cache of compiled schemas by their text: callers send the same schema with every request.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use super::stored_schema::hash_of;
 use crate::long_work::{LONG_TEXT_BYTES, Piece, run_off_worker, spawn_long};
 use crate::types::Error;
 
-/// Maximum number of schemas in each of the two generations.
-const GENERATION: usize = 64;
+/// Maximum number of schemas.
+const MAX_SCHEMAS: usize = 128;
 /// Maximum memory of the cached schemas, in bytes.
 const MAX_BYTES: usize = 64 << 20;
 /// Part of the memory that callers share which cached schemas may take at most: an eighth.
@@ -25,39 +25,44 @@ const IDLE_TIME: Duration = Duration::from_secs(10);
 const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Maximum length of a text that is compiled inline, in bytes. Longer ones and those with regular expressions are long work.
 const QUICK_TEXT_BYTES: usize = 8 * 1024;
+/// Memory of schemas that are dropped off the worker, in bytes: they are many small pieces.
+const SLOW_DROP_BYTES: usize = 256 * 1024;
 /// Bytes of other long work, such as parsing, that take as long as compiling one byte of a schema.
 const WORK_PER_BYTE: usize = 16;
-
-type Generation = HashMap<Box<str>, Entry>;
 
 #[derive(Debug)]
 struct Entry {
     schema: Arc<Schema>,
+    /// Caller that it was compiled for.
+    caller: CallerId,
     used_at: Instant,
+    /// Number of the last use, which no other entry has.
+    last_use: u64,
 }
 
 #[derive(Debug)]
-struct Generations {
-    young: Generation,
-    old: Generation,
-    /// Maximum memory of each of the two, in bytes.
+struct Entries {
+    by_text: HashMap<Box<str>, Entry>,
+    /// Number of uses so far.
+    uses: u64,
+    /// Maximum memory of all schemas, in bytes. One schema has half of it at most.
     max_bytes: usize,
 }
 
-/// Cache of the up to 128 most recently used schemas, which take up to 64 MiB and an eighth of the memory of all callers together, in two
-/// generations. What is made of a schema while it is cached counts from the next request on. Schemas that are not used make room for
-/// requests.
+/// Cache of the up to 128 most recently used schemas, which take up to 64 MiB and an eighth of the memory of all callers together. When it
+/// is full, the schemas of a caller that has more than half of it go first. What is made of a schema while it is cached counts from the
+/// next request on. Schemas that are not used make room for requests.
 #[derive(Debug)]
-pub struct Cache(Arc<Mutex<Generations>>);
+pub struct Cache(Arc<Mutex<Entries>>);
 
 impl Cache {
     /// Creates the cache of a memory budget, which drops unused schemas when there is no room.
     #[must_use]
     pub fn new(ledger: &MemoryLedger) -> Self {
-        let cache = Arc::new(Mutex::new(Generations {
-            young: Generation::new(),
-            old: Generation::new(),
-            max_bytes: MAX_BYTES.min(ledger.shared_bytes() / MEMORY_FRACTION) / 2,
+        let cache = Arc::new(Mutex::new(Entries {
+            by_text: HashMap::new(),
+            uses: 0,
+            max_bytes: MAX_BYTES.min(ledger.shared_bytes() / MEMORY_FRACTION),
         }));
         let weak = Arc::downgrade(&cache);
         ledger.set_reclaim(move || {
@@ -79,9 +84,10 @@ impl Cache {
         if let Some(schema) = is_kept.then(|| self.find(text)).flatten() {
             return Ok(schema);
         }
+        let caller = memory.caller();
         let schema = Arc::new(compile(text, memory).await?);
         if is_kept {
-            self.lock().keep(text.into(), Arc::clone(&schema));
+            self.keep(text, &schema, caller);
         }
         Ok(schema)
     }
@@ -113,33 +119,26 @@ impl Cache {
     }
 
     fn find(&self, text: &str) -> Option<Arc<Schema>> {
-        let mut generations = self.lock();
-        if bytes_of(&generations.young) > generations.max_bytes {
-            generations.rotate();
-        }
-        if let Some(entry) = generations.young.get_mut(text) {
-            entry.used_at = Instant::now();
-            return Some(Arc::clone(&entry.schema));
-        }
-        let (text, Entry { schema, .. }) = generations.old.remove_entry(text)?;
-        generations.keep(text, Arc::clone(&schema));
-        Some(schema)
+        let mut entries = self.lock();
+        let found = entries.find(text)?;
+        let evicted = entries.evict();
+        drop(entries);
+        drop_schemas(evicted);
+        Some(found)
+    }
+
+    fn keep(&self, text: &str, schema: &Arc<Schema>, caller: CallerId) {
+        let evicted = self.lock().keep(text, schema, caller);
+        drop_schemas(evicted);
     }
 
     /// Drops the schemas that only the cache has, and that were not used for [`IDLE_TIME`].
     fn drop_unused(&self) {
-        let mut generations = self.lock();
-        let Generations { young, old, .. } = &mut *generations;
-        let unused: Vec<_> = [young, old]
-            .into_iter()
-            .flat_map(|generation| generation.extract_if(|_, entry| entry.is_unused()))
-            .collect();
-        drop(generations);
-        // That may take milliseconds.
-        run_off_worker(!unused.is_empty(), || drop(unused));
+        let unused = self.lock().take(Entry::is_unused);
+        drop_schemas(unused);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Generations> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -148,43 +147,83 @@ impl Entry {
     fn is_unused(&self) -> bool {
         Arc::strong_count(&self.schema) == 1 && self.used_at.elapsed() >= IDLE_TIME
     }
+
+    fn bytes(&self) -> usize {
+        self.schema.memory_bytes()
+    }
 }
 
-impl Generations {
+impl Entries {
+    fn find(&mut self, text: &str) -> Option<Arc<Schema>> {
+        let entry = self.by_text.get_mut(text)?;
+        self.uses += 1;
+        (entry.used_at, entry.last_use) = (Instant::now(), self.uses);
+        Some(Arc::clone(&entry.schema))
+    }
+
     fn find_registered(&self, hash: &str) -> Option<Arc<Schema>> {
-        let mut entries = self.young.values().chain(self.old.values());
-        let found = entries.find(|entry| {
+        let found = self.by_text.values().find(|entry| {
             let registered = entry.schema.registered_hash.get();
             registered.is_some_and(|registered| registered == hash)
         });
         found.map(|entry| Arc::clone(&entry.schema))
     }
 
-    fn keep(&mut self, text: Box<str>, schema: Arc<Schema>) {
-        let bytes = schema.memory_bytes();
-        if bytes > self.max_bytes {
-            return;
-        }
-        let young = &self.young;
-        if young.len() >= GENERATION || bytes_of(young) + bytes > self.max_bytes {
-            self.rotate();
-        }
-        let used_at = Instant::now();
-        self.young.insert(text, Entry { schema, used_at });
+    /// Adds a schema. Returns those for which there is no room any more.
+    fn keep(&mut self, text: &str, schema: &Arc<Schema>, caller: CallerId) -> Vec<Arc<Schema>> {
+        self.uses += 1;
+        let entry = Entry {
+            schema: Arc::clone(schema),
+            caller,
+            used_at: Instant::now(),
+            last_use: self.uses,
+        };
+        let replaced = self.by_text.insert(text.into(), entry);
+        let mut evicted = self.evict();
+        evicted.extend(replaced.map(|entry| entry.schema));
+        evicted
     }
 
-    /// Drops the old generation, and begins a young one.
-    fn rotate(&mut self) {
-        self.old = std::mem::take(&mut self.young);
+    /// Removes schemas until the others fit. Returns them.
+    fn evict(&mut self) -> Vec<Arc<Schema>> {
+        let max_bytes = self.max_bytes;
+        let mut evicted = self.take(|entry| entry.bytes() > max_bytes / 2);
+        while self.by_text.len() > MAX_SCHEMAS {
+            evicted.extend(self.evict_one(|_| 1));
+        }
+        while self.by_text.values().map(Entry::bytes).sum::<usize>() > max_bytes {
+            evicted.extend(self.evict_one(Entry::bytes));
+        }
+        evicted
+    }
+
+    /// Removes the least recently used schema; that of a caller whose schemas have more than half of all sizes, if there is one.
+    fn evict_one(&mut self, size: impl Fn(&Entry) -> usize) -> Vec<Arc<Schema>> {
+        let mut by_caller: BTreeMap<CallerId, usize> = BTreeMap::new();
+        for entry in self.by_text.values() {
+            *by_caller.entry(entry.caller).or_default() += size(entry);
+        }
+        let total: usize = by_caller.values().sum();
+        let largest = by_caller.into_iter().find(|(_, own)| own * 2 > total);
+        let candidates = self
+            .by_text
+            .values()
+            .filter(|entry| largest.is_none_or(|(caller, _)| entry.caller == caller));
+        let oldest = candidates.map(|entry| entry.last_use).min();
+        self.take(|entry| Some(entry.last_use) == oldest)
+    }
+
+    /// Removes some schemas, and returns them: dropping them may take milliseconds, and is not to be done under the lock.
+    fn take(&mut self, is_taken: impl Fn(&Entry) -> bool) -> Vec<Arc<Schema>> {
+        let taken = self.by_text.extract_if(|_, entry| is_taken(entry));
+        taken.map(|(_, entry)| entry.schema).collect()
     }
 }
 
-/// Returns the memory of a generation's schemas, and of what was made of them, in bytes.
-fn bytes_of(generation: &Generation) -> usize {
-    generation
-        .values()
-        .map(|entry| entry.schema.memory_bytes())
-        .sum()
+/// Drops schemas, off the worker if that may take long.
+fn drop_schemas(schemas: Vec<Arc<Schema>>) {
+    let bytes: usize = schemas.iter().map(|schema| schema.memory_bytes()).sum();
+    run_off_worker(bytes >= SLOW_DROP_BYTES, || drop(schemas));
 }
 
 /// Returns the long work that compiling a text is, in bytes; `None` if it takes less than about a millisecond.
@@ -224,144 +263,4 @@ pub(super) async fn compile_as_work<T: Send + 'static>(
 }
 
 #[cfg(test)]
-mod tests {
-    use throttle::{MemoryUse, NoMemory};
-
-    use super::*;
-    use crate::types::Code;
-
-    #[test]
-    fn what_may_take_long_is_long_work() {
-        assert_eq!(
-            work_bytes(r#"{"properties": {"a": {"type": "string"}}}"#),
-            None
-        );
-        for text in [
-            r#"{"pattern": "a"}"#.to_owned(),
-            r#"{"patter\u006e": "(a|b|ab){36000}"}"#.to_owned(),
-            format!(r#"{{"title": "{}"}}"#, "a".repeat(QUICK_TEXT_BYTES)),
-        ] {
-            assert!(work_bytes(&text) > Some(text.len()), "{text}");
-        }
-        assert_eq!(work_bytes(&" ".repeat(compiled::MAX_TEXT_BYTES + 1)), None);
-    }
-
-    #[tokio::test]
-    async fn memory_is_reserved_before_a_schema_is_compiled() {
-        let cache = Cache::new(&MemoryLedger::new(1 << 30, 1 << 30));
-        let names: Vec<_> = (0..1000).map(|n| format!("\"{n}\"")).collect();
-        let text = format!(r#"{{"required": [{}]}}"#, names.join(","));
-        let needed = Schema::compiling_bytes(&text);
-        let kept = Schema::compile(&text).unwrap().memory_bytes();
-        assert!(kept < needed);
-        // There is room for what is kept, but not for what compiling takes.
-        for (room, is_enough) in [(kept + 1, false), (2 * needed, true)] {
-            let ledger = MemoryLedger::new(room, room);
-            let memory = ledger.empty(CallerId(1), MemoryUse::Schemas);
-            let compiled = cache.get(&text, memory).await;
-            assert_eq!(compiled.is_ok(), is_enough);
-            let held = ledger.snapshot().held;
-            match compiled {
-                Ok(_) => assert_eq!(held, kept),
-                Err(error) => assert_eq!((error.code, held), (Code::PayloadTooLarge, 0)),
-            }
-        }
-        // A pattern's program is reserved before it is made.
-        let ledger = MemoryLedger::new(1 << 20, 1 << 20);
-        for pattern in ["^a{2}$", "(?:a|b|ab){20000}"] {
-            let text = format!(r#"{{"pattern": "{pattern}"}}"#);
-            let memory = ledger.empty(CallerId(1), MemoryUse::Schemas);
-            let refused = cache.get(&text, memory).await.err();
-            let code = refused.map(|error| error.code);
-            let expected = Some(Code::PayloadTooLarge).filter(|_| pattern.contains("20000"));
-            assert_eq!(code, expected, "{pattern}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_made_of_a_schema_counts() {
-        let ledger = MemoryLedger::new(1 << 30, 1 << 30);
-        let cache = Cache::new(&ledger);
-        let get = || cache.get("{}", ledger.empty(CallerId(1), MemoryUse::Schemas));
-        let first = get().await.unwrap();
-        first.add_bytes(MAX_BYTES / 4);
-        assert!(Arc::ptr_eq(&first, &get().await.unwrap()));
-        // It is returned once more, and not kept.
-        first.add_bytes(MAX_BYTES / 4);
-        assert!(Arc::ptr_eq(&first, &get().await.unwrap()));
-        assert!(!Arc::ptr_eq(&first, &get().await.unwrap()));
-    }
-
-    /// A caller whose requests have ended leaves its schemas behind.
-    #[tokio::test(start_paused = true)]
-    async fn unused_schemas_make_room_for_another_caller() {
-        const BUDGET: usize = 64 << 20;
-        let ledger = MemoryLedger::new(BUDGET, BUDGET);
-        ledger.set_has_several_callers(true);
-        let cache = Cache::new(&ledger);
-        let text = |n: usize| {
-            let names: Vec<_> = (0..500).map(|name| format!("\"{n}-{name}\"")).collect();
-            format!(r#"{{"required": [{}]}}"#, names.join(","))
-        };
-        let get = async |n| {
-            let memory = ledger.empty(CallerId(1), MemoryUse::Schemas);
-            cache.get(&text(n), memory).await.unwrap()
-        };
-        let in_use = get(0).await;
-        for n in 1..100 {
-            get(n).await;
-        }
-        let held = ledger.snapshot().held;
-        let cached = held - in_use.memory_bytes();
-        assert!((BUDGET / 32..=BUDGET / 8).contains(&cached), "{cached}");
-        // As much as there is for a caller while the other one uses a schema.
-        let share = BUDGET / 2 - in_use.memory_bytes();
-        let reserve = || ledger.reserve(CallerId(2), MemoryUse::RequestBodies, share);
-        assert_eq!(reserve().unwrap_err(), NoMemory::ShareUsedUp);
-        tokio::time::advance(IDLE_TIME).await;
-        let recent = get(98).await.memory_bytes();
-        let share = share - 2 * recent;
-        let reserved = ledger.reserve(CallerId(2), MemoryUse::RequestBodies, share);
-        drop(reserved.unwrap());
-        assert_eq!(ledger.snapshot().held, in_use.memory_bytes() + recent);
-    }
-
-    #[tokio::test]
-    async fn a_cached_schema_is_found_by_the_hash_of_its_registered_text() {
-        let ledger = MemoryLedger::new(1 << 30, 1 << 30);
-        let cache = Cache::new(&ledger);
-        let memory = || ledger.empty(CallerId(1), MemoryUse::Schemas);
-        let text = r#"{"type":"string"}"#;
-        let hash = hash_of(text);
-        let replaced = cache.get_registered(hash_of("{}"), text, memory()).await;
-        assert!(cache.find_registered(&hash_of("{}")).is_none());
-        assert!(cache.find_registered(&hash).is_none());
-        let named = cache.get_registered(hash.clone(), text, memory()).await;
-        let found = cache.find_registered(&hash).unwrap();
-        assert!(Arc::ptr_eq(&found, &named.unwrap()));
-        assert!(Arc::ptr_eq(&found, &replaced.unwrap()));
-        // What is found counts as used: it outlives two generations of others.
-        for number in 0..3 * GENERATION {
-            let other = format!(r#"{{"minimum":{number}}}"#);
-            cache.get(&other, memory()).await.unwrap();
-            assert!(cache.find_registered(&hash).is_some(), "{number}");
-        }
-        for number in 0..3 * GENERATION {
-            let other = format!(r#"{{"maximum":{number}}}"#);
-            cache.get(&other, memory()).await.unwrap();
-        }
-        assert!(cache.find_registered(&hash).is_none());
-    }
-
-    #[tokio::test]
-    async fn a_text_that_is_too_long_to_be_kept_is_compiled_each_time() {
-        let ledger = MemoryLedger::new(1 << 30, 1 << 30);
-        let cache = Cache::new(&ledger);
-        for (length, is_kept) in [(100, true), (MAX_TEXT_BYTES, false)] {
-            let text = format!(r#"{{"title": "{}"}}"#, "a".repeat(length));
-            let get = || cache.get(&text, ledger.empty(CallerId(1), MemoryUse::Schemas));
-            let (one, other) = (get().await.unwrap(), get().await.unwrap());
-            assert_eq!(Arc::ptr_eq(&one, &other), is_kept);
-        }
-    }
-}
+mod tests;
