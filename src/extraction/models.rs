@@ -281,7 +281,12 @@ fn lists_provider(endpoint: &ModelEndpoint, access: &CallerAccess) -> bool {
 
 /// Returns the error for a model that a caller may not use.
 fn forbidden_model(name: Option<&str>, access: &CallerAccess) -> Error {
-    let models = quoted(access.models.as_deref().unwrap_or_default());
+    let models = access.models.as_deref().unwrap_or_default();
+    if models.is_empty() {
+        let detail = "the caller of this request is not configured any more, and may use no model";
+        return Error::new(Code::Forbidden, detail);
+    }
+    let models = quoted(models);
     let message = match name {
         Some(name) => {
             let shown = truncate_for_display(name);

@@ -16,8 +16,8 @@ impl Permissions {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = callers;
     }
 
-    /// Returns the rights of a caller. A caller that is not configured, such as the owner of jobs from the time before there were
-    /// callers, may use all models and is no operator.
+    /// Returns the rights of a caller. Among configured callers, one that is not configured any more may use no model, and the
+    /// owner of jobs from the time before there were callers all of them; neither is an operator.
     #[must_use]
     pub fn access_of(&self, caller: CallerId) -> Arc<CallerAccess> {
         let callers = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -27,7 +27,9 @@ impl Permissions {
             } else {
                 Role::Caller
             };
-            Arc::new(CallerAccess { role, models: None })
+            let is_removed = !callers.is_empty() && caller != CallerId::default();
+            let models = is_removed.then(Vec::new);
+            Arc::new(CallerAccess { role, models })
         })
     }
 
@@ -35,5 +37,30 @@ impl Permissions {
     #[must_use]
     pub fn is_operator(&self, caller: CallerId) -> bool {
         self.access_of(caller).role == Role::Operator
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_removed_caller_may_use_no_model() {
+        let permissions = Permissions::default();
+        let (anyone, removed, other) = (CallerId::default(), CallerId(1), CallerId(2));
+        let uses_models = |caller| permissions.access_of(caller).lists_model("openai/a");
+        assert!(uses_models(anyone) && permissions.is_operator(anyone));
+        let restricted = CallerAccess {
+            models: Some(vec!["cheap".to_owned()]),
+            ..CallerAccess::default()
+        };
+        for callers in [vec![removed, other], vec![other]] {
+            let access = callers.iter().map(|id| (*id, Arc::new(restricted.clone())));
+            permissions.set(access.collect());
+            assert!(!uses_models(removed) && !permissions.is_operator(removed));
+        }
+        assert!(!permissions.access_of(removed).lists_model("cheap"));
+        assert!(permissions.access_of(other).lists_model("cheap"));
+        assert!(uses_models(anyone) && !permissions.is_operator(anyone));
     }
 }
