@@ -40,6 +40,20 @@ pub struct Piece {
     pub bytes: usize,
 }
 
+/// Does work on this thread, or, if it is long, a `piece`, on a thread for long work.
+///
+/// # Errors
+/// If long work panics.
+pub async fn spawn_if_long<T: Send + 'static>(
+    piece: Option<Piece>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    match piece {
+        Some(piece) => spawn_long(piece, work).await,
+        None => Ok(work()),
+    }
+}
+
 /// Does long work on a thread for it.
 ///
 /// # Errors

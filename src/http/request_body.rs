@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::json_body;
 use super::request_memory::no_memory;
 use super::state::AppState;
-use crate::long_work::{Piece, spawn_long};
+use crate::long_work::{Piece, spawn_if_long};
 use crate::types::{Code, Error, is_long_to_parse, parsed_size};
 use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse, NoMemory};
 
@@ -187,10 +187,7 @@ pub async fn do_work<T: Send + 'static>(
     piece: Option<Piece>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    let Some(piece) = piece else {
-        return Ok(work());
-    };
-    let done = spawn_long(piece, work).await;
+    let done = spawn_if_long(piece, work).await;
     done.map_err(|error| {
         tracing::error!(%error, "work on a JSON text of a request or of its answer panicked; this is a bug");
         let detail = "a bug in the server prevented reading the request or its answer; search the server's log for the request ID";

@@ -30,7 +30,7 @@ const STREAM_BYTES: usize = 256 * 1024;
 const PAGE_BYTES: usize = 3 * MAX_PAGE_BYTES;
 
 /// Time for which a request for a page waits for memory.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
+pub const PAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Memory of a streamed response. Each of its parts holds it until the connection has sent it.
 #[derive(Debug, Clone)]
@@ -66,12 +66,17 @@ impl StreamMemory {
 /// # Errors
 /// `overloaded` if there is no memory for it.
 pub async fn reserve_page(state: &AppState, caller: CallerId) -> Result<MemoryReservation, Error> {
-    let ledger = state.extractor.limits().memory();
-    let mut memory = WaitingMemory::new(ledger.empty(caller, MemoryUse::Responses), PAGE_TIMEOUT);
+    let mut memory = waiting_memory(state, caller, PAGE_TIMEOUT);
     match memory.reserve(PAGE_BYTES).await {
         Ok(()) => Ok(memory.split(PAGE_BYTES)),
         Err(refused) => Err(no_response_memory(&refused)),
     }
+}
+
+/// Returns an empty memory of a response of `caller`, for which it waits up to `max_wait`.
+pub fn waiting_memory(state: &AppState, caller: CallerId, max_wait: Duration) -> WaitingMemory {
+    let ledger = state.extractor.limits().memory();
+    WaitingMemory::new(ledger.empty(caller, MemoryUse::Responses), max_wait)
 }
 
 /// Returns the memory that a page of records of a stream needs beside [`StreamMemory`], in bytes: none, unless a record is large; then it

@@ -12,7 +12,7 @@ use super::context::JobContext;
 use super::job_spec::{EndFields, JobSpec};
 use super::store::{Job, JobKey, MAX_PAGE_BYTES, StoreError};
 use crate::extraction::{PreparedRequest, RequestClass, WaitingMemory};
-use crate::long_work::{Piece, spawn_long};
+use crate::long_work::{Piece, spawn_if_long};
 use crate::types::{
     Batch, Code, Error, OnError, TraceContext, is_long_to_parse, parsed_size, plain_message,
 };
@@ -127,12 +127,9 @@ async fn load_within(
         bytes: json.len(),
     });
     let parse = move || ParsedSpec::parse(json, memory);
-    let parsed = match piece {
-        None => parse(),
-        Some(piece) => spawn_long(piece, parse).await.map_err(|_| {
-            StoreError::Other("the read of a job's spec panicked; this is a bug".to_owned())
-        })?,
-    };
+    let parsed = spawn_if_long(piece, parse).await.map_err(|_| {
+        StoreError::Other("the read of a job's spec panicked; this is a bug".to_owned())
+    })?;
     let request = match parsed.request {
         Ok(request) => request.prepare(context, job).await,
         Err(error) => Err(error),

@@ -118,6 +118,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`MAX_PAGE_BYTES`] unless it is one row.
     fn pending_size(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, PageSize>;
 
+    /// Returns the size of the input that [`input`](Store::input) returns, in bytes, without reading it; `None` if it was removed.
+    fn input_size(&self, job: JobKey, index: u32) -> Stored<'_, Option<usize>>;
+
     /// Returns the input of an item as JSON; `None` if it was removed.
     fn input(&self, job: JobKey, index: u32) -> Stored<'_, Option<Vec<u8>>>;
 

@@ -71,6 +71,11 @@ pub fn store_file(name: &str) -> PathBuf {
 
 /// Stores a job of the caller without a name that has no result.
 pub async fn store_queued(store: &dyn Store, id: &str, items: u32) -> JobKey {
+    store_inputs(store, id, vec![b"\"a text\"".to_vec(); items as usize]).await
+}
+
+/// Stores a job as [`store_queued`] does, with these inputs.
+pub async fn store_inputs(store: &dyn Store, id: &str, inputs: Vec<Vec<u8>>) -> JobKey {
     let schema = json!({"type": "object", "properties": {"name": {"type": "string"}}});
     let spec = JobSpec {
         batch: to_raw_value(&json!({"schema": schema})).unwrap(),
@@ -90,7 +95,7 @@ pub async fn store_queued(store: &dyn Store, id: &str, items: u32) -> JobKey {
     let CreateOutcome::New(job) = created.await.unwrap() else {
         panic!("the job is new");
     };
-    let inputs = vec![b"\"a text\"".to_vec(); items as usize];
+    let items = u32::try_from(inputs.len()).unwrap();
     store.add_inputs(job, 0, inputs).await.unwrap();
     store.finalize(job, items, [0; 32]).await.unwrap();
     job

@@ -90,6 +90,19 @@ fn pending_sql(columns: &str) -> String {
     )
 }
 
+/// Returns the size of an item's input, without reading it.
+pub fn input_size(
+    connection: &Connection,
+    job: JobKey,
+    index: u32,
+) -> rusqlite::Result<Option<usize>> {
+    connection
+        .prepare_cached("SELECT length(body) FROM inputs WHERE place = ?1")?
+        .query_row([to_rowid(job, index)], |row| row.get::<_, u32>(0))
+        .map(|bytes| bytes as usize)
+        .optional()
+}
+
 /// Returns the input of an item.
 pub fn input(
     connection: &Connection,

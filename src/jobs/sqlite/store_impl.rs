@@ -145,6 +145,10 @@ impl Store for Sqlite {
         })
     }
 
+    fn input_size(&self, job: JobKey, index: u32) -> Stored<'_, Option<usize>> {
+        self.query(move |connection| item_queries::input_size(connection, job, index))
+    }
+
     fn input(&self, job: JobKey, index: u32) -> Stored<'_, Option<Vec<u8>>> {
         self.query(move |connection| item_queries::input(connection, job, index))
     }

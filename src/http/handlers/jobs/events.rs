@@ -15,11 +15,14 @@ use super::super::super::middleware::{SignedLink, count_for};
 use super::super::super::open_connections::OpenRequest;
 use super::super::super::problem::ApiError;
 use super::super::super::query;
-use super::super::super::response_memory::{StreamMemory, page_room, resize_if_possible};
+use super::super::super::response_memory::{
+    PAGE_TIMEOUT, StreamMemory, page_room, resize_if_possible, waiting_memory,
+};
 use super::super::super::response_stream::streaming_response;
 use super::super::super::sse::{EventWriter, append_comment};
 use super::super::super::state::State;
 use super::view::JobProgress;
+use crate::extraction::WaitingMemory;
 use crate::jobs::store::JobKey;
 use crate::jobs::{EventPage, FollowEvent, Follower, Jobs};
 use crate::types::{Code, Error, OffsetUnit, member_pointer};
@@ -77,6 +80,7 @@ pub async fn job_events(
     }
     let memory = StreamMemory::reserve(&state, owner)?;
     let stream = JobEventStream {
+        input_memory: waiting_memory(&state, owner, PAGE_TIMEOUT),
         page_memory: limits.memory().empty(owner, MemoryUse::Responses),
         follower: state.jobs.follow(&job, after),
         jobs: state.jobs.clone(),
@@ -146,6 +150,8 @@ struct JobEventStream {
     events: EventWriter,
     quiet_since: Instant,
     page_memory: MemoryReservation,
+    /// Memory of the input whose result is converted.
+    input_memory: WaitingMemory,
 }
 
 impl JobEventStream {
@@ -179,14 +185,13 @@ impl JobEventStream {
                         tracing::debug!(%refused, "a stream of a job's events ends for lack of memory");
                         return false;
                     }
-                    match self.jobs.convert_page(self.job, page, self.unit).await {
+                    let memory = &mut self.input_memory;
+                    let converted = self.jobs.convert_page(self.job, page, self.unit, memory);
+                    match converted.await {
                         Ok(page) => self.page = Some((page, 0)),
                         // As below: the client reconnects.
                         Err(error) => {
-                            tracing::error!(
-                                detail = %error.detail,
-                                "the inputs of a job could not be read from the store"
-                            );
+                            log_unconverted(&error);
                             return false;
                         }
                     }
@@ -240,5 +245,21 @@ impl JobEventStream {
             self.quiet_since = Instant::now();
             true
         })
+    }
+}
+
+/// Logs why the offsets in events could not be converted. A lack of memory is that of the caller, who may try again and again.
+fn log_unconverted(error: &Error) {
+    let detail = error.detail.as_str();
+    if error.code == Code::Internal {
+        tracing::error!(
+            detail,
+            "the inputs of a job could not be read from the store"
+        );
+    } else {
+        tracing::debug!(
+            detail,
+            "a stream of a job's events ends, because offsets cannot be converted now"
+        );
     }
 }

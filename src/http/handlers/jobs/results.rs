@@ -13,7 +13,7 @@ use super::super::super::problem::ApiError;
 use super::super::super::query::{OFFSET_UNIT, PageQuery, parse_offset_unit};
 use super::super::super::request_memory::no_response_memory;
 use super::super::super::response_memory::{
-    StreamMemory, page_room, reserve_page, resize_if_possible,
+    PAGE_TIMEOUT, StreamMemory, page_room, reserve_page, resize_if_possible, waiting_memory,
 };
 use super::super::super::state::State;
 use super::super::super::upload_monitor::MEMORY_TIMEOUT;
@@ -22,7 +22,7 @@ use crate::extraction::WaitingMemory;
 use crate::jobs::Jobs;
 use crate::jobs::store::{Event, ItemStatus, Job, PageSize, ResultOrder};
 use crate::types::{Error, OffsetUnit};
-use throttle::{CallerId, MemoryUse};
+use throttle::CallerId;
 
 // `ResultQuery::page` writes this object piece by piece; the type exists for the OpenAPI document.
 /// A page of a job's results.
@@ -85,26 +85,26 @@ pub async fn job_results(
         .map(|after| after.parse::<u32>().map_err(|_| bad_cursor()))
         .transpose()?;
     let job = state.jobs.get(caller, &id).await?;
-    let results = ResultQuery {
+    let results = |max_wait| ResultQuery {
         jobs: state.jobs.clone(),
         job,
         order,
         only,
         unit,
+        input_memory: waiting_memory(&state, caller, max_wait),
     };
     match response_format(&headers, false) {
         ResponseFormat::Ndjson => {
             let memory = StreamMemory::reserve(&state, caller)?;
-            let pages = state.extractor.limits().memory();
-            let pages = pages.empty(caller, MemoryUse::Responses);
-            let pages = WaitingMemory::new(pages, MEMORY_TIMEOUT);
+            let pages = waiting_memory(&state, caller, MEMORY_TIMEOUT);
             let content_type = [(CONTENT_TYPE, "application/x-ndjson")];
-            Ok(memory.hold((content_type, results.ndjson(after, pages)).into_response()))
+            let body = results(MEMORY_TIMEOUT).ndjson(after, pages);
+            Ok(memory.hold((content_type, body).into_response()))
         }
         ResponseFormat::Json | ResponseFormat::Sse => {
             let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
             let _memory = reserve_page(&state, caller).await?;
-            let page = results.page(after, limit).await?;
+            let page = results(PAGE_TIMEOUT).page(after, limit).await?;
             Ok(([(CONTENT_TYPE, "application/json")], page).into_response())
         }
     }
@@ -117,6 +117,8 @@ struct ResultQuery {
     order: ResultOrder,
     only: Option<ItemStatus>,
     unit: OffsetUnit,
+    /// Memory of the input whose result is converted.
+    input_memory: WaitingMemory,
 }
 
 impl ResultQuery {
@@ -127,9 +129,10 @@ impl ResultQuery {
     }
 
     /// Converts the offsets of evidence to the unit that was asked for.
-    async fn convert(&self, results: &mut [Event]) -> Result<(), Error> {
+    async fn convert(&mut self, results: &mut [Event]) -> Result<(), Error> {
+        let memory = &mut self.input_memory;
         self.jobs
-            .convert_offsets(self.job.key, results, self.unit)
+            .convert_offsets(self.job.key, results, self.unit, memory)
             .await
     }
 
@@ -141,7 +144,7 @@ impl ResultQuery {
         }
     }
 
-    async fn page(&self, after: Option<u32>, limit: u32) -> Result<Vec<u8>, Error> {
+    async fn page(mut self, after: Option<u32>, limit: u32) -> Result<Vec<u8>, Error> {
         let size = PageSize::of_rows(limit.saturating_add(1));
         let mut results = self.load(after, size).await?;
         // The store returns fewer results than requested if they are long.
@@ -182,7 +185,7 @@ impl ResultQuery {
     fn ndjson(self, after: Option<u32>, memory: WaitingMemory) -> Body {
         let pages = stream::try_unfold(
             (self, after, memory),
-            |(query, after, mut memory)| async move {
+            |(mut query, after, mut memory)| async move {
                 let mut results = query.load_within(&mut memory, after).await?;
                 query.convert(&mut results).await?;
                 let Some(last) = results.last().map(|last| query.cursor(last)) else {
