@@ -40,6 +40,14 @@ pub struct Piece {
     pub bytes: usize,
 }
 
+impl Piece {
+    /// Returns the piece that work on a caller's text of this size is; `None` if it is short.
+    #[must_use]
+    pub fn if_long(caller: CallerId, bytes: usize) -> Option<Self> {
+        (bytes >= LONG_TEXT_BYTES).then_some(Self { caller, bytes })
+    }
+}
+
 /// Does work on this thread, or, if it is long, a `piece`, on a thread for long work.
 ///
 /// # Errors

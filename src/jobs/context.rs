@@ -18,7 +18,7 @@ use super::store::{Job, JobKey, Store, StoreError, UnixMillis};
 use crate::extraction::Extractor;
 use crate::telemetry::JobMeters;
 use crate::types::{Error, clock};
-use throttle::{CallerId, FairPermit, FairSemaphore};
+use throttle::{CallerId, FairPermit, FairSemaphore, MemoryReservation, MemoryUse};
 
 /// Settings of the durable jobs.
 #[derive(Debug, Clone, Copy)]
@@ -157,6 +157,12 @@ impl JobContext {
     pub fn caller_id(&self, name: &str) -> CallerId {
         let caller = self.extractor.limits().caller_of(name);
         caller.unwrap_or_default()
+    }
+
+    /// Records the memory of inputs of a caller's job that are taken whether there is room or not, until the reservation is dropped.
+    pub fn record_inputs(&self, caller: CallerId, bytes: usize) -> MemoryReservation {
+        let ledger = self.extractor.limits().memory();
+        ledger.record(caller, MemoryUse::Inputs, bytes)
     }
 
     /// Waits for the turn of a job of this caller to read a page of its cancelled items and to record it, which lasts until the

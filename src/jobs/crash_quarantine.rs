@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::context::JobContext;
-use super::item_codec::{decode_input, encode_result};
+use super::item_codec::{decode_in_turn, encode_result};
 use super::load_job::{LoadedJob, LoadedRequest, load_job};
 use super::run_queue::CallerName;
 use super::store::{CrashCount, CrashSuspect, JobKey, PendingItem, Status, StoreError};
@@ -102,6 +102,10 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<bool, StoreError>
         }) = loaded
             && let Some(input) = context.store.input(job, index).await?
         {
+            let name = callers.get(&job).map_or("", String::as_str);
+            let caller = context.caller_id(name);
+            // The input and its text. One at a time, before others run, it is not refused.
+            let _memory = context.record_inputs(caller, input.len().saturating_mul(2));
             let item = PendingItem {
                 index,
                 input,
@@ -109,6 +113,7 @@ async fn try_run_suspects(context: &Arc<JobContext>) -> Result<bool, StoreError>
             };
             let suspect = Suspect {
                 job,
+                caller,
                 item: &item,
                 request: prepared,
                 request_id: &record.request_id,
@@ -177,6 +182,7 @@ async fn sleep_unless_draining(context: &JobContext, wait: Duration) -> bool {
 /// Item that may have crashed the process.
 struct Suspect<'a> {
     job: JobKey,
+    caller: CallerId,
     item: &'a PendingItem,
     request: &'a Arc<PreparedRequest>,
     request_id: &'a str,
@@ -191,7 +197,7 @@ impl Suspect<'_> {
                 index = self.item.index,
                 "an item crashes the server each time it runs; it fails and does not run again"
             );
-            Some(self.fatal_outcome())
+            Some(self.fatal_outcome().await)
         } else {
             let item = Some((self.job, self.item.index));
             context.store.set_isolated(item).await?;
@@ -216,7 +222,7 @@ impl Suspect<'_> {
         let Some(caller) = caller else {
             return Ok(None);
         };
-        let input = decode_input(self.item);
+        let input = decode_in_turn(self.item, caller).await;
         let extraction = self.extract_for(context, caller, input);
         let outcome = tokio::time::timeout(HEALTHY_AFTER, extraction).await;
         Ok(outcome.ok().flatten())
@@ -243,12 +249,12 @@ impl Suspect<'_> {
     }
 
     /// Returns the failure of an item that crashed the process too often.
-    fn fatal_outcome(&self) -> Outcome {
+    async fn fatal_outcome(&self) -> Outcome {
         let CrashCount { crashes, isolated } = self.item.crash_count;
         let detail = format!(
             "the server crashed {crashes} times while it processed this input, {isolated} of them with no other input in flight; it does not run again, change the input or report a bug"
         );
-        let input = decode_input(self.item);
+        let input = decode_in_turn(self.item, self.caller).await;
         Outcome {
             ending: ItemOutcome::Failed(Error::new(Code::Internal, detail)),
             ..Outcome::cancelled(input.index, input.id, input.metadata)

@@ -14,7 +14,7 @@ use super::errors::store_problem;
 use super::hidden_jobs::UploadGuard;
 use super::job_spec::JobSpec;
 use super::store::{CreateOutcome, Digest, Idempotency, Job, JobKey, NewJob, Status, StoreError};
-use crate::long_work::{LONG_TEXT_BYTES, Piece, run_long};
+use crate::long_work::{Piece, run_long};
 use crate::types::{Code, Error, Input, Metadata, TraceContext, Webhook};
 use throttle::{CallerId, MemoryReservation, RETRY_SOON};
 
@@ -96,7 +96,7 @@ pub async fn create_job(
     let (caller, held) = (creation.caller, Arc::clone(&creation.held));
     let bytes = creation.sent_fields.len() + creation.batch.get().len();
     let hash_and_encode = || (digest_of_fields(&creation), new_job(context, creation));
-    let (digest, job) = run_long(long_piece(caller, bytes), hash_and_encode).await;
+    let (digest, job) = run_long(Piece::if_long(caller, bytes), hash_and_encode).await;
     let inputs = Chunks {
         caller,
         digest,
@@ -216,11 +216,6 @@ fn new_job(context: &JobContext, creation: Creation) -> NewJob {
     }
 }
 
-/// Returns the piece of long work that hashing and encoding a caller's text is; `None` if it is short.
-fn long_piece(caller: CallerId, bytes: usize) -> Option<Piece> {
-    (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes })
-}
-
 /// Inputs of a request, in chunks that are written together.
 struct Chunks<S> {
     inputs: S,
@@ -267,7 +262,7 @@ impl<S: Stream<Item = Result<Input, Error>> + Unpin> Chunks<S> {
     /// Encodes an input, and adds it to the digest.
     async fn encode(&mut self, input: Input) -> Result<EncodedInput, Error> {
         let bytes = input.content.as_ref().map_or(0, String::len);
-        run_long(long_piece(self.caller, bytes), || {
+        run_long(Piece::if_long(self.caller, bytes), || {
             let json = input.to_json()?;
             add_part(&mut self.digest, &json);
             let memory = input.memory;

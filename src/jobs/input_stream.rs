@@ -1,5 +1,5 @@
-//! Stream of a job's inputs without a result, read from the store page by page. The next page is read while the current one is
-//! worked on.
+//! Stream of a job's inputs without a result, read from the store and decoded page by page. The next page is read while the current
+//! one is worked on.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::item_codec::decode_input;
 use super::store::{JobKey, MAX_PAGE_BYTES, PageSize, PendingItem, Store, StoreError};
 use crate::extraction::WaitingMemory;
+use crate::long_work::{LONG_TEXT_BYTES, Piece, run_long};
 use crate::types::Input;
 use throttle::MemoryReservation;
 
@@ -22,9 +23,8 @@ const PAGE_SIZES: std::ops::RangeInclusive<u32> = 16..=256;
 /// Inputs without a result, by index.
 pub struct InputStream {
     reader: PageReader,
-    page: VecDeque<PendingItem>,
-    /// Memory of the page, of which each input takes its part with it.
-    page_memory: MemoryReservation,
+    /// Inputs of the current page, each with its memory.
+    page: VecDeque<Input>,
     next_page: NextPage,
     error: ReadError,
     /// Memory of a large page.
@@ -47,8 +47,12 @@ enum NextPage {
 
 /// Page of inputs.
 enum Page {
-    /// Its items, and their memory.
-    Read(Vec<PendingItem>, MemoryReservation),
+    /// It is read.
+    Read {
+        inputs: VecDeque<Input>,
+        /// Index from which the next page begins; `None` after the last page.
+        next: Option<u32>,
+    },
     /// It is too large to be read ahead.
     Large { from: u32, size: PageSize },
 }
@@ -86,7 +90,6 @@ impl InputStream {
         };
         Self {
             page: VecDeque::new(),
-            page_memory: memory.split(0),
             next_page: reader.read_ahead(0, memory.split(0)),
             reader,
             error: ReadError::default(),
@@ -106,16 +109,12 @@ impl InputStream {
 
     fn set_page(&mut self, page: Page) {
         match page {
-            Page::Read(items, memory) => {
-                self.next_page = match items.last() {
-                    Some(last) => {
-                        let from = last.index.saturating_add(1);
-                        self.reader.read_ahead(from, self.memory.split(0))
-                    }
+            Page::Read { inputs, next } => {
+                self.next_page = match next {
+                    Some(from) => self.reader.read_ahead(from, self.memory.split(0)),
                     None => NextPage::None,
                 };
-                self.page = items.into();
-                self.page_memory = memory;
+                self.page = inputs;
             }
             Page::Large { from, size } => self.next_page = NextPage::Large { from, size },
         }
@@ -143,9 +142,10 @@ impl PageReader {
                 return Ok(Page::Large { from, size });
             }
             let mut memory = WaitingMemory::new(memory, Duration::MAX);
+            let room = decoding_room(size.bytes, memory.reservation_mut());
             // A job waits without an end.
-            let _ = memory.reserve(size.bytes).await;
-            reader.lease(from, size, memory.split(size.bytes)).await
+            let _ = memory.reserve(room).await;
+            reader.lease(from, size, memory.split(room)).await
         }))
     }
 
@@ -155,7 +155,7 @@ impl PageReader {
         NextPage::Reading(spawn(async move { reader.lease(from, size, memory).await }))
     }
 
-    /// Reads a page and leases its items to this process before any of them is handed out.
+    /// Reads a page, leases its items to this process before any of them is handed out, and decodes them.
     async fn lease(
         &self,
         from: u32,
@@ -163,11 +163,34 @@ impl PageReader {
         memory: MemoryReservation,
     ) -> Result<Page, StoreError> {
         let items = self.store.pending(self.job, from, size.rows).await?;
-        if let Some(last) = items.last() {
-            let until = last.index.saturating_add(1);
+        let next = items.last().map(|last| last.index.saturating_add(1));
+        if let Some(until) = next {
             self.store.lease_until(self.job, until).await?;
         }
-        Ok(Page::Read(items, memory))
+        let bytes = items.iter().map(|item| item.input.len()).sum();
+        let piece = Piece::if_long(memory.caller(), bytes);
+        let inputs = run_long(piece, || decode(items, memory)).await;
+        Ok(Page::Read { inputs, next })
+    }
+}
+
+/// Decodes a page. Each input takes its part of the page's memory with it, and the rest is given back.
+fn decode(items: Vec<PendingItem>, mut memory: MemoryReservation) -> VecDeque<Input> {
+    let decode = |item: PendingItem| Input {
+        memory: Some(memory.split(item.input.len())),
+        ..decode_input(&item)
+    };
+    items.into_iter().map(decode).collect()
+}
+
+/// Returns the memory of a page while it is decoded, in bytes: its inputs, and their texts if that is long work. A job that could never
+/// have as much does with that of the inputs.
+fn decoding_room(page_bytes: usize, memory: &MemoryReservation) -> usize {
+    let both = page_bytes.saturating_mul(2);
+    if page_bytes < LONG_TEXT_BYTES || both > memory.max_bytes() {
+        page_bytes
+    } else {
+        both
     }
 }
 
@@ -185,19 +208,16 @@ impl Stream for InputStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Input>> {
         let this = &mut *self;
         loop {
-            if let Some(item) = this.page.pop_front() {
-                let memory = Some(this.page_memory.split(item.input.len()));
-                return Poll::Ready(Some(Input {
-                    memory,
-                    ..decode_input(&item)
-                }));
+            if let Some(input) = this.page.pop_front() {
+                return Poll::Ready(Some(input));
             }
             match &mut this.next_page {
                 NextPage::None => return Poll::Ready(None),
                 NextPage::Large { from, size } => {
+                    let room = decoding_room(size.bytes, this.memory.reservation_mut());
                     // A job waits without an end.
-                    let _ = ready!(this.memory.poll_reserve(cx, size.bytes));
-                    let memory = this.memory.split(size.bytes);
+                    let _ = ready!(this.memory.poll_reserve(cx, room));
+                    let memory = this.memory.split(room);
                     this.next_page = this.reader.read(*from, *size, memory);
                 }
                 NextPage::Reading(read) => match ready!(read.poll_join_next(cx)) {
@@ -217,11 +237,23 @@ impl Stream for InputStream {
 mod tests {
     use futures_util::StreamExt;
     use throttle::{CallerId, MemoryLedger, MemoryUse};
+    use tokio::time::timeout;
 
     use super::super::test_context::{TestContext, store_queued};
     use super::*;
+    use crate::long_work::take_all_permits;
 
-    #[tokio::test]
+    #[test]
+    fn the_memory_of_a_page_has_room_for_its_texts_unless_that_can_never_fit() {
+        let ledger = MemoryLedger::new(3 * LONG_TEXT_BYTES, 0);
+        let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
+        let room = |bytes| decoding_room(bytes, &memory);
+        let (long, largest) = (LONG_TEXT_BYTES, 3 * LONG_TEXT_BYTES);
+        let sizes = [long - 1, long, largest / 2, largest / 2 + 1].map(room);
+        assert_eq!(sizes, [long - 1, 2 * long, largest, largest / 2 + 1]);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_page_is_read_after_its_memory_is_reserved() {
         const SMALL: usize = 1000;
         const LARGE: usize = 3 * MAX_PAGE_BYTES;
@@ -248,6 +280,11 @@ mod tests {
         let second = stream.next().await.unwrap();
         drop((first, second));
         assert_eq!(held(), 0);
+        let release = take_all_permits(CallerId::default());
+        let early = timeout(Duration::from_secs(1), stream.next()).await;
+        assert!(early.is_err(), "it is long work to decode it");
+        assert_eq!(held(), 2 * LARGE, "the input and its text");
+        drop(release);
         let large = stream.next().await.unwrap();
         assert_eq!(
             large.memory.as_ref().map(MemoryReservation::bytes),

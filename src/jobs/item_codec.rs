@@ -2,7 +2,9 @@
 
 use super::rendering;
 use super::store::{FinishedItem, ItemStatus, PendingItem};
+use crate::long_work::{Piece, run_long};
 use crate::types::{Code, Error, Input, Item, ItemOutcome, Outcome, plain_message};
+use throttle::CallerId;
 
 /// Returns the input of a stored item. A stored input that this version cannot parse becomes an input that fails.
 pub fn decode_input(pending: &PendingItem) -> Input {
@@ -17,6 +19,12 @@ pub fn decode_input(pending: &PendingItem) -> Input {
             Input::unreadable(index, Error::new(Code::Internal, detail))
         }
     }
+}
+
+/// Decodes an input of a caller as [`decode_input`] does, as long work if it is long.
+pub async fn decode_in_turn(pending: &PendingItem, caller: CallerId) -> Input {
+    let piece = Piece::if_long(caller, pending.input.len());
+    run_long(piece, || decode_input(pending)).await
 }
 
 /// Returns the result to be recorded for an outcome; `None` for an item that only the shutdown ended, which runs again in the
@@ -47,7 +55,34 @@ pub fn cancelled_result(pending: &PendingItem, request_id: &str) -> Option<Finis
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::super::store::CrashCount;
     use super::*;
+    use crate::long_work::{LONG_TEXT_BYTES, take_all_permits};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_long_input_waits_for_its_turn_to_be_decoded() {
+        let caller = CallerId(43);
+        let pending = |bytes| PendingItem {
+            index: 3,
+            input: format!("\"{}\"", "x".repeat(bytes - 2)).into_bytes(),
+            crash_count: CrashCount::default(),
+        };
+        let (short, long) = (pending(LONG_TEXT_BYTES - 1), pending(LONG_TEXT_BYTES));
+        let release = take_all_permits(caller);
+        assert!(decode_in_turn(&short, caller).now_or_never().is_some());
+        let mut decoded = pin!(decode_in_turn(&long, caller));
+        assert!(decoded.as_mut().now_or_never().is_none(), "it has no turn");
+        drop(release);
+        let limit = Duration::from_secs(30);
+        let decoded = tokio::time::timeout(limit, decoded).await.unwrap();
+        let length = decoded.content.as_ref().map(String::len);
+        assert_eq!((decoded.index, length), (3, Ok(LONG_TEXT_BYTES - 2)));
+    }
 
     #[test]
     fn an_item_that_only_the_shutdown_ended_has_no_result() {

@@ -17,9 +17,9 @@ use crate::types::{
     Batch, Code, Error, OnError, TraceContext, is_long_to_parse, parsed_size, plain_message,
 };
 
-/// Memory that is free beside that of a spec when it is reserved, in bytes: that of a page of inputs. A job with all that its caller may
-/// hold in its values could never read an input.
-const INPUT_ROOM: usize = MAX_PAGE_BYTES;
+/// Memory that is free beside that of a spec when it is reserved, in bytes: that of a page of inputs while it is decoded. A job with all
+/// that its caller may hold in its values could never read an input.
+const INPUT_ROOM: usize = 2 * MAX_PAGE_BYTES;
 /// Maximum wait before a job without memory for its schema is loaded again, which jitter may double. The first wait is a second.
 const MAX_RETRY_WAIT: Duration = Duration::from_secs(8);
 /// Maximum wait for the memory of a spec before the spec is loaded again: its caller may hold less by then, too little for it.

@@ -8,7 +8,7 @@ use throttle::{MemoryLedger, MemoryUse};
 
 use super::super::test_context::TestContext;
 use super::*;
-use crate::long_work::take_all_permits;
+use crate::long_work::{LONG_TEXT_BYTES, take_all_permits};
 
 const INPUT_BYTES: usize = 1000;
 const LIMIT: Duration = Duration::from_secs(30);

@@ -9,6 +9,7 @@ use crate::jobs::item_codec::cancelled_result;
 use crate::jobs::load_job::load_record_spec;
 use crate::jobs::rendering;
 use crate::jobs::store::{Job, JobEnd, JobKey, Status, StoreError};
+use crate::long_work::{Piece, run_long};
 use crate::types::{Code, Error};
 
 /// Number of items that are cancelled in one transaction.
@@ -51,7 +52,7 @@ impl JobRun<'_> {
         let store = &self.context.store;
         let mut from = 0;
         loop {
-            // Pages are not part of the memory budget: a cancellation must not wait for it.
+            // A cancellation must not wait for memory: that of its pages is recorded.
             let _turn = self.context.cancellation_turn(&self.job.caller).await;
             let pending = store
                 .pending(self.job.key, from, CANCELLED_PER_WRITE)
@@ -63,12 +64,18 @@ impl JobRun<'_> {
                 return Ok(false);
             }
             from = last.index + 1;
+            let caller = self.context.caller_id(&self.job.caller);
+            let bytes = pending.iter().map(|item| item.input.len()).sum::<usize>();
+            // The inputs, and the texts of those that are decoded.
+            let _memory = self.context.record_inputs(caller, bytes.saturating_mul(2));
             let request_id = &self.record.request_id;
             // Each input is dropped with its conversion.
-            let results = pending
-                .into_iter()
-                .filter_map(|item| cancelled_result(&item, request_id))
-                .collect();
+            let convert = || {
+                let results = pending.into_iter();
+                let results = results.filter_map(|item| cancelled_result(&item, request_id));
+                results.collect::<Vec<_>>()
+            };
+            let results = run_long(Piece::if_long(caller, bytes), convert).await;
             let job = store.record_results(self.job.key, results).await?;
             if !job.status.is_visible() {
                 return Ok(false);
@@ -127,5 +134,51 @@ impl JobRun<'_> {
             webhook: has_webhook.then(|| rendering::webhook_json(&ended)),
             error: ended.error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use throttle::CallerId;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::jobs::load_job::RecordSpec;
+    use crate::jobs::test_context::{TestContext, store_inputs};
+    use crate::long_work::{LONG_TEXT_BYTES, take_all_permits};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_long_input_that_is_cancelled_waits_for_its_turn_and_is_counted() {
+        let test = TestContext::new("long-cancellation");
+        let context = &test.context;
+        let input = format!("\"{}\"", "x".repeat(LONG_TEXT_BYTES)).into_bytes();
+        let bytes = input.len();
+        let job = store_inputs(context.store.as_ref(), "job_1", vec![input]).await;
+        let found = context.store.job_by_key(job).await.unwrap().unwrap();
+        let mut run = JobRun {
+            context,
+            progress: context.progress_of(&found),
+            signals: RunSignals::new(&context.shutdown),
+            record: RecordSpec::default(),
+            job: found,
+        };
+        let ledger = context.extractor.limits().memory();
+        let before = ledger.snapshot().held;
+        let release = take_all_permits(CallerId::default());
+        {
+            let mut cancelled = std::pin::pin!(run.cancel_remaining_items());
+            let early = timeout(Duration::from_secs(1), cancelled.as_mut()).await;
+            assert!(early.is_err(), "it has no turn");
+            assert_eq!(ledger.snapshot().held, before + 2 * bytes);
+            drop(release);
+            let ended = timeout(Duration::from_secs(30), cancelled).await;
+            assert_eq!(ended.unwrap(), Ok(true));
+        }
+        assert_eq!(
+            (run.job.counts.cancelled, ledger.snapshot().held),
+            (1, before)
+        );
     }
 }
