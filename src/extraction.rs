@@ -40,6 +40,7 @@ mod tracer;
 mod upstream_call;
 mod validate_answer;
 mod waiting_memory;
+mod writing_piece;
 
 pub use batch::{Inputs, Outcomes};
 pub use cache::{CacheConfig, CacheStats};
@@ -56,3 +57,4 @@ pub use prepared_request::{CallEstimate, PreparedRequest};
 pub use request_class::RequestClass;
 pub use submission::{AdmittedRequest, Submission, shutting_down};
 pub use waiting_memory::WaitingMemory;
+pub use writing_piece::{value_writing_piece, writing_piece};

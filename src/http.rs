@@ -31,7 +31,6 @@ mod state;
 mod trace_context;
 mod unknown_path;
 mod upload_monitor;
-mod writing_piece;
 
 pub use api_keys::ApiKeys;
 pub use connection::{ConnectionTimeouts, listen, serve};

@@ -65,7 +65,7 @@ impl TargetServer {
     pub async fn reach(self, folder: Option<&Path>) -> anyhow::Result<ServerHandle> {
         match self {
             Self::Running { url, key } => connect(&url, key),
-            Self::InProcess(config) => start(*config, folder).await,
+            Self::InProcess(config) => start(*config, folder),
         }
     }
 }
@@ -133,7 +133,7 @@ fn client(proxy: Proxy) -> anyhow::Result<Client> {
     clippy::disallowed_methods,
     reason = "the handle is awaited by `shut_down`"
 )]
-async fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<ServerHandle> {
+fn start(mut config: Config, folder: Option<&Path>) -> anyhow::Result<ServerHandle> {
     use sha2::{Digest, Sha256};
     // A random key keeps other processes of this machine out.
     let key = format!("{}{}", new_uuid().simple(), new_uuid().simple());

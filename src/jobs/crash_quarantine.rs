@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::context::JobContext;
-use super::item_codec::{decode_in_turn, encode_result};
+use super::item_codec::{decode_in_turn, encode_in_turn};
 use super::load_job::{LoadedJob, LoadedRequest, load_job};
 use super::run_queue::CallerName;
 use super::store::{CrashCount, CrashSuspect, JobKey, PendingItem, Status, StoreError};
@@ -203,7 +203,10 @@ impl Suspect<'_> {
             context.store.set_isolated(item).await?;
             self.extract(context).await?
         };
-        let result = outcome.and_then(|outcome| encode_result(&outcome, self.request_id));
+        let result = match outcome {
+            Some(outcome) => encode_in_turn(&outcome, self.request_id, self.caller).await,
+            None => None,
+        };
         if let Some(result) = result {
             let recorded = context.store.record_results(self.job, vec![result]).await;
             recorded.map(drop)

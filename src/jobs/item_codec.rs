@@ -2,6 +2,7 @@
 
 use super::rendering;
 use super::store::{FinishedItem, ItemStatus, PendingItem};
+use crate::extraction::writing_piece;
 use crate::long_work::{Piece, run_long};
 use crate::types::{Code, Error, Input, Item, ItemOutcome, Outcome, plain_message};
 use throttle::CallerId;
@@ -46,6 +47,16 @@ pub fn encode_result(outcome: &Outcome, request_id: &str) -> Option<FinishedItem
     })
 }
 
+/// Encodes the outcome of an item of a caller as [`encode_result`] does, as long work if it is long.
+pub async fn encode_in_turn(
+    outcome: &Outcome,
+    request_id: &str,
+    caller: CallerId,
+) -> Option<FinishedItem> {
+    let piece = writing_piece(outcome, caller);
+    run_long(piece, || encode_result(outcome, request_id)).await
+}
+
 /// Returns the result `cancelled` of an item that did not run.
 pub fn cancelled_result(pending: &PendingItem, request_id: &str) -> Option<FinishedItem> {
     let input = decode_input(pending);
@@ -59,10 +70,12 @@ mod tests {
     use std::time::Duration;
 
     use futures_util::FutureExt;
+    use serde_json::Value;
 
     use super::super::store::CrashCount;
     use super::*;
     use crate::long_work::{LONG_TEXT_BYTES, take_all_permits};
+    use crate::types::Invalid;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_long_input_waits_for_its_turn_to_be_decoded() {
@@ -82,6 +95,29 @@ mod tests {
         let decoded = tokio::time::timeout(limit, decoded).await.unwrap();
         let length = decoded.content.as_ref().map(String::len);
         assert_eq!((decoded.index, length), (3, Ok(LONG_TEXT_BYTES - 2)));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_long_result_waits_for_its_turn_to_be_encoded() {
+        let caller = CallerId(45);
+        let invalid = |bytes| Outcome {
+            ending: ItemOutcome::Invalid(Invalid {
+                candidate: Value::from("x".repeat(bytes)).into(),
+                errors: Vec::new(),
+                model: None,
+            }),
+            ..Outcome::cancelled(3, None, None)
+        };
+        let (short, long) = (invalid(LONG_TEXT_BYTES / 2), invalid(LONG_TEXT_BYTES));
+        let release = take_all_permits(caller);
+        let encoded = encode_in_turn(&short, "req_1", caller);
+        assert!(encoded.now_or_never().is_some());
+        let mut encoded = pin!(encode_in_turn(&long, "req_1", caller));
+        assert!(encoded.as_mut().now_or_never().is_none(), "it has no turn");
+        drop(release);
+        let limit = Duration::from_secs(30);
+        let encoded = tokio::time::timeout(limit, encoded).await.unwrap();
+        assert_eq!(encoded, encode_result(&long, "req_1"));
     }
 
     #[test]

@@ -5,14 +5,11 @@ use std::time::UNIX_EPOCH;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::writing_piece::writing_piece;
 use super::schema_choice::AnswerForm;
 use crate::contract::{Evidence, Times, to_json};
-use crate::long_work::Piece;
 use crate::types::{
     Code, Error, FieldError, ItemOutcome, LeafEvidence, Outcome, Trace, Usage, clock,
 };
-use throttle::CallerId;
 
 /// Identity of a completion, the same in all its chunks.
 #[derive(Debug, Clone)]
@@ -83,16 +80,6 @@ impl ReadyAnswer {
             ItemOutcome::Failed(error) => Some(error.clone()),
             ItemOutcome::Cancelled => Some(crate::extraction::shutting_down()),
         }
-    }
-
-    /// Returns the piece of long work that writing the answer of an outcome is; `None` if it is short.
-    pub fn writing_piece(outcome: &Outcome, caller: CallerId) -> Option<Piece> {
-        let answer = match &outcome.ending {
-            ItemOutcome::Succeeded(success) => &success.data,
-            ItemOutcome::Invalid(invalid) => &invalid.candidate,
-            ItemOutcome::Failed(_) | ItemOutcome::Cancelled => return None,
-        };
-        writing_piece(answer, outcome.bytes_beside_data(), caller)
     }
 
     fn of_failure(error: &Error) -> Option<Self> {

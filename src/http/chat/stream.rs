@@ -28,7 +28,9 @@ use super::responses::events::ResponseEvents;
 use super::rest_of_answer::RestOfAnswer;
 use super::schema_choice::AnswerForm;
 use crate::contract::append_json;
-use crate::extraction::{ChatMessages, CheckedVersions, Outcomes, PreparedRequest, shutting_down};
+use crate::extraction::{
+    ChatMessages, CheckedVersions, Outcomes, PreparedRequest, shutting_down, writing_piece,
+};
 use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
 use crate::turn;
 use crate::types::{Error, Input, ItemOutcome, Outcome};
@@ -261,7 +263,7 @@ impl ChatStream {
         let live = std::mem::take(&mut self.live);
         let (form, chunks) = (self.form.clone(), self.chunks.clone());
         let prepared = Arc::clone(&self.prepared);
-        let piece = ReadyAnswer::writing_piece(&outcome, self.answer_memory.caller());
+        let piece = writing_piece(&outcome, self.answer_memory.caller());
         let work = move || RestOfAnswer::new(&outcome, &form, live, &chunks, &prepared.warnings());
         let rest = do_work(piece, work).await.flatten()?;
         // The answer is paid for, and took as much while it was read.

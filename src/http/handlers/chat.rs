@@ -28,7 +28,7 @@ use super::super::response_memory::StreamMemory;
 use super::super::state::{AppState, State};
 use super::super::trace_context::trace_context;
 use crate::extraction::{
-    ChatMessages, Models, PreparedRequest, RequestClass, Submission, shutting_down,
+    ChatMessages, Models, PreparedRequest, RequestClass, Submission, shutting_down, writing_piece,
 };
 use crate::long_work::Piece;
 use crate::types::{
@@ -285,7 +285,7 @@ impl ChatRun {
         outcome: Arc<Outcome>,
         mut memory: MemoryReservation,
     ) -> Result<Vec<u8>, Error> {
-        let piece = ReadyAnswer::writing_piece(&outcome, memory.caller());
+        let piece = writing_piece(&outcome, memory.caller());
         if let Some(Piece { bytes, .. }) = piece {
             // The answer's text, the completion, and the response. It is paid for, and took as much while it was read.
             memory.record(memory.bytes() + bytes * 3);

@@ -8,8 +8,8 @@ use super::super::chat;
 use super::super::chat::error::ErrorShape;
 use super::super::problem::{self, ApiError, FailureUsage};
 use super::super::unknown_path;
-use super::super::writing_piece::writing_piece;
 use super::request_id::RequestId;
+use crate::extraction::value_writing_piece;
 use crate::long_work::Piece;
 use crate::types::{Code, Error};
 use throttle::CallerId;
@@ -19,7 +19,7 @@ pub fn piece(response: &Response, caller: CallerId) -> Option<Piece> {
     let ApiError(error) = response.extensions().get()?;
     let attempted = error.attempted.as_deref()?;
     let raw_bytes = attempted.raw.as_ref().map_or(0, String::len);
-    writing_piece(attempted.candidate.as_deref()?, raw_bytes, caller)
+    value_writing_piece(attempted.candidate.as_deref(), raw_bytes, caller)
 }
 
 /// Returns the response with a problem as its body if it is an error of a handler or of the router; else unchanged.

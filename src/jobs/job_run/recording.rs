@@ -7,7 +7,7 @@ use futures_util::{FutureExt, StreamExt};
 use super::{JobRun, RunEnd, RunSignals};
 use crate::extraction::{AdmittedRequest, Outcomes};
 use crate::jobs::input_stream::InputStream;
-use crate::jobs::item_codec::encode_result;
+use crate::jobs::item_codec::encode_in_turn;
 use crate::jobs::result_recorder::ResultRecorder;
 use crate::jobs::store::StoreError;
 use crate::types::{OnError, Outcome};
@@ -30,10 +30,11 @@ impl JobRun<'_> {
         on_error: OnError,
     ) -> Result<RunEnd, StoreError> {
         let (window, memory) = (admitted.window(), admitted.input_memory(Duration::MAX));
+        let caller = memory.caller();
         let inputs = InputStream::new(&self.context.store, self.job.key, window, memory);
         let read_error = inputs.read_error();
         let mut outcomes = admitted.run(on_error, inputs);
-        let mut recorder = ResultRecorder::new(self.context, self.job.key);
+        let mut recorder = ResultRecorder::new(self.context, self.job.key, caller);
         let end = self.record_outcomes(&mut outcomes, &mut recorder).await?;
         let has_stopped = outcomes.stopped();
         // Aborts the calls in flight. Outcomes received before are recorded.
@@ -72,7 +73,7 @@ impl JobRun<'_> {
                     outcomes.drain();
                 }
                 outcome = outcomes.next(), if recorder.has_room() => match outcome {
-                    Some(outcome) => self.add_available(outcome, outcomes, recorder),
+                    Some(outcome) => self.add_available(outcome, outcomes, recorder).await,
                     None if is_paused => return Ok(RunEnd::Interrupted),
                     None => return Ok(RunEnd::Completed),
                 },
@@ -89,8 +90,9 @@ impl JobRun<'_> {
         }
     }
 
-    /// Adds an outcome, and those that are available without waiting, to the group that is recorded next.
-    fn add_available(
+    /// Adds an outcome, and those that are available without waiting, to the group that is recorded next. Long ones wait for the turn of
+    /// the caller to be encoded.
+    async fn add_available(
         &self,
         first: Outcome,
         outcomes: &mut Outcomes<InputStream>,
@@ -98,9 +100,12 @@ impl JobRun<'_> {
     ) {
         let mut next = Some(first);
         while let Some(outcome) = next {
-            if let Some(result) = encode_result(&outcome, &self.record.request_id) {
+            let request_id = &self.record.request_id;
+            if let Some(result) = encode_in_turn(&outcome, request_id, recorder.caller()).await {
                 recorder.add(result);
             }
+            // Its memory is returned once that of the result is counted.
+            drop(outcome);
             next = if recorder.has_room() {
                 outcomes.next().now_or_never().flatten()
             } else {
@@ -142,6 +147,7 @@ impl JobRun<'_> {
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;
+    use throttle::CallerId;
     use tokio::time::timeout;
 
     use super::*;
@@ -164,7 +170,7 @@ mod tests {
             record: RecordSpec::default(),
             job: found,
         };
-        let mut recorder = ResultRecorder::new(context, job);
+        let mut recorder = ResultRecorder::new(context, job, CallerId::default());
         recorder.add(FinishedItem {
             index: 0,
             status: ItemStatus::Succeeded,
