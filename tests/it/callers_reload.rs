@@ -93,9 +93,10 @@ impl Stage {
 
 /// Returns a batch at work with the key: two calls in flight, and more that wait.
 async fn at_work(stage: &Stage, key: &str) -> Response {
+    let body = with(batch(40), json!({"concurrency": 2}));
     let reply = stage
         .client(key)
-        .open("/v1/extract/batch", "text/event-stream", &batch(40))
+        .open("/v1/extract/batch", "text/event-stream", &body)
         .await
         .expect(200);
     stage
@@ -128,7 +129,7 @@ async fn gated(callers: &str) -> (Stage, Gate) {
     let held = gate.clone();
     let upstream = Upstream::start(move |_| Reply::Played.behind(&held));
     (
-        Stage::set_with(upstream, callers, "[limits]\nmax_concurrency = 2\n").await,
+        Stage::set_with(upstream, callers, "[limits]\nmax_concurrency = 3\n").await,
         gate,
     )
 }

@@ -309,7 +309,9 @@ async fn a_thousand_clients_that_disconnect_at_any_moment_leave_nothing_behind()
     let test = async {
         stage
             .upstream
-            .wait_for("full concurrency", LIMIT, |log| log.in_flight == SLOTS)
+            .wait_for("all slots that a caller may take", LIMIT, |log| {
+                log.in_flight == SLOTS - SLOTS / 8
+            })
             .await;
         stage.gate.open();
     };

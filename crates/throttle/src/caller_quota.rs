@@ -4,8 +4,8 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::caller_calls::CallerCalls;
 use crate::money::Usd;
-use crate::raii_counter::RaiiCounter;
 use crate::request_bucket::{Rate, RequestBucket};
 use crate::token_bucket::TokenBucket;
 
@@ -123,7 +123,7 @@ pub struct Caller {
     requests: Option<RequestBucket>,
     tokens: Option<TokenBucket>,
     spending: BudgetSpending,
-    pub in_flight: RaiiCounter,
+    pub in_flight: CallerCalls,
     /// Number of places that its requests hold: items that wait or are in flight.
     pub admitted: usize,
     /// True if the caller is no longer configured. It may come back.
@@ -137,7 +137,7 @@ impl Caller {
             requests: None,
             tokens: None,
             spending: BudgetSpending::new(now, wall),
-            in_flight: RaiiCounter::default(),
+            in_flight: CallerCalls::default(),
             admitted: 0,
             is_retired: false,
         };
@@ -349,6 +349,7 @@ pub struct QuotaStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::PoolId;
 
     fn quota() -> Quota {
         Quota {
@@ -369,7 +370,7 @@ mod tests {
         };
         assert_eq!(caller.blocked(charge, start), None);
         caller.reserve(charge, start);
-        let in_flight = caller.in_flight.guard();
+        let in_flight = caller.in_flight.guard(PoolId(0), None);
         assert_eq!(
             caller.blocked(charge, start),
             Some(Blocked::OwnCalls),

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api_key_limits::KeySet;
+use crate::caller_calls::CallerCallGuard;
 use crate::caller_id::CallerId;
 use crate::model_limits::Model;
 use crate::permit_request::{Denied, Priority};
@@ -20,7 +21,7 @@ pub struct HeldResources {
     pub slot: OwnedSemaphorePermit,
     pub provider: CountGuard,
     pub model: CountGuard,
-    pub caller: Option<CountGuard>,
+    pub caller: Option<CallerCallGuard>,
     pub probe: Option<CountGuard>,
 }
 
@@ -46,6 +47,8 @@ pub enum Refusal {
     /// Its caller's quota; the time of the change, or `None` if another call of the caller has to
     /// end first.
     Caller(Option<Instant>),
+    /// Its caller has calls in flight and leaves the free slots to callers that have none.
+    CallerShare,
     /// The provider's or the global limit; the time of the change, or `None` if another call has to
     /// end first.
     Provider(Option<Instant>),
@@ -58,7 +61,7 @@ impl Refusal {
     pub const fn until(&self) -> Option<Instant> {
         match self {
             Self::Queue(until) | Self::Caller(until) | Self::Provider(until) => *until,
-            Self::Model | Self::Denied(_) => None,
+            Self::Model | Self::CallerShare | Self::Denied(_) => None,
         }
     }
 }

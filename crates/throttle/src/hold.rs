@@ -29,6 +29,8 @@ pub enum HoldReason {
     Trial,
     /// Quota of the caller.
     CallerQuota,
+    /// Share of the caller in the calls in flight: the free slots are left to callers without calls.
+    CallerShare,
 }
 
 impl HoldReason {
@@ -47,6 +49,7 @@ impl HoldReason {
             Self::Breaker => format!("{model}/breaker"),
             Self::Trial => format!("{model}/trial"),
             Self::CallerQuota => "caller/quota".to_owned(),
+            Self::CallerShare => "caller/concurrency_share".to_owned(),
         }
     }
 }

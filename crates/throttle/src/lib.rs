@@ -18,6 +18,7 @@
 //! | `fair_semaphore` | [`FairSemaphore`]: permits that go to the callers in turn |
 //! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
 //! | `model_table` | the models that are known |
+//! | `caller_calls` | calls in flight of a caller, and the slots that it leaves to others |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
 //! | `caller_id` | [`CallerId`]: whose requests share limits |
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
@@ -45,6 +46,7 @@ mod admission;
 mod api_key_limits;
 pub mod backoff;
 mod breaker;
+mod caller_calls;
 mod caller_id;
 mod caller_quota;
 mod fair_order;

@@ -9,11 +9,12 @@ use std::time::Instant;
 
 use crate::adaptive::Adaptive;
 use crate::api_key_limits::{ApiKeyLimits, KeySet};
+use crate::caller_calls::{CallLimit, CallerCalls};
 use crate::model_limits::ModelState;
 use crate::outage::{Availability, Outage};
 use crate::raii_counter::RaiiCounter;
 use crate::retry_budget::RetryBudget;
-use crate::types::Pool;
+use crate::types::{Pool, PoolId};
 
 /// The limits of a provider, without its queues.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct ProviderLimits {
     pub keys: Vec<ApiKeyLimits>,
     pub in_flight: RaiiCounter,
     pub max_in_flight: Option<usize>,
+    /// Maximum number of calls in flight of the whole process.
+    max_concurrency: usize,
     pub adaptive: Option<Adaptive>,
     pub retry_budget: RetryBudget,
     /// True if few calls go out to a model until the first one was answered.
@@ -47,6 +50,7 @@ impl ProviderLimits {
             keys,
             in_flight: RaiiCounter::default(),
             max_in_flight: pool.max_in_flight,
+            max_concurrency,
             adaptive: pool.is_adaptive.then(|| Adaptive::new(cap)),
             retry_budget: RetryBudget::default(),
             has_trial: pool.has_trial,
@@ -153,6 +157,16 @@ impl ProviderLimits {
         });
         self.limit().map_or(keys, |limit| {
             keys.min(limit.saturating_sub(self.in_flight.count()))
+        })
+    }
+
+    /// Returns how many calls of a caller could go out to this provider, whose identifier is `id`, as far as its share in the calls
+    /// in flight is concerned. `free` is the number of free slots of the whole process.
+    pub fn available_slots(&self, calls: &CallerCalls, id: PoolId, free: usize) -> usize {
+        let of_process = calls.available(CallLimit::Process, self.max_concurrency, free);
+        self.limit().map_or(of_process, |limit| {
+            let free = limit.saturating_sub(self.in_flight.count());
+            of_process.min(calls.available(CallLimit::Provider(id), limit, free))
         })
     }
 }

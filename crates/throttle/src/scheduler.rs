@@ -87,6 +87,8 @@ pub struct State {
     pub callers: BTreeMap<CallerId, Caller>,
     pub models: ModelTable,
     wakes: BTreeSet<(Instant, Wake)>,
+    /// Callers that leave the free slots to others, parked until a call ends.
+    awaiting_slots: BTreeSet<CallerId>,
     /// All queues, as the index of the provider and the index of the queue there.
     queues: Vec<(usize, usize)>,
     /// Index of the queue that is offered the next free slot.
@@ -119,6 +121,7 @@ impl State {
             callers: BTreeMap::new(),
             models: ModelTable::default(),
             wakes: BTreeSet::new(),
+            awaiting_slots: BTreeSet::new(),
             queues,
             turn: 0,
             admitted: 0,
@@ -200,6 +203,12 @@ impl State {
                 .set_quota(quota, now);
             self.unpark_caller(id);
         }
+        let is_shared = self.has_several_callers();
+        for caller in self.callers.values_mut() {
+            // The slots of a caller with a limit of its own were divided by the operator.
+            caller.in_flight.leaves_slots = is_shared && caller.quota.max_in_flight.is_none();
+        }
+        self.unpark_awaiting_slots();
     }
 
     /// Makes the probes of all outages of a provider due.
@@ -230,6 +239,13 @@ impl State {
     fn unpark_caller(&mut self, caller: CallerId) {
         for queue in self.pools.iter_mut().flat_map(|pool| &mut pool.queues) {
             queue.unpark_caller(caller);
+        }
+    }
+
+    /// Unparks the callers that left the free slots to others.
+    fn unpark_awaiting_slots(&mut self) {
+        for caller in std::mem::take(&mut self.awaiting_slots) {
+            self.unpark_caller(caller);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod callers;
 mod providers;
+mod shares;
 mod simulation;
 mod states;
 mod stress;

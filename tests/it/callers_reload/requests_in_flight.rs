@@ -34,7 +34,8 @@ async fn the_running_job_of_a_removed_caller_waits_until_it_is_back() {
         let is_slow = slow.load(Ordering::SeqCst);
         Reply::Played.after(if is_slow { SLOW } else { Duration::ZERO })
     });
-    let config = "[limits]\nmax_concurrency = 2\n";
+    // One of the slots is left to the other caller.
+    let config = "[limits]\nmax_concurrency = 3\n";
     let stage = Stage::set_with(upstream, &format!("{A}{B}"), config).await;
     let created = stage.client("key-a").post("/v1/jobs", &batch(ITEMS)).await;
     assert_eq!(created.status, 202, "{}", created.text());

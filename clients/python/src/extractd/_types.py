@@ -360,7 +360,8 @@ class HoldView(BaseModel):
     limit: str = Field(..., examples=["openai/requests_per_minute"])
     """
     Limit that holds the first of them: a limit's `name`, or `MODEL/pause` or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
-    `MODEL/trial` (few calls go out before a model's first answer) or `caller/quota`.
+    `MODEL/trial` (few calls go out before a model's first answer), `caller/quota` or
+    `caller/concurrency_share` (the free slots are left to callers without calls).
     """
     retry_in_ms: float | None = None
     """

@@ -81,6 +81,7 @@ fn names_are_those_of_the_limits() {
         (HoldReason::Concurrency, "concurrency"),
         (HoldReason::Requests, "sim/requests_per_minute"),
         (HoldReason::Breaker, "sim/some/model/breaker"),
+        (HoldReason::CallerShare, "caller/concurrency_share"),
     ];
     for (reason, name) in names {
         assert_eq!(reason.limit_name("sim/some/model"), name);

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::ProviderLimits;
 use crate::api_key_limits::ApiKeyLimits;
+use crate::caller_calls::CallLimit;
 use crate::caller_quota::{Blocked, Caller, Charge};
 use crate::grant::{GrantRequest, HeldResources, Refusal};
 use crate::hold::HoldReason;
@@ -103,6 +104,7 @@ impl ProviderLimits {
             Refusal::Denied(_) => None,
             Refusal::Model => Some(HoldReason::ModelConcurrency),
             Refusal::Caller(_) => Some(HoldReason::CallerQuota),
+            Refusal::CallerShare => Some(HoldReason::CallerShare),
             Refusal::Queue(_)
                 if (asked.model.state().breaker)
                     .check_call(asked.caller, now)
@@ -148,7 +150,7 @@ impl ProviderLimits {
         now: Instant,
     ) -> Result<(HeldResources, usize), Refusal> {
         let model = asked.model;
-        if let Some(refusal) = self.concurrency_refusal(model, slots) {
+        if let Some(refusal) = self.concurrency_refusal(model, slots, caller.as_deref()) {
             return Err(refusal);
         }
         let mut state = model.state();
@@ -191,7 +193,8 @@ impl ProviderLimits {
             slot,
             caller: caller.map(|caller| {
                 caller.reserve(charge, now);
-                caller.in_flight.guard()
+                let limited_model = model.limits.max_in_flight.map(|_| model.id);
+                caller.in_flight.guard(model.pool, limited_model)
             }),
             provider: self.in_flight.guard(),
             model: model.in_flight.guard(),
@@ -200,19 +203,33 @@ impl ProviderLimits {
         Ok((held, index))
     }
 
-    /// Returns the refusal if the provider's, the global or the model's concurrency limit is reached.
-    fn concurrency_refusal(&self, model: &Model, slots: &Semaphore) -> Option<Refusal> {
+    /// Returns the refusal if the provider's, the global or the model's concurrency limit is reached, or the caller's share in one
+    /// of them.
+    fn concurrency_refusal(
+        &self,
+        model: &Model,
+        slots: &Semaphore,
+        caller: Option<&Caller>,
+    ) -> Option<Refusal> {
         let is_provider_full = self
             .limit()
             .is_some_and(|limit| self.in_flight.count() >= limit);
         if is_provider_full || slots.available_permits() == 0 {
             return Some(Refusal::Provider(None));
         }
-        let is_model_full = model
-            .limits
-            .max_in_flight
-            .is_some_and(|limit| model.in_flight.count() >= limit);
-        is_model_full.then_some(Refusal::Model)
+        let of_model = model.limits.max_in_flight.map(|limit| {
+            let free = limit.saturating_sub(model.in_flight.count());
+            (limit, free)
+        });
+        if of_model.is_some_and(|(_, free)| free == 0) {
+            return Some(Refusal::Model);
+        }
+        let own = &caller?.in_flight;
+        let of_model = of_model.map_or(usize::MAX, |(limit, free)| {
+            own.available(CallLimit::Model(model.id), limit, free)
+        });
+        let available = self.available_slots(own, model.pool, slots.available_permits());
+        (available.min(of_model) == 0).then_some(Refusal::CallerShare)
     }
 }
 

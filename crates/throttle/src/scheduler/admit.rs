@@ -71,7 +71,7 @@ impl State {
 
     /// Checks that the waiting room, and the caller's part of it, have a place.
     fn check_room(&mut self, caller: CallerId, pool: PoolId, now: Instant) -> Result<(), Refused> {
-        let ready = self.ready_calls(pool, now);
+        let ready = self.ready_calls(caller, pool, now);
         let waiting = self.queued();
         let room = (self.config.max_queue + ready).saturating_sub(waiting);
         if room == 0 {
@@ -101,16 +101,17 @@ impl State {
         Ok(())
     }
 
-    /// Returns how many calls could go out now. Items that are parked leave free slots to others.
-    fn ready_calls(&mut self, pool: PoolId, now: Instant) -> usize {
-        let ready = self.pools.get(pool.0).map_or(0, |pool| {
-            if pool.is_idle() {
-                pool.provider.available_calls(now)
-            } else {
-                0
-            }
+    /// Returns how many calls of a caller could go out now. Items that are parked leave free slots to others.
+    fn ready_calls(&self, caller: CallerId, id: PoolId, now: Instant) -> usize {
+        let Some(pool) = self.pools.get(id.0).filter(|pool| pool.is_idle()) else {
+            return 0;
+        };
+        let free = self.slots.available_permits();
+        let own = self.callers.get(&caller);
+        let free = own.map_or(free, |own| {
+            pool.provider.available_slots(&own.in_flight, id, free)
         });
-        ready.min(self.slots.available_permits())
+        free.min(pool.provider.available_calls(now))
     }
 
     /// Returns true if several callers are configured.

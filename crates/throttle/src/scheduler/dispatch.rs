@@ -13,10 +13,12 @@ use crate::types::PoolId;
 /// Decision about a waiting item: what it holds, or why it is denied.
 type Offer = Decision<Result<(HeldResources, CallCharge), Denied>>;
 
-/// Times at which waiting items may go out.
+/// Times and events after which waiting items may go out.
 struct WakeTimes<'a> {
     /// Times of single callers and models.
     parked: &'a mut BTreeSet<(Instant, Wake)>,
+    /// Callers that leave the free slots to others.
+    awaiting_slots: &'a mut BTreeSet<CallerId>,
     /// Earliest time at which a whole provider has something to give.
     earliest: &'a mut Option<Instant>,
 }
@@ -56,6 +58,7 @@ impl State {
         let (callers, slots) = (&mut self.callers, &self.slots);
         let mut times = WakeTimes {
             parked: &mut self.wakes,
+            awaiting_slots: &mut self.awaiting_slots,
             earliest,
         };
         let counts_tokens = provider.counts_tokens();
@@ -137,6 +140,10 @@ impl WakeTimes<'_> {
             Refusal::Caller(until) => {
                 let wake = Wake::Caller(caller);
                 self.parked.extend(until.map(|until| (until, wake)));
+                Decision::ParkCaller
+            }
+            Refusal::CallerShare => {
+                self.awaiting_slots.insert(caller);
                 Decision::ParkCaller
             }
             Refusal::Provider(until) => {

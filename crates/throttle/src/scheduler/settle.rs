@@ -58,6 +58,7 @@ impl State {
         if own.is_some_and(Caller::may_be_blocked_by_own_calls) {
             self.unpark_caller(caller);
         }
+        self.unpark_awaiting_slots();
         Settled {
             has_opened: evidence.has_opened,
             outage: change.outage,

@@ -5,14 +5,14 @@
 
 mod actions;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::SystemTime;
 
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::grant::GrantedCall;
+use crate::grant::{CallCharge, GrantedCall};
 use crate::scheduler::enqueue::{EnterResult, RequestHandle};
 use crate::scheduler::{PoolState, QueueTicket, State};
 
@@ -25,7 +25,7 @@ const CALLERS: u64 = 4;
 const MAX_PAUSE_SECONDS: u64 = 9;
 
 /// Random numbers that a seed determines (SplitMix64).
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -36,7 +36,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         usize::try_from(self.next() % n as u64).unwrap()
     }
 
@@ -81,6 +81,8 @@ struct Simulation {
     wake: Option<Instant>,
     pauses: Pauses,
     granted: BTreeMap<(usize, usize), VecDeque<Instant>>,
+    /// True if callers have a limit of calls in flight of their own; else they leave slots to each other.
+    has_own_limits: bool,
     max_in_flight: BTreeMap<CallerId, usize>,
     answers: u64,
 }
@@ -125,6 +127,7 @@ impl Simulation {
             wake: None,
             pauses: Pauses::new(),
             granted: BTreeMap::new(),
+            has_own_limits: seed.is_multiple_of(2),
             max_in_flight: BTreeMap::new(),
             answers: 0,
         };
@@ -150,16 +153,17 @@ impl Simulation {
     fn change_quotas(&mut self) {
         let mut callers = Vec::new();
         for id in 1..=CALLERS {
-            let max = 1 + self.random.below(4);
+            let max = self.has_own_limits.then(|| 1 + self.random.below(4));
             let quota = Quota {
                 name: format!("caller-{id}"),
                 owner: format!("caller-{id}"),
                 requests_per_minute: self.random.chance(50).then(|| non_zero(300)).flatten(),
-                max_in_flight: non_zero(u32::try_from(max).unwrap()),
+                max_in_flight: max.and_then(|max| non_zero(u32::try_from(max).unwrap())),
                 max_queue: self.random.chance(50).then(|| non_zero(20)).flatten(),
                 ..Quota::default()
             };
-            self.max_in_flight.insert(CallerId(id), max);
+            self.max_in_flight
+                .insert(CallerId(id), max.unwrap_or(usize::MAX));
             callers.push((CallerId(id), quota));
         }
         self.state
@@ -191,6 +195,7 @@ impl Simulation {
             let own = flying.filter(|item| item.call.charge.caller == *id);
             assert_eq!(caller.in_flight.count(), own.count());
         }
+        self.check_shares();
         let places: usize = self.requests.iter().map(|request| request.places).sum();
         assert_eq!(state.queued(), places.saturating_sub(self.flying.len()));
         let queued: usize = state.pools.iter().map(PoolState::waiting).sum();
@@ -201,6 +206,35 @@ impl Simulation {
         );
         let has_wake_up = self.wake.is_some() || !self.flying.is_empty();
         assert!(self.waiting.is_empty() || has_wake_up, "a wake-up is lost");
+    }
+
+    /// Checks that no limit of calls in flight is reached by few callers: an eighth of its slots was left to callers without calls.
+    fn check_shares(&self) {
+        if self.has_own_limits {
+            return;
+        }
+        let check = |limit: usize, selects: &dyn Fn(&CallCharge) -> bool| {
+            let flying = self.flying.iter().map(|item| &item.call.charge);
+            let own: Vec<_> = flying.filter(|charge| selects(charge)).collect();
+            let callers: BTreeSet<_> = own.iter().map(|charge| charge.caller).collect();
+            let enough = (limit.div_ceil(8) + 1).min(limit);
+            assert!(
+                own.len() < limit || callers.len() >= enough,
+                "{} callers take all of {limit} slots",
+                callers.len()
+            );
+        };
+        check(MAX_CONCURRENCY, &|_| true);
+        for (index, pool) in self.state.pools.iter().enumerate() {
+            if let Some(limit) = pool.provider.max_in_flight {
+                check(limit, &|charge| charge.model.pool().0 == index);
+            }
+        }
+        for model in &self.models {
+            if let Some(limit) = model.limits.max_in_flight {
+                check(limit, &|charge| charge.model.id == model.id);
+            }
+        }
     }
 
     /// Lets everything end: no item may wait for ever.

@@ -30,7 +30,13 @@ fn every_limit(max_queue: usize) -> Limits {
         max_queue: non_zero(u32::MAX),
         ..Quota::default()
     };
-    limits.set_callers((1..4).map(|id| (CallerId(id), quota.clone())).collect());
+    // One of the callers leaves slots to the others.
+    let unlimited = Quota {
+        max_queue: non_zero(u32::MAX),
+        ..Quota::default()
+    };
+    let callers = (1..4).map(|id| (CallerId(id), quota.clone()));
+    limits.set_callers(callers.chain([(CallerId(4), unlimited)]).collect());
     limits
 }
 

@@ -1,0 +1,161 @@
+//! Shares of callers in the calls in flight.
+
+use futures_util::FutureExt;
+
+use super::simulation::Random;
+use super::*;
+
+const GREEDY: CallerId = CallerId(1);
+
+fn set_callers(limits: &Limits, count: u64) {
+    let callers = (1..=count).map(|id| (CallerId(id), Quota::default()));
+    limits.set_callers(callers.collect());
+}
+
+/// Lets a request make a call, if it may go out now.
+fn call(request: &Admission, model: &Arc<Model>) -> Option<Permit> {
+    let entered = request.enter(&permit_request(model)).now_or_never();
+    entered.map(|permit| permit.expect("it is not denied"))
+}
+
+/// Lets a request make as many calls as may go out now.
+fn call_all(request: &Admission, model: &Arc<Model>) -> Vec<Permit> {
+    std::iter::from_fn(|| call(request, model)).collect()
+}
+
+#[test]
+fn a_caller_with_calls_leaves_an_eighth_of_the_slots_to_callers_that_have_none() {
+    let limits = limits(64, 1_000);
+    set_callers(&limits, 10);
+    let model = model(&limits);
+    let greedy = admit(&limits, GREEDY, 100);
+    let mut held = call_all(&greedy, &model);
+    assert_eq!(held.len(), 56);
+    let mut waiting = greedy.enter(&permit_request(&model));
+    assert!((&mut waiting).now_or_never().is_none());
+    let [hold] = limits.holds().try_into().unwrap();
+    assert_eq!(
+        (hold.reason, hold.retry_in),
+        (HoldReason::CallerShare, None)
+    );
+    let others: Vec<_> = (2..=9)
+        .map(|id| admit(&limits, CallerId(id), 100))
+        .collect();
+    let mut of_others = Vec::new();
+    for other in &others {
+        of_others.push(call(other, &model).expect("it has no call yet"));
+        assert!(call(other, &model).is_none(), "it has one");
+    }
+    let last = admit(&limits, CallerId(10), 1);
+    assert!(call(&last, &model).is_none(), "every slot is taken");
+    // Calls of others that end make room for the caller with the most.
+    drop(of_others.pop());
+    assert!((&mut waiting).now_or_never().is_none());
+    drop(of_others);
+    assert!((&mut waiting).now_or_never().is_none(), "eight are free");
+    drop(held.pop());
+    assert!((&mut waiting).now_or_never().is_some());
+}
+
+#[test]
+fn only_callers_that_share_leave_slots() {
+    let limits = limits(64, 1_000);
+    let model = model(&limits);
+    let taken = |caller| call_all(&admit(&limits, caller, 100), &model).len();
+    assert_eq!(taken(ANYONE), 64, "there are no callers");
+    set_callers(&limits, 1);
+    assert_eq!(taken(GREEDY), 64, "it is the only one");
+    set_callers(&limits, 2);
+    assert_eq!(taken(GREEDY), 56);
+    let quota = Quota {
+        max_in_flight: non_zero(60),
+        ..Quota::default()
+    };
+    limits.set_callers(vec![(GREEDY, quota), (CallerId(2), Quota::default())]);
+    assert_eq!(taken(GREEDY), 60, "the operator has divided the slots");
+}
+
+#[test]
+fn slots_of_a_provider_and_of_a_model_are_left_to_others_too() {
+    let pools = [Some(16), None].map(|max| pool(vec![KeyQuota::default()], max));
+    let limits = limits_with(64, 1_000, pools.to_vec());
+    set_callers(&limits, 2);
+    let of_provider = model(&limits);
+    let limited = ModelLimits {
+        max_in_flight: Some(8),
+        price: None,
+    };
+    let of_model = limits.configured_model(PoolId(1), "limited", limited);
+    let other_model = limits.configured_model(PoolId(1), "m", ModelLimits::default());
+    let [greedy, other] = [GREEDY, CallerId(2)].map(|id| admit(&limits, id, 100));
+    let _held = [(&of_provider, 14), (&of_model, 7)].map(|(model, most)| {
+        let held = call_all(&greedy, model);
+        assert_eq!(held.len(), most);
+        let mut waiting = greedy.enter(&permit_request(model));
+        assert!((&mut waiting).now_or_never().is_none());
+        assert!(call(&greedy, &other_model).is_some(), "of another limit");
+        (held, call(&other, model).expect("it has no call there"))
+    });
+}
+
+#[test]
+fn a_caller_alone_takes_the_only_slot_and_one_of_two() {
+    for slots in [1, 2] {
+        let limits = limits(slots, 100);
+        set_callers(&limits, 2);
+        let model = model(&limits);
+        let [greedy, other] = [GREEDY, CallerId(2)].map(|id| admit(&limits, id, 9));
+        let held = call_all(&greedy, &model);
+        assert_eq!(held.len(), 1);
+        assert_eq!(call(&other, &model).is_some(), slots == 2);
+    }
+}
+
+#[test]
+fn items_that_leave_slots_to_others_do_not_enlarge_the_waiting_room() {
+    let limits = limits(64, 10);
+    set_callers(&limits, 2);
+    let model = model(&limits);
+    let greedy = admit_empty(&limits, GREEDY, 1_000);
+    assert!(greedy.reserve_place(1));
+    let mut held = Vec::new();
+    for items in 2..=57 {
+        held.push(call(&greedy, &model).unwrap());
+        assert!(greedy.reserve_place(items));
+    }
+    let waiting = reserve_all(&greedy) - held.len();
+    assert!((5..=6).contains(&waiting), "half of the room: {waiting}");
+}
+
+#[test]
+fn a_caller_without_calls_finds_a_slot_while_up_to_seven_others_take_what_they_get() {
+    for seed in 0..40 {
+        let mut random = Random(seed);
+        let limits = limits(64, 10_000);
+        set_callers(&limits, 8);
+        let model = model(&limits);
+        let greedy: Vec<_> = (2..=8)
+            .map(|id| admit(&limits, CallerId(id), 1_000))
+            .collect();
+        let newcomer = admit(&limits, GREEDY, 1);
+        let mut held = Vec::new();
+        let mut waiting = Vec::new();
+        for step in 0..400 {
+            let caller = &greedy[random.below(greedy.len())];
+            match random.below(8) {
+                0 => drop((!held.is_empty()).then(|| held.swap_remove(random.below(held.len())))),
+                1 => waiting.push(caller.enter(&permit_request(&model))),
+                _ => held.extend(call_all(caller, &model)),
+            }
+            waiting.retain_mut(|item| match item.now_or_never() {
+                Some(permit) => {
+                    held.push(permit.unwrap());
+                    false
+                }
+                None => true,
+            });
+            let call = call(&newcomer, &model);
+            assert!(call.is_some(), "seed {seed}, step {step}");
+        }
+    }
+}
