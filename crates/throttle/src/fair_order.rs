@@ -92,6 +92,30 @@ impl<K: Copy + Ord> FairOrder<K> {
         self.forget_paid_debts();
     }
 
+    /// Replaces the cost that `key` was charged for an earlier turn by the actual one. What it was charged too much brings its next
+    /// turn forward, up to that of the others, and no further: it may not have waited meanwhile.
+    pub fn settle(&mut self, key: K, charged: u64, actual: u64) {
+        let is_present = self.positions.contains_key(&key);
+        self.enter(key, false);
+        if let Some(position) = self.remove(key) {
+            let old = position.start.unwrap_or(self.virtual_now);
+            let start = old.max(self.virtual_now).saturating_add(actual);
+            let start = start.saturating_sub(charged).max(self.virtual_now);
+            let is_fresh =
+                position.start.is_none() && start - self.virtual_now <= self.typical_cost;
+            self.insert(
+                key,
+                Position {
+                    start: (!is_fresh).then_some(start),
+                    ..position
+                },
+            );
+        }
+        if !is_present {
+            self.leave(key);
+        }
+    }
+
     /// Removes `key`, which has no more items. Usage beyond its turn is remembered as a debt until the other keys have caught
     /// up.
     pub fn leave(&mut self, key: K) {
@@ -225,6 +249,58 @@ mod tests {
             key
         });
         assert_eq!(turns, ["parked", "served", "parked", "served"]);
+    }
+
+    #[test]
+    fn turns_follow_the_actual_costs_once_they_are_known() {
+        let mut order = FairOrder::default();
+        let costs = BTreeMap::from([("long", 300), ("short", 10)]);
+        for key in costs.keys() {
+            order.enter(*key, false);
+        }
+        let mut served = BTreeMap::from([("long", 0), ("short", 0)]);
+        for _ in 0..620 {
+            let key = order.first().unwrap();
+            order.charge(key, 100);
+            order.settle(key, 100, costs[key]);
+            *served.get_mut(key).unwrap() += costs[key];
+        }
+        let [long, short] = ["long", "short"].map(|key| served[key]);
+        assert!(long.abs_diff(short) <= 400, "{long} and {short}");
+    }
+
+    #[test]
+    fn an_actual_cost_gives_no_credit_and_keeps_a_key_parked_fresh_or_away() {
+        let mut order = FairOrder::default();
+        for key in ["parked", "waiting"] {
+            order.enter(key, false);
+            order.charge(key, 100);
+        }
+        order.park("parked");
+        for key in ["parked", "waiting"] {
+            order.settle(key, 100, 0);
+            order.settle(key, 100, 0);
+        }
+        assert_eq!(order.first(), Some("waiting"));
+        order.enter("fresh", true);
+        order.settle("fresh", 100, 0);
+        assert_eq!(order.fresh.len(), 1);
+        order.settle("fresh", 100, 10_000);
+        assert!(order.fresh.is_empty(), "a debt above a typical cost");
+        order.settle("gone", 0, 500);
+        assert_eq!(order.positions.len(), 3);
+        assert_eq!(order.debt_until.get("gone"), Some(&500));
+        order.settle("gone", 500, 100);
+        assert_eq!(order.debt_until.get("gone"), Some(&100));
+        order.settle("gone", 500, 100);
+        assert!(order.debt_until.is_empty() && order.debts.is_empty());
+        order.unpark("parked");
+        let turns = [(); 4].map(|()| {
+            let key = order.first().unwrap();
+            order.charge(key, 100);
+            key
+        });
+        assert_eq!(turns, ["parked", "waiting", "parked", "waiting"]);
     }
 
     #[test]

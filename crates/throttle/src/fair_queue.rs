@@ -263,6 +263,19 @@ impl<C: Copy + Ord, K: Copy + Ord, T> Queue<C, K, T> {
         }
     }
 
+    /// Replaces the cost that a turn was charged by the actual one. While nobody waits, there are no debts.
+    pub fn settle(&mut self, class: Class, caller: C, key: K, charged: u64, actual: u64) {
+        if self.len == 0 {
+            return;
+        }
+        (self.order).settle(class, class.charge(charged), class.charge(actual));
+        let queue = self.class(class);
+        queue.order.settle(caller, charged, actual);
+        if let Some(caller_queue) = queue.callers.get_mut(&caller) {
+            caller_queue.order.settle(key, charged, actual);
+        }
+    }
+
     /// Subtracts items that have left from the count.
     fn note_removed(&mut self, class: Class, count: usize) {
         self.len -= count;

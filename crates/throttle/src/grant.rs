@@ -8,10 +8,11 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::api_key_limits::KeySet;
 use crate::caller_calls::CallerCallGuard;
 use crate::caller_id::CallerId;
+use crate::fair_queue::Class;
 use crate::model_limits::Model;
 use crate::permit_request::{Denied, Priority};
 use crate::raii_counter::CountGuard;
-use crate::types::{CallReport, TokenUsage};
+use crate::types::{CallReport, RequestId, TokenUsage};
 
 /// Resources that a call holds until its answer's last byte. Each is an RAII guard counted by its
 /// limit.
@@ -77,7 +78,19 @@ pub struct CallCharge {
     pub reserved: TokenUsage,
     /// Estimate of the prompt's tokens from its text alone.
     pub text_tokens: u64,
+    /// Turn that it was charged by its tokens; `None`: it did not wait, or tokens are not counted.
+    pub turn: Option<Turn>,
     pub began: Instant,
+}
+
+/// Turn in the queue of a provider, charged by the estimate of a call.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    pub class: Class,
+    pub request: RequestId,
+    /// Keys that the provider had rejected for the item.
+    pub refused: KeySet,
+    pub cost: u64,
 }
 
 impl CallCharge {
@@ -88,6 +101,7 @@ impl CallCharge {
             caller: request.caller,
             reserved: request.estimate,
             text_tokens,
+            turn: None,
             began: now,
         }
     }

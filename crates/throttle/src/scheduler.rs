@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::api_key_limits::KeySet;
 use crate::caller_id::CallerId;
 use crate::caller_quota::{Caller, Quota};
-use crate::fair_queue::{Queue, Ticket};
+use crate::fair_queue::{Class, Queue, Ticket};
 use crate::grant::GrantedCall;
 use crate::model_limits::{Model, ModelLimits};
 use crate::model_table::ModelTable;
@@ -40,6 +40,8 @@ pub type QueueTicket = Ticket<CallerId, QueueKey>;
 /// An item that waits for its permit.
 #[derive(Debug)]
 pub struct Waiter {
+    class: Class,
+    request: RequestId,
     model: Arc<Model>,
     priority: Priority,
     is_first_call: bool,

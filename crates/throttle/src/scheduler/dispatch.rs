@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{PoolState, State, Waiter, Wake};
 use crate::caller_id::CallerId;
 use crate::fair_queue::Decision;
-use crate::grant::{CallCharge, GrantRequest, GrantedCall, HeldResources, Refusal};
+use crate::grant::{CallCharge, GrantRequest, GrantedCall, HeldResources, Refusal, Turn};
 use crate::permit_request::Denied;
 use crate::types::PoolId;
 
@@ -78,12 +78,12 @@ impl State {
                     return times.decide(refusal, PoolId(pool), caller, waiter);
                 }
             };
-            let cost = if counts_tokens {
-                request.estimate.total().max(1)
-            } else {
-                1
+            let turn = counts_tokens.then(|| waiter.turn(cost_of_turn(request.estimate.total())));
+            let charge = CallCharge {
+                turn,
+                ..CallCharge::new(key, &request, waiter.text_tokens, now)
             };
-            let charge = CallCharge::new(key, &request, waiter.text_tokens, now);
+            let cost = turn.map_or(1, |turn| turn.cost);
             Decision::Serve(Ok((held, charge)), cost)
         });
         let Some((waiter, served)) = served else {
@@ -154,7 +154,21 @@ impl WakeTimes<'_> {
     }
 }
 
+/// Returns the cost of a turn of a call that takes this many tokens.
+pub(super) fn cost_of_turn(tokens: u64) -> u64 {
+    tokens.max(1)
+}
+
 impl Waiter {
+    const fn turn(&self, cost: u64) -> Turn {
+        Turn {
+            class: self.class,
+            request: self.request,
+            refused: self.refused,
+            cost,
+        }
+    }
+
     /// Returns the request for its permit. Uses the current estimate, which may be better than the one at entry.
     fn grant_request(&self, caller: CallerId, max_call_tokens: u64) -> GrantRequest<'_> {
         let estimate = self.model.estimate(self.text_tokens, self.max_output);

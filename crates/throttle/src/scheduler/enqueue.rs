@@ -161,6 +161,8 @@ fn enqueue(
 ) -> EnterResult {
     let (answer, answered) = oneshot::channel();
     let waiter = Waiter {
+        class: admitted.class,
+        request: admitted.id,
         model: Arc::clone(request.model),
         priority: request.priority,
         is_first_call: request.is_first_call,

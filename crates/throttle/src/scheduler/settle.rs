@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use super::State;
 use super::denial::Affected;
+use super::dispatch::cost_of_turn;
+use super::{QueueKey, State};
 use crate::breaker::{self, Health};
 use crate::caller_quota::{Caller, Charge};
 use crate::grant::{CallCharge, HeldResources};
@@ -36,6 +37,17 @@ impl State {
             change =
                 pool.provider
                     .record_call(call, used.tokens, report, evidence.is_overload, now);
+            if let Some(turn) = call.turn
+                && let Some(queue) = pool.queues.get_mut(model.queue)
+            {
+                let key = QueueKey {
+                    request: turn.request,
+                    model: model.id,
+                    refused: turn.refused,
+                };
+                let actual = cost_of_turn(used.tokens);
+                queue.settle(turn.class, caller, key, turn.cost, actual);
+            }
             // The slot is free before other items are considered.
             drop(held);
             let outage = report.outage.as_ref();

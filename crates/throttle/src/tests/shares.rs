@@ -1,5 +1,7 @@
 //! Shares of callers in the calls in flight.
 
+use std::collections::VecDeque;
+
 use futures_util::FutureExt;
 
 use super::simulation::Random;
@@ -158,4 +160,48 @@ fn a_caller_without_calls_finds_a_slot_while_up_to_seven_others_take_what_they_g
             assert!(call.is_some(), "seed {seed}, step {step}");
         }
     }
+}
+
+#[test]
+fn callers_share_turns_by_what_their_answers_took() {
+    let quota = KeyQuota {
+        requests: None,
+        tokens_per_minute: non_zero(u32::MAX),
+    };
+    let limits = limits_with(1, 1_000, vec![pool(vec![quota], None)]);
+    set_callers(&limits, 2);
+    let model = model(&limits);
+    let request = PermitRequest {
+        text_tokens: 100,
+        ..permit_request(&model)
+    };
+    let outputs = [30_000, 500];
+    let callers = [1, 2].map(|id| admit(&limits, CallerId(id), 10));
+    // The call that is in flight, and the output of its answer.
+    let mut in_flight = (call(&callers[0], &model).unwrap(), 500);
+    let mut queues = callers.each_ref().map(|caller| {
+        let waiting = [(); 3].map(|()| caller.enter(&request));
+        VecDeque::from(waiting)
+    });
+    let mut used = [0, 0];
+    for _ in 0..1_000 {
+        let (mut permit, output) = in_flight;
+        permit.begin();
+        let usage = TokenUsage { input: 100, output };
+        permit.release(CallReport {
+            spent: UsageReport::Tokens(usage),
+            ..CallReport::new(Health::Success)
+        });
+        let next = queues.iter_mut().enumerate().find_map(|(index, queue)| {
+            let permit = queue.front_mut()?.now_or_never()?;
+            queue.pop_front();
+            queue.push_back(callers[index].enter(&request));
+            Some((index, permit.unwrap()))
+        });
+        let (index, permit) = next.expect("the slot is taken at once");
+        in_flight = (permit, outputs[index]);
+        used[index] += outputs[index];
+    }
+    let [long, short] = used;
+    assert!(long < 2 * short && short < 2 * long, "{long} and {short}");
 }
