@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use crate::provider::{ChatRequest, MessageSink, Request};
-use throttle::{MemoryPool, PooledMemory};
+use throttle::{MemoryPool, PooledMemory, ReceivedText};
 
 /// Chat completion in the format of OpenAI's API, and the provider's answer.
 #[derive(Debug)]
@@ -41,11 +41,12 @@ impl Chat {
         self.is_streamed
     }
 
-    /// Returns the receiver of a call's messages, with the memory of the request's results.
-    pub(super) fn sink<'r>(&'r self, memory: &'r MemoryPool) -> Sink<'r> {
+    /// Returns the receiver of a call's messages, with the memory of the request's results and the counter of the answer's text.
+    pub(super) fn sink<'r>(&'r self, memory: &'r MemoryPool, received: ReceivedText) -> Sink<'r> {
         Sink {
             messages: &self.messages,
             memory,
+            received,
         }
     }
 
@@ -77,11 +78,16 @@ const MAX_WAITING_BYTES: usize = 1024 * 1024;
 pub(super) struct Sink<'a> {
     messages: &'a ChatMessages,
     memory: &'a MemoryPool,
+    received: ReceivedText,
 }
 
 impl MessageSink for Sink<'_> {
     fn receive(&self, message: Vec<u8>) {
         self.messages.push(message, self.memory);
+    }
+
+    fn record_text(&self, bytes: usize) {
+        self.received.add(bytes);
     }
 
     fn room(&self) -> BoxFuture<'_, ()> {
@@ -186,7 +192,7 @@ mod tests {
         let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
         let memory = MemoryPool::new(ledger.empty(CallerId(1), MemoryUse::Responses));
         let chat = Chat::new(Map::new(), true);
-        let sink = chat.sink(&memory);
+        let sink = chat.sink(&memory, ReceivedText::default());
         let mut sent = 0;
         while sink.room().now_or_never().is_some() {
             sink.receive(vec![b'x'; 250]);

@@ -93,7 +93,9 @@ impl ItemRun<'_> {
         let (trial, memory) = (Arc::clone(&self.trial), Arc::clone(&self.memory));
         let results = self.results;
         let partials = request.partials.get();
+        let received = permit.received_text();
         let on_text = |mode, text: &str| {
+            received.add(text.len());
             if let Some(partials) = partials {
                 partials.push(mode, text);
             }
@@ -111,7 +113,7 @@ impl ItemRun<'_> {
             ..request.provider_request(target, text, feedback, &trial, self.output_limit)
         };
         let chat = request.chat.as_deref();
-        let sink = chat.map(|chat| chat.sink(results));
+        let sink = chat.map(|chat| chat.sink(results, received.clone()));
         let chat = chat.zip(sink.as_ref());
         let chat = chat.map(|(chat, sink)| chat.request(&call, text, sink));
         let provider = &target.endpoint.provider;

@@ -12,6 +12,9 @@ pub trait MessageSink: Send + Sync {
     /// Takes a message.
     fn receive(&self, message: Vec<u8>);
 
+    /// Records that this many more bytes of the answer's text have arrived.
+    fn record_text(&self, bytes: usize);
+
     /// Waits until so few messages wait for the client that more of a stream may be read.
     fn room(&self) -> BoxFuture<'_, ()>;
 }

@@ -12,6 +12,7 @@ use crate::fair_queue::Class;
 use crate::model_limits::Model;
 use crate::permit_request::{Denied, Priority};
 use crate::raii_counter::CountGuard;
+use crate::received_text::ReceivedText;
 use crate::types::{CallReport, RequestId, TokenUsage};
 
 /// Resources that a call holds until its answer's last byte. Each is an RAII guard counted by its
@@ -80,6 +81,7 @@ pub struct CallCharge {
     pub text_tokens: u64,
     /// Turn that it was charged by its tokens; `None`: it did not wait, or tokens are not counted.
     pub turn: Option<Turn>,
+    pub received: ReceivedText,
     pub began: Instant,
 }
 
@@ -102,7 +104,17 @@ impl CallCharge {
             reserved: request.estimate,
             text_tokens,
             turn: None,
+            received: ReceivedText::default(),
             began: now,
+        }
+    }
+
+    /// Returns the usage that is charged if none is reported: what was reserved, or what has arrived of the answer if that is more.
+    pub fn unreported_usage(&self) -> TokenUsage {
+        let output = self.reserved.output.max(self.received.tokens());
+        TokenUsage {
+            output,
+            ..self.reserved
         }
     }
 }

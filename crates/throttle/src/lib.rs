@@ -20,6 +20,7 @@
 //! | `model_table` | the models that are known |
 //! | `caller_calls` | calls in flight of a caller, and the slots that it leaves to others |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
+//! | `received_text` | [`ReceivedText`]: what has arrived of an answer |
 //! | `caller_id` | [`CallerId`]: whose requests share limits |
 //! | `breaker`, `adaptive`, `retry_budget`, `backoff` | circuit breaker, adaptive concurrency, retry budget, backoff |
 //! | `memory`, `memory_pool` | [`MemoryLedger`]: the memory budget, with a share for each caller; [`MemoryPool`]: a request's small things |
@@ -67,6 +68,7 @@ mod permit;
 mod permit_request;
 mod provider_limits;
 mod raii_counter;
+mod received_text;
 mod request_bucket;
 mod retry_budget;
 mod rolling_window;
@@ -99,6 +101,7 @@ pub use observer::{Ignore, ModelObserver, Observer};
 pub use outage::{OutageChange, OutageReason, OutageReport};
 pub use permit::Permit;
 pub use permit_request::{Denied, PermitRequest, Priority, WaitBudget};
+pub use received_text::ReceivedText;
 pub use request_bucket::Rate;
 pub use snapshot::{
     BreakerSnapshot, BreakerState, BudgetSnapshot, LimitKind, LimitSnapshot, OutageSnapshot,

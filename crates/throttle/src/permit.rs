@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crate::grant::GrantedCall;
 use crate::outage::OutageChange;
+use crate::received_text::ReceivedText;
 use crate::shared::Shared;
 use crate::types::CallReport;
 
 /// The right to make one call. Keep it until the answer's last byte, then [`release`](Permit::release) it with the call's
-/// report. Dropping it returns everything as well; what the call may have used by then stays charged.
+/// report. Dropping it returns everything as well; what the call may have used by then stays charged, at least what has arrived
+/// of its answer.
 #[derive(Debug)]
 pub struct Permit {
     call: Box<GrantedCall>,
@@ -29,6 +31,13 @@ impl Permit {
     #[must_use]
     pub const fn key(&self) -> usize {
         self.call.charge.key
+    }
+
+    /// Returns the counter of the text of the answer, to be kept up as it arrives: a call that is left before its usage is known is
+    /// charged for it, if that is more than what was reserved.
+    #[must_use]
+    pub fn received_text(&self) -> ReceivedText {
+        self.call.charge.received.clone()
     }
 
     /// Returns true if the call probes a circuit breaker that is open.

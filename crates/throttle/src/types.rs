@@ -137,7 +137,7 @@ impl TokenUsage {
 pub enum UsageReport {
     /// The call was refused or never sent: the reservation is returned.
     Nothing,
-    /// The provider may have worked for it and charged it: the reservation stays taken.
+    /// The provider may have worked for it and charged it: the reservation stays taken, and more if more of an answer has arrived.
     Unknown,
     /// The usage that the provider reported.
     Tokens(TokenUsage),

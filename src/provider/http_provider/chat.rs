@@ -174,7 +174,9 @@ fn hand_on(
         if is_noise(&message) {
             continue;
         }
+        let size = partial.size();
         decode_message(&wire(), &message, partial)?;
+        (chat.messages).record_text(partial.size().saturating_sub(size));
         if partial.state != StreamState::Ended {
             receive_all(held_chunks.push(message, partial)?, chat);
         }

@@ -25,7 +25,7 @@ impl State {
         let reserved = model.charge(call.reserved);
         let used = match report.spent {
             UsageReport::Nothing => Charge::default(),
-            UsageReport::Unknown => reserved,
+            UsageReport::Unknown => model.charge(call.unreported_usage()),
             UsageReport::Tokens(usage) => model.charge(usage),
         };
         if let Some(own) = self.callers.get_mut(&caller) {

@@ -294,8 +294,21 @@ async fn a_call_that_is_cancelled_is_charged_what_it_has_reserved_if_it_was_sent
     assert_eq!(spent(), Usd(0));
     let mut permit = admission.enter(&request).await.unwrap();
     permit.begin();
+    permit.received_text().add(1_000);
     drop(permit);
-    assert_eq!(spent(), Usd(600));
+    assert_eq!(spent(), Usd(600), "what has arrived is less");
+    let mut permit = admission.enter(&request).await.unwrap();
+    permit.begin();
+    let received = permit.received_text();
+    for _ in 0..500 {
+        received.add(4);
+    }
+    drop(permit);
+    assert_eq!(
+        spent(),
+        Usd(600 + 300 + 500),
+        "the prompt and what has arrived"
+    );
 }
 
 #[tokio::test]
