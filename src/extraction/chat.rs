@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -99,6 +100,7 @@ impl MessageSink for Sink<'_> {
 #[derive(Debug, Default)]
 pub struct ChatMessages {
     queue: Mutex<Queue>,
+    begun: Notify,
     arrived: Notify,
     taken: Notify,
 }
@@ -121,7 +123,16 @@ struct Queue {
     waiting: VecDeque<Message>,
     /// Size of the waiting messages, in bytes.
     bytes: usize,
-    has_begun: bool,
+    /// Time from which the provider has been waited for: that of its last message, or of the room for another one; `None`: no message
+    /// has arrived.
+    waiting_since: Option<Instant>,
+}
+
+impl Queue {
+    /// Returns true if so many messages wait for the client that no more are read.
+    const fn is_full(&self) -> bool {
+        self.bytes > MAX_WAITING_BYTES
+    }
 }
 
 impl ChatMessages {
@@ -139,23 +150,44 @@ impl ChatMessages {
             _memory: memory.hold(bytes),
         };
         let mut queue = self.lock();
-        queue.has_begun = true;
+        let is_first = queue.waiting_since.replace(Instant::now()).is_none();
         queue.bytes += bytes;
         queue.waiting.push_back(message);
         drop(queue);
         self.arrived.notify_one();
+        if is_first {
+            self.begun.notify_one();
+        }
     }
 
     /// Waits until no more than [`MAX_WAITING_BYTES`] wait.
     async fn room(&self) {
-        while self.lock().bytes > MAX_WAITING_BYTES {
+        while self.lock().is_full() {
             self.taken.notified().await;
         }
     }
 
     /// Returns true if a message has arrived, whether it was taken or not.
     pub(super) fn has_begun(&self) -> bool {
-        self.lock().has_begun
+        self.lock().waiting_since.is_some()
+    }
+
+    /// Waits until a message has arrived, whether it was taken or not. One task may wait at a time.
+    pub(super) async fn begun(&self) {
+        if !self.has_begun() {
+            self.begun.notified().await;
+        }
+    }
+
+    /// Returns the time for which the provider has sent nothing although more was read; `None` if no message has arrived.
+    pub(super) fn silence(&self) -> Option<Duration> {
+        let queue = self.lock();
+        let since = queue.waiting_since?;
+        if queue.is_full() {
+            // The client is waited for.
+            return Some(Duration::ZERO);
+        }
+        Some(since.elapsed())
     }
 
     /// Takes the next message that has arrived, with its memory.
@@ -163,7 +195,11 @@ impl ChatMessages {
     pub fn pop(&self) -> Option<Bytes> {
         let mut queue = self.lock();
         let message = queue.waiting.pop_front()?;
+        let was_full = queue.is_full();
         queue.bytes -= message.bytes;
+        if was_full && !queue.is_full() {
+            queue.waiting_since = Some(Instant::now());
+        }
         drop(queue);
         self.taken.notify_one();
         Some(Bytes::from_owner(message))
@@ -211,5 +247,31 @@ mod tests {
         let limit = std::time::Duration::from_secs(30);
         tokio::time::timeout(limit, all).await.unwrap();
         assert_eq!((memory.held(), ledger.snapshot().held), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn the_provider_is_silent_only_while_it_is_read() {
+        let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
+        let memory = MemoryPool::new(ledger.empty(CallerId(1), MemoryUse::Responses));
+        let chat = Chat::new(Map::new(), true);
+        let messages = chat.messages();
+        assert_eq!(messages.silence(), None);
+        assert!(messages.begun().now_or_never().is_none());
+        let silent_for = Duration::from_millis(20);
+        chat.sink(&memory).receive(vec![b'x'; 250]);
+        messages.begun().await;
+        std::thread::sleep(silent_for);
+        assert!(messages.silence() >= Some(silent_for));
+        chat.sink(&memory).receive(vec![b'x'; MAX_WAITING_BYTES]);
+        std::thread::sleep(silent_for);
+        assert_eq!(messages.silence(), Some(Duration::ZERO));
+        let full = Instant::now();
+        assert!(messages.pop().is_some() && messages.pop().is_some());
+        assert!(
+            messages
+                .silence()
+                .is_some_and(|silence| silence <= full.elapsed())
+        );
+        messages.begun().await;
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use ::evidence::Index;
 use futures_util::task::AtomicWaker;
@@ -72,6 +73,8 @@ struct PartialState {
     partial: Option<Partial>,
     /// Length of the answer so far, in bytes.
     length: u32,
+    /// Time at which the last text of the answer arrived.
+    arrived_at: Option<Instant>,
     has_changed: bool,
     /// Elements that are left out of the result because the text does not state them, in ascending order.
     left_out: Vec<usize>,
@@ -150,6 +153,7 @@ impl PartialPublisher {
     pub fn push(&self, mode: Mode, text: &str) {
         let mut state = self.lock();
         let state = &mut *state;
+        state.arrived_at = Some(Instant::now());
         let partial = state.partial.get_or_insert_with(|| {
             state.form = state.lowered.get(&mode).cloned();
             let is_wrapped = state.form.as_ref().is_some_and(|form| form.asked.wrapped);
@@ -173,6 +177,11 @@ impl PartialPublisher {
         if state.has_changed || partial.has_finished() {
             self.reader.wake();
         }
+    }
+
+    /// Returns the time since the last text of the answer arrived; `None` if none has.
+    pub fn silence(&self) -> Option<Duration> {
+        self.lock().arrived_at.map(|at| at.elapsed())
     }
 
     /// Returns the memory of the text in which values are looked for, in bytes.
@@ -357,57 +366,4 @@ impl StreamedList {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::time::Duration;
-
-    use serde_json::json;
-    use throttle::{MemoryLedger, MemoryUse};
-
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(60);
-
-    fn publisher_of_versions() -> PartialPublisher {
-        let elements = json!({"type": "array", "items": {"type": "integer"}});
-        let publisher =
-            PartialPublisher::of_versions(&Schema::compile(&elements.to_string()).unwrap());
-        let ledger = MemoryLedger::new(1 << 30, 1 << 30);
-        let memory = ledger.empty(CallerId(1), MemoryUse::Responses);
-        publisher.begin(1, &BTreeMap::new(), "1, 2", memory);
-        publisher
-    }
-
-    #[test]
-    fn a_publisher_of_versions_has_no_elements() {
-        let publisher = publisher_of_versions();
-        publisher.push(Mode::Tools, "[1, 2, ");
-        assert!(publisher.next_element().is_none());
-        let version = PartialEvent::Partial {
-            attempt: 1,
-            data: json!([1, 2]),
-        };
-        assert_eq!(publisher.version(), Some(version));
-    }
-
-    /// A version is copied while the state is locked, which takes milliseconds.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn text_that_waits_for_a_version_keeps_no_worker() {
-        let publisher = Arc::new(publisher_of_versions());
-        let (release, released) = mpsc::channel::<()>();
-        let (locked, is_locked) = mpsc::channel();
-        let copying = Arc::clone(&publisher);
-        let copying = std::thread::spawn(move || {
-            let _state = copying.lock();
-            locked.send(()).unwrap();
-            let _ = released.recv_timeout(LIMIT);
-        });
-        is_locked.recv().unwrap();
-        let pushing = tokio::spawn(async move { publisher.push(Mode::Tools, "[1") });
-        let other = tokio::time::timeout(LIMIT / 2, tokio::spawn(async {})).await;
-        drop(release);
-        pushing.await.unwrap();
-        copying.join().unwrap();
-        assert!(other.is_ok(), "the only worker waits for the lock");
-    }
-}
+mod tests;

@@ -3,11 +3,13 @@
 //! The item may end before it, by its own timeout or because its client leaves. The provider's answer counts all the same:
 //! otherwise callers with short timeouts would keep a breaker open that no call of theirs lives to close.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::chat::ChatMessages;
 use super::failed_call::failure_report;
 use super::prepared_request::PreparedRequest;
 use super::retry_policy::{consequence, health_of_timeout, patience};
@@ -49,7 +51,8 @@ impl ProbeCall {
             let report = match &called {
                 Ok(answer) => success_report(answer),
                 Err(failure) => {
-                    let consequence = consequence(failure, health_of_timeout(took, configured));
+                    let consequence =
+                        consequence(failure, health_of_timeout(took, None, configured));
                     failure_report(consequence, &self.text, failure)
                 }
             };
@@ -82,6 +85,24 @@ impl ProbeCall {
             Err(Failure::new(FailureKind::Timeout, detail))
         })
     }
+}
+
+/// Awaits the answer to a chat completion that probes an open circuit breaker, and ends the probe before it if it takes long: with the
+/// first message, because the client may take the others slowly, or after `patience`, because no other call is given more time.
+pub async fn answer_to_probe<T>(
+    answering: impl Future<Output = T>,
+    messages: &ChatMessages,
+    permit: &mut Permit,
+    patience: Duration,
+) -> T {
+    let mut answering = pin!(answering);
+    tokio::select! {
+        biased;
+        answer = &mut answering => return answer,
+        () = messages.begun() => permit.pass_probe(),
+        () = tokio::time::sleep(patience) => permit.yield_probe(),
+    }
+    answering.await
 }
 
 /// Returns the report of a call that was answered.

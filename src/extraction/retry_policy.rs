@@ -62,10 +62,19 @@ pub fn patience(configured: Option<Duration>) -> Duration {
     configured.unwrap_or(PATIENCE)
 }
 
-/// Returns the evidence of a call that was not answered within `took`. `configured` is the provider's own timeout.
-pub fn health_of_timeout(took: Duration, configured: Option<Duration>) -> Health {
-    if took >= patience(configured) {
-        Health::Timeout { took }
+/// Returns the evidence of a call that was not answered within `took`. `silence` is the time since the last part of its answer, in which
+/// more of it was read; `None`: nothing has arrived. `configured` is the provider's own timeout.
+///
+/// An answer of which parts arrive may be long, or its client slow: only half of the patience without a part is the provider's failure.
+pub fn health_of_timeout(
+    took: Duration,
+    silence: Option<Duration>,
+    configured: Option<Duration>,
+) -> Health {
+    let patience = patience(configured);
+    let unanswered = silence.unwrap_or(took);
+    if took >= patience && unanswered >= patience / 2 {
+        Health::Timeout { took: unanswered }
     } else {
         Health::Neutral
     }

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 use super::call_span::{CallEnd, CallResult, CallStart};
 use super::chat::Chat;
 use super::item::ItemRun;
-use super::probe_call::{ProbeCall, success_report};
-use super::retry_policy::health_of_timeout;
+use super::probe_call::{ProbeCall, answer_to_probe, success_report};
+use super::retry_policy::{health_of_timeout, patience};
 use super::traced_texts::{prompt_messages, truncated};
 use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, ValidationFeedback};
 use crate::types::{Error, ModelUsage, TraceContext};
@@ -125,9 +125,16 @@ impl ItemRun<'_> {
             Some(chat) => provider.chat(chat),
             None => provider.call(&call),
         };
-        let result = tokio::time::timeout(timeout, answering).await.ok();
+        let answering = tokio::time::timeout(timeout, answering);
+        let result = match request.chat.as_deref().filter(|_| permit.is_probe()) {
+            Some(chat) => {
+                let patience = patience(target.endpoint.call_timeout);
+                answer_to_probe(answering, chat.messages(), permit, patience).await
+            }
+            None => answering.await,
+        };
         let took = started.elapsed();
-        let outcome = self.outcome(result, took, timeout);
+        let outcome = self.outcome(result.ok(), took, timeout);
         self.trace_call(&outcome, started, text, feedback);
         (outcome, took)
     }
@@ -278,7 +285,18 @@ impl ItemRun<'_> {
 
     /// Returns the evidence of a call to the current target that was not answered within `took`.
     pub(super) fn health_of_timeout(&self, took: Duration) -> Health {
-        health_of_timeout(took, self.route.current().endpoint.call_timeout)
+        let configured = self.route.current().endpoint.call_timeout;
+        health_of_timeout(took, self.silence_within(took), configured)
+    }
+
+    /// Returns the time since the last part of the answer to a streamed call that began `took` ago; `None` if nothing has arrived.
+    fn silence_within(&self, took: Duration) -> Option<Duration> {
+        let silence = match &self.request.chat {
+            Some(chat) => chat.messages().silence(),
+            None => self.request.partials.get()?.silence(),
+        };
+        // What arrived before is of an earlier call.
+        silence.filter(|silence| *silence < took)
     }
 
     /// Accounts the usage of a call that was answered, and returns its report.

@@ -192,6 +192,41 @@ async fn at_most_three_probes_run_at_a_time_and_their_success_closes_the_breaker
 }
 
 #[tokio::test]
+async fn passed_through_streams_close_the_breaker_when_they_begin() {
+    let phase = Phase::default();
+    let seen = phase.clone();
+    let first = Upstream::start(move |_| match seen.now() {
+        0 => Reply::error(500, "down"),
+        1 => {
+            let gate = Gate::closed();
+            gate.let_through(1);
+            Reply::Streamed(vec!["Hello".to_owned(), " you".to_owned()], gate, true)
+        }
+        _ => Reply::Played,
+    });
+    let second = Upstream::playing();
+    let mut server = pair(&first.url(), &second).await;
+    one_by_one(&server, 0..3, json!({})).await;
+    phase.set(1);
+    server.rest();
+    // The time is what is tested here: it is asked again after this.
+    tokio::time::sleep(OPEN + Duration::from_millis(200)).await;
+    let messages = json!([{"role": "user", "content": "Hello?"}]);
+    let body = json!({"model": "main", "stream": true, "messages": messages});
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let stream = server.open("/v1/chat/completions", "text/event-stream", &body);
+        let mut stream = stream.await.expect(200);
+        let begun = within(LIMIT, "the first piece", stream.chunk()).await;
+        assert!(begun.is_some());
+        streams.push(stream);
+    }
+    phase.set(2);
+    let (_, who) = one_by_one(&server, 3..13, json!({})).await;
+    assert!(who.iter().all(|who| who == "first/main-1"), "{who:?}");
+}
+
+#[tokio::test]
 async fn a_stalled_provider_gets_at_most_three_probes_and_other_items_do_not_wait() {
     let (first, second) = (Upstream::start(|_| Reply::Stall), Upstream::playing());
     let mut server = pair_with(&first.url(), &second, "timeout_ms = 700").await;

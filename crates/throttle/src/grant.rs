@@ -83,6 +83,8 @@ pub struct CallCharge {
     pub turn: Option<Turn>,
     pub received: ReceivedText,
     pub began: Instant,
+    /// True if the circuit breaker knows of the call's success, because its probe has ended before it.
+    pub is_success_recorded: bool,
 }
 
 /// Turn in the queue of a provider, charged by the estimate of a call.
@@ -106,6 +108,7 @@ impl CallCharge {
             turn: None,
             received: ReceivedText::default(),
             began: now,
+            is_success_recorded: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::breaker::Health;
 use crate::grant::GrantedCall;
 use crate::outage::OutageChange;
 use crate::received_text::ReceivedText;
@@ -45,6 +46,18 @@ impl Permit {
     pub fn is_probe(&self) -> bool {
         let held = self.call.held.as_ref();
         held.is_some_and(|held| held.probe.is_some())
+    }
+
+    /// Ends the call's probe of a circuit breaker as a success: the answer has begun, and the client may take the rest of it slowly.
+    /// Does nothing if the call is no probe.
+    pub fn pass_probe(&mut self) {
+        self.shared.end_probe(&mut self.call, Health::Success);
+    }
+
+    /// Ends the call's probe of a circuit breaker without a result: another call may probe meanwhile. What the call proves in the end
+    /// counts all the same. Does nothing if the call is no probe.
+    pub fn yield_probe(&mut self) {
+        self.shared.end_probe(&mut self.call, Health::Neutral);
     }
 
     /// Ends the call with its report. The slot goes to the next item, and the reservation is settled. Returns

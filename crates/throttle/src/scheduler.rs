@@ -5,6 +5,7 @@ mod admit;
 mod denial;
 mod dispatch;
 pub mod enqueue;
+mod probe;
 pub mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};

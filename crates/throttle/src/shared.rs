@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use crate::breaker::Health;
 use crate::grant::GrantedCall;
 use crate::memory::MemoryLedger;
 use crate::observer::Observer;
@@ -76,6 +77,11 @@ impl Shared {
             self.finish(&mut call);
         }
         changed
+    }
+
+    /// Ends the probe of a call that goes on, and grants the permits that have become possible.
+    pub fn end_probe(&self, call: &mut GrantedCall, health: Health) {
+        self.change(|state, now| state.end_probe(call, health, now));
     }
 
     /// Ends a call: returns what it holds, settles its reservation by its report, and grants the permits that have become

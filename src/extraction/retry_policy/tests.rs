@@ -104,18 +104,25 @@ fn the_should_retry_header_overrides_the_table() {
 #[test]
 fn only_the_servers_own_patience_is_evidence_of_a_missing_answer() {
     let seconds = Duration::from_secs;
-    for (took, configured, is_evidence) in [
-        (seconds(29), None, false),
-        (seconds(30), None, true),
-        (seconds(1), Some(seconds(2)), false),
-        (seconds(2), Some(seconds(2)), true),
-        (seconds(40), Some(seconds(60)), false),
+    for (took, silence, configured, evidence) in [
+        (29, None, None, None),
+        (30, None, None, Some(30)),
+        (1, None, Some(2), None),
+        (2, None, Some(2), Some(2)),
+        (40, None, Some(60), None),
+        // Parts of the answer have arrived.
+        (600, Some(0), None, None),
+        (600, Some(14), None, None),
+        (600, Some(15), None, Some(15)),
+        (29, Some(29), None, None),
+        (60, Some(30), Some(60), Some(30)),
+        (60, Some(29), Some(60), None),
     ] {
-        let health = health_of_timeout(took, configured);
-        assert_eq!(
-            health != Health::Neutral,
-            is_evidence,
-            "{took:?}, {configured:?}"
-        );
+        let health =
+            health_of_timeout(seconds(took), silence.map(seconds), configured.map(seconds));
+        let expected = evidence.map_or(Health::Neutral, |took| Health::Timeout {
+            took: seconds(took),
+        });
+        assert_eq!(health, expected, "{took}, {silence:?}, {configured:?}");
     }
 }

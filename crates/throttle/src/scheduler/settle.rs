@@ -106,7 +106,10 @@ fn record_evidence(call: &CallCharge, report: &CallReport, now: Instant) -> Evid
         state.estimator.record(call.text_tokens, usage);
     }
     let was_open = state.breaker.state(now) != breaker::State::Closed;
-    let health = state.breaker.discount_short_timeout(report.health, now);
+    let health = match report.health {
+        Health::Success if call.is_success_recorded => Health::Neutral,
+        health => state.breaker.discount_short_timeout(health, now),
+    };
     let has_opened = state.breaker.record(call.caller, health, call.began, now);
     let is_overload = match (report.health, health) {
         // A timeout shorter than the provider's usual latency is not overload.

@@ -253,6 +253,33 @@ async fn a_breaker_that_one_caller_has_opened_is_closed_by_the_next_calls_of_oth
 }
 
 #[tokio::test]
+async fn probes_whose_answers_have_begun_hold_back_nobody_and_count_once() {
+    let (limits, attacker, victim) = shared();
+    let model = model(&limits);
+    for _ in 0..5 {
+        call(&attacker, &model, CallReport::new(Health::Failure)).await;
+    }
+    let probe = async || victim.enter(&permit_request(&model)).await.unwrap();
+    let mut slow = vec![probe().await, probe().await, probe().await];
+    let request = permit_request(&model);
+    let mut waiting = Box::pin(victim.enter(&request));
+    assert!(waits(&mut waiting).await, "three and no more");
+    // Without a result, one makes room for another.
+    slow[0].yield_probe();
+    let mut fourth = waiting.await.unwrap();
+    assert!(fourth.is_probe() && !slow[0].is_probe());
+    fourth.pass_probe();
+    fourth.pass_probe();
+    fourth.release(CallReport::new(Health::Success));
+    assert_ne!(limits.breakers()[0].state, BreakerState::Closed, "only one");
+    // Its result counts in the end.
+    slow.swap_remove(0)
+        .release(CallReport::new(Health::Success));
+    assert_eq!(limits.breakers()[0].state, BreakerState::Closed);
+    assert!(!probe().await.is_probe());
+}
+
+#[tokio::test]
 async fn the_retries_of_one_caller_leave_some_to_the_others() {
     let (limits, attacker, victim) = shared();
     while attacker.withdraw_retry(POOL).is_ok() {}
