@@ -57,7 +57,7 @@ pub use answer::{Answer, Finish};
 pub use anthropic::Anthropic;
 pub use call_memory::CallMemory;
 pub use capability_cache::ActiveAdaptation;
-pub use chat::{ChatRequest, MessageSink};
+pub use chat::{ChatBody, ChatRequest, MessageSink};
 pub use error_body::UpstreamErrorBody;
 pub use error_table::ErrorClass;
 pub use failure::{Failure, FailureKind};

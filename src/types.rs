@@ -47,7 +47,9 @@ pub use json_error::{MORE_TEXT, missing_field, plain_message, plain_words, witho
 pub use json_pointer::{
     Unrepresentable, member_pointer, pointer_to, truncate_for_display, truncate_pointer,
 };
-pub use json_size::{count_values, is_long_to_parse, parsed_size, size_beside_text, written_size};
+pub use json_size::{
+    after_string, count_values, is_long_to_parse, parsed_size, size_beside_text, written_size,
+};
 pub use llm_json::StrictJson;
 pub use lowered_by_mode::LoweredByMode;
 pub use metadata::{Metadata, SentMetadata};

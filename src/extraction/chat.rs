@@ -6,16 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use crate::provider::{ChatRequest, MessageSink, Request};
+use crate::provider::{ChatBody, ChatRequest, MessageSink, Request};
 use throttle::{MemoryPool, PooledMemory, ReceivedText};
 
 /// Chat completion in the format of OpenAI's API, and the provider's answer.
 #[derive(Debug)]
 pub struct Chat {
-    body: Map<String, Value>,
+    body: ChatBody,
     is_streamed: bool,
     messages: Arc<ChatMessages>,
 }
@@ -23,7 +22,7 @@ pub struct Chat {
 impl Chat {
     /// Creates a chat completion from the caller's body.
     #[must_use]
-    pub fn new(body: Map<String, Value>, is_streamed: bool) -> Self {
+    pub fn new(body: ChatBody, is_streamed: bool) -> Self {
         Self {
             body,
             is_streamed,
@@ -55,7 +54,6 @@ impl Chat {
     pub(super) fn request<'r>(
         &'r self,
         call: &Request<'r>,
-        text: &'r str,
         messages: &'r dyn MessageSink,
     ) -> ChatRequest<'r> {
         ChatRequest {
@@ -63,7 +61,6 @@ impl Chat {
             body: &self.body,
             extra_body: call.extra_body,
             is_streamed: self.is_streamed,
-            text,
             trace_context: call.trace_context,
             key: call.key,
             messages,
@@ -227,7 +224,7 @@ mod tests {
     async fn messages_that_wait_are_counted_and_bounded() {
         let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
         let memory = MemoryPool::new(ledger.empty(CallerId(1), MemoryUse::Responses));
-        let chat = Chat::new(Map::new(), true);
+        let chat = Chat::new(ChatBody::default(), true);
         let sink = chat.sink(&memory, ReceivedText::default());
         let mut sent = 0;
         while sink.room().now_or_never().is_some() {
@@ -253,7 +250,7 @@ mod tests {
     async fn the_provider_is_silent_only_while_it_is_read() {
         let ledger = MemoryLedger::new(usize::MAX, usize::MAX);
         let memory = MemoryPool::new(ledger.empty(CallerId(1), MemoryUse::Responses));
-        let chat = Chat::new(Map::new(), true);
+        let chat = Chat::new(ChatBody::default(), true);
         let messages = chat.messages();
         assert_eq!(messages.silence(), None);
         assert!(messages.begun().now_or_never().is_none());

@@ -115,7 +115,7 @@ impl ItemRun<'_> {
         let chat = request.chat.as_deref();
         let sink = chat.map(|chat| chat.sink(results, received.clone()));
         let chat = chat.zip(sink.as_ref());
-        let chat = chat.map(|(chat, sink)| chat.request(&call, text, sink));
+        let chat = chat.map(|(chat, sink)| chat.request(&call, sink));
         let provider = &target.endpoint.provider;
         permit.begin();
         self.route.record_call();

@@ -64,9 +64,9 @@ impl CallMemory {
         self.resize(size, text.len() + parsed * 2)
     }
 
-    /// Returns the piece of long work that it is to decode an answer of this size; `None` if it is short.
+    /// Returns the piece of long work that it is to work on a request or an answer of this size; `None` if it is short.
     #[must_use]
-    pub fn decoding_piece(&self, bytes: usize) -> Option<Piece> {
+    pub fn long_piece(&self, bytes: usize) -> Option<Piece> {
         let caller = self.lock().caller();
         (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes })
     }
@@ -130,8 +130,8 @@ mod tests {
         assert!(ledger.snapshot().held > 2 << 20);
         memory.decoded("{}").unwrap();
         assert_eq!(ledger.snapshot().held, 0);
-        assert!(memory.decoding_piece(LONG_TEXT_BYTES - 1).is_none());
-        let piece = memory.decoding_piece(LONG_TEXT_BYTES).unwrap();
+        assert!(memory.long_piece(LONG_TEXT_BYTES - 1).is_none());
+        let piece = memory.long_piece(LONG_TEXT_BYTES).unwrap();
         assert_eq!((piece.caller, piece.bytes), (CallerId(1), LONG_TEXT_BYTES));
     }
 }

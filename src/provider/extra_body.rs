@@ -1,5 +1,7 @@
 //! Extra fields of a request's body: provider-specific settings that the service does not know.
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
@@ -116,31 +118,49 @@ fn check_below(
     Ok(())
 }
 
-/// Returns the body with further fields. Objects are merged; the body's own values are kept, byte by byte.
-pub fn merge(body: Vec<u8>, fields: &Map<String, Value>) -> Vec<u8> {
-    let merged = std::str::from_utf8(&body)
-        .ok()
-        .and_then(|body| merged(body, fields));
-    merged.map_or(body, |merged| merged.get().as_bytes().to_vec())
+/// Fields of a JSON object, each with its exact bytes.
+pub type RawFields<'a> = IndexMap<Cow<'a, str>, Cow<'a, RawValue>>;
+
+/// Returns the fields of a JSON object; `None` if the text is none.
+pub fn raw_fields(json: &str) -> Option<RawFields<'_>> {
+    let fields: IndexMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json).ok()?;
+    let fields = fields.into_iter();
+    Some(
+        fields
+            .map(|(name, value)| (name, Cow::Borrowed(value)))
+            .collect(),
+    )
 }
 
-/// Returns `None` if the body is not an object.
-fn merged(body: &str, fields: &Map<String, Value>) -> Option<Box<RawValue>> {
-    let mut own: IndexMap<String, Box<RawValue>> = serde_json::from_str(body).ok()?;
+/// Adds further fields to those of a body. Objects are merged; the body's own values are kept, byte by byte.
+pub fn add<'a>(own: &mut RawFields<'a>, fields: &'a Map<String, Value>) {
     for (name, value) in fields {
-        match (own.get_mut(name), value) {
-            (None, value) => {
-                own.insert(name.clone(), to_raw_value(value).ok()?);
-            }
-            (Some(own), Value::Object(value)) => {
-                if let Some(merged) = merged(own.get(), value) {
-                    *own = merged;
-                }
-            }
-            (Some(_), _) => {}
+        let added = match (own.get(name.as_str()), value) {
+            (None, value) => to_raw_value(value).ok(),
+            (Some(own), Value::Object(value)) => with_fields(own.get(), value),
+            (Some(_), _) => None,
+        };
+        if let Some(added) = added {
+            own.insert(name.into(), Cow::Owned(added));
         }
     }
+}
+
+/// Returns an object with further fields; `None` if it is no object.
+fn with_fields(own: &str, fields: &Map<String, Value>) -> Option<Box<RawValue>> {
+    let mut own = raw_fields(own)?;
+    add(&mut own, fields);
     to_raw_value(&own).ok()
+}
+
+/// Returns the body with further fields, as [`add`] does.
+pub fn merge(body: Vec<u8>, fields: &Map<String, Value>) -> Vec<u8> {
+    let merged = std::str::from_utf8(&body).ok().and_then(|body| {
+        let mut own = raw_fields(body)?;
+        add(&mut own, fields);
+        serde_json::to_vec(&own).ok()
+    });
+    merged.unwrap_or(body)
 }
 
 #[cfg(test)]

@@ -253,9 +253,7 @@ impl HttpProvider {
             }
         }
         let bytes = decoder.undecoded_bytes();
-        let piece = request
-            .memory
-            .and_then(|memory| memory.decoding_piece(bytes));
+        let piece = request.memory.and_then(|memory| memory.long_piece(bytes));
         Ok(run_long(piece, || decoder.finish()).await)
     }
 

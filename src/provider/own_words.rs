@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::error_body::UpstreamErrorBody;
 use super::phrase::words;
+use crate::types::after_string;
 
 /// Number of words in a row that a message and a text must share for the words to count as a repetition.
 const ECHO_WORDS: usize = 3;
@@ -111,6 +112,32 @@ impl EchoSearch {
         for (name, value) in fields {
             let echo = self.name(name);
             drop(Strings(self, echo).deserialize(value));
+        }
+    }
+
+    /// Looks for the names and the strings of fields that are JSON texts, however deeply they are nested.
+    pub fn raw_fields<'f>(&mut self, fields: impl Iterator<Item = (&'f str, &'f RawValue)>) {
+        for (name, value) in fields {
+            let echo = self.name(name);
+            self.json(value.get(), echo);
+        }
+    }
+
+    /// Looks for the names and the strings of a JSON text; `echo` is what counts of the first one.
+    fn json(&mut self, json: &str, mut echo: Echo) {
+        let mut rest = json;
+        while let Some((_, string)) = rest.split_once('"') {
+            let after = after_string(string.as_bytes()).len();
+            let (content, after) = string.split_at(string.len() - after);
+            rest = after;
+            let Ok(text) = serde_json::from_str::<String>(&["\"", content].concat()) else {
+                continue;
+            };
+            if rest.trim_start().starts_with(':') {
+                echo = self.name(&text);
+            } else {
+                self.look(&text, std::mem::replace(&mut echo, Echo::Whole));
+            }
         }
     }
 
@@ -282,6 +309,7 @@ impl Visitor<'_> for Name<'_> {
 
 #[cfg(test)]
 mod tests {
+    use indexmap::IndexMap;
     use serde_json::json;
     use serde_json::value::to_raw_value;
 
@@ -326,11 +354,27 @@ mod tests {
         let message = "'recharge' of x y z: rate limit, effort, text, user";
         let found = own(message, |search| search.fields(fields.as_object().unwrap()));
         assert_eq!(found.text, "'…' of … … …: … …, effort, text, user");
+        let json = fields.to_string();
+        let raw: IndexMap<&str, &RawValue> = serde_json::from_str(&json).unwrap();
+        let raw = || raw.iter().map(|(name, value)| (*name, *value));
+        assert_eq!(own(message, |search| search.raw_fields(raw())), found);
         let schema = json!({"title": "your account: a limit", "properties": {"temperature": {"enum": ["seed"]}}});
         let schema = to_raw_value(&schema).unwrap();
         let message = "no temperature, no seed; your account: a limit";
         let found = own(message, |search| search.schema(&schema));
         assert_eq!(found.text, "no temperature, no seed; … …: … …");
+    }
+
+    #[test]
+    fn strings_beside_what_no_parser_reads_are_looked_for() {
+        let (open, close) = ("[".repeat(300), "]".repeat(300));
+        let value = format!(r#"[1e400, {open}"incorrect\u0020api key", {{"a\"": "\\"}}{close}]"#);
+        let value = RawValue::from_string(value).unwrap();
+        let fields = [("x", &*value)];
+        let found = own("got: incorrect API key", |search| {
+            search.raw_fields(fields.into_iter());
+        });
+        assert_eq!(found.text, "got: … … …");
     }
 
     #[test]

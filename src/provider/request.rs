@@ -1,6 +1,5 @@
 //! Request for one call to a model, before it is encoded in a wire format.
 
-use std::io;
 use std::sync::Arc;
 
 use schema_dialect::Tree;
@@ -10,7 +9,8 @@ use serde_json::{Map, Value};
 use super::adaptation::Trial;
 use super::call_memory::CallMemory;
 use super::request_template::RequestTemplate;
-use crate::types::{Example, FieldError, LoweredByMode, Mode, TraceContext};
+use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
+use crate::types::{Example, FieldError, LoweredByMode, Mode, TraceContext, written_size};
 
 /// Callback that receives each text delta of a streamed answer.
 pub type TextSink<'a> = &'a (dyn Fn(Mode, &str) + Send + Sync);
@@ -61,36 +61,32 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Returns the length of the caller's texts around the input, which are the same for each item: instructions and examples.
+    /// Returns the length of what surrounds the input, which is the same for each item: instructions, examples and further fields.
     pub(super) fn prompt_bytes(&self) -> usize {
         let text_of = |example: &Example| example.input.0.len() + json_bytes(&example.output);
         self.template.prompt_bytes(|| {
             let instructions = self.instructions.map_or(0, str::len);
-            instructions + self.examples.iter().map(text_of).sum::<usize>()
+            let fields = self.extra_body.map_or(0, fields_bytes);
+            instructions + fields + self.examples.iter().map(text_of).sum::<usize>()
         })
     }
 }
 
 /// Returns the length of a value as compact JSON, without writing it.
 fn json_bytes(value: &Value) -> usize {
-    let mut count = ByteCount(0);
-    // Neither a value nor the counter can fail.
-    drop(serde_json::to_writer(&mut count, value));
-    count.0
+    written_size(value, usize::MAX).unwrap_or_default()
 }
 
-/// Writer that only counts.
-struct ByteCount(usize);
-
-impl io::Write for ByteCount {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Returns the length of fields as compact JSON, about. Long ones are counted off the worker.
+pub(super) fn fields_bytes(fields: &Map<String, Value>) -> usize {
+    let count = |max: usize| {
+        fields.iter().try_fold(0, |sum: usize, (name, value)| {
+            let sum = sum + name.len() + "\"\":,".len();
+            Some(sum + written_size(value, max.checked_sub(sum)?)?)
+        })
+    };
+    let short = count(LONG_TEXT_BYTES);
+    short.unwrap_or_else(|| run_off_worker(true, || count(usize::MAX)).unwrap_or_default())
 }
 
 /// JSON Schema of the answer, in the forms that providers need.

@@ -83,8 +83,9 @@ fn separators(text: &[u8]) -> usize {
     text.iter().filter(is_separator).count()
 }
 
-/// Returns what follows a string's closing quote.
-fn after_string(mut text: &[u8]) -> &[u8] {
+/// Returns what follows a string's closing quote; nothing if it has none.
+#[must_use]
+pub fn after_string(mut text: &[u8]) -> &[u8] {
     while let Some(position) = memchr::memchr2(b'"', b'\\', text) {
         let is_end = text.get(position) == Some(&b'"');
         text = text

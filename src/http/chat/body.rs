@@ -2,7 +2,6 @@
 
 use indexmap::IndexMap;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::json_body;
@@ -65,22 +64,6 @@ impl Fields {
         })
     }
 
-    /// Deserializes a field as [`Fields::parse_field`] does, and drops its text. A null keeps its place among the fields.
-    ///
-    /// # Errors
-    /// `invalid_request` at the field, if it is of another type than `expected`.
-    pub fn parse_once<T: DeserializeOwned>(
-        &mut self,
-        name: &str,
-        expected: &str,
-    ) -> Result<Option<T>, Error> {
-        let parsed = self.parse_field(name, expected)?;
-        if let Some(text) = self.0.get_mut(name) {
-            *text = Box::default();
-        }
-        Ok(parsed)
-    }
-
     /// Sets a field to a JSON text.
     pub fn insert(&mut self, name: &str, value: Box<RawValue>) {
         self.0.insert(name.to_owned(), value);
@@ -101,13 +84,10 @@ impl Fields {
         self.0.extend(other.0);
     }
 
-    /// Returns all fields as values. Each text is dropped once it is parsed.
+    /// Returns the JSON texts of all fields.
     #[must_use]
-    pub fn into_values(self) -> serde_json::Map<String, Value> {
-        let value = |(name, value): (String, Box<RawValue>)| {
-            (name, serde_json::from_str(value.get()).unwrap_or_default())
-        };
-        self.0.into_iter().map(value).collect()
+    pub fn into_texts(self) -> IndexMap<String, Box<RawValue>> {
+        self.0
     }
 }
 
@@ -117,20 +97,12 @@ mod tests {
     use crate::types::Code;
 
     #[test]
-    fn a_field_that_is_parsed_once_keeps_its_place_without_its_text() {
-        let mut fields = Fields::parse(br#"{"a": 1, "b": ["text"], "c": null, "d": 2}"#).unwrap();
-        assert_eq!(
-            fields.parse_once("b", "").unwrap(),
-            Some(["text".to_owned()])
-        );
-        assert_eq!(fields.parse_once::<Value>("c", "").unwrap(), None);
-        assert_eq!(fields.get("b").map(RawValue::get), Some("null"));
-        let names: Vec<_> = fields.into_values().into_iter().collect();
-        let expected = [("a", Value::from(1)), ("b", Value::Null), ("d", 2.into())];
-        assert_eq!(
-            names,
-            expected.map(|(name, value)| (name.to_owned(), value))
-        );
+    fn fields_keep_their_bytes_and_their_order() {
+        let body = br#"{"d": 1.50, "b": ["a" , 1e400], "c": null, "a": 2}"#;
+        let texts = Fields::parse(body).unwrap().into_texts();
+        let texts = texts.iter().map(|(name, value)| (&**name, value.get()));
+        let expected = [("d", "1.50"), ("b", r#"["a" , 1e400]"#), ("a", "2")];
+        assert!(texts.eq(expected));
     }
 
     #[test]

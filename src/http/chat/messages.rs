@@ -75,10 +75,8 @@ pub fn conversation(messages: Vec<Value>) -> Result<Conversation, Error> {
     })
 }
 
-/// Returns all texts of the messages, by which the number of tokens is estimated.
-#[must_use]
-pub fn all_text(messages: &[Value]) -> String {
-    let mut text = String::new();
+/// Writes all texts of the messages, by which the number of tokens is estimated.
+pub fn write_texts(messages: &[Value], text: &mut String) {
     for message in messages {
         match message.get("content") {
             Some(Value::String(content)) => text.push_str(content),
@@ -90,10 +88,9 @@ pub fn all_text(messages: &[Value]) -> String {
             }
             _ => {}
         }
-        append_calls(message, &mut text);
+        append_calls(message, text);
         text.push('\n');
     }
-    text
 }
 
 fn transcript(turns: Vec<Turn>) -> String {

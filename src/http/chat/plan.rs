@@ -10,6 +10,7 @@ use super::messages;
 use super::options::{self, Options};
 use super::schema_choice::{AnswerForm, SchemaChoice, schema_choice};
 use crate::extraction::{Chat, Models};
+use crate::provider::ChatBody;
 use crate::types::{Error, FieldError, Mode, Single, Spec, member_pointer};
 
 /// Default timeout of a completion that is passed through, in milliseconds: that of OpenAI's own clients.
@@ -52,7 +53,7 @@ const OWN: [&str; 18] = [
 ];
 
 /// Number of copies of a body's text that are made of it while it is planned, beside its values: the texts of its fields, and what the
-/// spec is parsed from, or the text of all messages, which may have grown by doubling.
+/// spec is parsed from, or the text of all messages.
 pub const PLANNING_COPIES: usize = 2;
 
 /// A chat completion that can be run.
@@ -83,9 +84,9 @@ pub enum PlanKind {
 ///
 /// # Errors
 /// `invalid_request` at the field that cannot be used.
-pub fn plan(mut fields: Fields, models: &Models) -> Result<Plan, Error> {
-    let Some(messages) = fields.parse_once::<Vec<Value>>("messages", "an array of messages")?
-    else {
+pub fn plan(fields: Fields, models: &Models) -> Result<Plan, Error> {
+    let messages: Option<Vec<Value>> = fields.parse_field("messages", "an array of messages")?;
+    let Some(messages) = messages else {
         let hint = if fields.get("input").is_some() {
             "; `input` is a field of POST /v1/responses"
         } else {
@@ -191,6 +192,8 @@ fn extraction(
     models: &Models,
 ) -> Result<Planned, Error> {
     reject_with_schema(&fields)?;
+    // The messages are no longer needed as text.
+    fields.take("messages");
     let Options {
         fields: options,
         live,
@@ -262,18 +265,16 @@ fn pass_through(
         spec.add_value("timeout_ms", &PASS_THROUGH_TIMEOUT_MS.into());
     }
     let spec = spec.parse().map_err(|error| relocate(error, "/schema"))?;
-    let mut text = messages::all_text(&messages);
-    text.push_str(fields.get("tools").map_or("", RawValue::get));
-    // It is kept for as long as the call, and had grown by doubling.
+    fields.take("n");
+    let json = |name| fields.get(name).map_or("", RawValue::get);
+    // Room for the texts of the messages, which are no longer than their JSON, so that it does not grow by doubling.
+    let mut text = String::with_capacity(json("messages").len() + json("tools").len());
+    messages::write_texts(&messages, &mut text);
+    drop(messages);
+    text.push_str(json("tools"));
     text.shrink_to_fit();
-    let mut body = fields.into_values();
-    body.insert("messages".to_owned(), Value::Array(messages));
-    body.shift_remove("n");
-    Ok((
-        spec,
-        text,
-        PlanKind::PassThrough(Chat::new(body, is_streamed)),
-    ))
+    let chat = Chat::new(ChatBody::new(fields.into_texts()), is_streamed);
+    Ok((spec, text, PlanKind::PassThrough(chat)))
 }
 
 /// Adds the fields that both kinds of plans have. Returns the model.

@@ -5,7 +5,7 @@
 use http::{HeaderName, HeaderValue};
 
 use super::held_chunks::HeldChunks;
-use super::{HttpProvider, call_headers, extra_body, memory};
+use super::{HttpProvider, call_headers, memory};
 use crate::long_work::run_long;
 use crate::net::{self, Frames, Framing, Incoming, Url};
 use crate::provider::answer::Answer;
@@ -21,12 +21,10 @@ impl HttpProvider {
     /// Makes one call. The answer has the text and the usage of the completion.
     pub(super) async fn pass_through(&self, chat: &ChatRequest<'_>) -> Result<Answer, Failure> {
         let url = self.chat_url(chat.model)?;
-        memory::for_request(chat.memory, |memory| memory.encoding(chat.text.len(), 0))?;
-        let body = serde_json::to_vec(&chat.to_body()).unwrap_or_default();
-        let body = match chat.extra_body {
-            Some(fields) => extra_body::merge(body, fields),
-            None => body,
-        };
+        let bytes = chat.written_bytes();
+        memory::for_request(chat.memory, |memory| memory.sending(bytes, 0))?;
+        let piece = chat.memory.and_then(|memory| memory.long_piece(bytes));
+        let body = run_long(piece, || chat.to_json()).await;
         memory::for_request(chat.memory, |memory| memory.sending(body.len(), 0))?;
         let mut incoming = self
             .client
@@ -42,15 +40,15 @@ impl HttpProvider {
             let status = incoming.status.as_u16();
             let body = self.read_error_body(incoming, chat.memory).await?;
             let error = wire().decode_error(&body);
-            return Err(self.chat_failure(chat, &headers, Some(status), &error));
+            return Err(self
+                .chat_failure(chat, &headers, Some(status), &error)
+                .await);
         }
         let decoded = if chat.is_streamed {
             self.hand_on_stream(chat, incoming).await?
         } else {
             let body = self.read_completion(chat, incoming).await?;
-            let piece = chat
-                .memory
-                .and_then(|memory| memory.decoding_piece(body.len()));
+            let piece = chat.memory.and_then(|memory| memory.long_piece(body.len()));
             let decoded = run_long(piece, || wire().decode(&body)).await;
             if decoded.is_ok() {
                 chat.messages.receive(self.secrets().mask_message(body));
@@ -60,9 +58,9 @@ impl HttpProvider {
         match decoded {
             Ok(partial) => Ok(self.answer(partial, Mode::Text, &headers)),
             Err(DecodeError::Malformed(reason)) => Err(self.broken(&reason)),
-            Err(DecodeError::ErrorBody(error)) => {
-                Err(self.chat_failure(chat, &headers, error.status, &error))
-            }
+            Err(DecodeError::ErrorBody(error)) => Err(self
+                .chat_failure(chat, &headers, error.status, &error)
+                .await),
         }
     }
 

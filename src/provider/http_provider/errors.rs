@@ -7,7 +7,7 @@ use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{HttpCall, HttpProvider, memory};
-use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
+use crate::long_work::{LONG_TEXT_BYTES, run_long, run_off_worker};
 use crate::provider::adaptation::Adaptation;
 use crate::provider::answer::{Answer, Finish};
 use crate::provider::chat::ChatRequest;
@@ -106,7 +106,7 @@ impl HttpProvider {
     }
 
     /// Returns the failure of an error response to a chat completion that is passed through. Nothing is learned from it.
-    pub(super) fn chat_failure(
+    pub(super) async fn chat_failure(
         &self,
         chat: &ChatRequest<'_>,
         headers: &HeaderMap,
@@ -114,7 +114,7 @@ impl HttpProvider {
         error: &UpstreamErrorBody,
     ) -> Failure {
         let code = status.unwrap_or(StatusCode::OK.as_u16());
-        let own_words = own_words_of_chat(chat, error);
+        let own_words = own_words_of_chat(chat, error).await;
         let class = classify(error, &own_words, code);
         let failure = self.failure(headers, status, class, error, &own_words);
         Failure {
@@ -262,17 +262,25 @@ fn own_words(request: &Request<'_>, error: &UpstreamErrorBody) -> OwnWords {
     })
 }
 
-/// Returns the server's own words of an error: without what it repeats of the caller's body.
-fn own_words_of_chat(chat: &ChatRequest<'_>, error: &UpstreamErrorBody) -> OwnWords {
-    run_off_worker(chat.text.len() > LONG_TEXT_BYTES, || {
+/// Returns the server's own words of an error: without what it repeats of the caller's body. The search of a long one is long work.
+async fn own_words_of_chat(chat: &ChatRequest<'_>, error: &UpstreamErrorBody) -> OwnWords {
+    let bytes = chat.written_bytes() + message_work(error);
+    let piece = chat.memory.and_then(|memory| memory.long_piece(bytes));
+    let search = || {
         OwnWords::of(error, |search| {
             search.text(chat.model);
-            search.fields(chat.body);
+            search.raw_fields(chat.body.iter());
             if let Some(fields) = chat.extra_body {
                 search.fields(fields);
             }
         })
-    })
+    };
+    run_long(piece, search).await
+}
+
+/// Returns the size of a text whose search takes as long as it does to index an error's message, in bytes.
+const fn message_work(error: &UpstreamErrorBody) -> usize {
+    8 * error.message.len()
 }
 
 /// Returns true if the request has a value of the caller for a feature.
