@@ -4,6 +4,7 @@
 //! API keys and configured header values are redacted from every message of the provider.
 
 mod chat;
+mod echo;
 mod errors;
 mod held_chunks;
 mod memory;
@@ -119,7 +120,10 @@ impl HttpProvider {
         memory::for_request(request.memory, |memory| {
             memory.encoding(request.input.len(), prompt_bytes)
         })?;
-        let body = self.body(request, shape);
+        let piece = request
+            .memory
+            .and_then(|memory| memory.long_piece(request.text_bytes()));
+        let body = run_long(piece, || self.body(request, shape)).await;
         memory::for_request(request.memory, |memory| {
             memory.sending(body.len(), prompt_bytes)
         })?;
@@ -137,7 +141,7 @@ impl HttpProvider {
             let status = incoming.status.as_u16();
             let body = self.read_error_body(incoming, request.memory).await?;
             let error = self.wire.decode_error(&body);
-            return self.error_response(&call, Some(status), &error);
+            return self.error_response(&call, Some(status), &error).await;
         }
         let secrets = self.secrets();
         let mut deltas =
@@ -158,7 +162,9 @@ impl HttpProvider {
                 FailureKind::Broken,
                 format!("response of {}: {}", self.address, self.redact(&reason)),
             )),
-            Err(DecodeError::ErrorBody(error)) => self.error_response(&call, error.status, &error),
+            Err(DecodeError::ErrorBody(error)) => {
+                self.error_response(&call, error.status, &error).await
+            }
         }
     }
 

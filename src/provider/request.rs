@@ -70,6 +70,12 @@ impl Request<'_> {
             instructions + fields + self.examples.iter().map(text_of).sum::<usize>()
         })
     }
+
+    /// Returns the length of all texts of the request: of its input and what surrounds it, its schema and the answer that it repeats.
+    pub(super) fn text_bytes(&self) -> usize {
+        let feedback = self.feedback.map_or(0, |feedback| feedback.answer.len());
+        self.input.len() + self.prompt_bytes() + self.schema.raw.get().len() + feedback
+    }
 }
 
 /// Returns the length of a value as compact JSON, without writing it.

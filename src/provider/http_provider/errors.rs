@@ -6,8 +6,8 @@ use std::time::Instant;
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::echo::{own_words, own_words_of_chat};
 use super::{HttpCall, HttpProvider, memory};
-use crate::long_work::{LONG_TEXT_BYTES, run_long, run_off_worker};
 use crate::provider::adaptation::Adaptation;
 use crate::provider::answer::{Answer, Finish};
 use crate::provider::chat::ChatRequest;
@@ -34,14 +34,14 @@ impl HttpProvider {
     ///
     /// `status` is the HTTP status, or the one that the code of an error within a 200 response stands for; `None`: such an error
     /// without a code.
-    pub(super) fn error_response(
+    pub(super) async fn error_response(
         &self,
         call: &HttpCall<'_>,
         status: Option<u16>,
         error: &UpstreamErrorBody,
     ) -> Result<Answer, Failure> {
         let code = status.unwrap_or(StatusCode::OK.as_u16());
-        let own_words = own_words(call.request, error);
+        let own_words = own_words(call.request, error).await;
         let class = classify(error, &own_words, code);
         let message = self.redact(&error.message);
         let quota = quota_from_headers(&call.response_headers);
@@ -232,55 +232,6 @@ impl HttpProvider {
             );
         }
     }
-}
-
-/// Returns the server's own words of an error: without what it repeats of the request's texts.
-fn own_words(request: &Request<'_>, error: &UpstreamErrorBody) -> OwnWords {
-    run_off_worker(request.input.len() > LONG_TEXT_BYTES, || {
-        OwnWords::of(error, |search| {
-            let texts = [
-                Some(request.input),
-                Some(request.model),
-                request.instructions,
-            ];
-            texts
-                .into_iter()
-                .flatten()
-                .for_each(|text| search.text(text));
-            for example in request.examples {
-                search.text(&example.input.0);
-                search.value(&example.output);
-            }
-            if let Some(feedback) = request.feedback {
-                search.text(&feedback.answer);
-            }
-            if let Some(fields) = request.extra_body {
-                search.fields(fields);
-            }
-            search.schema(request.schema.raw);
-        })
-    })
-}
-
-/// Returns the server's own words of an error: without what it repeats of the caller's body. The search of a long one is long work.
-async fn own_words_of_chat(chat: &ChatRequest<'_>, error: &UpstreamErrorBody) -> OwnWords {
-    let bytes = chat.written_bytes() + message_work(error);
-    let piece = chat.memory.and_then(|memory| memory.long_piece(bytes));
-    let search = || {
-        OwnWords::of(error, |search| {
-            search.text(chat.model);
-            search.raw_fields(chat.body.iter());
-            if let Some(fields) = chat.extra_body {
-                search.fields(fields);
-            }
-        })
-    };
-    run_long(piece, search).await
-}
-
-/// Returns the size of a text whose search takes as long as it does to index an error's message, in bytes.
-const fn message_work(error: &UpstreamErrorBody) -> usize {
-    8 * error.message.len()
 }
 
 /// Returns true if the request has a value of the caller for a feature.
