@@ -1,5 +1,6 @@
 //! Texts of prompts and answers in traces.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use crate::provider::Request;
@@ -12,7 +13,7 @@ const MAX_TEXT_BYTES: usize = 16 * 1024;
 /// Message of a prompt: its role and its text.
 pub type Message = (&'static str, String);
 
-/// Returns the messages of a call's prompt: role and text, truncated if they are long. `mode` is the mode of the call; in those
+/// Returns the messages of a call's prompt as they begin: role and text, of which a long one is more than a trace has. `mode` is the mode of the call; in those
 /// without a schema of their own the prompt has it.
 pub fn prompt_messages(request: &Request<'_>, mode: Mode) -> Vec<Message> {
     let form = request.schema.forms.for_mode(mode);
@@ -22,7 +23,8 @@ pub fn prompt_messages(request: &Request<'_>, mode: Mode) -> Vec<Message> {
         schema: shows_schema.then(|| root.get()),
         form: form.map(Arc::as_ref),
     };
-    prompt::messages(request, schema)
+    // A character more is left out by a mark.
+    prompt::beginnings(request, schema, MAX_TEXT_BYTES + char::MAX.len_utf8())
         .into_iter()
         .map(|message| {
             let role = match message.role {
@@ -37,11 +39,16 @@ pub fn prompt_messages(request: &Request<'_>, mode: Mode) -> Vec<Message> {
 
 /// Returns the messages of a prompt as one text.
 pub fn joined(messages: &[Message]) -> String {
-    let parts: Vec<_> = messages
-        .iter()
-        .map(|(role, content)| format!("{role}:\n{content}"))
-        .collect();
-    truncated(&parts.join("\n\n"))
+    let mut text = String::new();
+    for (role, content) in messages {
+        let gap = if text.is_empty() { "" } else { "\n\n" };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{gap}{role}:\n{content}");
+        if text.len() > MAX_TEXT_BYTES {
+            break;
+        }
+    }
+    truncated(&text)
 }
 
 /// Truncates a text that is too long for a trace.
@@ -49,4 +56,19 @@ pub fn truncated(text: &str) -> String {
     let (start, rest) = text.split_at(text.floor_char_boundary(MAX_TEXT_BYTES));
     let mark = if rest.is_empty() { "" } else { "…" };
     [start, mark].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_joined_as_far_as_a_trace_has_them() {
+        let messages = [("system", "a".to_owned()), ("user", "b".to_owned())];
+        assert_eq!(joined(&messages), "system:\na\n\nuser:\nb");
+        let long = ("user", "é".repeat(MAX_TEXT_BYTES));
+        let text = joined(&[messages[0].clone(), long.clone(), long]);
+        assert!(text.starts_with("system:\na\n\nuser:\né") && text.ends_with("é…"));
+        assert!(text.len() <= MAX_TEXT_BYTES + "…".len());
+    }
 }

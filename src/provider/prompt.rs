@@ -55,15 +55,37 @@ const MAX_REPEATED_ANSWER_BYTES: usize = 16 * 1024;
 /// The only few-shot examples are the caller's: a made-up value could come back as data.
 #[must_use]
 pub fn messages(request: &Request<'_>, prompt_schema: PromptSchema<'_>) -> Vec<Message> {
+    beginnings(request, prompt_schema, usize::MAX)
+}
+
+/// Returns the chat messages of a request as they begin, made of at most `max_bytes` of each of its texts.
+#[must_use]
+pub fn beginnings(
+    request: &Request<'_>,
+    prompt_schema: PromptSchema<'_>,
+    max_bytes: usize,
+) -> Vec<Message> {
+    let beginning = |text| beginning(text, max_bytes);
+    let request = &Request {
+        instructions: request.instructions.map(beginning),
+        input: beginning(request.input),
+        ..*request
+    };
+    let system_schema = PromptSchema {
+        schema: prompt_schema.schema.map(beginning),
+        ..prompt_schema
+    };
     let mut messages = vec![Message {
         role: Role::System,
-        content: system_prompt(request, prompt_schema),
+        content: system_prompt(request, system_schema),
     }];
     for example in request.examples {
-        messages.push(input_message(request, &example.input.0));
+        messages.push(input_message(request, beginning(&example.input.0)));
+        let mut content = example_output(example, prompt_schema);
+        content.truncate(content.floor_char_boundary(max_bytes));
         messages.push(Message {
             role: Role::Assistant,
-            content: example_output(example, prompt_schema),
+            content,
         });
     }
     messages.push(input_message(request, request.input));
@@ -144,7 +166,47 @@ pub fn truncated_answer(answer: &str) -> &str {
     if answer.trim().is_empty() {
         return "(nothing)";
     }
-    answer
-        .get(..answer.floor_char_boundary(MAX_REPEATED_ANSWER_BYTES))
-        .unwrap_or(answer)
+    beginning(answer, MAX_REPEATED_ANSWER_BYTES)
+}
+
+fn beginning(text: &str, max_bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(max_bytes))
+        .unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::provider::test_fixture::with_request;
+    use crate::types::Content;
+
+    #[test]
+    fn a_prompt_of_long_texts_is_begun_without_copies_of_them() {
+        let long = "äb </text> ".repeat(1_000);
+        let example = Example {
+            input: Content(long.clone()),
+            output: json!({"name": long}),
+        };
+        with_request(&json!({"type": "object"}), |request| {
+            let request = Request {
+                input: &long,
+                instructions: Some(&long),
+                examples: std::slice::from_ref(&example),
+                ..*request
+            };
+            let schema = PromptSchema {
+                schema: Some(&long),
+                form: None,
+            };
+            let (whole, begun) = (messages(&request, schema), beginnings(&request, schema, 99));
+            assert_eq!(whole.len(), begun.len());
+            for (whole, begun) in whole.iter().zip(&begun) {
+                let content = &begun.content;
+                assert!(content.len() < 1_000, "{content}");
+                assert!(whole.content.starts_with(beginning(content, 80)));
+            }
+        });
+    }
 }
