@@ -17,7 +17,7 @@ use crate::provider::{
     Answer, CallMemory, Failure, FailureKind, Request, Trial, ValidationFeedback,
 };
 use crate::types::TraceContext;
-use throttle::{CallReport, Health, Permit, UsageReport};
+use throttle::{CallReport, Health, MemoryReservation, Permit, UsageReport};
 
 /// Result of a probe, with its permit. A receiver that is gone leaves both to the probe's task.
 pub type ProbeResult = (Result<Answer, Failure>, Permit);
@@ -28,14 +28,38 @@ pub struct ProbeCall {
     pub request: Arc<PreparedRequest>,
     /// Index of the target.
     pub target: usize,
-    pub text: String,
-    pub feedback: Option<ValidationFeedback>,
+    pub texts: ProbeTexts,
     pub trial: Arc<Trial>,
     pub memory: Arc<CallMemory>,
     pub output_limit: Option<u32>,
     /// Context of the call's span; `None`: that of the request.
     pub trace_context: Option<TraceContext>,
     pub permit: Permit,
+}
+
+/// Texts of a probe with their memory, for as long as it needs them: the item, which counts its own, may end before.
+#[derive(Debug)]
+pub struct ProbeTexts {
+    input: String,
+    feedback: Option<ValidationFeedback>,
+    _memory: MemoryReservation,
+}
+
+impl ProbeTexts {
+    /// Copies the texts of a call. `memory` is empty; `None`: there is no room.
+    pub fn copy(
+        input: &str,
+        feedback: Option<&ValidationFeedback>,
+        mut memory: MemoryReservation,
+    ) -> Option<Self> {
+        let feedback_bytes = feedback.map_or(0, |feedback| feedback.answer.len());
+        memory.resize(input.len() + feedback_bytes).ok()?;
+        Some(Self {
+            input: input.to_owned(),
+            feedback: feedback.cloned(),
+            _memory: memory,
+        })
+    }
 }
 
 impl ProbeCall {
@@ -53,7 +77,7 @@ impl ProbeCall {
                 Err(failure) => {
                     let consequence =
                         consequence(failure, health_of_timeout(took, None, configured));
-                    failure_report(consequence, &self.text, failure)
+                    failure_report(consequence, &self.texts.input, failure)
                 }
             };
             permit.release(report);
@@ -62,7 +86,7 @@ impl ProbeCall {
 
     async fn call(&self, patience: Duration) -> Result<Answer, Failure> {
         let target = self.request.target(self.target);
-        let feedback = self.feedback.as_ref();
+        let feedback = self.texts.feedback.as_ref();
         let request = Request {
             key: self.permit.key(),
             memory: Some(&*self.memory),
@@ -72,7 +96,7 @@ impl ProbeCall {
                 .or(self.request.trace_context.as_ref()),
             ..self.request.provider_request(
                 target,
-                &self.text,
+                &self.texts.input,
                 feedback,
                 &self.trial,
                 self.output_limit,
@@ -113,5 +137,30 @@ pub fn success_report(answer: &Answer) -> CallReport {
         }),
         remaining: answer.remaining_quota,
         ..CallReport::new(Health::Success)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use throttle::{CallerId, MemoryLedger, MemoryUse};
+
+    use super::*;
+
+    #[test]
+    fn the_texts_of_a_probe_are_counted_until_it_ends() {
+        let ledger = MemoryLedger::new(1 << 20, 1 << 20);
+        let copy = |bytes: usize, feedback: Option<&ValidationFeedback>| {
+            let memory = ledger.empty(CallerId(1), MemoryUse::Responses);
+            ProbeTexts::copy(&"x".repeat(bytes), feedback, memory)
+        };
+        let feedback = ValidationFeedback {
+            answer: "y".repeat(1_000),
+            errors: Vec::new(),
+        };
+        assert!(copy(2 << 20, None).is_none());
+        let texts = copy(100_000, Some(&feedback));
+        assert!(texts.is_some() && ledger.snapshot().held >= 101_000);
+        drop(texts);
+        assert_eq!(ledger.snapshot().held, 0);
     }
 }

@@ -8,12 +8,12 @@ use tokio::sync::oneshot;
 use super::call_span::{CallEnd, CallResult, CallStart};
 use super::chat::Chat;
 use super::item::ItemRun;
-use super::probe_call::{ProbeCall, answer_to_probe, success_report};
+use super::probe_call::{ProbeCall, ProbeTexts, answer_to_probe, success_report};
 use super::retry_policy::{health_of_timeout, patience};
 use super::traced_texts::{prompt_messages, truncated};
 use crate::provider::{Answer, Failure, FailureKind, Request, TextSink, ValidationFeedback};
 use crate::types::{Error, ModelUsage, TraceContext};
-use throttle::{CallReport, Health, MemoryUse, Permit, Priority, UsageReport};
+use throttle::{CallReport, Health, MemoryReservation, MemoryUse, Permit, Priority, UsageReport};
 
 /// Result of one call.
 enum CallOutcome {
@@ -37,8 +37,11 @@ impl ItemRun<'_> {
                 Some(permit) => permit,
                 None => self.acquire(text, priority).await?,
             };
-            let (outcome, took, permit) = if permit.is_probe() && self.request.chat.is_none() {
-                self.probe(permit, text, feedback).await
+            let probe_texts = (permit.is_probe() && self.request.chat.is_none())
+                .then(|| ProbeTexts::copy(text, feedback, self.empty_memory()))
+                .flatten();
+            let (outcome, took, permit) = if let Some(texts) = probe_texts {
+                self.probe(permit, texts, text, feedback).await
             } else {
                 let (outcome, took) = self.call_once(&mut permit, text, feedback).await;
                 (outcome, took, Some(permit))
@@ -101,9 +104,7 @@ impl ItemRun<'_> {
             }
         };
         if let Some(partials) = partials {
-            let ledger = self.extractor.limits.memory();
-            let memory = ledger.empty(self.route.caller(), MemoryUse::Responses);
-            partials.begin(self.attempts, &target.lowered, text, memory);
+            partials.begin(self.attempts, &target.lowered, text, self.empty_memory());
         }
         let call = Request {
             key: permit.key(),
@@ -139,11 +140,18 @@ impl ItemRun<'_> {
         (outcome, took)
     }
 
+    /// Returns an empty reservation of the item's caller.
+    fn empty_memory(&self) -> MemoryReservation {
+        let ledger = self.extractor.limits.memory();
+        ledger.empty(self.route.caller(), MemoryUse::Responses)
+    }
+
     /// Makes a call that probes an open circuit breaker, and waits for it within the item's time. Returns no permit if the probe
     /// goes on without the item.
     async fn probe(
         &mut self,
         permit: Permit,
+        texts: ProbeTexts,
         text: &str,
         feedback: Option<&ValidationFeedback>,
     ) -> (CallOutcome, Duration, Option<Permit>) {
@@ -151,8 +159,7 @@ impl ItemRun<'_> {
         let probe = ProbeCall {
             request: Arc::clone(self.request),
             target: self.route.current_index(),
-            text: text.to_owned(),
-            feedback: feedback.cloned(),
+            texts,
             trial: Arc::clone(&self.trial),
             memory: Arc::clone(&self.memory),
             output_limit: self.output_limit,
