@@ -255,11 +255,12 @@ mod tests {
         assert_eq!(messages.silence(), None);
         assert!(messages.begun().now_or_never().is_none());
         let silent_for = Duration::from_millis(20);
-        chat.sink(&memory).receive(vec![b'x'; 250]);
+        let sink = || chat.sink(&memory, ReceivedText::default());
+        sink().receive(vec![b'x'; 250]);
         messages.begun().await;
         std::thread::sleep(silent_for);
         assert!(messages.silence() >= Some(silent_for));
-        chat.sink(&memory).receive(vec![b'x'; MAX_WAITING_BYTES]);
+        sink().receive(vec![b'x'; MAX_WAITING_BYTES]);
         std::thread::sleep(silent_for);
         assert_eq!(messages.silence(), Some(Duration::ZERO));
         let full = Instant::now();

@@ -7,6 +7,7 @@ use crate::long_work::{LONG_TEXT_BYTES, Piece, run_off_worker};
 use crate::types::{ItemOutcome, Outcome, written_size};
 
 /// Returns the piece of long work that writing an outcome as JSON is; `None` if it is short.
+#[must_use]
 pub fn writing_piece(outcome: &Outcome, caller: CallerId) -> Option<Piece> {
     let answer = match &outcome.ending {
         ItemOutcome::Succeeded(success) => Some(&success.data),

@@ -2,8 +2,8 @@
 //!
 //! A call may last for an hour, so a caller that took every slot of a limit would stop the others for that long. Of each limit
 //! of calls in flight that callers share (of the process, a provider, a model), an eighth of the slots is therefore left to callers
-//! that have no call under it. One caller alone takes seven eighths, and as many others as an eighth has slots find one each,
-//! whatever came before them. A threshold that falls with the free slots, as that of waiting items (`scheduler/admit.rs`), does not
+//! that have no call under it, and one for each other caller that has asked in the last minute and has no call now, up to a half.
+//! One caller alone takes seven eighths, and as many others as an eighth has slots find one each, whatever came before them. A threshold that falls with the free slots, as that of waiting items (`scheduler/admit.rs`), does not
 //! give this: with 64 slots, callers that take what it permits one after the other hold 57, 6 and 1.
 
 use std::collections::BTreeMap;
@@ -29,6 +29,8 @@ pub enum CallLimit {
 pub struct CallerCalls {
     /// True if slots are left to other callers.
     pub leaves_slots: bool,
+    /// Number of callers that have asked lately and have no call in flight: each of them may come with the next.
+    pub idle_callers: usize,
     by_limit: BTreeMap<CallLimit, RaiiCounter>,
 }
 
@@ -62,7 +64,10 @@ impl CallerCalls {
         if !self.leaves_slots {
             return free;
         }
-        let above = free.saturating_sub(slots.div_ceil(SLOTS_FOR_EACH_LEFT));
+        let left = slots
+            .div_ceil(SLOTS_FOR_EACH_LEFT)
+            .max(self.idle_callers.min(slots / 2));
+        let above = free.saturating_sub(left);
         if self.under(limit) == 0 {
             above.max(free.min(1))
         } else {
@@ -97,6 +102,22 @@ mod tests {
             calls.leaves_slots = false;
             let available = calls.available(CallLimit::Process, slots, free(&calls));
             assert_eq!(available, free(&calls));
+        }
+    }
+
+    #[test]
+    fn a_slot_is_left_to_each_idle_caller_and_half_of_them_at_most() {
+        for (idle_callers, most) in [(0, 56), (8, 56), (9, 55), (32, 32), (50, 32)] {
+            let mut calls = CallerCalls {
+                leaves_slots: true,
+                idle_callers,
+                ..CallerCalls::default()
+            };
+            let mut guards = Vec::new();
+            while calls.available(CallLimit::Process, 64, 64 - calls.count()) > 0 {
+                guards.push(calls.guard(PoolId(0), None));
+            }
+            assert_eq!(guards.len(), most, "{idle_callers}");
         }
     }
 

@@ -126,6 +126,8 @@ pub struct Caller {
     pub in_flight: CallerCalls,
     /// Number of places that its requests hold: items that wait or are in flight.
     pub admitted: usize,
+    /// Time at which it last took a place.
+    pub asked_at: Option<Instant>,
     /// True if the caller is no longer configured. It may come back.
     pub is_retired: bool,
 }
@@ -139,6 +141,7 @@ impl Caller {
             spending: BudgetSpending::new(now, wall),
             in_flight: CallerCalls::default(),
             admitted: 0,
+            asked_at: None,
             is_retired: false,
         };
         caller.set_quota(quota, now);

@@ -10,7 +10,7 @@ pub mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Semaphore, oneshot};
 
@@ -25,6 +25,11 @@ use crate::observer::Observer;
 use crate::permit_request::{Denied, Priority, WaitBudget};
 use crate::provider_limits::ProviderLimits;
 use crate::types::{Config, Pool, PoolId, RequestId};
+
+/// Minimum time between two counts of the callers for which slots are left.
+const COUNT_INTERVAL: Duration = Duration::from_millis(100);
+/// Time after its last item in which a caller without calls has a slot left for it.
+const ACTIVE_TIME: Duration = Duration::from_secs(60);
 
 /// Key of a queue: the items of a request that wait for the same model and may use the same
 /// provider keys.
@@ -92,6 +97,8 @@ pub struct State {
     wakes: BTreeSet<(Instant, Wake)>,
     /// Callers that leave the free slots to others, parked until a call ends.
     awaiting_slots: BTreeSet<CallerId>,
+    /// Time of the last count of callers without calls.
+    counted_at: Option<Instant>,
     /// All queues, as the index of the provider and the index of the queue there.
     queues: Vec<(usize, usize)>,
     /// Index of the queue that is offered the next free slot.
@@ -125,6 +132,7 @@ impl State {
             models: ModelTable::default(),
             wakes: BTreeSet::new(),
             awaiting_slots: BTreeSet::new(),
+            counted_at: None,
             queues,
             turn: 0,
             admitted: 0,
@@ -212,6 +220,23 @@ impl State {
             caller.in_flight.leaves_slots = is_shared && caller.quota.max_in_flight.is_none();
         }
         self.unpark_awaiting_slots();
+    }
+
+    /// Counts the callers for which slots are left, ten times a second at most.
+    fn count_idle_callers(&mut self, now: Instant) {
+        let is_recent = |at: Instant, time| now.saturating_duration_since(at) < time;
+        if (self.counted_at).is_some_and(|at| is_recent(at, COUNT_INTERVAL)) {
+            return;
+        }
+        self.counted_at = Some(now);
+        let is_idle = |caller: &Caller| {
+            caller.in_flight.count() == 0
+                && (caller.asked_at).is_some_and(|at| is_recent(at, ACTIVE_TIME))
+        };
+        let idle_callers = self.callers.values().filter(|own| is_idle(own)).count();
+        for caller in self.callers.values_mut() {
+            caller.in_flight.idle_callers = idle_callers;
+        }
     }
 
     /// Makes the probes of all outages of a provider due.

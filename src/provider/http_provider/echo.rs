@@ -74,6 +74,8 @@ mod tests {
     struct Nobody;
 
     impl MessageSink for Nobody {
+        fn record_text(&self, _: usize) {}
+
         fn receive(&self, _: Vec<u8>) {}
 
         fn room(&self) -> BoxFuture<'_, ()> {

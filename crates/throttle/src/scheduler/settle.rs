@@ -70,6 +70,7 @@ impl State {
         if own.is_some_and(Caller::may_be_blocked_by_own_calls) {
             self.unpark_caller(caller);
         }
+        self.count_idle_callers(now);
         self.unpark_awaiting_slots();
         Settled {
             has_opened: evidence.has_opened,

@@ -250,7 +250,7 @@ impl JobEventStream {
 
 /// Logs why the offsets in events could not be converted. A lack of memory is that of the caller, who may try again and again.
 fn log_unconverted(error: &Error) {
-    let detail = error.detail.as_str();
+    let detail = &*error.detail;
     if error.code == Code::Internal {
         tracing::error!(
             detail,
