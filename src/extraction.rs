@@ -29,6 +29,7 @@ mod prepared_request;
 mod probe_call;
 mod request_class;
 mod request_identity;
+mod result_memory;
 mod retry_policy;
 mod routing;
 mod single_flight;

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::item::{ItemRun, hold_result};
+use super::item::ItemRun;
+use super::result_memory::hold_result;
 use super::validate_answer::{self, ValidationInput, Verdict};
 use crate::provider::{Answer, ValidationFeedback};
 use crate::types::{

@@ -10,9 +10,11 @@ use super::item_spans::ItemSpans;
 use super::item_spans::SINGLE_FLIGHT;
 use super::prepared_request::PreparedRequest;
 use super::request_class::RequestClass;
+use super::result_memory::{
+    SharedResultMemory, UNRESERVED_RESULT_BYTES, hold_result, reserve_result,
+};
 use super::routing::RouteCursor;
 use super::tracer::Tracer;
-use super::waiting_memory::WaitingMemory;
 use crate::long_work::{LONG_TEXT_BYTES, Piece, run_long};
 use crate::provider::{CallMemory, Trial};
 use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart};
@@ -21,8 +23,7 @@ use crate::types::{
     Outcome, Success, Timing, Usage, clock,
 };
 use throttle::{
-    Admission, MemoryPool, MemoryReservation, MemoryUse, NoMemory, PendingPermit, Permit,
-    PooledMemory, Priority, RETRY_SOON,
+    Admission, MemoryPool, MemoryReservation, MemoryUse, PendingPermit, Permit, Priority,
 };
 
 /// Interval at which an item that shares another's result checks if its targets are available.
@@ -35,30 +36,6 @@ pub const BLANK: &str = "this text is blank: there is nothing to extract from";
 #[must_use]
 pub fn is_blank(text: &str) -> bool {
     text.trim().is_empty()
-}
-
-/// Size up to which a result is not counted, in bytes: the number of results that are not read is bounded by the window.
-const UNCOUNTED_RESULT_BYTES: usize = 4 * 1024;
-
-/// Size up to which a cached result is read without reserving its memory first, in bytes: 64 KiB, as for a call.
-const UNRESERVED_RESULT_BYTES: usize = 64 * 1024;
-
-/// Records the memory of a part of a result, until the result is encoded.
-pub(super) fn hold_result(results: &MemoryPool, bytes: usize) -> Option<PooledMemory> {
-    (bytes > UNCOUNTED_RESULT_BYTES).then(|| results.hold(bytes))
-}
-
-/// Returns the time for which an item waits for the memory of a cached result: a single no longer than for a page of results, another one
-/// as long as a client may read nothing.
-const fn cached_result_wait(is_single: bool) -> Duration {
-    Duration::from_secs(if is_single { 2 } else { 60 })
-}
-
-fn no_result_memory(refused: &NoMemory) -> Error {
-    let detail = format!(
-        "there is no memory for the cached result: {refused} (`limits.max_memory_bytes`); read the responses that are open, and retry in 1 s"
-    );
-    Error::new(Code::Overloaded, detail).retry_after(RETRY_SOON)
 }
 
 impl Extractor {
@@ -98,6 +75,13 @@ impl Extractor {
             |error| failed_outcome(error, request.on_failure),
             ItemOutcome::Succeeded,
         );
+        let memory = match item.reserve_shared(&ending).await {
+            Ok(memory) => memory,
+            Err(error) => {
+                ending = ItemOutcome::Failed(error);
+                None
+            }
+        };
         let text = input.content.as_deref().unwrap_or_default();
         let evidence = match request.grounder(text) {
             Some(grounder) => grounder.ground(&mut ending, admission.caller()).await,
@@ -120,7 +104,11 @@ impl Extractor {
             memory: None,
         };
         outcome.trace = tracer.and_then(|tracer| tracer.finish(&outcome));
-        outcome.memory = hold_result(results, outcome.bytes_beside_data());
+        let bytes = outcome.bytes_beside_data();
+        outcome.memory = match memory {
+            Some(memory) => Some(memory.hold(results, bytes)),
+            None => hold_result(results, bytes),
+        };
         self.meters.ended(&outcome);
         outcome
     }
@@ -291,17 +279,26 @@ impl<'a> ItemRun<'a> {
             return Ok(parse());
         }
         let (ledger, caller) = (self.extractor.limits.memory(), self.results.caller());
-        let is_single = self.request.class == RequestClass::Single;
-        let mut memory = WaitingMemory::new(
-            ledger.empty(caller, MemoryUse::Responses),
-            cached_result_wait(is_single),
-        );
-        let reserved = memory.reserve(bytes).await;
-        reserved.map_err(|refused| no_result_memory(&refused))?;
+        let _memory = reserve_result(ledger, caller, self.request.class, bytes).await?;
         // Other items may have read it meanwhile.
         let read = || cached.shared().or_else(parse);
         let piece = (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes });
         Ok(run_long(piece, read).await)
+    }
+
+    /// Reserves the memory of what is made of the result of another item; `None` for an item that was called, and for a small result.
+    ///
+    /// # Errors
+    /// `overloaded` if there was no room in time.
+    async fn reserve_shared(
+        &self,
+        ending: &ItemOutcome,
+    ) -> Result<Option<SharedResultMemory>, Error> {
+        if self.attempts > 0 {
+            return Ok(None);
+        }
+        let (ledger, caller) = (self.extractor.limits.memory(), self.results.caller());
+        SharedResultMemory::reserve(ledger, caller, self.request, ending).await
     }
 
     /// Shares the result of an equal item in flight: waits until that item completes, or until this one gets a permit first.

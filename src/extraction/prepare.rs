@@ -90,6 +90,7 @@ impl Extractor {
             },
             trace_context,
             job: None,
+            text_copies: 1,
             stragglers: StragglerDetector::default(),
             partials: OnceLock::new(),
             frame_tokens: OnceLock::new(),

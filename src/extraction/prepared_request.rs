@@ -71,6 +71,8 @@ pub struct PreparedRequest {
     pub(super) trace_context: Option<TraceContext>,
     /// ID of the job that the items belong to; `None`: no job.
     pub(super) job: Option<Arc<str>>,
+    /// Number of copies of a result's text that its response takes while it is made.
+    pub(super) text_copies: usize,
     pub(super) stragglers: StragglerDetector,
     /// Publisher of partial results; set only for a request of one item.
     pub(super) partials: OnceLock<Arc<PartialPublisher>>,
@@ -92,6 +94,15 @@ impl PreparedRequest {
     pub fn of_job(self, id: &str) -> Self {
         Self {
             job: Some(id.into()),
+            ..self
+        }
+    }
+
+    /// Sets the number of copies of a result's text that its response takes while it is made; one, if this is not called.
+    #[must_use]
+    pub fn with_text_copies(self, text_copies: usize) -> Self {
+        Self {
+            text_copies,
             ..self
         }
     }

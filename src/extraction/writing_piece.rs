@@ -1,5 +1,6 @@
 //! Length of the work to write an outcome as JSON.
 
+use serde::Serialize;
 use serde_json::Value;
 use throttle::CallerId;
 
@@ -23,11 +24,13 @@ pub fn value_writing_piece(
     bytes_beside: usize,
     caller: CallerId,
 ) -> Option<Piece> {
-    // Nothing is written; only a long value is counted to its end.
-    let bytes = value.map_or(0, |value| {
-        written_size(value, LONG_TEXT_BYTES).unwrap_or_else(|| {
-            run_off_worker(true, || written_size(value, usize::MAX)).unwrap_or_default()
-        })
-    });
+    let bytes = value.map_or(0, text_size);
     Piece::if_long(caller, bytes.saturating_add(bytes_beside))
+}
+
+/// Returns the length of a value as JSON, in bytes. Nothing is written; only a long value is counted to its end, off the workers.
+pub(super) fn text_size<T: Serialize + ?Sized>(value: &T) -> usize {
+    written_size(value, LONG_TEXT_BYTES).unwrap_or_else(|| {
+        run_off_worker(true, || written_size(value, usize::MAX)).unwrap_or_default()
+    })
 }

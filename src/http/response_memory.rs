@@ -12,7 +12,7 @@ use super::request_memory::no_response_memory;
 use super::state::AppState;
 use crate::extraction::WaitingMemory;
 use crate::jobs::store::MAX_PAGE_BYTES;
-use crate::types::Error;
+use crate::types::{Error, Outcome};
 use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse, NoMemory};
 
 /// Maximum size of a request's head, in bytes: 96 KiB. A URL may have 64 KiB. A connection takes more of a response until this much of it
@@ -58,6 +58,34 @@ impl StreamMemory {
     pub fn hold(self, mut response: Response) -> Response {
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+/// Memory of a complete response that was reserved before it was made; `None` for one that is paid for.
+#[derive(Debug, Clone)]
+pub struct ReservedMemory(Arc<MemoryReservation>);
+
+impl ReservedMemory {
+    /// Takes the memory of the response to an outcome.
+    pub fn take(outcome: &mut Outcome) -> Option<Self> {
+        outcome
+            .take_reservation()
+            .map(|reserved| Self(Arc::new(reserved)))
+    }
+
+    /// Gives the memory to the response.
+    pub fn hold(memory: Option<Self>, mut response: Response) -> Response {
+        if let Some(memory) = memory {
+            response.extensions_mut().insert(memory);
+        }
+        response
+    }
+
+    /// Returns the reservation with the bytes of the response that was made.
+    fn resized(self, bytes: usize) -> Option<MemoryReservation> {
+        let mut reserved = Arc::into_inner(self.0)?;
+        reserved.record(bytes);
+        Some(reserved)
     }
 }
 
@@ -109,6 +137,7 @@ pub fn count(
     mut response: Response,
 ) -> Result<Response, NoMemory> {
     let stream = response.extensions_mut().remove::<StreamMemory>();
+    let made = response.extensions_mut().remove::<ReservedMemory>();
     let size = http_body::Body::size_hint(response.body());
     let is_usual = |upper| upper <= USUAL_BYTES as u64;
     if stream.is_none() && size.upper().is_some_and(is_usual) {
@@ -117,9 +146,15 @@ pub fn count(
     let caller = stream
         .as_ref()
         .map_or(caller, |stream| stream.held.caller());
-    let mut reserved = ledger.empty(caller, MemoryUse::Responses);
-    if let Some(length) = size.exact().filter(|_| may_be_refused) {
-        resize_if_possible(&mut reserved, usize::try_from(length).unwrap_or(usize::MAX))?;
+    let length = size
+        .exact()
+        .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    let made = made
+        .zip(length)
+        .and_then(|(memory, length)| memory.resized(length));
+    let mut reserved = made.unwrap_or_else(|| ledger.empty(caller, MemoryUse::Responses));
+    if let Some(length) = length.filter(|_| may_be_refused) {
+        resize_if_possible(&mut reserved, length)?;
     }
     let mut memory = PartMemory {
         ledger: ledger.clone(),
@@ -242,6 +277,21 @@ mod tests {
         let response = count(&never_fits, CALLER, true, large()).unwrap();
         let _part = response.into_body().frame().await;
         assert_eq!(never_fits.snapshot().held, 200_000);
+    }
+
+    #[tokio::test]
+    async fn a_response_keeps_the_memory_that_was_reserved_for_it() {
+        let ledger = MemoryLedger::new(300_000, 300_000);
+        let reserved = ledger.reserve(CALLER, MemoryUse::Responses, 290_000);
+        let memory = ReservedMemory(Arc::new(reserved.unwrap()));
+        let response = ReservedMemory::hold(Some(memory), large());
+        let response = count(&ledger, CALLER, false, response).unwrap();
+        assert_eq!(ledger.snapshot().held, 200_000);
+        let mut body = response.into_body();
+        let part = body.frame().await;
+        assert_eq!(ledger.snapshot().held, 200_000);
+        drop((part, body));
+        assert_eq!(ledger.snapshot().held, 0);
     }
 
     #[tokio::test]

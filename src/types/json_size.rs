@@ -4,6 +4,7 @@
 use std::io;
 
 use llm_json::VALUE_BYTES;
+use serde::Serialize;
 use serde_json::Value;
 
 /// Maximum size of a JSON text that is parsed on a worker of the runtime, in bytes. A larger one would delay other requests.
@@ -27,7 +28,7 @@ pub fn parsed_size(json: &[u8]) -> usize {
 
 /// Returns the length of a value as JSON, in bytes; `None` if that is more than `max`.
 #[must_use]
-pub fn written_size(value: &Value, max: usize) -> Option<usize> {
+pub fn written_size<T: Serialize + ?Sized>(value: &T, max: usize) -> Option<usize> {
     let mut left = Left(max);
     serde_json::to_writer(&mut left, value).ok()?;
     Some(max - left.0)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use throttle::PooledMemory;
+use throttle::{MemoryReservation, PooledMemory};
 
 use super::error::{Error, FieldError};
 use super::evidence::{EvidenceCounts, LeafEvidence};
@@ -85,7 +85,7 @@ pub struct Outcome {
     pub trace: Option<Box<Trace>>,
     /// Evidence of each value of the data or the candidate; `None` without one, or unless the request asked for it.
     pub evidence: Option<Box<[LeafEvidence]>>,
-    /// Memory of what it has beside its data; `None`: too little to be counted.
+    /// Memory of what it has beside its data, and of its text if that was reserved with it; `None`: too little to be counted.
     pub memory: Option<PooledMemory>,
 }
 
@@ -146,6 +146,17 @@ impl Outcome {
         evidence.map(of_leaf).sum::<usize>()
             + spans.map(of_span).sum::<usize>()
             + raw.map_or(0, String::capacity)
+    }
+
+    /// Takes its memory if that was reserved before it was made, for the response that is made of it.
+    pub fn take_reservation(&mut self) -> Option<MemoryReservation> {
+        match self.memory.take()?.into_reservation() {
+            Ok(reservation) => Some(reservation),
+            Err(recorded) => {
+                self.memory = Some(recorded);
+                None
+            }
+        }
     }
 
     /// Returns the number of values of extracted data by status of their evidence; `None` without data or evidence. Those of a

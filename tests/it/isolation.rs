@@ -10,6 +10,7 @@ mod pauses;
 mod registered_schemas;
 mod rejections;
 mod roles;
+mod shared_results;
 mod streams;
 
 use std::net::SocketAddr;

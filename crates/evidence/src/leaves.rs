@@ -6,7 +6,7 @@ use crate::options::{LeafKind, Options};
 use crate::place::Place;
 
 /// Levels below which leaves are left out. No JSON reader goes that deep.
-const MOST_LEVELS: usize = 512;
+pub const MOST_LEVELS: usize = 512;
 
 /// A value that is neither an object nor an array nor null.
 #[derive(Debug)]

@@ -32,6 +32,7 @@ mod place;
 mod positions;
 mod query;
 mod scan;
+mod size;
 mod span;
 mod tokens;
 
@@ -42,4 +43,5 @@ pub use index::{Index, LeafEvidence};
 pub use mention::Status;
 pub use options::{Kinds, LeafKind, Options};
 pub use place::{Back, Place};
+pub use size::EvidenceSize;
 pub use span::{OffsetUnit, Span};

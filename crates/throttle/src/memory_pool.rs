@@ -14,7 +14,10 @@ pub struct MemoryPool(Arc<Mutex<Pool>>);
 
 #[derive(Debug)]
 struct Pool {
+    /// Bytes held, for which the pool reserves steps.
     held: usize,
+    /// Bytes held that have reservations of their own.
+    reserved_apart: usize,
     reservation: MemoryReservation,
 }
 
@@ -24,6 +27,7 @@ impl MemoryPool {
     pub fn new(reservation: MemoryReservation) -> Self {
         Self(Arc::new(Mutex::new(Pool {
             held: 0,
+            reserved_apart: 0,
             reservation,
         })))
     }
@@ -41,7 +45,8 @@ impl MemoryPool {
     /// Returns the number of bytes held.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.lock().held
+        let pool = self.lock();
+        pool.held.saturating_add(pool.reserved_apart)
     }
 
     /// Records memory that is taken already, until what is returned is dropped. It may exceed the budget, as by
@@ -55,12 +60,32 @@ impl MemoryPool {
         PooledMemory {
             pool: self.clone(),
             bytes,
+            reserved: None,
+        }
+    }
+
+    /// Holds memory that was reserved before it is taken, until what is returned is dropped.
+    #[must_use]
+    pub fn hold_reserved(&self, reserved: MemoryReservation) -> PooledMemory {
+        let bytes = reserved.bytes();
+        let mut pool = self.lock();
+        pool.reserved_apart = pool.reserved_apart.saturating_add(bytes);
+        drop(pool);
+        PooledMemory {
+            pool: self.clone(),
+            bytes,
+            reserved: Some(reserved),
         }
     }
 }
 
 impl Pool {
-    /// Sets the number of bytes held. A step more than is needed stays reserved, so that not each change needs the ledger.
+    /// Forgets bytes that have a reservation of their own.
+    const fn leave(&mut self, bytes: usize) {
+        self.reserved_apart = self.reserved_apart.saturating_sub(bytes);
+    }
+
+    /// Sets the number of bytes held for which the pool reserves steps. A step more than is needed stays reserved, so that not each change needs the ledger.
     fn set(&mut self, held: usize) {
         self.held = held;
         let (needed, reserved) = (held / STEP_BYTES * STEP_BYTES, self.reservation.bytes());
@@ -75,6 +100,23 @@ impl Pool {
 pub struct PooledMemory {
     pool: MemoryPool,
     bytes: usize,
+    /// Reservation of its own; `None`: its part of the pool's.
+    reserved: Option<MemoryReservation>,
+}
+
+impl PooledMemory {
+    /// Takes the memory out of its pool, if it was reserved on its own.
+    ///
+    /// # Errors
+    /// The memory itself if it was not.
+    pub fn into_reservation(mut self) -> Result<MemoryReservation, Self> {
+        let Some(reserved) = self.reserved.take() else {
+            return Err(self);
+        };
+        self.pool.lock().leave(self.bytes);
+        self.bytes = 0;
+        Ok(reserved)
+    }
 }
 
 impl Clone for PooledMemory {
@@ -86,8 +128,12 @@ impl Clone for PooledMemory {
 impl Drop for PooledMemory {
     fn drop(&mut self) {
         let mut pool = self.pool.lock();
-        let held = pool.held.saturating_sub(self.bytes);
-        pool.set(held);
+        if self.reserved.is_some() {
+            pool.leave(self.bytes);
+        } else {
+            let held = pool.held.saturating_sub(self.bytes);
+            pool.set(held);
+        }
     }
 }
 
@@ -113,6 +159,25 @@ mod tests {
         drop(copy);
         assert_eq!((reserved(), pool.held()), (0, 0));
         assert_eq!(pool.caller(), CallerId(1));
+    }
+
+    #[test]
+    fn what_was_reserved_before_is_held_without_being_counted_twice() {
+        let ledger = MemoryLedger::new(10 * STEP_BYTES, 10 * STEP_BYTES);
+        let pool = MemoryPool::new(ledger.empty(CallerId(1), MemoryUse::Responses));
+        let reserve = |bytes| ledger.reserve(CallerId(1), MemoryUse::Responses, bytes);
+        let first = pool.hold_reserved(reserve(1_000).unwrap());
+        let second = pool.hold_reserved(reserve(200_000).unwrap());
+        let recorded = pool.hold(STEP_BYTES);
+        assert_eq!(pool.held(), 201_000 + STEP_BYTES);
+        assert_eq!(ledger.snapshot().held, 201_000 + STEP_BYTES);
+        let recorded = recorded.into_reservation().unwrap_err();
+        drop((first, recorded));
+        assert_eq!((pool.held(), ledger.snapshot().held), (200_000, 200_000));
+        let taken = second.into_reservation().unwrap();
+        assert_eq!((pool.held(), ledger.snapshot().held), (0, 200_000));
+        drop(taken);
+        assert_eq!(ledger.snapshot().held, 0);
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl RestOfAnswer {
         Ok(Self { answer, sent, last })
     }
 
+    /// Returns the memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.answer.text.len() + self.last.iter().map(String::len).sum::<usize>()
+    }
+
     /// Takes the next piece of the text, of at most 200 characters; empty at the end.
     pub fn next_piece(&mut self) -> &str {
         let rest = self.answer.text.get(self.sent..).unwrap_or_default();

@@ -74,7 +74,7 @@ pub enum Feed {
 /// Resources that a stream holds until it ends.
 pub struct Resources {
     pub memory: BodyMemory,
-    /// Memory of the answer that is sent once it is valid; empty.
+    /// Memory of the rest of the answer that is sent once it is valid; empty.
     pub answer_memory: MemoryReservation,
     pub work: TaskTrackerToken,
     pub server_ends: WaitForCancellationFutureOwned,
@@ -259,15 +259,18 @@ impl ChatStream {
     ///
     /// # Errors
     /// If the answer contradicts the text that was sent.
-    async fn rest_of(&mut self, outcome: Box<Outcome>) -> Result<RestOfAnswer, Error> {
+    async fn rest_of(&mut self, mut outcome: Box<Outcome>) -> Result<RestOfAnswer, Error> {
         let live = std::mem::take(&mut self.live);
         let (form, chunks) = (self.form.clone(), self.chunks.clone());
         let prepared = Arc::clone(&self.prepared);
+        if let Some(reserved) = outcome.take_reservation() {
+            self.answer_memory = reserved;
+        }
         let piece = writing_piece(&outcome, self.answer_memory.caller());
         let work = move || RestOfAnswer::new(&outcome, &form, live, &chunks, &prepared.warnings());
         let rest = do_work(piece, work).await.flatten()?;
-        // The answer is paid for, and took as much while it was read.
-        self.answer_memory.record(rest.answer.text.len());
+        // The answer is paid for, and took as much while it was read; or it was reserved before.
+        self.answer_memory.record(rest.bytes());
         Ok(rest)
     }
 
@@ -295,13 +298,13 @@ impl ChatStream {
         }
         if is_last {
             self.append_all(&rest.last, out);
-        }
-        if self.is_done {
-            return;
-        }
-        if is_last {
-            self.finish(out).await;
-        } else {
+            drop(rest);
+            // What is left of it is the part that is sent next.
+            self.answer_memory.shrink(0);
+            if !self.is_done {
+                self.finish(out).await;
+            }
+        } else if !self.is_done {
             self.rest = Some(rest);
         }
     }

@@ -24,7 +24,7 @@ use super::super::problem::{ApiError, FailureUsage};
 use super::super::query::offset_unit_only;
 use super::super::request_body::{self, BodyMemory};
 use super::super::request_memory::no_response_memory;
-use super::super::response_memory::StreamMemory;
+use super::super::response_memory::{ReservedMemory, StreamMemory};
 use super::super::state::{AppState, State};
 use super::super::trace_context::trace_context;
 use crate::extraction::{
@@ -35,6 +35,9 @@ use crate::types::{
     Code, Content, Error, Input, Item, ItemOutcome, OffsetUnit, OnError, Outcome, TraceContext,
 };
 use throttle::{CallerId, MemoryReservation, MemoryUse};
+
+/// Number of copies of an answer's text: the answer's own, the completion, and the response.
+const TEXT_COPIES: usize = 3;
 
 /// Create a chat completion
 ///
@@ -190,7 +193,7 @@ impl ChatRun {
         };
         Ok(Self {
             identity: Identity::new(new_id("chatcmpl"), prepared.model_label()),
-            prepared: Arc::new(prepared),
+            prepared: Arc::new(prepared.with_text_copies(TEXT_COPIES)),
             request_id,
             text: plan.text,
             is_streamed: plan.is_streamed,
@@ -254,18 +257,24 @@ impl ChatRun {
             let response = stream::respond(request, outcomes).await?;
             return Ok(stream_memory.hold(response));
         }
-        let outcome = tokio::select! {
-            outcome = admitted.run_single(input) => Arc::new(outcome),
+        let mut outcome = tokio::select! {
+            outcome = admitted.run_single(input) => outcome,
             () = state.lifecycle.ended.cancelled() => return Err(shutting_down().into()),
         };
+        let reserved = ReservedMemory::take(&mut outcome);
+        let outcome = Arc::new(outcome);
         let body = if let Some(messages) = self.messages.take() {
             let (echo, memory) = (self.echo, response_memory);
             pass_through_body(self.identity, echo, &messages, &outcome, memory).await
         } else {
             let outcome = Arc::clone(&outcome);
-            self.extracted_body(outcome, response_memory).await
+            self.extracted_body(outcome, response_memory, reserved.is_some())
+                .await
         };
-        Ok(whole_response(body, &outcome))
+        Ok(ReservedMemory::hold(
+            reserved,
+            whole_response(body, &outcome),
+        ))
     }
 
     /// Reserves the memory in which a response repeats the settings of its request, before anything is paid for.
@@ -279,16 +288,18 @@ impl ChatRun {
         memory.map_err(|refused| no_response_memory(&refused))
     }
 
-    /// Returns the completion of an extraction, or its response, as JSON text. `memory` is that of the echo.
+    /// Returns the completion of an extraction, or its response, as JSON text. `memory` is that of the echo; that of the texts may be
+    /// reserved already.
     async fn extracted_body(
         self,
         outcome: Arc<Outcome>,
         mut memory: MemoryReservation,
+        is_reserved: bool,
     ) -> Result<Vec<u8>, Error> {
         let piece = writing_piece(&outcome, memory.caller());
-        if let Some(Piece { bytes, .. }) = piece {
-            // The answer's text, the completion, and the response. It is paid for, and took as much while it was read.
-            memory.record(memory.bytes() + bytes * 3);
+        if let Some(Piece { bytes, .. }) = piece.filter(|_| !is_reserved) {
+            // It is paid for, and took as much while it was read.
+            memory.record(memory.bytes() + bytes * TEXT_COPIES);
         }
         let write = move || {
             let _memory = memory;

@@ -15,7 +15,7 @@ use super::super::openapi;
 use super::super::problem::{ApiError, FailureUsage};
 use super::super::query::offset_unit_only;
 use super::super::request_body::{self, BodyMemory};
-use super::super::response_memory::StreamMemory;
+use super::super::response_memory::{ReservedMemory, StreamMemory};
 use super::super::response_stream::{
     ResponseBody, ResponseContext, StreamResources, streaming_response,
 };
@@ -244,6 +244,7 @@ impl SingleRequest {
 /// Returns the response of a completed single extraction.
 fn respond(mut outcome: Outcome, context: &ResponseContext) -> Response {
     let timing = outcome.timing;
+    let memory = ReservedMemory::take(&mut outcome);
     let mut response = match std::mem::replace(&mut outcome.ending, ItemOutcome::Cancelled) {
         ItemOutcome::Failed(error) => {
             let mut response = ApiError::from(error).into_response();
@@ -262,5 +263,5 @@ fn respond(mut outcome: Outcome, context: &ResponseContext) -> Response {
         }
     };
     response.extensions_mut().insert(timing);
-    response
+    ReservedMemory::hold(memory, response)
 }

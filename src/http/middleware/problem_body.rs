@@ -7,6 +7,7 @@ use axum::response::Response;
 use super::super::chat;
 use super::super::chat::error::ErrorShape;
 use super::super::problem::{self, ApiError, FailureUsage};
+use super::super::response_memory::ReservedMemory;
 use super::super::unknown_path;
 use super::request_id::RequestId;
 use crate::extraction::value_writing_piece;
@@ -35,7 +36,9 @@ pub fn add(
 ) -> Response {
     if let Some(ApiError(error)) = response.extensions_mut().remove::<ApiError>() {
         let usage = response.extensions_mut().remove::<FailureUsage>();
-        return respond(&error, request_id, None, usage, shape);
+        let memory = response.extensions_mut().remove::<ReservedMemory>();
+        let response = respond(&error, request_id, None, usage, shape);
+        return ReservedMemory::hold(memory, response);
     }
     match routing_error(&response) {
         Some(mut error) => {

@@ -40,7 +40,7 @@ async fn a_long_answer_waits_for_its_turn_to_be_written_and_a_short_one_does_not
     let write = |echo: Option<Echo>, bytes: usize| {
         let memory = ledger.empty(CALLER, MemoryUse::Responses);
         let outcome = Arc::new(answer_of(bytes));
-        Box::pin(run(&prepared, echo).extracted_body(outcome, memory))
+        Box::pin(run(&prepared, echo).extracted_body(outcome, memory, false))
     };
     let release = take_all_permits(CALLER);
     let mut waiting = Vec::new();
