@@ -11,8 +11,8 @@ use crate::types::{ItemOutcome, Outcome, written_size};
 #[must_use]
 pub fn writing_piece(outcome: &Outcome, caller: CallerId) -> Option<Piece> {
     let answer = match &outcome.ending {
-        ItemOutcome::Succeeded(success) => Some(&success.data),
-        ItemOutcome::Invalid(invalid) => Some(&invalid.candidate),
+        ItemOutcome::Succeeded(success) => Some(&*success.data),
+        ItemOutcome::Invalid(invalid) => Some(&*invalid.candidate),
         ItemOutcome::Failed(_) | ItemOutcome::Cancelled => None,
     };
     value_writing_piece(answer, outcome.bytes_beside_data(), caller)
