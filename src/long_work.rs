@@ -2,7 +2,8 @@
 //!
 //! It is done off the workers of the runtime, and at most as many pieces at a time as there are cores: short work, such as an
 //! answer to a probe, would wait for a core behind all of them otherwise. The callers take turns, by the bytes that they have worked
-//! on, so that one caller's large texts do not keep another one waiting.
+//! on and the time that it took, and several callers leave room for each other, so that one caller's work does not keep another one
+//! waiting.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -10,6 +11,7 @@ use std::num::NonZero;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{JoinError, JoinSet};
@@ -18,6 +20,9 @@ use throttle::{CallerId, FairPermit, FairSemaphore};
 
 /// Size of a text from which the work on it is long, in bytes.
 pub const LONG_TEXT_BYTES: usize = 256 * 1024;
+
+/// Size of a text that counts as much as a millisecond of work, in bytes.
+const BYTES_PER_MILLISECOND: u128 = 256 * 1024;
 
 /// Permits for long work, one for each core.
 static PERMITS: LazyLock<FairSemaphore> = LazyLock::new(|| FairSemaphore::new(cores()));
@@ -31,12 +36,25 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
+/// Returns the size of a text that counts as much as work that takes this long, in bytes.
+#[must_use]
+pub fn bytes_for(duration: Duration) -> usize {
+    let bytes = duration.as_micros().saturating_mul(BYTES_PER_MILLISECOND) / 1000;
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Changes whether several callers are configured: each of them then leaves a permit for another one. A caller that is the only one
+/// may have them all.
+pub fn set_has_several_callers(has_several: bool) {
+    PERMITS.set_leaves_room(has_several);
+}
+
 /// Piece of long work.
 #[derive(Debug, Clone, Copy)]
 pub struct Piece {
     /// Caller on whose behalf it is done.
     pub caller: CallerId,
-    /// Size of the text that is worked on.
+    /// Size of the text that is worked on. Time that exceeds it is charged when the piece is done.
     pub bytes: usize,
 }
 
@@ -60,6 +78,13 @@ pub async fn spawn_if_long<T: Send + 'static>(
         Some(piece) => spawn_long(piece, work).await,
         None => Ok(work()),
     }
+}
+
+/// Permit for a piece of long work.
+struct PiecePermit {
+    permit: FairPermit,
+    /// Size for which the caller has been charged.
+    bytes: usize,
 }
 
 /// Does long work on a thread for it.
@@ -166,34 +191,52 @@ fn has_other_threads() -> bool {
 
 /// Waits for a permit for a piece of work within the current task. Returns `None` if the work needs none: it is short, it is part of work
 /// that has a permit, or the runtime has only this thread.
-async fn acquire_if_needed(piece: Option<Piece>) -> Option<FairPermit> {
+async fn acquire_if_needed(piece: Option<Piece>) -> Option<PiecePermit> {
     let piece = piece.filter(|_| !HAS_PERMIT.get() && has_other_threads())?;
     Some(acquire(piece).await)
 }
 
-async fn acquire(piece: Piece) -> FairPermit {
-    PERMITS.acquire(piece.caller, piece.bytes as u64).await
+async fn acquire(piece: Piece) -> PiecePermit {
+    acquire_from(&PERMITS, piece).await
 }
 
-/// Does work on this thread, which may block, and returns the permit.
-fn with_permit<T>(_permit: FairPermit, work: impl FnOnce() -> T) -> T {
-    let _mark = PermitMark::new();
+async fn acquire_from(permits: &FairSemaphore, piece: Piece) -> PiecePermit {
+    let Piece { caller, bytes } = piece;
+    let permit = permits.acquire(caller, bytes as u64).await;
+    PiecePermit { permit, bytes }
+}
+
+/// Does work on this thread, which may block, charges the time that it takes, and returns the permit.
+fn with_permit<T>(permit: PiecePermit, work: impl FnOnce() -> T) -> T {
+    let _in_progress = InProgress::new(permit);
     work()
 }
 
-/// Mark that this thread has a permit; removed when dropped, also by a panic.
-struct PermitMark;
+/// Work of this thread with a permit. When it is dropped, also by a panic, the caller is charged the time that exceeds its bytes: a few
+/// of them may keep a core for seconds.
+struct InProgress {
+    permit: PiecePermit,
+    began: Instant,
+}
 
-impl PermitMark {
-    fn new() -> Self {
+impl InProgress {
+    fn new(permit: PiecePermit) -> Self {
         HAS_PERMIT.set(true);
-        Self
+        Self {
+            permit,
+            began: Instant::now(),
+        }
     }
 }
 
-impl Drop for PermitMark {
+impl Drop for InProgress {
     fn drop(&mut self) {
         HAS_PERMIT.set(false);
+        let PiecePermit { permit, bytes } = &self.permit;
+        let excess = bytes_for(self.began.elapsed()).saturating_sub(*bytes);
+        if excess > 0 {
+            permit.charge(excess as u64);
+        }
     }
 }
 
@@ -218,157 +261,4 @@ pub(crate) fn take_all_permits(caller: CallerId) -> std::sync::mpsc::Sender<()> 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::pin::pin;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
-
-    use super::*;
-
-    pub const LIMIT: Duration = Duration::from_secs(30);
-
-    fn piece(caller: usize) -> Piece {
-        Piece {
-            caller: CallerId(caller as u64 % 3),
-            bytes: LONG_TEXT_BYTES,
-        }
-    }
-
-    /// Counter of work in progress, and its maximum.
-    #[derive(Default)]
-    struct InProgress(AtomicUsize, AtomicUsize);
-
-    impl InProgress {
-        fn work(&self) {
-            let now = self.0.fetch_add(1, Ordering::SeqCst) + 1;
-            self.1.fetch_max(now, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_millis(5));
-            self.0.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn no_more_pieces_are_done_at_a_time_than_there_are_cores() {
-        let in_progress = Arc::new(InProgress::default());
-        let pieces = (0..8 * cores()).map(|number| {
-            let in_progress = Arc::clone(&in_progress);
-            tokio::spawn(async move {
-                if number % 2 == 0 {
-                    spawn_long(piece(number), move || in_progress.work())
-                        .await
-                        .unwrap();
-                } else {
-                    // Long work within long work needs no second permit.
-                    let piece = Some(piece(number));
-                    let again = pin!(run_long(piece, || in_progress.work()));
-                    poll_long(piece, again).await;
-                }
-            })
-        });
-        for piece in pieces.collect::<Vec<_>>() {
-            piece.await.unwrap();
-        }
-        assert!(in_progress.1.load(Ordering::SeqCst) <= cores());
-    }
-
-    /// Work that is polled with a permit starts further work on a thread, and there is no other permit.
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn polled_work_and_what_it_starts_take_turns_with_one_permit() {
-        let mut others = Vec::new();
-        for number in 1..cores() {
-            others.push(acquire(piece(number)).await);
-        }
-        let mut started = pin!(spawn_long(piece(0), || HAS_PERMIT.get()));
-        let done = poll_long(Some(piece(0)), started.as_mut());
-        let done = tokio::time::timeout(LIMIT, done).await;
-        assert!(done.expect("no permit is kept").unwrap());
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_poll_that_became_long_has_a_permit() {
-        let is_long = std::cell::Cell::new(false);
-        let polled = pin!(async {
-            let before = HAS_PERMIT.get();
-            is_long.set(true);
-            tokio::task::yield_now().await;
-            (before, HAS_PERMIT.get())
-        });
-        let polls = poll_by_piece(|| is_long.get().then(|| piece(0)), polled);
-        let polls = tokio::time::timeout(LIMIT, polls).await;
-        assert_eq!(polls.unwrap(), (false, true));
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_panic_returns_the_permit() {
-        for _ in 0..100 {
-            assert!(spawn_long(piece(0), || panic!("on purpose")).await.is_err());
-        }
-        // Other tests may hold permits; those of the panics would be lacking for ever.
-        let work = spawn_long(piece(1), || assert!(HAS_PERMIT.get()));
-        tokio::time::timeout(LIMIT, work).await.unwrap().unwrap();
-    }
-
-    #[test]
-    fn pieces_are_done_even_if_all_threads_wait_for_permits() {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .max_blocking_threads(2)
-            .enable_time()
-            .build()
-            .unwrap();
-        let in_progress = Arc::new(InProgress::default());
-        let pieces = (0..200).map(|number| {
-            let in_progress = Arc::clone(&in_progress);
-            runtime.spawn(async move {
-                if number % 2 == 0 {
-                    spawn_long(piece(number), move || in_progress.work())
-                        .await
-                        .unwrap();
-                } else {
-                    run_long(Some(piece(number)), || in_progress.work()).await;
-                }
-            })
-        });
-        let all = futures_util::future::join_all(pieces.collect::<Vec<_>>());
-        let done = runtime.block_on(async { tokio::time::timeout(LIMIT, all).await });
-        assert!(done.is_ok());
-    }
-
-    /// Pieces of work that wait take no threads, of which others have need.
-    #[test]
-    fn pieces_that_wait_keep_no_thread_from_others() {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .max_blocking_threads(2 * cores() + 8)
-            .enable_time()
-            .build()
-            .unwrap();
-        let (release, released) = std::sync::mpsc::channel::<()>();
-        let released = Arc::new(std::sync::Mutex::new(released));
-        let start = |number| {
-            let released = Arc::clone(&released);
-            spawn_long(piece(number), move || {
-                let _ = released.lock().unwrap().recv_timeout(LIMIT);
-            })
-        };
-        let held: Vec<_> = (0..10 * cores() + 40)
-            .map(|number| runtime.spawn(start(number)))
-            .collect();
-        let other = runtime.spawn_blocking(|| ());
-        let other = runtime.block_on(async { tokio::time::timeout(LIMIT / 2, other).await });
-        drop(release);
-        for piece in held {
-            runtime.block_on(piece).unwrap().unwrap();
-        }
-        assert!(other.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_runtime_of_one_thread_does_the_work_itself() {
-        assert_eq!(
-            run_long(Some(piece(0)), || 1).await + run_off_worker(true, || 2),
-            3
-        );
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use crate::config::{self, Config};
 use crate::extraction::Extractor;
 use crate::http::ApiKeys;
 use crate::jobs::Sqlite;
+use crate::long_work;
 use throttle::{CallerId, Quota};
 
 /// All callers, or the reason why the file is invalid.
@@ -57,6 +58,7 @@ impl Callers {
             .map(|(caller, id)| (*id, quota(caller)));
         self.extractor.limits().set_callers(quotas.collect());
         self.store.set_has_several_callers(callers.len() > 1);
+        long_work::set_has_several_callers(callers.len() > 1);
         let access = callers.iter().zip(&ids);
         let access = access.map(|(caller, id)| (*id, Arc::new(caller.access.clone())));
         self.extractor.permissions().set(access.collect());

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::partial_publisher::PartialEvent;
 use super::partial_stream::PartialStream;
-use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
+use crate::long_work::{LONG_TEXT_BYTES, Piece, bytes_for, spawn_long};
 use crate::schema::Schema;
 use crate::types::written_size;
 use throttle::CallerId;
@@ -100,10 +100,9 @@ impl CheckedVersions {
         if !is_slow && self.last_check < QUICK_CHECK {
             return Some(Checked::new(&self.schema, version));
         }
-        let millis = usize::try_from(self.last_check.as_millis()).unwrap_or(usize::MAX);
         let piece = Piece {
             caller: self.caller,
-            bytes: LONG_TEXT_BYTES.saturating_mul(millis.max(1)),
+            bytes: bytes_for(self.last_check).max(LONG_TEXT_BYTES),
         };
         let schema = Arc::clone(&self.schema);
         self.checking.spawn(async move {

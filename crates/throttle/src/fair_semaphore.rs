@@ -57,6 +57,12 @@ impl FairSemaphore {
         })))
     }
 
+    /// Changes whether a caller holds at most as many permits as it leaves free. A request that waits learns of it when a permit is
+    /// returned: only a caller that holds one is refused a free one.
+    pub fn set_leaves_room(&self, leaves_room: bool) {
+        self.lock().leaves_room = leaves_room;
+    }
+
     /// Waits until it is the caller's turn and a permit is free. `cost` is what the caller is charged, in any unit that is the same
     /// for all.
     pub async fn acquire(&self, caller: CallerId, cost: u64) -> FairPermit {
@@ -286,6 +292,24 @@ mod tests {
         );
         drop(of_bob);
         assert!(waiting.as_mut().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_caller_has_all_permits_until_it_must_leave_room() {
+        let semaphore = FairSemaphore::new(2);
+        let acquire = |caller| semaphore.acquire(caller, 1).now_or_never();
+        let of_alice = [acquire(ALICE).unwrap(), acquire(ALICE).unwrap()];
+        let mut waiting = Box::pin(semaphore.acquire(ALICE, 1));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        semaphore.set_leaves_room(true);
+        let [first, second] = of_alice;
+        drop(first);
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(acquire(BOB).expect("one is left for him"));
+        semaphore.set_leaves_room(false);
+        drop(second);
+        let _first = waiting.as_mut().now_or_never().unwrap();
+        let _second = acquire(ALICE).unwrap();
     }
 
     #[tokio::test]
