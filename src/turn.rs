@@ -7,6 +7,19 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::coop::poll_proceed;
 
+/// Units of the budget of a whole turn.
+const TURN_UNITS: u32 = 128;
+
+/// Size of the text that is worked on for one unit, in bytes: that of a whole turn, 256 KiB, takes less than a millisecond.
+const BYTES_PER_UNIT: usize = 2 * 1024;
+
+/// Returns the units that work on a text of this size takes, at most those of a whole turn.
+#[must_use]
+pub fn units_for(bytes: usize) -> u32 {
+    let units = u32::try_from(bytes / BYTES_PER_UNIT);
+    units.unwrap_or(TURN_UNITS).min(TURN_UNITS)
+}
+
 /// Takes units from the budget of the current task. If they are used up, returns pending, and the task is polled again after the
 /// tasks that are ready now.
 pub fn poll_take(cx: &mut Context<'_>, units: u32) -> Poll<()> {
@@ -21,6 +34,12 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+
+    #[test]
+    fn units_grow_with_the_text_up_to_those_of_a_turn() {
+        let units = [0, BYTES_PER_UNIT, 10 * BYTES_PER_UNIT, usize::MAX].map(units_for);
+        assert_eq!(units, [0, 1, 10, TURN_UNITS]);
+    }
 
     #[tokio::test]
     async fn other_tasks_run_between_the_turns() {

@@ -18,10 +18,13 @@ use super::prepared_request::PreparedRequest;
 use crate::long_work::{LONG_TEXT_BYTES, Piece, poll_long, run_long};
 use crate::turn;
 use crate::types::{Code, Error, Input, ItemOutcome, OnError, Outcome, SentMetadata};
-use throttle::{Admission, MemoryPool, MemoryUse, PendingPermit};
+use throttle::{Admission, MemoryPool, MemoryReservation, MemoryUse, PendingPermit};
 
 /// Units of a task's turn that one outcome takes: at most sixteen follow each other, for about a tenth of a millisecond.
 const OUTCOME_UNITS: u32 = 8;
+
+/// Units of a task's turn that an input takes beside those for its text: a batch may start thousands of items.
+const INPUT_UNITS: u32 = 1;
 
 /// Memory of finished results that are not read, in bytes, from which a batch starts no further items: 16 MiB, thousands of ordinary
 /// results.
@@ -48,6 +51,8 @@ pub struct Outcomes<S> {
     cancelled: VecDeque<Outcome>,
     stopped: bool,
     pulled: usize,
+    /// Units of the task's turn that the last input takes. They are taken before the next one is read, so that none is kept back.
+    owed_units: u32,
     results: MemoryPool,
 }
 
@@ -86,6 +91,13 @@ fn long_piece(input: &Input, admission: &Admission) -> Option<Piece> {
     let bytes = input.content.as_ref().map_or(0, String::len);
     let caller = admission.caller();
     (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes })
+}
+
+/// Returns the size of what was read for an input, in bytes: its text, or its line.
+fn read_bytes(input: &Input) -> usize {
+    let text = input.content.as_ref().map_or(0, String::len);
+    let held = input.memory.as_ref().map_or(0, MemoryReservation::bytes);
+    text.max(held)
 }
 
 /// Extracts from one input. A panic becomes the outcome `internal`.
@@ -127,6 +139,7 @@ impl<S> Outcomes<S> {
             cancelled: VecDeque::new(),
             stopped: false,
             pulled: 0,
+            owed_units: 0,
         }
     }
 
@@ -217,15 +230,20 @@ impl<S: Inputs> Outcomes<S> {
         let Some(inputs) = &mut self.inputs else {
             return Poll::Ready(None);
         };
+        let owed = std::mem::take(&mut self.owed_units);
+        ready!(turn::poll_take(cx, owed));
         let input = ready!(inputs.poll_next_unpin(cx));
-        match input {
-            Some(_) => self.pulled += 1,
+        match &input {
+            Some(input) => {
+                self.pulled += 1;
+                self.owed_units = INPUT_UNITS + turn::units_for(read_bytes(input));
+            }
             None => self.inputs = None,
         }
         Poll::Ready(input)
     }
 
-    /// Starts tasks until the window is full or no input is ready. A completed task counts until its outcome is taken.
+    /// Starts tasks until the window is full, no input is ready, or the turn of this task is used up. A completed task counts until its outcome is taken.
     fn fill(&mut self, cx: &mut Context<'_>) {
         while self.tasks.len() < self.admission.window()
             && (self.tasks.is_empty() || self.results.held() < MAX_UNREAD_BYTES)

@@ -146,15 +146,57 @@ impl JobRun<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::task::{Context, Poll};
+
+    use futures_util::stream;
     use rusqlite::Connection;
     use throttle::CallerId;
     use tokio::time::timeout;
 
     use super::*;
-    use crate::jobs::load_job::RecordSpec;
+    use crate::extraction::Submission;
+    use crate::jobs::load_job::{RecordSpec, load_job};
     use crate::jobs::store::{FinishedItem, ItemStatus};
     use crate::jobs::test_context::{TestContext, store_file, store_queued};
-    use crate::types::Usage;
+    use crate::types::{Content, Input, Item, Usage};
+
+    #[tokio::test]
+    async fn items_with_long_texts_enter_the_queue_in_several_turns() {
+        const ITEMS: usize = 8;
+        let test = TestContext::new("long-texts");
+        let context = &test.context;
+        let job = store_queued(context.store.as_ref(), "job_1", 1).await;
+        let found = context.store.job_by_key(job).await.unwrap().unwrap();
+        let request = load_job(context, &found).await.unwrap().request.unwrap();
+        let submission = Submission {
+            caller: CallerId::default(),
+            items: None,
+            concurrency: None,
+            draining: &context.shutdown.draining,
+        };
+        let prepared = Arc::clone(&request.prepared);
+        let admitted = context.extractor.submit(prepared, &submission).unwrap();
+        assert_eq!(admitted.window(), ITEMS);
+        let inputs = (0..ITEMS).map(|index| {
+            let item = Item::from(Content("a text. ".repeat(25 * 1024)));
+            Input::new(index, item)
+        });
+        let mut outcomes = admitted.run(OnError::Continue, stream::iter(inputs));
+        let mut rounds = 0;
+        while outcomes.pulled() < ITEMS {
+            let before = outcomes.pulled();
+            // The next poll of this task is a turn of its own.
+            tokio::task::yield_now().await;
+            let poll =
+                |cx: &mut Context<'_>| Poll::Ready(outcomes.poll_next_unpin(cx).is_pending());
+            assert!(poll_fn(poll).await);
+            assert!(outcomes.pulled() - before <= 2);
+            rounds += 1;
+        }
+        assert!(rounds >= ITEMS / 2);
+    }
 
     #[tokio::test]
     async fn the_end_of_a_run_waits_for_the_store_unless_the_server_drains() {
