@@ -58,4 +58,4 @@ pub use prepared_request::{CallEstimate, PreparedRequest};
 pub use request_class::RequestClass;
 pub use submission::{AdmittedRequest, Submission, shutting_down};
 pub use waiting_memory::WaitingMemory;
-pub use writing_piece::{value_writing_piece, writing_piece};
+pub use writing_piece::{error_writing_piece, write_in_turn, writing_piece};

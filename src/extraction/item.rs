@@ -20,7 +20,7 @@ use crate::provider::{CallMemory, Trial};
 use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart};
 use crate::types::{
     AttemptInfo, CacheUse, Code, Error, Input, Invalid, ItemOutcome, ModelUsage, OnFailure,
-    Outcome, Success, Timing, Usage, clock,
+    Outcome, Success, Timing, Usage, clock, written_size,
 };
 use throttle::{
     Admission, MemoryPool, MemoryReservation, MemoryUse, PendingPermit, Permit, Priority,
@@ -318,7 +318,7 @@ impl<'a> ItemRun<'a> {
                 let permit = permit.inspect_err(|_| self.attempts = 1)?;
                 if let Some(leader) = ticket.lead() {
                     let result = self.extract(text, Some(permit)).await;
-                    self.cache_success(key, &result);
+                    self.cache_success(key, &result).await;
                     leader.complete(&result, self.request.class, self.is_shareable(&result));
                     return result;
                 }
@@ -369,9 +369,14 @@ impl<'a> ItemRun<'a> {
             )
     }
 
-    fn cache_success(&self, key: CacheKey, result: &Result<Success, Error>) {
+    async fn cache_success(&self, key: CacheKey, result: &Result<Success, Error>) {
         if let (Some(cache), Ok(success)) = (&self.extractor.cache, result) {
-            cache.put(key, success);
+            let is_large = written_size(&success.data, LONG_TEXT_BYTES).is_none();
+            let piece = is_large.then(|| Piece {
+                caller: self.results.caller(),
+                bytes: LONG_TEXT_BYTES,
+            });
+            run_long(piece, || cache.put(key, success)).await;
         }
     }
 

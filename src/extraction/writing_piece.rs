@@ -1,36 +1,102 @@
-//! Length of the work to write an outcome as JSON.
+//! Writing of outcomes and errors as JSON: that of a large one takes milliseconds, for which the other tasks of the worker do not wait.
 
-use serde::Serialize;
-use serde_json::Value;
 use throttle::CallerId;
 
 use crate::long_work::{LONG_TEXT_BYTES, Piece, run_off_worker};
-use crate::types::{ItemOutcome, Outcome, written_size};
+use crate::turn;
+use crate::types::{Error, Outcome};
 
-/// Returns the piece of long work that writing an outcome as JSON is; `None` if it is short.
+/// Returns the piece of long work that writing an outcome is; `None` if it is short.
 #[must_use]
 pub fn writing_piece(outcome: &Outcome, caller: CallerId) -> Option<Piece> {
-    let answer = match &outcome.ending {
-        ItemOutcome::Succeeded(success) => Some(&*success.data),
-        ItemOutcome::Invalid(invalid) => Some(&*invalid.candidate),
-        ItemOutcome::Failed(_) | ItemOutcome::Cancelled => None,
-    };
-    value_writing_piece(answer, outcome.bytes_beside_data(), caller)
+    piece(caller, |max| outcome.written_size(max))
 }
 
-/// Returns the piece of long work that writing a value is, with `bytes_beside` of other texts; `None` if it is short.
-pub fn value_writing_piece(
-    value: Option<&Value>,
-    bytes_beside: usize,
-    caller: CallerId,
-) -> Option<Piece> {
-    let bytes = value.map_or(0, text_size);
-    Piece::if_long(caller, bytes.saturating_add(bytes_beside))
+/// Returns the piece of long work that writing an error is; `None` if it is short.
+#[must_use]
+pub fn error_writing_piece(error: &Error, caller: CallerId) -> Option<Piece> {
+    piece(caller, |max| error.written_size(max))
 }
 
-/// Returns the length of a value as JSON, in bytes. Nothing is written; only a long value is counted to its end, off the workers.
-pub(super) fn text_size<T: Serialize + ?Sized>(value: &T) -> usize {
-    written_size(value, LONG_TEXT_BYTES).unwrap_or_else(|| {
-        run_off_worker(true, || written_size(value, usize::MAX)).unwrap_or_default()
-    })
+fn piece(caller: CallerId, written_size: impl Fn(usize) -> Option<usize>) -> Option<Piece> {
+    // Nothing is written; only a large value is counted to its end.
+    if written_size(LONG_TEXT_BYTES).is_some() {
+        return None;
+    }
+    let bytes = run_off_worker(true, || written_size(usize::MAX)).unwrap_or(usize::MAX);
+    Some(Piece { caller, bytes })
+}
+
+/// Writes an outcome within a poll, off the worker if it is large. Returns the units of the task's turn that this takes.
+pub fn write_in_turn(outcome: &Outcome, write: impl FnOnce()) -> u32 {
+    let bytes = outcome.written_size(LONG_TEXT_BYTES);
+    run_off_worker(bytes.is_none(), write);
+    turn::units_for(bytes.unwrap_or(LONG_TEXT_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::types::{AttemptInfo, Code, Error, Invalid, ItemOutcome, SharedValue};
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    fn outcome(ending: ItemOutcome) -> Outcome {
+        Outcome {
+            ending,
+            ..Outcome::cancelled(0, None, None)
+        }
+    }
+
+    /// Returns an invalid answer and a failed one, each with a text of this size.
+    fn outcomes(bytes: usize) -> [Outcome; 2] {
+        let candidate: SharedValue = json!({"text": "x".repeat(bytes)}).into();
+        let mut error = Error::new(Code::ExtractionFailed, "a reason");
+        error.attempted = Some(Arc::new(AttemptInfo {
+            attempts: 1,
+            raw: None,
+            candidate: Some(candidate.clone()),
+            model: None,
+        }));
+        let invalid = Invalid {
+            candidate,
+            errors: Vec::new(),
+            model: None,
+        };
+        [ItemOutcome::Invalid(invalid), ItemOutcome::Failed(error)].map(outcome)
+    }
+
+    #[test]
+    fn a_long_answer_is_long_work_also_if_it_is_invalid() {
+        let caller = CallerId(1);
+        for small in outcomes(LONG_TEXT_BYTES / 2) {
+            assert!(writing_piece(&small, caller).is_none());
+            let units = write_in_turn(&small, || ());
+            assert_eq!(units, turn::units_for(LONG_TEXT_BYTES / 2));
+        }
+        for large in outcomes(2 * LONG_TEXT_BYTES) {
+            let piece = writing_piece(&large, caller).unwrap();
+            let text = 2 * LONG_TEXT_BYTES;
+            assert!((text..text + 100).contains(&piece.bytes), "{piece:?}");
+        }
+        assert!(writing_piece(&outcome(ItemOutcome::Cancelled), caller).is_none());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn other_tasks_run_while_a_large_outcome_is_written() {
+        let task = tokio::spawn(async {
+            for large in outcomes(2 * LONG_TEXT_BYTES) {
+                let (sender, receiver) = mpsc::channel();
+                let other = tokio::spawn(async move { sender.send(()).unwrap() });
+                let _ = write_in_turn(&large, || receiver.recv_timeout(LIMIT).unwrap());
+                other.await.unwrap();
+            }
+        });
+        task.await.unwrap();
+    }
 }

@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::request_memory::no_memory;
-use super::response_stream::{BatchEnd, Encoder, ResponseContext, too_large_to_buffer};
+use super::request_memory::{no_memory, too_large_to_buffer};
+use super::response_stream::{BatchEnd, Encoder, ResponseContext};
 use crate::contract::{ItemResult, Problem, append_json};
 use crate::types::{Error, Outcome};
 use throttle::{MemoryReservation, NoMemory};

@@ -1,4 +1,4 @@
-//! Errors of requests and responses for which there is no memory.
+//! Errors of requests and responses for which there is no memory, or no buffer.
 
 use crate::types::{Code, Error};
 use throttle::{NoMemory, RETRY_SOON};
@@ -29,4 +29,11 @@ pub fn no_memory(refused: &NoMemory) -> Error {
         )
         .retry_after(RETRY_SOON),
     }
+}
+
+/// Returns the error of a batch that is too large for an ordered response.
+pub fn too_large_to_buffer() -> Error {
+    let detail = "the batch exceeds `limits.max_ordered_bytes`, the maximum for an ordered response; \
+                  request a stream instead (`\"stream\": true`, or `Accept: application/x-ndjson`)";
+    Error::new(Code::PayloadTooLarge, detail)
 }

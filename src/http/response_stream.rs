@@ -19,10 +19,14 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::request_body::BodyMemory;
+use super::request_memory::too_large_to_buffer;
 use super::upload_monitor::UploadMonitor;
 use crate::contract::{BatchStatus, ItemResult, Progress, Summary, millis};
-use crate::extraction::{Inputs, Outcomes, PartialEvent, PartialStream, shutting_down};
-use crate::types::{Code, Counts, Error, EvidenceCounts, FieldError, Outcome, SentMetadata};
+use crate::extraction::{
+    Inputs, Outcomes, PartialEvent, PartialStream, shutting_down, write_in_turn,
+};
+use crate::turn;
+use crate::types::{Counts, Error, EvidenceCounts, FieldError, Outcome, SentMetadata};
 
 /// Response format. Each call appends the bytes to send.
 pub trait Encoder: Send + Unpin {
@@ -188,7 +192,10 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
                     return Poll::Ready(Err(error));
                 }
                 match polled {
-                    Poll::Ready(Some(outcome)) => self.add_outcome(&outcome, &mut BytesMut::new()),
+                    Poll::Ready(Some(outcome)) => {
+                        let units = self.add_outcome(&outcome, &mut BytesMut::new());
+                        ready!(turn::poll_take(cx, units));
+                    }
                     Poll::Ready(None) => return Poll::Ready(Ok(())),
                     Poll::Pending if upload.has_ended() => return Poll::Ready(Ok(())),
                     Poll::Pending => return Poll::Pending,
@@ -200,9 +207,11 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
             .unwrap_or(Ok(()))
     }
 
-    fn add_outcome(&mut self, outcome: &Outcome, out: &mut BytesMut) {
+    /// Encodes an outcome. Returns the units of the task's turn that this takes.
+    fn add_outcome(&mut self, outcome: &Outcome, out: &mut BytesMut) -> u32 {
         self.counts.count(outcome);
-        self.encoder.outcome(&self.context, outcome, out);
+        let encode = || self.encoder.outcome(&self.context, outcome, out);
+        write_in_turn(outcome, encode)
     }
 
     /// Encodes the outcomes that are ready, each after its partial results.
@@ -220,9 +229,12 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
                 self.waiting = Some(outcome);
                 return;
             }
-            self.add_outcome(&outcome, out);
+            let units = self.add_outcome(&outcome, out);
             if let Some(error) = self.encoder.buffer_error() {
                 return self.fail(&error, out);
+            }
+            if turn::poll_take(cx, units).is_pending() {
+                return;
             }
         }
     }
@@ -330,13 +342,6 @@ impl<S: Inputs, K: Encoder> ResponseBody<S, K> {
             }
         }
     }
-}
-
-/// Returns the error of a batch that is too large for an ordered response.
-pub fn too_large_to_buffer() -> Error {
-    let detail = "the batch exceeds `limits.max_ordered_bytes`, the maximum for an ordered response; \
-                  request a stream instead (`\"stream\": true`, or `Accept: application/x-ndjson`)";
-    Error::new(Code::PayloadTooLarge, detail)
 }
 
 impl<S: Inputs, K: Encoder> http_body::Body for ResponseBody<S, K> {

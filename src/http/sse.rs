@@ -9,7 +9,8 @@ use crate::contract::{
     to_json,
 };
 use crate::extraction::PartialEvent;
-use crate::types::{Error, ItemOutcome, Outcome};
+use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
+use crate::types::{Error, ItemOutcome, Outcome, written_size};
 
 /// First line of the first event of every stream: the delay before a client reconnects, in milliseconds. A block of its own
 /// would be an event without data to some clients.
@@ -145,6 +146,32 @@ impl SingleSse {
             ..Self::default()
         }
     }
+
+    fn append_partial(&mut self, partial: &PartialEvent, out: &mut BytesMut) {
+        match partial {
+            PartialEvent::Partial { attempt, data } => {
+                let attempt = *attempt;
+                let json = to_json(&PartialResult { data, attempt });
+                if self.budget.admit(attempt, json.len()) {
+                    self.events.append_recorded(out, "partial", None, &json);
+                }
+            }
+            PartialEvent::Item {
+                attempt,
+                index,
+                data,
+                evidence,
+            } => {
+                let item = ListItem {
+                    index: *index,
+                    data,
+                    evidence: evidence.as_deref(),
+                    attempt: *attempt,
+                };
+                self.events.append(out, "item", None, &item);
+            }
+        }
+    }
 }
 
 /// Budget of a stream's `partial` events: all of an attempt together have at most [`PartialBudget::FACTOR`] times the bytes of
@@ -182,30 +209,12 @@ impl PartialBudget {
 
 impl Encoder for SingleSse {
     fn partial(&mut self, partial: &PartialEvent, out: &mut BytesMut) {
-        match partial {
-            PartialEvent::Partial { .. } if self.items_only => {}
-            PartialEvent::Partial { attempt, data } => {
-                let attempt = *attempt;
-                let json = to_json(&PartialResult { data, attempt });
-                if self.budget.admit(attempt, json.len()) {
-                    self.events.append_recorded(out, "partial", None, &json);
-                }
-            }
-            PartialEvent::Item {
-                attempt,
-                index,
-                data,
-                evidence,
-            } => {
-                let item = ListItem {
-                    index: *index,
-                    data,
-                    evidence: evidence.as_deref(),
-                    attempt: *attempt,
-                };
-                self.events.append(out, "item", None, &item);
-            }
-        }
+        let data = match partial {
+            PartialEvent::Partial { .. } if self.items_only => return,
+            PartialEvent::Partial { data, .. } | PartialEvent::Item { data, .. } => data,
+        };
+        let is_large = written_size(data, LONG_TEXT_BYTES).is_none();
+        run_off_worker(is_large, || self.append_partial(partial, out));
     }
 
     fn outcome(&mut self, context: &ResponseContext, outcome: &Outcome, out: &mut BytesMut) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::error_text::{ErrorDetail, ErrorMessage, ErrorPointer};
+use super::json_size::written_size;
 use super::shared_value::SharedValue;
 
 /// Machine-readable error code. The OpenAPI document lists when each occurs.
@@ -209,6 +210,23 @@ impl Error {
     pub fn with_errors(mut self, errors: Vec<FieldError>) -> Self {
         self.errors = errors;
         self
+    }
+
+    /// Returns the best invalid answer that the model gave.
+    #[must_use]
+    pub fn candidate(&self) -> Option<&SharedValue> {
+        self.attempted.as_ref()?.candidate.as_ref()
+    }
+
+    /// Returns the size of the invalid answers that it has as JSON, in bytes, approximately; `None` if that is more than `max`.
+    #[must_use]
+    pub fn written_size(&self, max: usize) -> Option<usize> {
+        let raw = self.attempted.as_ref().and_then(|info| info.raw.as_ref());
+        let raw_bytes = raw.map_or(0, String::len);
+        let left = max.checked_sub(raw_bytes)?;
+        let candidate = self.candidate();
+        let bytes = candidate.map_or(Some(0), |value| written_size(value, left));
+        bytes.map(|bytes| raw_bytes + bytes)
     }
 
     /// Sets the time after which a retry may succeed.

@@ -7,6 +7,7 @@ use throttle::{MemoryReservation, PooledMemory};
 
 use super::error::{Error, FieldError};
 use super::evidence::{EvidenceCounts, LeafEvidence};
+use super::json_size::written_size;
 use super::metadata::SentMetadata;
 use super::shared_value::SharedValue;
 use super::trace::{Span, Trace};
@@ -157,6 +158,21 @@ impl Outcome {
                 None
             }
         }
+    }
+
+    /// Returns its size as JSON, in bytes, approximately; `None` if that is more than `max`.
+    #[must_use]
+    pub fn written_size(&self, max: usize) -> Option<usize> {
+        let value = match &self.ending {
+            ItemOutcome::Succeeded(success) => Some(&success.data),
+            ItemOutcome::Invalid(invalid) => Some(&invalid.candidate),
+            ItemOutcome::Failed(error) => error.candidate(),
+            ItemOutcome::Cancelled => None,
+        };
+        let beside = self.bytes_beside_data();
+        let left = max.checked_sub(beside)?;
+        let data = value.map_or(Some(0), |value| written_size(value, left));
+        data.map(|data| beside + data)
     }
 
     /// Returns the number of values of extracted data by status of their evidence; `None` without data or evidence. Those of a

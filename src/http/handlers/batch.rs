@@ -19,10 +19,10 @@ use super::super::ndjson_writer::NdjsonEncoder;
 use super::super::problem::ApiError;
 use super::super::query::offset_unit_only;
 use super::super::request_body::BodyMemory;
-use super::super::request_memory::no_memory;
+use super::super::request_memory::{no_memory, too_large_to_buffer};
 use super::super::response_memory::StreamMemory;
 use super::super::response_stream::{
-    ResponseBody, ResponseContext, StreamResources, streaming_response, too_large_to_buffer,
+    ResponseBody, ResponseContext, StreamResources, streaming_response,
 };
 use super::super::sse::SseEncoder;
 use super::super::state::{AppState, State};

@@ -25,6 +25,7 @@ use super::super::trace_context::trace_context;
 use crate::contract::{ItemResult, append_json};
 use crate::extraction::{
     BLANK, CallEstimate, PreparedRequest, RequestClass, Submission, is_blank, shutting_down,
+    writing_piece,
 };
 use crate::long_work::{Piece, run_long};
 use crate::provider::RequestPreview;
@@ -122,7 +123,10 @@ pub async fn extract(
         return Ok(stream_memory.hold(response));
     }
     tokio::select! {
-        outcome = admitted.run_single(input) => Ok(respond(outcome, &context)),
+        outcome = admitted.run_single(input) => {
+            let piece = writing_piece(&outcome, caller);
+            Ok(run_long(piece, || respond(outcome, &context)).await)
+        }
         () = state.lifecycle.ended.cancelled() => Err(shutting_down().into()),
     }
 }

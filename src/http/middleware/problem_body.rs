@@ -10,7 +10,7 @@ use super::super::problem::{self, ApiError, FailureUsage};
 use super::super::response_memory::ReservedMemory;
 use super::super::unknown_path;
 use super::request_id::RequestId;
-use crate::extraction::value_writing_piece;
+use crate::extraction::error_writing_piece;
 use crate::long_work::Piece;
 use crate::types::{Code, Error};
 use throttle::CallerId;
@@ -18,9 +18,7 @@ use throttle::CallerId;
 /// Returns the piece of long work that writing the body of a handler's error is; `None` if it is short.
 pub fn piece(response: &Response, caller: CallerId) -> Option<Piece> {
     let ApiError(error) = response.extensions().get()?;
-    let attempted = error.attempted.as_deref()?;
-    let raw_bytes = attempted.raw.as_ref().map_or(0, String::len);
-    value_writing_piece(attempted.candidate.as_deref(), raw_bytes, caller)
+    error_writing_piece(error, caller)
 }
 
 /// Returns the response with a problem as its body if it is an error of a handler or of the router; else unchanged.
