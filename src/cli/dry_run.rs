@@ -67,7 +67,7 @@ pub async fn run(
     let Some(first) = &texts.first else {
         bail!("{name} has no input")
     };
-    let server = server.reach(None).await?;
+    let server = server.reach(None)?;
     let answered = request(&server, spec.body(first, true)).await;
     server.shut_down().await;
     let dry_run = answered?;

@@ -61,7 +61,7 @@ async fn extract(
     let spec = Spec::new(&args.spec, model, &Map::new(), &[])?;
     let input = args.input.clone();
     let text = tokio::task::spawn_blocking(move || input_text(&input)).await??;
-    let server = server.reach(None).await?;
+    let server = server.reach(None)?;
     let answered = answer(&server, spec.body(&text, args.dry_run)).await;
     server.shut_down().await;
     let answer = match answered? {

@@ -87,7 +87,7 @@ enum JobsCommand {
 /// Runs `extractd jobs`, and returns the exit code.
 pub async fn run(args: JobsArgs, key: Option<String>, stop: CancellationToken) -> ExitCode {
     let ran = async {
-        let mut server = running_server::connect(&args.server, key).await?;
+        let mut server = running_server::connect(&args.server, key)?;
         server.field_names = FieldNames::Pointers;
         run_command(args.command, &server, &stop).await
     };

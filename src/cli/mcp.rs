@@ -33,7 +33,7 @@ async fn serve(target: TargetServer, stop: CancellationToken) -> anyhow::Result<
         TargetServer::Running { .. } => None,
         TargetServer::InProcess(config) => Some(job_folder(config.data_dir.join(FOLDER))?),
     };
-    let server = target.reach(folder.as_deref()).await.context(
+    let server = target.reach(folder.as_deref()).context(
         "the server within this process could not be started; if another `extractd mcp` runs, start `extractd serve`, and let both use it \
          with --server",
     )?;

@@ -105,7 +105,7 @@ impl Run {
         } else {
             record.store(self.args.restart)?
         };
-        let server = server.keeping_jobs().reach(store.as_deref()).await?;
+        let server = server.keeping_jobs().reach(store.as_deref())?;
         let stream = (!record.has_folder()).then(std::io::stdout);
         let stream = stream.map(|out| BufWriter::with_capacity(BUFFER_BYTES, out));
         let mut client = JobsClient::new(&server, &self.stop, progress, stream);

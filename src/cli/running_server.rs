@@ -23,16 +23,13 @@ pub struct RunningServerArgs {
 ///
 /// # Errors
 /// If the URL is invalid.
-pub async fn connect(
-    args: &RunningServerArgs,
-    key: Option<String>,
-) -> anyhow::Result<ServerHandle> {
+pub fn connect(args: &RunningServerArgs, key: Option<String>) -> anyhow::Result<ServerHandle> {
     let url = match args.server.as_str() {
         "" => DEFAULT_URL,
         url => url,
     };
     let url = url.to_owned();
-    TargetServer::Running { url, key }.reach(None).await
+    TargetServer::Running { url, key }.reach(None)
 }
 
 /// Sends a request without a body, and returns the body of the response.

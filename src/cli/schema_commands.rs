@@ -52,7 +52,7 @@ enum SchemasCommand {
 /// Runs `extractd schemas`, and returns the exit code.
 pub async fn run(args: SchemasArgs, key: Option<String>) -> ExitCode {
     let ran = async {
-        let mut server = running_server::connect(&args.server, key).await?;
+        let mut server = running_server::connect(&args.server, key)?;
         server.field_names = FieldNames::Pointers;
         run_command(args.command, &server).await
     };

@@ -62,7 +62,7 @@ impl TargetServer {
     ///
     /// # Errors
     /// If the URL is invalid, or the server cannot be started.
-    pub async fn reach(self, folder: Option<&Path>) -> anyhow::Result<ServerHandle> {
+    pub fn reach(self, folder: Option<&Path>) -> anyhow::Result<ServerHandle> {
         match self {
             Self::Running { url, key } => connect(&url, key),
             Self::InProcess(config) => start(*config, folder),

@@ -35,9 +35,9 @@ fn a_caller_with_calls_leaves_an_eighth_of_the_slots_to_callers_that_have_none()
     assert_eq!(held.len(), 56);
     let mut waiting = greedy.enter(&permit_request(&model));
     assert!((&mut waiting).now_or_never().is_none());
-    let [hold] = limits.holds().try_into().unwrap();
+    let [reason] = limits.holds().try_into().unwrap();
     assert_eq!(
-        (hold.reason, hold.retry_in),
+        (reason.reason, reason.retry_in),
         (HoldReason::CallerShare, None)
     );
     let others: Vec<_> = (2..=9)
