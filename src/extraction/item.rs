@@ -371,7 +371,7 @@ impl<'a> ItemRun<'a> {
 
     async fn cache_success(&self, key: CacheKey, result: &Result<Success, Error>) {
         if let (Some(cache), Ok(success)) = (&self.extractor.cache, result) {
-            let is_large = written_size(&success.data, LONG_TEXT_BYTES).is_none();
+            let is_large = written_size(&*success.data, LONG_TEXT_BYTES).is_none();
             let piece = is_large.then(|| Piece {
                 caller: self.results.caller(),
                 bytes: LONG_TEXT_BYTES,

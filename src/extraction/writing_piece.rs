@@ -1,10 +1,11 @@
 //! Writing of outcomes and errors as JSON: that of a large one takes milliseconds, for which the other tasks of the worker do not wait.
 
+use serde::Serialize;
 use throttle::CallerId;
 
 use crate::long_work::{LONG_TEXT_BYTES, Piece, run_off_worker};
 use crate::turn;
-use crate::types::{Error, Outcome};
+use crate::types::{Error, Outcome, written_size};
 
 /// Returns the piece of long work that writing an outcome is; `None` if it is short.
 #[must_use]
@@ -19,12 +20,19 @@ pub fn error_writing_piece(error: &Error, caller: CallerId) -> Option<Piece> {
 }
 
 fn piece(caller: CallerId, written_size: impl Fn(usize) -> Option<usize>) -> Option<Piece> {
-    // Nothing is written; only a large value is counted to its end.
-    if written_size(LONG_TEXT_BYTES).is_some() {
-        return None;
-    }
-    let bytes = run_off_worker(true, || written_size(usize::MAX)).unwrap_or(usize::MAX);
-    Some(Piece { caller, bytes })
+    Piece::if_long(caller, whole_size(written_size))
+}
+
+/// Returns the length of a value as JSON, in bytes.
+pub(super) fn text_size<T: Serialize + ?Sized>(value: &T) -> usize {
+    whole_size(|max| written_size(value, max))
+}
+
+/// Returns the size that a function of the maximum counts. Nothing is written; only a large value is counted to its end, off the workers.
+fn whole_size(written_size: impl Fn(usize) -> Option<usize>) -> usize {
+    written_size(LONG_TEXT_BYTES)
+        .or_else(|| run_off_worker(true, || written_size(usize::MAX)))
+        .unwrap_or(usize::MAX)
 }
 
 /// Writes an outcome within a poll, off the worker if it is large. Returns the units of the task's turn that this takes.

@@ -10,8 +10,7 @@ use throttle::CallerId;
 /// Returns the input of a stored item. A stored input that this version cannot parse becomes an input that fails.
 pub fn decode_input(pending: &PendingItem) -> Input {
     let index = pending.index as usize;
-    let is_long = pending.input.len() >= LONG_TEXT_BYTES;
-    match run_off_worker(is_long, || serde_json::from_slice::<Item>(&pending.input)) {
+    match serde_json::from_slice::<Item>(&pending.input) {
         Ok(item) => Input::new(index, item),
         Err(error) => {
             let detail = format!(
@@ -39,11 +38,10 @@ pub fn encode_result(outcome: &Outcome, request_id: &str) -> Option<FinishedItem
         ItemOutcome::Failed(_) => ItemStatus::Failed,
         ItemOutcome::Cancelled => ItemStatus::Cancelled,
     };
-    let is_large = outcome.written_size(LONG_TEXT_BYTES).is_none();
     Some(FinishedItem {
         index: u32::try_from(outcome.index).unwrap_or(u32::MAX),
         status,
-        body: run_off_worker(is_large, || rendering::result_json(outcome, request_id)),
+        body: rendering::result_json(outcome, request_id),
         usage: outcome.usage,
         grounding: outcome.evidence_counts(),
     })

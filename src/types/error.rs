@@ -225,7 +225,7 @@ impl Error {
         let raw_bytes = raw.map_or(0, String::len);
         let left = max.checked_sub(raw_bytes)?;
         let candidate = self.candidate();
-        let bytes = candidate.map_or(Some(0), |value| written_size(value, left));
+        let bytes = candidate.map_or(Some(0), |value| written_size(&**value, left));
         bytes.map(|bytes| raw_bytes + bytes)
     }
 

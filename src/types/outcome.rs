@@ -171,7 +171,7 @@ impl Outcome {
         };
         let beside = self.bytes_beside_data();
         let left = max.checked_sub(beside)?;
-        let data = value.map_or(Some(0), |value| written_size(value, left));
+        let data = value.map_or(Some(0), |value| written_size(&**value, left));
         data.map(|data| beside + data)
     }
 
