@@ -15,7 +15,7 @@ use super::result_memory::{
 };
 use super::routing::RouteCursor;
 use super::tracer::Tracer;
-use crate::long_work::{LONG_TEXT_BYTES, Piece, run_long};
+use crate::long_work::{LONG_TEXT_BYTES, Piece, run_long, run_off_worker};
 use crate::provider::{CallMemory, Trial};
 use crate::telemetry::{ActiveSpan, Attribute, SpanRole, SpanStart};
 use crate::types::{
@@ -261,9 +261,12 @@ impl<'a> ItemRun<'a> {
         };
         if self.request.cache == CacheUse::Use
             && let Some(cached) = self.extractor.cached(&key)
-            && let Some(success) = self.read_cached(&cached).await?
         {
-            return Ok(success);
+            // It may wait for memory, and needs no permit meanwhile.
+            self.route.leave_queue();
+            if let Some(success) = self.read_cached(&cached).await? {
+                return Ok(success);
+            }
         }
         self.share(text, key).await
     }
@@ -291,12 +294,13 @@ impl<'a> ItemRun<'a> {
     /// # Errors
     /// `overloaded` if there was no room in time.
     async fn reserve_shared(
-        &self,
+        &mut self,
         ending: &ItemOutcome,
     ) -> Result<Option<SharedResultMemory>, Error> {
         if self.attempts > 0 {
             return Ok(None);
         }
+        self.route.leave_queue();
         let (ledger, caller) = (self.extractor.limits.memory(), self.results.caller());
         SharedResultMemory::reserve(ledger, caller, self.request, ending).await
     }
@@ -318,7 +322,7 @@ impl<'a> ItemRun<'a> {
                 let permit = permit.inspect_err(|_| self.attempts = 1)?;
                 if let Some(leader) = ticket.lead() {
                     let result = self.extract(text, Some(permit)).await;
-                    self.cache_success(key, &result).await;
+                    self.cache_success(key, &result);
                     leader.complete(&result, self.request.class, self.is_shareable(&result));
                     return result;
                 }
@@ -369,14 +373,11 @@ impl<'a> ItemRun<'a> {
             )
     }
 
-    async fn cache_success(&self, key: CacheKey, result: &Result<Success, Error>) {
+    fn cache_success(&self, key: CacheKey, result: &Result<Success, Error>) {
         if let (Some(cache), Ok(success)) = (&self.extractor.cache, result) {
+            // Without a turn: equal items wait for the result.
             let is_large = written_size(&*success.data, LONG_TEXT_BYTES).is_none();
-            let piece = is_large.then(|| Piece {
-                caller: self.results.caller(),
-                bytes: LONG_TEXT_BYTES,
-            });
-            run_long(piece, || cache.put(key, success)).await;
+            run_off_worker(is_large, || cache.put(key, success));
         }
     }
 

@@ -101,9 +101,15 @@ pub(super) async fn reserve_result(
     bytes: usize,
 ) -> Result<MemoryReservation, Error> {
     let empty = ledger.empty(caller, MemoryUse::Responses);
+    // A larger one could never be reserved, and the item that was called has as much. At most two of them are made at a time.
+    let room = bytes.min(empty.max_bytes() / 2);
     let mut memory = WaitingMemory::new(empty, shared_result_wait(class));
-    match memory.reserve(bytes).await {
-        Ok(()) => Ok(memory.split(bytes)),
+    match memory.reserve(room).await {
+        Ok(()) => {
+            let mut reserved = memory.split(room);
+            reserved.record(bytes);
+            Ok(reserved)
+        }
         Err(refused) => Err(no_result_memory(&refused)),
     }
 }
@@ -205,6 +211,18 @@ mod tests {
         });
         assert_eq!(waiting.unwrap().bytes(), 400_000);
         assert_eq!(ledger.snapshot().held, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shared_result_larger_than_all_memory_is_made_while_little_is_held() {
+        let ledger = MemoryLedger::new(1_000_000, 1_000_000);
+        let reserve = || reserve_result(&ledger, CallerId(1), RequestClass::Single, 5_000_000);
+        let first = reserve().await.unwrap();
+        assert_eq!(
+            (first.bytes(), ledger.snapshot().held),
+            (5_000_000, 5_000_000)
+        );
+        assert_eq!(reserve().await.unwrap_err().code, Code::Overloaded);
     }
 
     #[test]

@@ -215,6 +215,11 @@ impl<'a> RouteCursor<'a> {
         }
     }
 
+    /// Leaves the queue for a permit; one that was granted goes to the next item. [`acquire`](Self::acquire) enters it again.
+    pub fn leave_queue(&mut self) {
+        self.pending = None;
+    }
+
     /// Waits for a permit of the current target. Returns `None` once another target is available during an outage, and
     /// switches to it.
     async fn granted(&mut self, mut pending: PendingPermit) -> Option<Result<Permit, Denied>> {

@@ -35,7 +35,7 @@ use super::request_shape::RequestShape;
 use super::stream_decoder::{DeltaEmitter, StreamDecoder};
 use super::usage_check::UsageCheck;
 use super::wire_format::WireFormat;
-use crate::long_work::run_long;
+use crate::long_work::{LONG_TEXT_BYTES, run_long, run_off_worker};
 use crate::net::{self, Client, Incoming, Url};
 use crate::types::{Dialect, FieldError, Mode, TraceContext};
 use futures_util::future::BoxFuture;
@@ -120,10 +120,9 @@ impl HttpProvider {
         memory::for_request(request.memory, |memory| {
             memory.encoding(request.input.len(), prompt_bytes)
         })?;
-        let piece = request
-            .memory
-            .and_then(|memory| memory.long_piece(request.text_bytes()));
-        let body = run_long(piece, || self.body(request, shape)).await;
+        // Without a turn: the call's time runs, and its slot is held.
+        let is_long = request.text_bytes() >= LONG_TEXT_BYTES;
+        let body = run_off_worker(is_long, || self.body(request, shape));
         memory::for_request(request.memory, |memory| {
             memory.sending(body.len(), prompt_bytes)
         })?;

@@ -117,6 +117,8 @@ struct OpenPeriod {
     until: Instant,
     length: Duration,
     probes: RaiiCounter,
+    /// Probes that gave their places to others before they had a result, and go on.
+    yielded: RaiiCounter,
     succeeded: usize,
     failed: usize,
     /// The caller with the most failures when the breaker opened, and the callers whose probes have failed since.
@@ -159,7 +161,9 @@ impl Breaker {
         if opened.until > now && !may_probe_at_once {
             return Err(Some(opened.until));
         }
-        if opened.probes.count() + opened.succeeded + opened.failed >= MAX_PROBES {
+        if opened.probes.count() + opened.succeeded + opened.failed >= MAX_PROBES
+            || opened.yielded.count() >= MAX_PROBES
+        {
             return Err(None);
         }
         let own_turn = opened.until + OTHERS_FIRST;
@@ -181,6 +185,13 @@ impl Breaker {
         self.open_period
             .as_ref()
             .map(|opened| opened.probes.guard())
+    }
+
+    /// Returns the guard of a probe that goes on without a place among the probes; as many of those as there are places keep further
+    /// probes back.
+    pub fn yielded_guard(&self) -> Option<CountGuard> {
+        let opened = self.open_period.as_ref()?;
+        Some(opened.yielded.guard())
     }
 
     /// Records a call of a caller that began at `began`. Returns true if the breaker has opened.
@@ -306,6 +317,7 @@ impl Breaker {
             until: now + length,
             length,
             probes: RaiiCounter::default(),
+            yielded: RaiiCounter::default(),
             succeeded: 0,
             failed: 0,
             blamed,
@@ -358,6 +370,10 @@ mod tests {
         let probes: Vec<_> = (0..3).map(|_| breaker.probe_guard().unwrap()).collect();
         assert!(!allows_call(&breaker, soon), "three and no more");
         drop(probes);
+        let mut yielded: Vec<_> = (0..3).map(|_| breaker.yielded_guard().unwrap()).collect();
+        assert!(!allows_call(&breaker, soon), "three hang");
+        yielded.pop();
+        assert!(allows_call(&breaker, soon));
         assert!(!breaker.record(ALICE, Health::Failure, soon, soon));
         assert!(
             !breaker.record(ALICE, Health::Neutral, soon, soon),

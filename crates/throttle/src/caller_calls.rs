@@ -2,9 +2,10 @@
 //!
 //! A call may last for an hour, so a caller that took every slot of a limit would stop the others for that long. Of each limit
 //! of calls in flight that callers share (of the process, a provider, a model), an eighth of the slots is therefore left to callers
-//! that have no call under it, and one for each other caller that has asked in the last minute and has no call now, up to a half.
-//! One caller alone takes seven eighths, and as many others as an eighth has slots find one each, whatever came before them. A threshold that falls with the free slots, as that of waiting items (`scheduler/admit.rs`), does not
-//! give this: with 64 slots, callers that take what it permits one after the other hold 57, 6 and 1.
+//! that have no call under it, and one for each other caller that has asked there in the last minute and has no call now, up to a
+//! half. One caller alone takes seven eighths, and as many others as an eighth has slots find one each, whatever came before them. A
+//! threshold that falls with the free slots, as that of waiting items (`scheduler/admit.rs`), does not give this: with 64 slots, callers
+//! that take what it permits one after the other hold 57, 6 and 1.
 
 use std::collections::BTreeMap;
 
@@ -29,8 +30,6 @@ pub enum CallLimit {
 pub struct CallerCalls {
     /// True if slots are left to other callers.
     pub leaves_slots: bool,
-    /// Number of callers that have asked lately and have no call in flight: each of them may come with the next.
-    pub idle_callers: usize,
     by_limit: BTreeMap<CallLimit, RaiiCounter>,
 }
 
@@ -44,7 +43,8 @@ impl CallerCalls {
         self.under(CallLimit::Process)
     }
 
-    fn under(&self, limit: CallLimit) -> usize {
+    /// Returns the number of calls under a limit.
+    pub fn under(&self, limit: CallLimit) -> usize {
         self.by_limit.get(&limit).map_or(0, RaiiCounter::count)
     }
 
@@ -59,15 +59,27 @@ impl CallerCalls {
         CallerCallGuard(limits.map(|limit| limit.map(&mut guard)))
     }
 
-    /// Returns how many of the free slots of a limit the caller may take.
-    pub fn available(&self, limit: CallLimit, slots: usize, free: usize) -> usize {
+    /// Returns how many slots of a limit the caller leaves to others while it has calls. `idle_callers`: number of callers that have
+    /// asked there lately and have no call under the limit, each of which may come with the next; this caller may be one of them.
+    pub fn left(&self, slots: usize, idle_callers: usize) -> usize {
         if !self.leaves_slots {
-            return free;
+            return 0;
         }
-        let left = slots
+        let others = idle_callers.saturating_sub(1);
+        slots
             .div_ceil(SLOTS_FOR_EACH_LEFT)
-            .max(self.idle_callers.min(slots / 2));
-        let above = free.saturating_sub(left);
+            .max(others.min(slots / 2))
+    }
+
+    /// Returns how many of the free slots of a limit the caller may take.
+    pub fn available(
+        &self,
+        limit: CallLimit,
+        slots: usize,
+        free: usize,
+        idle_callers: usize,
+    ) -> usize {
+        let above = free.saturating_sub(self.left(slots, idle_callers));
         if self.under(limit) == 0 {
             above.max(free.min(1))
         } else {
@@ -89,7 +101,7 @@ mod tests {
             };
             let free = |calls: &CallerCalls| slots - calls.count();
             let mut guards = Vec::new();
-            while calls.available(CallLimit::Process, slots, free(&calls)) > 0 {
+            while calls.available(CallLimit::Process, slots, free(&calls), 0) > 0 {
                 guards.push(calls.guard(PoolId(0), None));
             }
             assert_eq!(guards.len(), most, "of {slots}");
@@ -97,27 +109,28 @@ mod tests {
                 leaves_slots: true,
                 ..CallerCalls::default()
             };
-            let available = other.available(CallLimit::Process, slots, free(&calls));
+            let available = other.available(CallLimit::Process, slots, free(&calls), 0);
             assert_eq!(available, free(&calls).min(1), "for a caller without calls");
             calls.leaves_slots = false;
-            let available = calls.available(CallLimit::Process, slots, free(&calls));
+            let available = calls.available(CallLimit::Process, slots, free(&calls), 0);
             assert_eq!(available, free(&calls));
         }
     }
 
     #[test]
     fn a_slot_is_left_to_each_idle_caller_and_half_of_them_at_most() {
-        for (idle_callers, most) in [(0, 56), (8, 56), (9, 55), (32, 32), (50, 32)] {
+        for (others, most) in [(0, 56), (8, 56), (9, 55), (32, 32), (50, 32)] {
             let mut calls = CallerCalls {
                 leaves_slots: true,
-                idle_callers,
                 ..CallerCalls::default()
             };
+            let idle_callers = others + 1;
+            let free = |calls: &CallerCalls| 64 - calls.count();
             let mut guards = Vec::new();
-            while calls.available(CallLimit::Process, 64, 64 - calls.count()) > 0 {
+            while calls.available(CallLimit::Process, 64, free(&calls), idle_callers) > 0 {
                 guards.push(calls.guard(PoolId(0), None));
             }
-            assert_eq!(guards.len(), most, "{idle_callers}");
+            assert_eq!(guards.len(), most, "{others}");
         }
     }
 

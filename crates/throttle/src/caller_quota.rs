@@ -1,6 +1,7 @@
 //! The quota and budget of one caller: its request and token buckets, concurrency, part of the
 //! waiting room, and dollars per day.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,6 +9,7 @@ use crate::caller_calls::CallerCalls;
 use crate::money::Usd;
 use crate::request_bucket::{Rate, RequestBucket};
 use crate::token_bucket::TokenBucket;
+use crate::types::PoolId;
 
 /// Quota of a caller. `None` means no limit of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -126,8 +128,8 @@ pub struct Caller {
     pub in_flight: CallerCalls,
     /// Number of places that its requests hold: items that wait or are in flight.
     pub admitted: usize,
-    /// Time at which it last took a place.
-    pub asked_at: Option<Instant>,
+    /// Time at which it last took a place for a call to each provider.
+    pub asked_at: BTreeMap<PoolId, Instant>,
     /// True if the caller is no longer configured. It may come back.
     pub is_retired: bool,
 }
@@ -141,7 +143,7 @@ impl Caller {
             spending: BudgetSpending::new(now, wall),
             in_flight: CallerCalls::default(),
             admitted: 0,
-            asked_at: None,
+            asked_at: BTreeMap::new(),
             is_retired: false,
         };
         caller.set_quota(quota, now);
@@ -352,7 +354,6 @@ pub struct QuotaStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::PoolId;
 
     fn quota() -> Quota {
         Quota {

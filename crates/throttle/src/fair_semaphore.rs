@@ -128,9 +128,7 @@ impl State {
 
     /// Charges a caller a cost that is not that of a turn.
     fn charge(&mut self, caller: CallerId, cost: u64) {
-        self.order.enter(caller, false);
-        self.order.charge(caller, cost);
-        self.leave_if_done(caller);
+        self.order.settle(caller, 0, cost);
     }
 
     fn leave_if_done(&mut self, caller: CallerId) {

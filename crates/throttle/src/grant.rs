@@ -25,6 +25,8 @@ pub struct HeldResources {
     pub model: CountGuard,
     pub caller: Option<CallerCallGuard>,
     pub probe: Option<CountGuard>,
+    /// Guard of a probe that gave its place to another one before it had a result.
+    pub yielded_probe: Option<CountGuard>,
 }
 
 /// The call that asks for a permit.

@@ -16,6 +16,15 @@ use crate::raii_counter::RaiiCounter;
 use crate::retry_budget::RetryBudget;
 use crate::types::{Pool, PoolId};
 
+/// Numbers of callers that have asked lately and have no call in flight.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct IdleCallers {
+    /// Those that have asked for calls to any provider.
+    pub of_process: usize,
+    /// Those that have asked for calls to this one, and have none to it.
+    pub of_provider: usize,
+}
+
 /// The limits of a provider, without its queues.
 #[derive(Debug)]
 pub struct ProviderLimits {
@@ -25,6 +34,7 @@ pub struct ProviderLimits {
     pub max_in_flight: Option<usize>,
     /// Maximum number of calls in flight of the whole process.
     max_concurrency: usize,
+    pub idle_callers: IdleCallers,
     pub adaptive: Option<Adaptive>,
     pub retry_budget: RetryBudget,
     /// True if few calls go out to a model until the first one was answered.
@@ -51,6 +61,7 @@ impl ProviderLimits {
             in_flight: RaiiCounter::default(),
             max_in_flight: pool.max_in_flight,
             max_concurrency,
+            idle_callers: IdleCallers::default(),
             adaptive: pool.is_adaptive.then(|| Adaptive::new(cap)),
             retry_budget: RetryBudget::default(),
             has_trial: pool.has_trial,
@@ -163,11 +174,24 @@ impl ProviderLimits {
     /// Returns how many calls of a caller could go out to this provider, whose identifier is `id`, as far as its share in the calls
     /// in flight is concerned. `free` is the number of free slots of the whole process.
     pub fn available_slots(&self, calls: &CallerCalls, id: PoolId, free: usize) -> usize {
-        let of_process = calls.available(CallLimit::Process, self.max_concurrency, free);
-        self.limit().map_or(of_process, |limit| {
+        let IdleCallers {
+            of_process,
+            of_provider,
+        } = self.idle_callers;
+        let available = calls.available(CallLimit::Process, self.max_concurrency, free, of_process);
+        self.limit().map_or(available, |limit| {
             let free = limit.saturating_sub(self.in_flight.count());
-            of_process.min(calls.available(CallLimit::Provider(id), limit, free))
+            let own = calls.available(CallLimit::Provider(id), limit, free, of_provider);
+            available.min(own)
         })
+    }
+
+    /// Returns how many slots of the provider's limit a caller leaves to others; `calls` are its calls in flight, if it is known.
+    pub fn slots_left_by(&self, calls: Option<&CallerCalls>) -> usize {
+        let left = |(limit, calls): (usize, &CallerCalls)| {
+            calls.left(limit, self.idle_callers.of_provider)
+        };
+        self.limit().zip(calls).map_or(0, left)
     }
 }
 

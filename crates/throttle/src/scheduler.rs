@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::api_key_limits::KeySet;
+use crate::caller_calls::CallLimit;
 use crate::caller_id::CallerId;
 use crate::caller_quota::{Caller, Quota};
 use crate::fair_queue::{Class, Queue, Ticket};
@@ -23,7 +24,7 @@ use crate::model_limits::{Model, ModelLimits};
 use crate::model_table::ModelTable;
 use crate::observer::Observer;
 use crate::permit_request::{Denied, Priority, WaitBudget};
-use crate::provider_limits::ProviderLimits;
+use crate::provider_limits::{IdleCallers, ProviderLimits};
 use crate::types::{Config, Pool, PoolId, RequestId};
 
 /// Minimum time between two counts of the callers for which slots are left.
@@ -224,18 +225,29 @@ impl State {
 
     /// Counts the callers for which slots are left, ten times a second at most.
     fn count_idle_callers(&mut self, now: Instant) {
-        let is_recent = |at: Instant, time| now.saturating_duration_since(at) < time;
-        if (self.counted_at).is_some_and(|at| is_recent(at, COUNT_INTERVAL)) {
+        let is_recent = |at: &Instant, time| now.saturating_duration_since(*at) < time;
+        if (self.counted_at).is_some_and(|at| is_recent(&at, COUNT_INTERVAL)) {
             return;
         }
         self.counted_at = Some(now);
-        let is_idle = |caller: &Caller| {
-            caller.in_flight.count() == 0
-                && (caller.asked_at).is_some_and(|at| is_recent(at, ACTIVE_TIME))
-        };
-        let idle_callers = self.callers.values().filter(|own| is_idle(own)).count();
+        let (mut of_process, mut of_pools) = (0, vec![0; self.pools.len()]);
         for caller in self.callers.values_mut() {
-            caller.in_flight.idle_callers = idle_callers;
+            caller.asked_at.retain(|_, at| is_recent(at, ACTIVE_TIME));
+            let is_active = !caller.asked_at.is_empty();
+            of_process += usize::from(is_active && caller.in_flight.count() == 0);
+            for pool in caller.asked_at.keys() {
+                if let Some(idle) = of_pools.get_mut(pool.0)
+                    && caller.in_flight.under(CallLimit::Provider(*pool)) == 0
+                {
+                    *idle += 1;
+                }
+            }
+        }
+        for (pool, of_provider) in self.pools.iter_mut().zip(of_pools) {
+            pool.provider.idle_callers = IdleCallers {
+                of_process,
+                of_provider,
+            };
         }
     }
 

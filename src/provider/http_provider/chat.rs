@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::held_chunks::HeldChunks;
 use super::{HttpProvider, call_headers, memory};
-use crate::long_work::run_long;
+use crate::long_work::{LONG_TEXT_BYTES, run_long, run_off_worker};
 use crate::net::{self, Frames, Framing, Incoming, Url};
 use crate::provider::answer::Answer;
 use crate::provider::chat::ChatRequest;
@@ -23,8 +23,8 @@ impl HttpProvider {
         let url = self.chat_url(chat.model)?;
         let bytes = chat.written_bytes();
         memory::for_request(chat.memory, |memory| memory.sending(bytes, 0))?;
-        let piece = chat.memory.and_then(|memory| memory.long_piece(bytes));
-        let body = run_long(piece, || chat.to_json()).await;
+        // Without a turn: the call's time runs, and its slot is held.
+        let body = run_off_worker(bytes >= LONG_TEXT_BYTES, || chat.to_json());
         memory::for_request(chat.memory, |memory| memory.sending(body.len(), 0))?;
         let mut incoming = self
             .client

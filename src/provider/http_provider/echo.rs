@@ -1,12 +1,17 @@
 //! Search of an error for what it repeats of the call's request. That of long texts takes turns with other long work.
 
-use crate::long_work::run_long;
+use std::time::Duration;
+
+use crate::long_work::{Piece, run_long, run_off_worker};
 use crate::provider::chat::ChatRequest;
 use crate::provider::error_body::UpstreamErrorBody;
 use crate::provider::own_words::OwnWords;
 use crate::provider::request::Request;
 
-/// Returns the server's own words of an error: without what it repeats of the request's texts. The search of long ones is long work.
+/// Maximum time for which a search waits for its turn: the call's time runs, and its slot is held.
+const MAX_TURN_WAIT: Duration = Duration::from_secs(1);
+
+/// Returns the server's own words of an error: without what it repeats of the request's texts.
 pub async fn own_words(request: &Request<'_>, error: &UpstreamErrorBody) -> OwnWords {
     let bytes = request.text_bytes() + message_work(error);
     let piece = request.memory.and_then(|memory| memory.long_piece(bytes));
@@ -34,10 +39,10 @@ pub async fn own_words(request: &Request<'_>, error: &UpstreamErrorBody) -> OwnW
             search.schema(request.schema.raw);
         })
     };
-    run_long(piece, search).await
+    search_in_turn(piece, search).await
 }
 
-/// Returns the server's own words of an error: without what it repeats of the caller's body. The search of a long one is long work.
+/// Returns the server's own words of an error: without what it repeats of the caller's body.
 pub async fn own_words_of_chat(chat: &ChatRequest<'_>, error: &UpstreamErrorBody) -> OwnWords {
     let bytes = chat.written_bytes() + message_work(error);
     let piece = chat.memory.and_then(|memory| memory.long_piece(bytes));
@@ -50,7 +55,12 @@ pub async fn own_words_of_chat(chat: &ChatRequest<'_>, error: &UpstreamErrorBody
             }
         })
     };
-    run_long(piece, search).await
+    search_in_turn(piece, search).await
+}
+
+async fn search_in_turn(piece: Option<Piece>, search: impl Fn() -> OwnWords) -> OwnWords {
+    let in_turn = tokio::time::timeout(MAX_TURN_WAIT, run_long(piece, &search)).await;
+    in_turn.unwrap_or_else(|_| run_off_worker(true, search))
 }
 
 /// Returns the size of a text whose search takes as long as it does to index an error's message, in bytes.

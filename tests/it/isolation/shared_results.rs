@@ -5,13 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::{open, until_nothing_is_held, with_attacker};
-use crate::openai_endpoint::{PATH, asking_for};
 use crate::support::client::{Client, LIMIT, eventually, within};
-use crate::support::fixture::{person, single, with};
+use crate::support::fixture::{person, single};
 use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
@@ -108,38 +106,4 @@ async fn unread_responses_of_equal_singles_stay_within_the_share_of_their_caller
     victim.extract(&single(person(1))).await.ok();
     drop(streams);
     until_nothing_is_held(&victim).await;
-}
-
-/// The called item is paid for: its result is recorded, although there is no room for another one.
-#[tokio::test]
-async fn the_called_item_of_equal_ones_is_never_refused() {
-    let schema = numbers();
-    let text = "the number 7";
-    let grounded = json!({"extractd": {"grounding": "report"}});
-    for (path, body) in [
-        (
-            "/v1/extract",
-            json!({"input": text, "schema": schema, "grounding": "report"}),
-        ),
-        (PATH, with(asking_for(text, &schema), grounded)),
-    ] {
-        let (upstream, gate) = counting(30_000);
-        let (_server, attacker, victim) =
-            with_attacker(&upstream, "[limits]\nmax_memory_bytes = 67108864").await;
-        let mut requests = JoinSet::new();
-        for _ in 0..2 {
-            let (attacker, body) = (attacker.clone(), body.clone());
-            requests.spawn(async move { attacker.post(path, &body).await });
-        }
-        until_shared(&victim, &upstream, 1).await;
-        gate.open();
-        let answers = within(LIMIT, "both end", requests.join_all()).await;
-        let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();
-        statuses.sort_unstable();
-        assert_eq!(statuses, [200, 503], "{path}");
-        let refused = answers.iter().find(|answer| answer.status == 503).unwrap();
-        assert!(refused.text().contains("max_memory_bytes"), "{path}");
-        assert_eq!(upstream.calls(), 1);
-        until_nothing_is_held(&victim).await;
-    }
 }

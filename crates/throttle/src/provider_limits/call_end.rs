@@ -10,13 +10,15 @@ use crate::outage::{FailedCaller, OutageChange, OutageReason};
 use crate::types::CallReport;
 
 impl ProviderLimits {
-    /// Records a call's report for the provider and the key.
+    /// Records a call's report for the provider and the key. `left` is the number of slots that its caller leaves to others: with
+    /// them, the limit is used up.
     pub fn record_call(
         &mut self,
         call: &CallCharge,
         used: u64,
         report: &CallReport,
         is_overload: bool,
+        left: usize,
         now: Instant,
     ) -> KeyChange {
         let CallCharge {
@@ -32,7 +34,7 @@ impl ProviderLimits {
             if is_overload && is_of_provider {
                 adaptive.decrease(began, in_flight, now);
             } else if report.health == breaker::Health::Success {
-                adaptive.increase(in_flight);
+                adaptive.increase(in_flight + left);
             }
         }
         let Some(key) = self.keys.get_mut(index) else {

@@ -199,6 +199,7 @@ impl ProviderLimits {
             provider: self.in_flight.guard(),
             model: model.in_flight.guard(),
             probe: state.breaker.probe_guard(),
+            yielded_probe: None,
         };
         Ok((held, index))
     }
@@ -226,7 +227,8 @@ impl ProviderLimits {
         }
         let own = &caller?.in_flight;
         let of_model = of_model.map_or(usize::MAX, |(limit, free)| {
-            own.available(CallLimit::Model(model.id), limit, free)
+            let idle_callers = self.idle_callers.of_provider;
+            own.available(CallLimit::Model(model.id), limit, free, idle_callers)
         });
         let available = self.available_slots(own, model.pool, slots.available_permits());
         (available.min(of_model) == 0).then_some(Refusal::CallerShare)

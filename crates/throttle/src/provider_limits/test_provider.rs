@@ -99,7 +99,7 @@ impl Provider {
         let charge = CallCharge::new(key, &Self::request(&self.model), 0, self.now);
         let now = self.now;
         self.limits
-            .record_call(&charge, 0, report, is_overload, now)
+            .record_call(&charge, 0, report, is_overload, 0, now)
     }
 
     pub fn fail(&mut self, key: usize, reason: OutageReason) {

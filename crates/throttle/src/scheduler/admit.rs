@@ -32,7 +32,7 @@ impl State {
         }
         self.check_room(caller, asked.pool, now)?;
         if asked.is_single {
-            self.add_place(caller, now);
+            self.add_place(caller, asked.pool, now);
         }
         self.requests += 1;
         Ok(self.requests)
@@ -49,18 +49,17 @@ impl State {
     ) -> bool {
         let has_room = is_first || self.check_room(caller, pool, now).is_ok();
         if has_room {
-            self.add_place(caller, now);
+            self.add_place(caller, pool, now);
         }
         has_room
     }
 
-    fn add_place(&mut self, caller: CallerId, now: Instant) {
+    fn add_place(&mut self, caller: CallerId, pool: PoolId, now: Instant) {
         self.admitted += 1;
         if let Some(own) = self.callers.get_mut(&caller) {
             own.admitted += 1;
-            own.asked_at = Some(now);
+            own.asked_at.insert(pool, now);
         }
-        self.count_idle_callers(now);
     }
 
     /// Returns places to the waiting room.

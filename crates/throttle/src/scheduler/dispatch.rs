@@ -1,7 +1,7 @@
 //! Dispatch: gives free slots and tokens to the waiting items whose turn it is.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{PoolState, State, Waiter, Wake};
 use crate::caller_id::CallerId;
@@ -9,6 +9,9 @@ use crate::fair_queue::Decision;
 use crate::grant::{CallCharge, GrantRequest, GrantedCall, HeldResources, Refusal, Turn};
 use crate::permit_request::Denied;
 use crate::types::PoolId;
+
+/// Time after a count of the callers for which slots are left until a caller that leaves them asks again.
+const RECOUNT_DELAY: Duration = Duration::from_secs(5);
 
 /// Decision about a waiting item: what it holds, or why it is denied.
 type Offer = Decision<Result<(HeldResources, CallCharge), Denied>>;
@@ -19,6 +22,8 @@ struct WakeTimes<'a> {
     parked: &'a mut BTreeSet<(Instant, Wake)>,
     /// Callers that leave the free slots to others.
     awaiting_slots: &'a mut BTreeSet<CallerId>,
+    /// Time at which they ask again: others may not have come for the slots that are left to them.
+    recount_at: Instant,
     /// Earliest time at which a whole provider has something to give.
     earliest: &'a mut Option<Instant>,
 }
@@ -27,6 +32,7 @@ impl State {
     /// Grants every permit that can be granted now, one queue after the other. Returns when to run again, if time alone will
     /// free something.
     pub fn dispatch(&mut self, now: Instant) -> Option<Instant> {
+        self.count_idle_callers(now);
         self.unpark_due(now);
         let mut earliest = None;
         // Ends when a whole round over the queues has granted nothing.
@@ -59,6 +65,7 @@ impl State {
         let mut times = WakeTimes {
             parked: &mut self.wakes,
             awaiting_slots: &mut self.awaiting_slots,
+            recount_at: self.counted_at.unwrap_or(now) + RECOUNT_DELAY,
             earliest,
         };
         let counts_tokens = provider.counts_tokens();
@@ -144,6 +151,7 @@ impl WakeTimes<'_> {
             }
             Refusal::CallerShare => {
                 self.awaiting_slots.insert(caller);
+                self.parked.insert((self.recount_at, Wake::Caller(caller)));
                 Decision::ParkCaller
             }
             Refusal::Provider(until) => {

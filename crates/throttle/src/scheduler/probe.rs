@@ -13,11 +13,16 @@ impl State {
         let Some(probe) = call.held.as_mut().and_then(|held| held.probe.take()) else {
             return;
         };
-        drop(probe);
         let charge = &mut call.charge;
         let model = &charge.model;
         charge.is_success_recorded = health == Health::Success;
         let mut state = model.state();
+        if let Some(held) = &mut call.held
+            && health == Health::Neutral
+        {
+            held.yielded_probe = state.breaker.yielded_guard();
+        }
+        drop(probe);
         state
             .breaker
             .record(charge.caller, health, charge.began, now);

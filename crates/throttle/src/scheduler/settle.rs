@@ -34,9 +34,10 @@ impl State {
         let evidence = record_evidence(call, report, now);
         let mut change = KeyChange::default();
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
-            change =
-                pool.provider
-                    .record_call(call, used.tokens, report, evidence.is_overload, now);
+            let own = self.callers.get(&caller).map(|own| &own.in_flight);
+            let left = pool.provider.slots_left_by(own);
+            let is_overload = evidence.is_overload;
+            change = (pool.provider).record_call(call, used.tokens, report, is_overload, left, now);
             if let Some(turn) = call.turn
                 && let Some(queue) = pool.queues.get_mut(model.queue)
             {
@@ -70,7 +71,6 @@ impl State {
         if own.is_some_and(Caller::may_be_blocked_by_own_calls) {
             self.unpark_caller(caller);
         }
-        self.count_idle_callers(now);
         self.unpark_awaiting_slots();
         Settled {
             has_opened: evidence.has_opened,
