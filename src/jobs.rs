@@ -50,7 +50,7 @@ use crate::net::Client;
 use crate::types::{Code, Error, Input};
 use context::{JobCommand, JobContext};
 use errors::{invalid_cursor, job_not_found, store_problem};
-use store::{Event, ItemStatus, Job, JobFilter, JobKey, PageSize, ResultOrder, Status, Store};
+use store::{Event, ItemStatus, Job, JobFilter, PageSize, ResultOrder, Status, Store};
 use throttle::CallerId;
 
 /// Jobs of the whole process. Clones share them.
@@ -117,28 +117,24 @@ impl Jobs {
         limit: u32,
     ) -> Result<(Vec<Job>, Option<String>), Error> {
         let before = after
-            .map(|cursor| cursor.parse().map(JobKey).map_err(|_| invalid_cursor()))
+            .map(|cursor| cursor.parse::<u32>().map_err(|_| invalid_cursor()))
             .transpose()?;
-        let _turn = self.0.search_turn(caller).await;
-        let found = self
-            .0
-            .store
-            .jobs(
-                self.0.caller_name(caller),
-                filter.clone(),
-                before,
-                limit + 1,
-            )
-            .await;
-        let mut jobs = found.map_err(|error| store_problem(&error))?;
+        let filter = &filter;
+        let find = async |before, limit| {
+            let find = |before| async move {
+                let _turn = self.0.search_turn(caller).await;
+                let name = self.0.caller_name(caller);
+                (self.0.store.find_jobs(name, filter.clone(), before, limit)).await
+            };
+            let found = store::search(before, find).await;
+            found.map_err(|error| store_problem(&error))
+        };
+        let mut jobs: Vec<Job> = find(before.unwrap_or(u32::MAX), limit + 1).await?;
         let mut has_more = jobs.len() > limit as usize;
         jobs.truncate(limit as usize);
-        // The store returns fewer jobs than requested if their metadata is long.
+        // One read returns fewer jobs than requested if it looks at long metadata, or at many jobs.
         if !has_more && let Some(last) = jobs.last() {
-            let caller = self.0.caller_name(caller);
-            let further = self.0.store.jobs(caller, filter, Some(last.key), 1).await;
-            let further = further.map_err(|error| store_problem(&error))?;
-            has_more = !further.is_empty();
+            has_more = !find(last.key.0, 1).await?.is_empty();
         }
         let last = jobs.last().filter(|_| has_more);
         let next = last.map(|job| job.key.0.to_string());
@@ -287,10 +283,14 @@ impl Jobs {
         after: Option<u32>,
         page: PageSize,
     ) -> Result<Vec<Event>, Error> {
-        let caller = self.0.extractor.limits().caller_of(&job.caller);
-        let _turn = self.0.search_turn(caller.unwrap_or_default()).await;
-        let results = self.0.store.results(job.key, order, only, after, page);
-        results.await.map_err(|error| store_problem(&error))
+        let caller = self.0.caller_id(&job.caller);
+        let find = |from| async move {
+            let _turn = self.0.search_turn(caller).await;
+            (self.0.store.find_results(job.key, order, only, from, page)).await
+        };
+        let from = after.map_or(0, |after| after.saturating_add(1));
+        let found = store::search(from, find).await;
+        found.map_err(|error| store_problem(&error))
     }
 
     /// Returns a follower of the job's events after the number `after`.

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use super::extractor::Extractor;
 use super::outages::Outage;
 use super::prepared_request::PreparedRequest;
-use crate::long_work::{LONG_TEXT_BYTES, Piece, poll_long, run_long};
+use crate::long_work::{Piece, poll_long, run_long};
 use crate::turn;
 use crate::types::{Code, Error, Input, ItemOutcome, OnError, Outcome, SentMetadata};
 use throttle::{Admission, MemoryPool, MemoryReservation, MemoryUse, PendingPermit};
@@ -90,7 +90,7 @@ fn result_memory(extractor: &Extractor, admission: &Admission) -> MemoryPool {
 fn long_piece(input: &Input, admission: &Admission) -> Option<Piece> {
     let bytes = input.content.as_ref().map_or(0, String::len);
     let caller = admission.caller();
-    (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes })
+    Piece::if_long(caller, bytes)
 }
 
 /// Returns the size of what was read for an input, in bytes: its text, or its line.

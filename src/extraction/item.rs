@@ -285,7 +285,7 @@ impl<'a> ItemRun<'a> {
         let _memory = reserve_result(ledger, caller, self.request.class, bytes).await?;
         // Other items may have read it meanwhile.
         let read = || cached.shared().or_else(parse);
-        let piece = (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes });
+        let piece = Piece::if_long(caller, bytes);
         Ok(run_long(piece, read).await)
     }
 

@@ -61,12 +61,12 @@ impl StreamMemory {
     }
 }
 
-/// Memory of a complete response that was reserved before it was made; `None` for one that is paid for.
+/// Memory of a complete response that was reserved before it was made.
 #[derive(Debug, Clone)]
 pub struct ReservedMemory(Arc<MemoryReservation>);
 
 impl ReservedMemory {
-    /// Takes the memory of the response to an outcome.
+    /// Takes the memory of the response to an outcome; `None` for one that is paid for, whose memory is recorded.
     pub fn take(outcome: &mut Outcome) -> Option<Self> {
         outcome
             .take_reservation()

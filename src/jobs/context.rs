@@ -53,8 +53,8 @@ pub enum JobCommand {
 /// of requests, at less than 100 bytes each. A full channel delays the request that sends the command, and loses nothing.
 const MAX_COMMANDS: usize = 1024;
 
-/// Maximum number of concurrent searches on behalf of callers, each of up to ten seconds: fewer than the store reads at once
-/// (eight), so that short reads, and those of running jobs, do not wait behind them. One caller takes at most half of them.
+/// Maximum number of concurrent reads of searches on behalf of callers: fewer than the store reads at once (eight), so that short
+/// reads, and those of running jobs, do not wait behind them. One caller takes at most half of them.
 const MAX_SEARCHES: usize = 6;
 
 /// Maximum number of concurrent short reads on behalf of callers (of a job, of a page of its events): as many as the store makes at
@@ -65,7 +65,7 @@ const MAX_SHORT_READS: usize = 8;
 /// transaction.
 const MAX_CANCELLED_PAGES: usize = 4;
 
-/// Turn of a caller to search the store. The caller is charged for the time that it takes, in milliseconds.
+/// Turn of a caller for one read of a search in the store. The caller is charged for the time that it takes, in milliseconds.
 #[derive(Debug)]
 pub struct SearchTurn {
     permit: FairPermit,
@@ -135,7 +135,7 @@ impl JobContext {
         self.extractor.limits().owner(caller)
     }
 
-    /// Waits for the caller's turn to search the store, which lasts until it is dropped.
+    /// Waits for the caller's turn for one read of a search, which lasts until it is dropped.
     pub async fn search_turn(&self, caller: CallerId) -> SearchTurn {
         SearchTurn {
             permit: self.searches.acquire(caller, 1).await,

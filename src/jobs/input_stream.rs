@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::item_codec::decode_input;
 use super::store::{JobKey, MAX_PAGE_BYTES, PageSize, PendingItem, Store, StoreError};
 use crate::extraction::WaitingMemory;
-use crate::long_work::{LONG_TEXT_BYTES, Piece, run_long};
+use crate::long_work::{Piece, run_long};
 use crate::types::Input;
 use throttle::MemoryReservation;
 
@@ -142,10 +142,9 @@ impl PageReader {
                 return Ok(Page::Large { from, size });
             }
             let mut memory = WaitingMemory::new(memory, Duration::MAX);
-            let room = decoding_room(size.bytes, memory.reservation_mut());
             // A job waits without an end.
-            let _ = memory.reserve(room).await;
-            reader.lease(from, size, memory.split(room)).await
+            let _ = memory.reserve(size.bytes).await;
+            reader.lease(from, size, memory.split(size.bytes)).await
         }))
     }
 
@@ -160,7 +159,7 @@ impl PageReader {
         &self,
         from: u32,
         size: PageSize,
-        memory: MemoryReservation,
+        mut memory: MemoryReservation,
     ) -> Result<Page, StoreError> {
         let items = self.store.pending(self.job, from, size.rows).await?;
         let next = items.last().map(|last| last.index.saturating_add(1));
@@ -169,6 +168,11 @@ impl PageReader {
         }
         let bytes = items.iter().map(|item| item.input.len()).sum();
         let piece = Piece::if_long(memory.caller(), bytes);
+        if piece.is_some() {
+            // For the texts, which are there beside the page for a moment. They are not waited for: the job might never have room for
+            // both beside its spec.
+            memory.record(bytes.saturating_mul(2));
+        }
         let inputs = run_long(piece, || decode(items, memory)).await;
         Ok(Page::Read { inputs, next })
     }
@@ -181,17 +185,6 @@ fn decode(items: Vec<PendingItem>, mut memory: MemoryReservation) -> VecDeque<In
         ..decode_input(&item)
     };
     items.into_iter().map(decode).collect()
-}
-
-/// Returns the memory of a page while it is decoded, in bytes: its inputs, and their texts if that is long work. A job that could never
-/// have as much does with that of the inputs.
-fn decoding_room(page_bytes: usize, memory: &MemoryReservation) -> usize {
-    let both = page_bytes.saturating_mul(2);
-    if page_bytes < LONG_TEXT_BYTES || both > memory.max_bytes() {
-        page_bytes
-    } else {
-        both
-    }
 }
 
 fn spawn(
@@ -214,10 +207,9 @@ impl Stream for InputStream {
             match &mut this.next_page {
                 NextPage::None => return Poll::Ready(None),
                 NextPage::Large { from, size } => {
-                    let room = decoding_room(size.bytes, this.memory.reservation_mut());
                     // A job waits without an end.
-                    let _ = ready!(this.memory.poll_reserve(cx, room));
-                    let memory = this.memory.split(room);
+                    let _ = ready!(this.memory.poll_reserve(cx, size.bytes));
+                    let memory = this.memory.split(size.bytes);
                     this.next_page = this.reader.read(*from, *size, memory);
                 }
                 NextPage::Reading(read) => match ready!(read.poll_join_next(cx)) {
@@ -242,16 +234,6 @@ mod tests {
     use super::super::test_context::{TestContext, store_queued};
     use super::*;
     use crate::long_work::take_all_permits;
-
-    #[test]
-    fn the_memory_of_a_page_has_room_for_its_texts_unless_that_can_never_fit() {
-        let ledger = MemoryLedger::new(3 * LONG_TEXT_BYTES, 0);
-        let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
-        let room = |bytes| decoding_room(bytes, &memory);
-        let (long, largest) = (LONG_TEXT_BYTES, 3 * LONG_TEXT_BYTES);
-        let sizes = [long - 1, long, largest / 2, largest / 2 + 1].map(room);
-        assert_eq!(sizes, [long - 1, 2 * long, largest, largest / 2 + 1]);
-    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_page_is_read_after_its_memory_is_reserved() {

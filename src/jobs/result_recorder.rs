@@ -74,7 +74,8 @@ impl ResultRecorder {
         }))
     }
 
-    fn start_write(&mut self) {
+    /// Starts to write the group that was collected, unless another one is being written.
+    pub fn start_write(&mut self) {
         if self.group.is_empty() || !self.write.is_empty() {
             return;
         }

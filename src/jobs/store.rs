@@ -48,6 +48,31 @@ impl PageSize {
     }
 }
 
+/// Result of one read of a search, which looks at a bounded number of rows.
+#[derive(Debug)]
+pub enum Scan<T> {
+    /// What was found; empty after the last row.
+    Page(T),
+    /// Number at which the next read begins: nothing that was looked at matches.
+    GoOn(u32),
+}
+
+/// Searches from the number `from` on until a read returns a page.
+///
+/// # Errors
+/// Those of the reads.
+pub async fn search<T, F>(mut from: u32, read: impl Fn(u32) -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<Scan<T>, StoreError>>,
+{
+    loop {
+        match read(from).await? {
+            Scan::Page(page) => return Ok(page),
+            Scan::GoOn(next) => from = next,
+        }
+    }
+}
+
 /// Future of a store operation.
 pub type Stored<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
@@ -96,14 +121,15 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Returns the job with this key; `None` if it was removed.
     fn job_by_key(&self, job: JobKey) -> Stored<'_, Option<Job>>;
 
-    /// Returns visible jobs of a caller that were created before `before` and meet `filter`, newest first.
-    fn jobs(
+    /// Searches for visible jobs of a caller with a key below `before` that meet `filter`, in one read. Returns up to `limit`, newest
+    /// first; fewer if their metadata is long, or if the others are beyond what one read looks at.
+    fn find_jobs(
         &self,
         caller: String,
         filter: JobFilter,
-        before: Option<JobKey>,
+        before: u32,
         limit: u32,
-    ) -> Stored<'_, Vec<Job>>;
+    ) -> Stored<'_, Scan<Vec<Job>>>;
 
     /// Returns the spec that the job was created with; `None` if the job was removed.
     fn spec(&self, job: JobKey) -> Stored<'_, Option<String>>;
@@ -178,16 +204,16 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Returns the events with a number above `after`, by number.
     fn events(&self, job: JobKey, after: u32, page: PageSize) -> Stored<'_, Vec<Event>>;
 
-    /// Returns results, those of the status `only` if it is given. `after` is the index or the event number, depending on the
-    /// order, of the last result of the previous page.
-    fn results(
+    /// Searches for results, those of the status `only` if it is given, in one read, beginning with the index or event number `from`,
+    /// depending on the order.
+    fn find_results(
         &self,
         job: JobKey,
         order: ResultOrder,
         only: Option<ItemStatus>,
-        after: Option<u32>,
+        from: u32,
         page: PageSize,
-    ) -> Stored<'_, Vec<Event>>;
+    ) -> Stored<'_, Scan<Vec<Event>>>;
 
     /// Returns jobs whose retention has passed, with their callers.
     fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<(JobKey, String)>>;

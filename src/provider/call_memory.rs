@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::long_work::{LONG_TEXT_BYTES, Piece};
+use crate::long_work::Piece;
 use crate::types::parsed_size;
 use throttle::{MemoryReservation, NoMemory};
 
@@ -68,7 +68,7 @@ impl CallMemory {
     #[must_use]
     pub fn long_piece(&self, bytes: usize) -> Option<Piece> {
         let caller = self.lock().caller();
-        (bytes >= LONG_TEXT_BYTES).then_some(Piece { caller, bytes })
+        Piece::if_long(caller, bytes)
     }
 
     fn lock(&self) -> MutexGuard<'_, MemoryReservation> {
@@ -91,6 +91,7 @@ mod tests {
     use throttle::{CallerId, MemoryLedger, MemoryUse};
 
     use super::*;
+    use crate::long_work::LONG_TEXT_BYTES;
 
     #[test]
     fn a_large_request_is_counted_until_it_is_answered() {

@@ -70,7 +70,9 @@ fn holding<T>(promises: &[Promise<T>], cut: usize) -> impl Iterator<Item = &T> {
 /// Returns the current results of a job, of which no item has two.
 async fn results_of(store: &Sqlite, job: &Job, label: &str) -> Results {
     let (order, page) = (ResultOrder::Completion, PageSize::of_rows(1_000));
-    let found = store.results(job.key, order, None, None, page);
+    let found = store::search(0, |from| {
+        store.find_results(job.key, order, None, from, page)
+    });
     let mut results = Results::new();
     for event in found.await.unwrap() {
         let (index, _) = event.item.unwrap();

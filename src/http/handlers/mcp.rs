@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -18,6 +19,7 @@ use super::super::problem::ApiError;
 use super::super::request_body::{self, CompleteBody};
 use super::super::request_memory::no_memory;
 use super::super::state::AppState;
+use super::super::upload_monitor::MEMORY_TIMEOUT;
 use crate::long_work::{LONG_TEXT_BYTES, Piece, poll_by_piece, run_long, run_off_worker};
 use crate::mcp::{Api, ApiReply, ApiRequest, HttpTransport, McpServer};
 use crate::types::parsed_size;
@@ -25,6 +27,12 @@ use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse, NoMemory};
 
 /// Room in a reply beside the results of an ordered batch, in bytes.
 const REPLY_OVERHEAD: usize = 1024 * 1024;
+
+/// Size up to which a reply is never refused for lack of memory, in bytes.
+const UNREFUSED_BYTES: usize = 64 * 1024;
+
+/// Interval of the tries to reserve memory for a reply.
+const MEMORY_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The service's own routes, called within the process.
 #[derive(Debug, Clone)]
@@ -123,10 +131,8 @@ impl ToolCalls {
                     "the reply takes more than {max_bytes} bytes (`limits.max_ordered_bytes`); send fewer inputs, or use a job"
                 ));
             }
-            run_off_worker(frame.len() > LONG_TEXT_BYTES, || {
-                collected.add(&frame, most)
-            })
-            .map_err(message)?;
+            let is_long = frame.len() > LONG_TEXT_BYTES;
+            wait_for_room(|| run_off_worker(is_long, || collected.add(&frame, most))).await?;
         }
         Ok(collected)
     }
@@ -148,20 +154,40 @@ struct Collected {
 impl Collected {
     /// Adds a frame of a reply that will have `most` bytes.
     fn add(&mut self, frame: &[u8], most: usize) -> Result<(), NoMemory> {
-        request_body::grow(&mut self.bytes, frame.len(), most, &mut self.memory)?;
+        if self.bytes.len() + frame.len() <= UNREFUSED_BYTES {
+            self.bytes.reserve(frame.len());
+            self.memory.record(self.bytes.capacity());
+        } else {
+            request_body::grow(&mut self.bytes, frame.len(), most, &mut self.memory)?;
+        }
         self.bytes.extend_from_slice(frame);
         Ok(())
     }
 
-    /// Reserves the memory of the reply's values, and of the response, which has the reply and once more as a string.
-    fn reserve_values(&mut self) -> Result<(), NoMemory> {
+    /// Returns the memory of the reply with its values, and of the response, which has the reply and once more as a string, in bytes.
+    fn size_with_response(&self) -> usize {
         let is_escaped = |byte: &&u8| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t');
         let escapes = self.bytes.iter().filter(is_escaped).count();
         let response = 2 * self.bytes.len() + escapes;
         let with_values = self.bytes.capacity() + parsed_size(&self.bytes);
         // The buffer of the response doubles.
-        self.memory.resize(with_values.saturating_add(2 * response))
+        with_values.saturating_add(2 * response)
     }
+}
+
+/// Waits until `reserve` finds room: what the reply has may have been paid for.
+///
+/// # Errors
+/// A message for the client if there can be none, or is none in time.
+async fn wait_for_room(mut reserve: impl FnMut() -> Result<(), NoMemory>) -> Result<(), String> {
+    let deadline = Instant::now() + MEMORY_TIMEOUT;
+    while let Err(refused) = reserve() {
+        if matches!(refused, NoMemory::TooLarge { .. }) || Instant::now() >= deadline {
+            return Err(message(refused));
+        }
+        tokio::time::sleep(MEMORY_RETRY_INTERVAL).await;
+    }
+    Ok(())
 }
 
 /// Returns the message for a client for whose reply there is no memory.
@@ -190,10 +216,17 @@ impl Api for OwnApi {
         let Ok(response) = self.router.clone().oneshot(inner).await;
         let status = response.status();
         let body = response.into_body();
-        let mut collected = calls.collect(body, self.max_reply_bytes).await?;
+        let collected = calls.collect(body, self.max_reply_bytes).await?;
         let piece = request_body::parsing_piece(&collected.bytes, calls.caller);
+        let measured =
+            request_body::do_work(piece, move || (collected.size_with_response(), collected));
+        let (needed, mut collected) = measured.await.map_err(|error| String::from(error.detail))?;
+        if collected.bytes.len() <= UNREFUSED_BYTES {
+            collected.memory.record(needed);
+        } else {
+            wait_for_room(|| collected.memory.resize(needed)).await?;
+        }
         let parsed = request_body::do_work(piece, move || {
-            collected.reserve_values().map_err(message)?;
             let Collected { bytes, memory } = collected;
             let reply = ApiReply::parse(status, bytes)
                 .map_err(|error| format!("the reply of {} is no JSON: {error}", request.path))?;
@@ -244,7 +277,8 @@ mod tests {
         let other = ledger
             .reserve(CallerId(2), MemoryUse::Inputs, 400_000)
             .unwrap();
-        assert!(collected.reserve_values().is_err());
+        let needed = collected.size_with_response();
+        assert!(collected.memory.resize(needed).is_err());
         drop((collected, other));
         let (body, held) = reply(&ledger, 100);
         let error = calls.collect(body, 100 * PART).await.unwrap_err();
@@ -264,7 +298,8 @@ mod tests {
         for (size, is_long) in [(10, false), (LONG_TEXT_BYTES, true)] {
             let body = Body::from(format!("\"{}\"", "a".repeat(size)));
             let mut collected = calls.collect(body, 1 << 20).await.unwrap();
-            collected.reserve_values().unwrap();
+            let needed = collected.size_with_response();
+            collected.memory.resize(needed).unwrap();
             calls.keep(collected.memory);
             assert_eq!(calls.piece_in_progress().is_some(), is_long);
         }

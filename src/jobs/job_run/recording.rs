@@ -101,6 +101,8 @@ impl JobRun<'_> {
         let mut next = Some(first);
         while let Some(outcome) = next {
             let request_id = &self.record.request_id;
+            // Encoding a long one waits for a turn, and those before it do not.
+            recorder.start_write();
             if let Some(result) = encode_in_turn(&outcome, request_id, recorder.caller()).await {
                 recorder.add(result);
             }

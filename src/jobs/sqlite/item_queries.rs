@@ -2,12 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::page::{MAX_ROWS_PER_READ, Scan, first_page};
+use super::page::{MAX_ROWS_PER_READ, first_page};
 use super::queries::status;
 use super::rowid::{job_of, job_rowids, number_of, to_rowid};
 use crate::jobs::store::{
     CrashCount, CrashSuspect, Event, ItemStatus, JobKey, MAX_PAGE_BYTES, PageSize, PendingItem,
-    ResultOrder, Status,
+    ResultOrder, Scan, Status,
 };
 
 /// Maximum number of crash suspects.
@@ -188,6 +188,12 @@ pub fn results(
     // An item that ends between the two queries would be left out.
     let snapshot = connection.unchecked_transaction()?;
     let [first, last] = scanned_rowids(job, from);
+    // A client that has all results up to an open item asks again and again.
+    if query.order == ResultOrder::Input
+        && first_without_result(&snapshot, job, [first, first])?.is_some()
+    {
+        return Ok(Scan::Page(Vec::new()));
+    }
     let mut statement = snapshot.prepare_cached(&results_sql(query))?;
     let rows = statement.query_map(params![first, last, query.page.rows], event_from_row)?;
     let mut page = first_page(rows, query.page.bytes, |event| event.body.len())?;

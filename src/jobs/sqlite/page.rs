@@ -1,17 +1,8 @@
-//! Pages of rows, and searches in reads of bounded length.
+//! Pages of rows, and the maximum of what one read looks at.
 
 /// Maximum number of rows (jobs, inputs, items or events) that one read of a search looks at, in some milliseconds. A read keeps its
 /// connection from others, and the write-ahead log from beginning anew.
 pub const MAX_ROWS_PER_READ: u32 = 10_000;
-
-/// Result of one read of a search, which looks at a bounded number of rows.
-#[derive(Debug)]
-pub enum Scan<T> {
-    /// What was found; empty after the last row.
-    Page(T),
-    /// Number at which the next read begins: nothing that was looked at matches.
-    GoOn(u32),
-}
 
 /// Returns the first rows, at least one, until they have `max_bytes`.
 pub fn first_page<T>(

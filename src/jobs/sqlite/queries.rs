@@ -3,16 +3,16 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::page::{MAX_ROWS_PER_READ, Scan};
+use super::page::MAX_ROWS_PER_READ;
 use crate::jobs::store::{
-    Delivery, DeliveryState, HiddenJob, ItemCounts, Job, JobFilter, JobKey, MAX_PAGE_BYTES, Status,
-    UnixMillis,
+    Delivery, DeliveryState, HiddenJob, ItemCounts, Job, JobFilter, JobKey, MAX_PAGE_BYTES, Scan,
+    Status, UnixMillis,
 };
 use crate::types::{Usage, Usd};
 
 /// Maximum number of expired jobs that one query returns.
 const MAX_ROWS: u32 = 100;
-/// Maximum bytes of the metadata that one read of a search looks at, each job's up to 16 times.
+/// Maximum bytes of the metadata that one read of a search looks at, once for each condition: some tens of milliseconds.
 const MAX_BYTES_PER_READ: usize = 4 << 20;
 /// Maximum number of hidden jobs that one query returns: more than the uploads of a process.
 const MAX_HIDDEN: u32 = 10_000;
@@ -210,7 +210,7 @@ pub fn jobs_of_caller(
         let error = row.get_ref("error")?.as_str_or_null()?;
         let bytes = metadata.map_or(0, str::len) + error.map_or(0, str::len);
         read_rows += 1;
-        read_bytes += bytes;
+        read_bytes += bytes * filter.metadata.len().max(1);
         if row.get("matches")? {
             page.push(job_from_row(row)?.into_job());
             page_bytes += bytes;

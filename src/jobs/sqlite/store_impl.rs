@@ -8,7 +8,6 @@ use futures_util::TryFutureExt;
 use rusqlite::{Connection, OptionalExtension};
 use throttle::CallerId;
 
-use super::page::Scan;
 use super::queries::JobRow;
 use super::quota::{inputs_bytes, total_len};
 use super::write_class::WriteClass;
@@ -17,7 +16,7 @@ use super::{Sqlite, commands, item_queries, queries, recovery, removal, webhook_
 use crate::jobs::store::{
     CrashSuspect, CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, HiddenJob,
     ItemStatus, Job, JobEnd, JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem,
-    ResultOrder, Status, Store, StoreError, Stored, UnixMillis,
+    ResultOrder, Scan, Status, Store, StoreError, Stored, UnixMillis, search,
 };
 
 impl Store for Sqlite {
@@ -112,15 +111,14 @@ impl Store for Sqlite {
         })
     }
 
-    fn jobs(
+    fn find_jobs(
         &self,
         caller: String,
         filter: JobFilter,
-        before: Option<JobKey>,
+        before: u32,
         limit: u32,
-    ) -> Stored<'_, Vec<Job>> {
-        let before = before.map_or(u32::MAX, |before| before.0);
-        self.scan(before, move |connection, before| {
+    ) -> Stored<'_, Scan<Vec<Job>>> {
+        self.query(move |connection| {
             queries::jobs_of_caller(connection, &caller, &filter, before, limit)
         })
     }
@@ -276,19 +274,16 @@ impl Store for Sqlite {
         self.query(move |connection| item_queries::events(connection, job, after, page))
     }
 
-    fn results(
+    fn find_results(
         &self,
         job: JobKey,
         order: ResultOrder,
         only: Option<ItemStatus>,
-        after: Option<u32>,
+        from: u32,
         page: PageSize,
-    ) -> Stored<'_, Vec<Event>> {
+    ) -> Stored<'_, Scan<Vec<Event>>> {
         let query = item_queries::ResultQuery { order, only, page };
-        let from = after.map_or(0, |after| after.saturating_add(1));
-        self.scan(from, move |connection, from| {
-            item_queries::results(connection, job, &query, from)
-        })
+        self.query(move |connection| item_queries::results(connection, job, &query, from))
     }
 
     fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<(JobKey, String)>> {
@@ -340,17 +335,10 @@ impl Sqlite {
         read: impl Fn(&Connection, u32) -> rusqlite::Result<Scan<T>> + Send + Sync + 'static,
     ) -> Stored<'_, T> {
         let read = Arc::new(read);
-        Box::pin(async move {
-            let mut from = from;
-            loop {
-                let read = Arc::clone(&read);
-                let scan = self.query(move |connection| read(connection, from));
-                match scan.await? {
-                    Scan::Page(page) => return Ok(page),
-                    Scan::GoOn(next) => from = next,
-                }
-            }
-        })
+        Box::pin(search(from, move |from| {
+            let read = Arc::clone(&read);
+            self.query(move |connection| read(connection, from))
+        }))
     }
 }
 

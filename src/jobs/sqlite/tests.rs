@@ -1,8 +1,8 @@
 use super::*;
 use crate::jobs::store::{
     CrashCount, CreateOutcome, DeliveryAttempt, DeliveryState, Digest, Event, FinishedItem,
-    Idempotency, ItemCounts, ItemStatus, JobEnd, JobFilter, JobKey, NewJob, PageSize,
-    PendingDelivery, ResultOrder, Status, StorageQuota, Store,
+    Idempotency, ItemCounts, ItemStatus, Job, JobEnd, JobFilter, JobKey, NewJob, PageSize,
+    PendingDelivery, ResultOrder, Scan, Status, StorageQuota, Store, search,
 };
 use crate::types::Usage;
 use std::time::Duration;
@@ -116,6 +116,51 @@ fn finished(index: u32, status: ItemStatus) -> FinishedItem {
         body: format!("r{index}").into_bytes(),
         usage: Usage::new(10, 5),
         grounding: None,
+    }
+}
+
+/// Searches without turns.
+trait Searches {
+    async fn jobs(
+        &self,
+        caller: String,
+        filter: JobFilter,
+        before: Option<JobKey>,
+        limit: u32,
+    ) -> Result<Vec<Job>, StoreError>;
+
+    async fn results(
+        &self,
+        job: JobKey,
+        order: ResultOrder,
+        only: Option<ItemStatus>,
+        after: Option<u32>,
+        page: PageSize,
+    ) -> Result<Vec<Event>, StoreError>;
+}
+
+impl Searches for Sqlite {
+    async fn jobs(
+        &self,
+        caller: String,
+        filter: JobFilter,
+        before: Option<JobKey>,
+        limit: u32,
+    ) -> Result<Vec<Job>, StoreError> {
+        let find = |before| self.find_jobs(caller.clone(), filter.clone(), before, limit);
+        search(before.map_or(u32::MAX, |before| before.0), find).await
+    }
+
+    async fn results(
+        &self,
+        job: JobKey,
+        order: ResultOrder,
+        only: Option<ItemStatus>,
+        after: Option<u32>,
+        page: PageSize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let find = |from| self.find_results(job, order, only, from, page);
+        search(after.map_or(0, |after| after + 1), find).await
     }
 }
 

@@ -147,7 +147,7 @@ impl ResultQuery {
     async fn page(mut self, after: Option<u32>, limit: u32) -> Result<Vec<u8>, Error> {
         let size = PageSize::of_rows(limit.saturating_add(1));
         let mut results = self.load(after, size).await?;
-        // The store returns fewer results than requested if they are long.
+        // One read returns fewer results than requested if they are long, or if it looks at many others.
         let mut has_more = results.len() > limit as usize;
         results.truncate(limit as usize);
         if !has_more && let Some(last) = results.last() {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::task::JoinSet;
 
-use super::super::page::{MAX_ROWS_PER_READ, Scan};
+use super::super::page::MAX_ROWS_PER_READ;
 use super::*;
 use crate::jobs::store::MAX_PAGE_BYTES;
 

@@ -1,6 +1,6 @@
 //! Retries: items that are queued again, and their results.
 
-use super::super::page::{MAX_ROWS_PER_READ, Scan};
+use super::super::page::MAX_ROWS_PER_READ;
 use super::*;
 
 #[tokio::test]
