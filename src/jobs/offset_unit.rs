@@ -54,7 +54,7 @@ impl Jobs {
     /// Converts the offsets in a page of events to a unit, as [`Jobs::convert_offsets`] does.
     ///
     /// # Errors
-    /// Those of [`Jobs::convert_offsets`].
+    /// Errors of [`Jobs::convert_offsets`].
     pub async fn convert_page(
         &self,
         job: JobKey,

@@ -51,7 +51,7 @@ impl PageSize {
 /// Result of one read of a search, which looks at a bounded number of rows.
 #[derive(Debug)]
 pub enum Scan<T> {
-    /// What was found; empty after the last row.
+    /// Rows that were found; empty after the last row.
     Page(T),
     /// Number at which the next read begins: nothing that was looked at matches.
     GoOn(u32),
@@ -60,7 +60,7 @@ pub enum Scan<T> {
 /// Searches from the number `from` on until a read returns a page.
 ///
 /// # Errors
-/// Those of the reads.
+/// Errors of the reads.
 pub async fn search<T, F>(mut from: u32, read: impl Fn(u32) -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<Scan<T>, StoreError>>,

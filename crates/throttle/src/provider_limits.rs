@@ -19,9 +19,9 @@ use crate::types::{Pool, PoolId};
 /// Numbers of callers that have asked lately and have no call in flight.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct IdleCallers {
-    /// Those that have asked for calls to any provider.
+    /// Number of those that have asked for calls to any provider.
     pub of_process: usize,
-    /// Those that have asked for calls to this one, and have none to it.
+    /// Number of those that have asked for calls to this one, and have none to it.
     pub of_provider: usize,
 }
 

@@ -40,7 +40,7 @@ const MAX_CACHED: usize = 32;
 const ITEM_SEPARATOR: &str = ",";
 const KEY_SEPARATOR: &str = ":";
 
-/// Maximum time for which an answer waits while its grammar is compiled. Then it is decoded without it.
+/// Maximum time for which answers wait while one schema is compiled. Then they are decoded without their grammars.
 const MAX_COMPILE_TIME: Duration = Duration::from_secs(1);
 
 /// Grammars of schemas for one model: a cache, last used first, and the thread that compiles.
@@ -417,7 +417,7 @@ mod tests {
         assert!(compiled(&mut grammars, &known).is_some());
         let [first, second] = ["integer", "string"].map(|kind| schema(&json!({"type": kind}), &[]));
         assert!(grammars.get(&first).is_pending());
-        // Whether it is compiled by now or not, both are asked for at once.
+        // The other one is found at once, whether this one is compiled by now or not.
         assert!(matches!(grammars.get(&known), Poll::Ready(Some(_))));
         assert!(compiled(&mut grammars, &second).is_some());
         assert!(compiled(&mut grammars, &first).is_some());
