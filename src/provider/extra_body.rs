@@ -121,7 +121,7 @@ fn check_below(
 /// Fields of a JSON object, each with its exact bytes.
 pub type RawFields<'a> = IndexMap<Cow<'a, str>, Cow<'a, RawValue>>;
 
-/// Returns the fields of a JSON object; `None` if the text is none.
+/// Returns the fields of a JSON object; `None` if the text is not a JSON object.
 pub fn raw_fields(json: &str) -> Option<RawFields<'_>> {
     let fields: IndexMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json).ok()?;
     let fields = fields.into_iter();

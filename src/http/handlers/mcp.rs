@@ -178,7 +178,7 @@ impl Collected {
 /// Waits until `reserve` finds room: what the reply has may have been paid for.
 ///
 /// # Errors
-/// A message for the client if there can be none, or is none in time.
+/// A message for the client, if the reply is larger than its caller may ever hold, or no memory became free in time.
 async fn wait_for_room(mut reserve: impl FnMut() -> Result<(), NoMemory>) -> Result<(), String> {
     let deadline = Instant::now() + MEMORY_TIMEOUT;
     while let Err(refused) = reserve() {

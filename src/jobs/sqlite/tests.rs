@@ -120,26 +120,7 @@ fn finished(index: u32, status: ItemStatus) -> FinishedItem {
 }
 
 /// Searches without turns.
-trait Searches {
-    async fn jobs(
-        &self,
-        caller: String,
-        filter: JobFilter,
-        before: Option<JobKey>,
-        limit: u32,
-    ) -> Result<Vec<Job>, StoreError>;
-
-    async fn results(
-        &self,
-        job: JobKey,
-        order: ResultOrder,
-        only: Option<ItemStatus>,
-        after: Option<u32>,
-        page: PageSize,
-    ) -> Result<Vec<Event>, StoreError>;
-}
-
-impl Searches for Sqlite {
+impl Sqlite {
     async fn jobs(
         &self,
         caller: String,
