@@ -1,7 +1,6 @@
 //! The quota and budget of one caller: its request and token buckets, concurrency, part of the
 //! waiting room, and dollars per day.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +8,6 @@ use crate::caller_calls::CallerCalls;
 use crate::money::Usd;
 use crate::request_bucket::{Rate, RequestBucket};
 use crate::token_bucket::TokenBucket;
-use crate::types::PoolId;
 
 /// Quota of a caller. `None` means no limit of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -128,8 +126,6 @@ pub struct Caller {
     pub in_flight: CallerCalls,
     /// Number of places that its requests hold: items that wait or are in flight.
     pub admitted: usize,
-    /// Time at which it last took a place for a call to each provider.
-    pub asked_at: BTreeMap<PoolId, Instant>,
     /// True if the caller is no longer configured. It may come back.
     pub is_retired: bool,
 }
@@ -143,7 +139,6 @@ impl Caller {
             spending: BudgetSpending::new(now, wall),
             in_flight: CallerCalls::default(),
             admitted: 0,
-            asked_at: BTreeMap::new(),
             is_retired: false,
         };
         caller.set_quota(quota, now);
@@ -354,6 +349,7 @@ pub struct QuotaStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::PoolId;
 
     fn quota() -> Quota {
         Quota {
@@ -374,7 +370,7 @@ mod tests {
         };
         assert_eq!(caller.blocked(charge, start), None);
         caller.reserve(charge, start);
-        let in_flight = caller.in_flight.guard(PoolId(0), None);
+        let in_flight = caller.in_flight.guard(PoolId(0), None, start);
         assert_eq!(
             caller.blocked(charge, start),
             Some(Blocked::OwnCalls),

@@ -18,7 +18,8 @@
 //! | `fair_semaphore` | [`FairSemaphore`]: permits that go to the callers in turn |
 //! | `provider_limits`, `api_key_limits`, `model_limits`, `caller_quota` | limits of providers, keys, models and callers |
 //! | `model_table` | the models that are known |
-//! | `caller_calls` | calls in flight of a caller, and the slots that it leaves to others |
+//! | `call_slots` | the slots for calls in flight of the process |
+//! | `caller_calls`, `call_times` | calls in flight of a caller, how long they take, and the slots that it leaves to others |
 //! | `request_bucket`, `token_bucket`, `token_estimator` | rate limits of requests and tokens |
 //! | `received_text` | [`ReceivedText`]: what has arrived of an answer |
 //! | `caller_id` | [`CallerId`]: whose requests share limits |
@@ -47,6 +48,8 @@ mod admission;
 mod api_key_limits;
 pub mod backoff;
 mod breaker;
+mod call_slots;
+mod call_times;
 mod caller_calls;
 mod caller_id;
 mod caller_quota;

@@ -95,6 +95,11 @@ impl Model {
         }
     }
 
+    /// Returns its number if it has a limit of calls in flight of its own.
+    pub(crate) fn limited_id(&self) -> Option<u64> {
+        self.limits.max_in_flight.map(|_| self.id)
+    }
+
     /// Locks the circuit breaker and the token estimator.
     pub(crate) fn state(&self) -> MutexGuard<'_, ModelState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

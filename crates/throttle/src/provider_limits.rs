@@ -9,21 +9,13 @@ use std::time::Instant;
 
 use crate::adaptive::Adaptive;
 use crate::api_key_limits::{ApiKeyLimits, KeySet};
-use crate::caller_calls::{CallLimit, CallerCalls};
+use crate::call_slots::CallSlots;
+use crate::caller_calls::{CallLimit, CallShares, CallerCalls};
 use crate::model_limits::ModelState;
 use crate::outage::{Availability, Outage};
 use crate::raii_counter::RaiiCounter;
 use crate::retry_budget::RetryBudget;
 use crate::types::{Pool, PoolId};
-
-/// Numbers of callers that have asked lately and have no call in flight.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct IdleCallers {
-    /// Number of those that have asked for calls to any provider.
-    pub of_process: usize,
-    /// Number of those that have asked for calls to this one, and have none to it.
-    pub of_provider: usize,
-}
 
 /// The limits of a provider, without its queues.
 #[derive(Debug)]
@@ -32,9 +24,6 @@ pub struct ProviderLimits {
     pub keys: Vec<ApiKeyLimits>,
     pub in_flight: RaiiCounter,
     pub max_in_flight: Option<usize>,
-    /// Maximum number of calls in flight of the whole process.
-    max_concurrency: usize,
-    pub idle_callers: IdleCallers,
     pub adaptive: Option<Adaptive>,
     pub retry_budget: RetryBudget,
     /// True if few calls go out to a model until the first one was answered.
@@ -60,8 +49,6 @@ impl ProviderLimits {
             keys,
             in_flight: RaiiCounter::default(),
             max_in_flight: pool.max_in_flight,
-            max_concurrency,
-            idle_callers: IdleCallers::default(),
             adaptive: pool.is_adaptive.then(|| Adaptive::new(cap)),
             retry_budget: RetryBudget::default(),
             has_trial: pool.has_trial,
@@ -172,27 +159,33 @@ impl ProviderLimits {
     }
 
     /// Returns how many calls of a caller could go out to this provider, whose identifier is `id`, as far as its share in the calls
-    /// in flight is concerned. `free` is the number of free slots of the whole process.
-    pub fn available_slots(&self, calls: &CallerCalls, id: PoolId, free: usize) -> usize {
-        let IdleCallers {
-            of_process,
-            of_provider,
-        } = self.idle_callers;
-        let available = calls.available(CallLimit::Process, self.max_concurrency, free, of_process);
-        self.limit().map_or(available, |limit| {
-            let free = limit.saturating_sub(self.in_flight.count());
-            let own = calls.available(CallLimit::Provider(id), limit, free, of_provider);
-            available.min(own)
-        })
+    /// in flight is concerned.
+    pub fn available_slots(&self, calls: &CallerCalls, id: PoolId, slots: &CallSlots) -> usize {
+        let (max, free) = (slots.max(), slots.free());
+        let available = calls.available(CallLimit::Process, max, free, &slots.shares);
+        let own = self.own_slots(calls, id, &slots.shares);
+        own.map_or(available, |own| available.min(own.available))
     }
 
-    /// Returns how many slots of the provider's limit a caller leaves to others; `calls` are its calls in flight, if it is known.
-    pub fn slots_left_by(&self, calls: Option<&CallerCalls>) -> usize {
-        let left = |(limit, calls): (usize, &CallerCalls)| {
-            calls.left(limit, self.idle_callers.of_provider)
-        };
-        self.limit().zip(calls).map_or(0, left)
+    /// Returns how many free slots of the provider's own limit a caller may not take.
+    pub fn slots_left_by(&self, calls: &CallerCalls, id: PoolId, shares: &CallShares) -> usize {
+        let own = self.own_slots(calls, id, shares);
+        own.map_or(0, |own| own.free - own.available)
     }
+
+    /// Returns the free slots of the provider's own limit, if it has one.
+    fn own_slots(&self, calls: &CallerCalls, id: PoolId, shares: &CallShares) -> Option<OwnSlots> {
+        let limit = self.limit()?;
+        let free = limit.saturating_sub(self.in_flight.count());
+        let available = calls.available(CallLimit::Provider(id), limit, free, shares);
+        Some(OwnSlots { free, available })
+    }
+}
+
+/// Free slots of a provider's own limit, and how many of them a caller may take.
+struct OwnSlots {
+    free: usize,
+    available: usize,
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::api_key_limits::KeySet;
-use crate::caller_calls::CallLimit;
+use crate::call_slots::CallSlots;
+use crate::caller_calls::CallShares;
 use crate::caller_id::CallerId;
 use crate::caller_quota::{Caller, Quota};
 use crate::fair_queue::{Class, Queue, Ticket};
@@ -24,13 +25,11 @@ use crate::model_limits::{Model, ModelLimits};
 use crate::model_table::ModelTable;
 use crate::observer::Observer;
 use crate::permit_request::{Denied, Priority, WaitBudget};
-use crate::provider_limits::{IdleCallers, ProviderLimits};
+use crate::provider_limits::ProviderLimits;
 use crate::types::{Config, Pool, PoolId, RequestId};
 
-/// Minimum time between two counts of the callers for which slots are left.
+/// Minimum time between two counts of the callers that use each limit of calls in flight.
 const COUNT_INTERVAL: Duration = Duration::from_millis(100);
-/// Time after its last item in which a caller without calls has a slot left for it.
-const ACTIVE_TIME: Duration = Duration::from_secs(60);
 
 /// Key of a queue: the items of a request that wait for the same model and may use the same
 /// provider keys.
@@ -91,14 +90,14 @@ enum Wake {
 #[derive(Debug)]
 pub struct State {
     pub config: Config,
-    slots: Arc<Semaphore>,
+    slots: CallSlots,
     pub pools: Vec<PoolState>,
     pub callers: BTreeMap<CallerId, Caller>,
     pub models: ModelTable,
     wakes: BTreeSet<(Instant, Wake)>,
     /// Callers that leave the free slots to others, parked until a call ends.
     awaiting_slots: BTreeSet<CallerId>,
-    /// Time of the last count of callers without calls.
+    /// Time of the last count of the callers that use each limit.
     counted_at: Option<Instant>,
     /// All queues, as the index of the provider and the index of the queue there.
     queues: Vec<(usize, usize)>,
@@ -127,7 +126,7 @@ impl State {
         let queues = (0..pools.len()).map(|pool| (pool, 0)).collect();
         Self {
             config,
-            slots: Arc::new(Semaphore::new(config.max_concurrency)),
+            slots: CallSlots::new(config.max_concurrency),
             pools: pools.into_iter().map(pool).collect(),
             callers: BTreeMap::new(),
             models: ModelTable::default(),
@@ -146,7 +145,7 @@ impl State {
 
     /// Returns the number of calls in flight.
     pub fn in_flight(&self) -> usize {
-        self.config.max_concurrency - self.slots.available_permits()
+        self.slots.max() - self.slots.free()
     }
 
     /// Returns the number of items that wait.
@@ -223,32 +222,15 @@ impl State {
         self.unpark_awaiting_slots();
     }
 
-    /// Counts the callers for which slots are left, ten times a second at most.
-    fn count_idle_callers(&mut self, now: Instant) {
-        let is_recent = |at: &Instant, time| now.saturating_duration_since(*at) < time;
-        if (self.counted_at).is_some_and(|at| is_recent(&at, COUNT_INTERVAL)) {
+    /// Counts the callers that use each limit of calls in flight, ten times a second at most.
+    fn count_shares(&mut self, now: Instant) {
+        let is_recent = |at: Instant| now.saturating_duration_since(at) < COUNT_INTERVAL;
+        if self.counted_at.is_some_and(is_recent) {
             return;
         }
         self.counted_at = Some(now);
-        let (mut of_process, mut of_pools) = (0, vec![0; self.pools.len()]);
-        for caller in self.callers.values_mut() {
-            caller.asked_at.retain(|_, at| is_recent(at, ACTIVE_TIME));
-            let is_active = !caller.asked_at.is_empty();
-            of_process += usize::from(is_active && caller.in_flight.count() == 0);
-            for pool in caller.asked_at.keys() {
-                if let Some(idle) = of_pools.get_mut(pool.0)
-                    && caller.in_flight.under(CallLimit::Provider(*pool)) == 0
-                {
-                    *idle += 1;
-                }
-            }
-        }
-        for (pool, of_provider) in self.pools.iter_mut().zip(of_pools) {
-            pool.provider.idle_callers = IdleCallers {
-                of_process,
-                of_provider,
-            };
-        }
+        let callers = self.callers.values_mut();
+        self.slots.shares = CallShares::count(callers.map(|caller| &mut caller.in_flight), now);
     }
 
     /// Makes the probes of all outages of a provider due.

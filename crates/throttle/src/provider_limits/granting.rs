@@ -1,13 +1,11 @@
 //! The grant of a permit by its provider: takes everything that a call needs, with a key that can take it, or names the limit that
 //! holds the call.
 
-use std::sync::Arc;
 use std::time::Instant;
-
-use tokio::sync::Semaphore;
 
 use super::ProviderLimits;
 use crate::api_key_limits::ApiKeyLimits;
+use crate::call_slots::CallSlots;
 use crate::caller_calls::CallLimit;
 use crate::caller_quota::{Blocked, Caller, Charge};
 use crate::grant::{GrantRequest, HeldResources, Refusal};
@@ -79,7 +77,7 @@ impl ProviderLimits {
         &mut self,
         asked: &GrantRequest<'_>,
         caller: Option<&mut Caller>,
-        slots: &Arc<Semaphore>,
+        slots: &CallSlots,
         now: Instant,
     ) -> Result<(HeldResources, usize), Refusal> {
         let result = self.try_grant(asked, caller, slots, now);
@@ -97,7 +95,7 @@ impl ProviderLimits {
         &self,
         refusal: Refusal,
         asked: &GrantRequest<'_>,
-        slots: &Semaphore,
+        slots: &CallSlots,
         now: Instant,
     ) -> Option<HoldReason> {
         match refusal {
@@ -117,9 +115,7 @@ impl ProviderLimits {
             {
                 Some(HoldReason::Trial)
             }
-            Refusal::Provider(None) if slots.available_permits() == 0 => {
-                Some(HoldReason::Concurrency)
-            }
+            Refusal::Provider(None) if slots.free() == 0 => Some(HoldReason::Concurrency),
             Refusal::Provider(None) => Some(HoldReason::ProviderConcurrency),
             Refusal::Queue(_) | Refusal::Provider(_) => {
                 let tokens = asked.estimate.total();
@@ -146,7 +142,7 @@ impl ProviderLimits {
         &mut self,
         asked: &GrantRequest<'_>,
         caller: Option<&mut Caller>,
-        slots: &Arc<Semaphore>,
+        slots: &CallSlots,
         now: Instant,
     ) -> Result<(HeldResources, usize), Refusal> {
         let model = asked.model;
@@ -170,9 +166,7 @@ impl ProviderLimits {
             check_quota(caller, charge, now)?;
         }
         let index = self.choose_key(asked, &state, now)?;
-        let slot = Arc::clone(slots)
-            .try_acquire_owned()
-            .map_err(|_| Refusal::Provider(None))?;
+        let slot = slots.take().ok_or(Refusal::Provider(None))?;
         if let Some(key) = self.keys.get_mut(index) {
             key.reserve(asked.estimate.total(), now)
                 .map_err(|until| Refusal::Provider(Some(until)))?;
@@ -193,8 +187,7 @@ impl ProviderLimits {
             slot,
             caller: caller.map(|caller| {
                 caller.reserve(charge, now);
-                let limited_model = model.limits.max_in_flight.map(|_| model.id);
-                caller.in_flight.guard(model.pool, limited_model)
+                (caller.in_flight).guard(model.pool, model.limited_id(), now)
             }),
             provider: self.in_flight.guard(),
             model: model.in_flight.guard(),
@@ -209,13 +202,13 @@ impl ProviderLimits {
     fn concurrency_refusal(
         &self,
         model: &Model,
-        slots: &Semaphore,
+        slots: &CallSlots,
         caller: Option<&Caller>,
     ) -> Option<Refusal> {
         let is_provider_full = self
             .limit()
             .is_some_and(|limit| self.in_flight.count() >= limit);
-        if is_provider_full || slots.available_permits() == 0 {
+        if is_provider_full || slots.free() == 0 {
             return Some(Refusal::Provider(None));
         }
         let of_model = model.limits.max_in_flight.map(|limit| {
@@ -227,10 +220,9 @@ impl ProviderLimits {
         }
         let own = &caller?.in_flight;
         let of_model = of_model.map_or(usize::MAX, |(limit, free)| {
-            let idle_callers = self.idle_callers.of_provider;
-            own.available(CallLimit::Model(model.id), limit, free, idle_callers)
+            own.available(CallLimit::Model(model.id), limit, free, &slots.shares)
         });
-        let available = self.available_slots(own, model.pool, slots.available_permits());
+        let available = self.available_slots(own, model.pool, slots);
         (available.min(of_model) == 0).then_some(Refusal::CallerShare)
     }
 }
@@ -328,7 +320,7 @@ mod tests {
     fn a_refusal_names_the_limit_that_holds_the_call() {
         let unlimited = || pool(vec![KeyQuota::default()]);
         let mut provider = Provider::new(unlimited());
-        provider.slots = Arc::new(Semaphore::new(0));
+        provider.slots = CallSlots::new(0);
         assert_eq!(provider.hold(), HoldReason::Concurrency);
 
         let mut provider = Provider::new(Pool {

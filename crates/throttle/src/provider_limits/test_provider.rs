@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::Semaphore;
-
 use super::ProviderLimits;
 use super::call_end::KeyChange;
 use crate::api_key_limits::KeySet;
 use crate::breaker::Health;
+use crate::call_slots::CallSlots;
 use crate::caller_id::CallerId;
 use crate::grant::{CallCharge, GrantRequest, HeldResources, Refusal};
 use crate::hold::HoldReason;
@@ -34,7 +33,7 @@ pub fn pool(keys: Vec<KeyQuota>) -> Pool {
 pub struct Provider {
     pub limits: ProviderLimits,
     pub model: Arc<Model>,
-    pub slots: Arc<Semaphore>,
+    pub slots: CallSlots,
     held: Vec<HeldResources>,
     pub now: Instant,
 }
@@ -56,7 +55,7 @@ impl Provider {
         Self {
             limits: ProviderLimits::new(pool, 10, now),
             model: model(1, Some(ModelLimits::default())),
-            slots: Arc::new(Semaphore::new(10)),
+            slots: CallSlots::new(10),
             held: Vec::new(),
             now,
         }

@@ -32,7 +32,7 @@ impl State {
         }
         self.check_room(caller, asked.pool, now)?;
         if asked.is_single {
-            self.add_place(caller, asked.pool, now);
+            self.add_place(caller);
         }
         self.requests += 1;
         Ok(self.requests)
@@ -49,16 +49,15 @@ impl State {
     ) -> bool {
         let has_room = is_first || self.check_room(caller, pool, now).is_ok();
         if has_room {
-            self.add_place(caller, pool, now);
+            self.add_place(caller);
         }
         has_room
     }
 
-    fn add_place(&mut self, caller: CallerId, pool: PoolId, now: Instant) {
+    fn add_place(&mut self, caller: CallerId) {
         self.admitted += 1;
         if let Some(own) = self.callers.get_mut(&caller) {
             own.admitted += 1;
-            own.asked_at.insert(pool, now);
         }
     }
 
@@ -107,11 +106,11 @@ impl State {
         let Some(pool) = self.pools.get(id.0).filter(|pool| pool.is_idle()) else {
             return 0;
         };
-        let free = self.slots.available_permits();
         let own = self.callers.get(&caller);
-        let free = own.map_or(free, |own| {
-            pool.provider.available_slots(&own.in_flight, id, free)
-        });
+        let free = own.map_or_else(
+            || self.slots.free(),
+            |own| (pool.provider).available_slots(&own.in_flight, id, &self.slots),
+        );
         free.min(pool.provider.available_calls(now))
     }
 

@@ -10,7 +10,7 @@ use crate::grant::{CallCharge, GrantRequest, GrantedCall, HeldResources, Refusal
 use crate::permit_request::Denied;
 use crate::types::PoolId;
 
-/// Time after a count of the callers for which slots are left until a caller that leaves them asks again.
+/// Time after a count of the callers that use each limit until a caller that leaves free slots to others asks again.
 const RECOUNT_DELAY: Duration = Duration::from_secs(5);
 
 /// Decision about a waiting item: what it holds, or why it is denied.
@@ -22,7 +22,7 @@ struct WakeTimes<'a> {
     parked: &'a mut BTreeSet<(Instant, Wake)>,
     /// Callers that leave the free slots to others.
     awaiting_slots: &'a mut BTreeSet<CallerId>,
-    /// Time at which they ask again: others may not have come for the slots that are left to them.
+    /// Time at which they ask again: others may use the limits no longer.
     recount_at: Instant,
     /// Earliest time at which a whole provider has something to give.
     earliest: &'a mut Option<Instant>,
@@ -32,7 +32,7 @@ impl State {
     /// Grants every permit that can be granted now, one queue after the other. Returns when to run again, if time alone will
     /// free something.
     pub fn dispatch(&mut self, now: Instant) -> Option<Instant> {
-        self.count_idle_callers(now);
+        self.count_shares(now);
         self.unpark_due(now);
         let mut earliest = None;
         // Ends when a whole round over the queues has granted nothing.

@@ -30,12 +30,16 @@ impl State {
         };
         if let Some(own) = self.callers.get_mut(&caller) {
             own.settle(reserved, used, now);
+            let calls = &mut own.in_flight;
+            calls.record_end(model.pool, model.limited_id(), call.began, now);
         }
         let evidence = record_evidence(call, report, now);
         let mut change = KeyChange::default();
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
-            let own = self.callers.get(&caller).map(|own| &own.in_flight);
-            let left = pool.provider.slots_left_by(own);
+            let left = self.callers.get(&caller).map_or(0, |own| {
+                let shares = &self.slots.shares;
+                (pool.provider).slots_left_by(&own.in_flight, model.pool, shares)
+            });
             let is_overload = evidence.is_overload;
             change = (pool.provider).record_call(call, used.tokens, report, is_overload, left, now);
             if let Some(turn) = call.turn

@@ -208,7 +208,8 @@ impl Simulation {
         assert!(self.waiting.is_empty() || has_wake_up, "a wake-up is lost");
     }
 
-    /// Checks that no limit of calls in flight is reached by few callers: an eighth of its slots was left to callers without calls.
+    /// Checks that no limit of calls in flight is reached by few callers: half of an eighth of its slots was left to callers without
+    /// calls by all.
     fn check_shares(&self) {
         if self.has_own_limits {
             return;
@@ -217,7 +218,7 @@ impl Simulation {
             let flying = self.flying.iter().map(|item| &item.call.charge);
             let own: Vec<_> = flying.filter(|charge| selects(charge)).collect();
             let callers: BTreeSet<_> = own.iter().map(|charge| charge.caller).collect();
-            let enough = (limit.div_ceil(8) + 1).min(limit);
+            let enough = (limit.div_ceil(8).div_ceil(2) + 1).min(limit);
             assert!(
                 own.len() < limit || callers.len() >= enough,
                 "{} callers take all of {limit} slots",

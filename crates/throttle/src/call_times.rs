@@ -1,0 +1,190 @@
+//! Times that a caller's calls under a limit hold its slots, over about the last minute.
+
+use std::time::{Duration, Instant};
+
+/// Time after which a call that has ended counts for about a third of what it counted at its end.
+const MEMORY: Duration = Duration::from_secs(60);
+
+/// Sums of the times, in seconds, of calls in flight and of calls that have ended. The latter fade with time.
+#[derive(Debug)]
+pub struct CallTimes {
+    /// Time at which the sums are right.
+    at: Instant,
+    /// Time at which a call last began or ended.
+    used_at: Instant,
+    in_flight: TimeSums,
+    ended: TimeSums,
+    ended_count: f64,
+}
+
+/// Sum of times, and of their squares.
+#[derive(Debug, Default)]
+struct TimeSums {
+    times: f64,
+    squares: f64,
+}
+
+impl CallTimes {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            at: now,
+            used_at: now,
+            in_flight: TimeSums::default(),
+            ended: TimeSums::default(),
+            ended_count: 0.0,
+        }
+    }
+
+    /// Updates the sums to now. `in_flight` is the number of calls in flight since the last update.
+    pub fn update(&mut self, in_flight: usize, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.at = self.at.max(now);
+        let count = as_float(in_flight);
+        let ages = &mut self.in_flight;
+        ages.squares += passed * (2.0 * ages.times + count * passed);
+        ages.times += count * passed;
+        if in_flight == 0 {
+            // Nothing is left of rounding errors.
+            *ages = TimeSums::default();
+        }
+        let part = (-passed / MEMORY.as_secs_f64()).exp();
+        self.ended.times *= part;
+        self.ended.squares *= part;
+        self.ended_count *= part;
+    }
+
+    /// Records the beginning of a call. `in_flight` does not include it.
+    pub fn record_start(&mut self, in_flight: usize, now: Instant) {
+        self.update(in_flight, now);
+        self.used_at = now;
+    }
+
+    /// Records the end of a call. `in_flight` includes it.
+    pub fn record_end(&mut self, in_flight: usize, began: Instant, now: Instant) {
+        self.update(in_flight, now);
+        self.used_at = now;
+        let time = now.saturating_duration_since(began).as_secs_f64();
+        let ages = &mut self.in_flight;
+        ages.times = (ages.times - time).max(0.0);
+        ages.squares = (ages.squares - time * time).max(0.0);
+        self.ended.times += time;
+        self.ended.squares += time * time;
+        self.ended_count += 1.0;
+    }
+
+    /// Returns true if a call began or ended within this time.
+    pub fn was_used_within(&self, time: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.used_at) < time
+    }
+
+    /// Returns the number of calls that have ended in about the last minute.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and the conversion saturates"
+    )]
+    pub const fn ended(&self) -> usize {
+        self.ended_count as usize
+    }
+
+    /// Returns the time of the call that holds a slot, on average over the time in which slots are held: a call of 20 s counts as
+    /// much as 200 calls of 100 ms. Calls in flight count by their time so far. `None` if no call has ended.
+    pub fn usual_time(&self) -> Option<f64> {
+        let times = self.ended.times + self.in_flight.times;
+        let squares = self.ended.squares + self.in_flight.squares;
+        (self.ended_count > 0.0).then_some(if times > 0.0 { squares / times } else { 0.0 })
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "at most 100,000 calls")]
+const fn as_float(calls: usize) -> f64 {
+    calls as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assert_near(times: &CallTimes, expected: f64) {
+        let usual = times.usual_time().expect("a call has ended");
+        assert!((usual - expected).abs() < 1e-6, "{usual}");
+    }
+
+    #[test]
+    fn the_usual_time_is_that_of_the_calls_that_hold_slots_longest() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let mut times = CallTimes::new(start);
+        assert_eq!((times.ended(), times.usual_time()), (0, None));
+        times.record_start(0, start);
+        times.record_start(1, start);
+        times.update(2, after(500));
+        assert_eq!(times.usual_time(), None, "none has ended");
+        times.record_end(2, start, after(1_000));
+        assert_eq!(times.ended(), 1);
+        assert_near(&times, 1.0);
+        // The other is in flight for ten seconds by now.
+        let faded = (-0.15_f64).exp();
+        times.update(1, after(10_000));
+        assert_near(&times, (100.0 + faded) / (10.0 + faded));
+        times.record_end(1, start, after(10_000));
+        assert_near(&times, (100.0 + faded) / (10.0 + faded));
+        // Calls in flight do not fade, and short ones change little.
+        let mut times = CallTimes::new(start);
+        for _ in 0..100 {
+            times.record_start(0, start);
+            times.record_end(1, start, after(100));
+            times.at = start;
+        }
+        times.record_start(0, after(100));
+        times.record_end(1, after(100), after(100));
+        assert_near(&times, 0.1);
+        times.record_start(0, after(100));
+        times.update(1, after(1_100));
+        assert!(times.usual_time().is_some_and(|time| time < 0.2));
+        times.update(1, after(100_100));
+        assert!(times.usual_time().is_some_and(|time| time > 90.0));
+    }
+
+    #[test]
+    fn what_has_ended_is_forgotten_after_minutes() {
+        let start = Instant::now();
+        let mut times = CallTimes::new(start);
+        for _ in 0..100 {
+            times.record_end(1, start, start);
+        }
+        assert_eq!(times.ended(), 100);
+        for (minutes, ended) in [(1, 36), (2, 13), (10, 0)] {
+            let now = start + Duration::from_secs(minutes * 60);
+            times.update(0, now);
+            assert_eq!(times.ended(), ended);
+            assert!(!times.was_used_within(Duration::from_secs(minutes * 60), now));
+            assert!(times.was_used_within(Duration::from_secs(minutes * 60 + 1), now));
+        }
+    }
+
+    #[test]
+    fn the_sums_do_not_drift_over_days() {
+        let start = Instant::now();
+        let mut times = CallTimes::new(start);
+        let mut began = Vec::new();
+        for step in 0..500_000_u64 {
+            let now = start + Duration::from_millis(step * 400);
+            if began.len() < 50 {
+                times.record_start(began.len(), now);
+                began.push(now);
+            } else {
+                let index = usize::try_from(step * 7 % 50).expect("it is small");
+                times.record_end(50, began.swap_remove(index), now);
+            }
+        }
+        let now = times.at;
+        let ages = began.iter().map(|at| (now - *at).as_secs_f64());
+        let (sum, squares) = ages.fold((0.0, 0.0), |(sum, squares), age| {
+            (sum + age, squares + age * age)
+        });
+        let TimeSums { times, squares: of } = times.in_flight;
+        assert!((times - sum).abs() < 1e-3 * sum, "{times} and {sum}");
+        assert!((of - squares).abs() < 1e-3 * squares, "{of} and {squares}");
+    }
+}
