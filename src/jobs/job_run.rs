@@ -99,13 +99,7 @@ pub async fn run_job(
         let LoadedJob { record, request } = loaded;
         (record, Some(request))
     };
-    let mut run = JobRun {
-        context,
-        progress: context.progress_of(&found),
-        signals,
-        record,
-        job: found,
-    };
+    let mut run = JobRun::new(context, found, record, signals);
     let result = run.run(request).await;
     run.progress.stop();
     // A job that was deleted while it was being cancelled takes no results.
@@ -131,7 +125,22 @@ struct JobRun<'a> {
     job: Job,
 }
 
-impl JobRun<'_> {
+impl<'a> JobRun<'a> {
+    fn new(
+        context: &'a Arc<JobContext>,
+        job: Job,
+        record: RecordSpec,
+        signals: RunSignals,
+    ) -> Self {
+        Self {
+            context,
+            progress: context.progress_of(&job),
+            signals,
+            record,
+            job,
+        }
+    }
+
     /// Runs the items, unless there is no `request` because the job is being cancelled, and ends the job.
     async fn run(
         &mut self,

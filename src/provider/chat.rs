@@ -130,18 +130,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    struct Nobody;
-
-    impl MessageSink for Nobody {
-        fn record_text(&self, _: usize) {}
-
-        fn receive(&self, _: Vec<u8>) {}
-
-        fn room(&self) -> BoxFuture<'_, ()> {
-            Box::pin(async {})
-        }
-    }
+    use crate::provider::test_fixture::IgnoreMessages;
 
     fn written(body: &str, extra_body: Option<&Map<String, Value>>, is_streamed: bool) -> String {
         let body = ChatBody::new(serde_json::from_str(body).unwrap());
@@ -152,7 +141,7 @@ mod tests {
             is_streamed,
             trace_context: None,
             key: 0,
-            messages: &Nobody,
+            messages: &IgnoreMessages,
             memory: None,
         };
         let json = chat.to_json();

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use schema_dialect::{SchemaDocument, Tree};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
+use super::chat::MessageSink;
 use super::stream_decoder::tests::decode_stream;
 use super::{
     Answer, DecodeError, RemainingQuota, Request, RequestShape, RequestTemplate, Schema, Trial,
@@ -14,6 +16,19 @@ use super::{
 use crate::types::{Content, Example, FieldError, LoweredByMode, LoweredSchema, Mode};
 
 pub const MODES: [Mode; 4] = [Mode::JsonSchema, Mode::Tools, Mode::JsonObject, Mode::Text];
+
+/// Client of a chat completion that ignores what it is sent.
+pub struct IgnoreMessages;
+
+impl MessageSink for IgnoreMessages {
+    fn record_text(&self, _: usize) {}
+
+    fn receive(&self, _: Vec<u8>) {}
+
+    fn room(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
 
 pub fn shape(mode: Mode) -> RequestShape {
     RequestShape {

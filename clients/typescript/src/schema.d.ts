@@ -974,7 +974,7 @@ export interface components {
             /**
              * @description Limit that holds the first of them: a limit's `name`, or `MODEL/pause` or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
              *     `MODEL/trial` (few calls go out before a model's first answer), `caller/quota` or
-             *     `caller/concurrency_share` (the free slots are left to callers without calls).
+             *     `caller/concurrency_share` (the free slots are left to other callers).
              * @example openai/requests_per_minute
              */
             limit: string;

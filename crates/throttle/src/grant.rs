@@ -51,7 +51,7 @@ pub enum Refusal {
     /// Its caller's quota; the time of the change, or `None` if another call of the caller has to
     /// end first.
     Caller(Option<Instant>),
-    /// Its caller has calls in flight and leaves the free slots to callers that have none.
+    /// Its caller has calls in flight and leaves the free slots to others.
     CallerShare,
     /// The provider's or the global limit; the time of the change, or `None` if another call has to
     /// end first.

@@ -29,7 +29,7 @@ pub enum HoldReason {
     Trial,
     /// Quota of the caller.
     CallerQuota,
-    /// Share of the caller in the calls in flight: the free slots are left to callers without calls.
+    /// Share of the caller in the calls in flight: the free slots are left to other callers.
     CallerShare,
 }
 

@@ -3,7 +3,7 @@
 mod callers;
 mod providers;
 mod shares;
-mod simulation;
+pub(crate) mod simulation;
 mod states;
 mod stress;
 

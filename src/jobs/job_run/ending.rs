@@ -31,13 +31,9 @@ pub async fn fail_job(
     if !from.is_visible() || from.is_ended() {
         return Ok(());
     }
-    let mut run = JobRun {
-        context,
-        progress: context.progress_of(&found),
-        signals: RunSignals::new(&context.shutdown),
-        record: load_record_spec(context, job).await?,
-        job: found,
-    };
+    let record = load_record_spec(context, job).await?;
+    let signals = RunSignals::new(&context.shutdown);
+    let mut run = JobRun::new(context, found, record, signals);
     let detail = format!(
         "the job was given up because its runs failed again and again; the last error: {reason}. Its recorded results are kept: retry the job to run the others"
     );
@@ -157,13 +153,8 @@ mod tests {
         let bytes = input.len();
         let job = store_inputs(context.store.as_ref(), "job_1", vec![input]).await;
         let found = context.store.job_by_key(job).await.unwrap().unwrap();
-        let mut run = JobRun {
-            context,
-            progress: context.progress_of(&found),
-            signals: RunSignals::new(&context.shutdown),
-            record: RecordSpec::default(),
-            job: found,
-        };
+        let signals = RunSignals::new(&context.shutdown);
+        let mut run = JobRun::new(context, found, RecordSpec::default(), signals);
         let ledger = context.extractor.limits().memory();
         let before = ledger.snapshot().held;
         let release = take_all_permits(CallerId::default());

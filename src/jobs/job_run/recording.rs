@@ -207,13 +207,8 @@ mod tests {
         let context = &test.context;
         let job = store_queued(context.store.as_ref(), "job_1", 1).await;
         let found = context.store.job_by_key(job).await.unwrap().unwrap();
-        let mut run = JobRun {
-            context,
-            progress: context.progress_of(&found),
-            signals: RunSignals::new(&context.shutdown),
-            record: RecordSpec::default(),
-            job: found,
-        };
+        let signals = RunSignals::new(&context.shutdown);
+        let mut run = JobRun::new(context, found, RecordSpec::default(), signals);
         let mut recorder = ResultRecorder::new(context, job, CallerId::default());
         recorder.add(FinishedItem {
             index: 0,

@@ -71,27 +71,14 @@ const fn message_work(error: &UpstreamErrorBody) -> usize {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
-    use futures_util::future::BoxFuture;
     use serde_json::{Map, Value, json};
     use throttle::{CallerId, MemoryLedger, MemoryUse};
 
     use super::*;
     use crate::long_work::{LONG_TEXT_BYTES, take_all_permits};
     use crate::provider::call_memory::CallMemory;
-    use crate::provider::chat::{ChatBody, MessageSink};
-    use crate::provider::test_fixture::with_request;
-
-    struct Nobody;
-
-    impl MessageSink for Nobody {
-        fn record_text(&self, _: usize) {}
-
-        fn receive(&self, _: Vec<u8>) {}
-
-        fn room(&self) -> BoxFuture<'_, ()> {
-            Box::pin(async {})
-        }
-    }
+    use crate::provider::chat::ChatBody;
+    use crate::provider::test_fixture::{IgnoreMessages, with_request};
 
     fn error(message: &str) -> UpstreamErrorBody {
         UpstreamErrorBody {
@@ -159,7 +146,7 @@ mod tests {
                 is_streamed: false,
                 trace_context: None,
                 key: 0,
-                messages: &Nobody,
+                messages: &IgnoreMessages,
                 memory: Some(&memory),
             };
             let found = own_words_of_chat(&chat, &no);

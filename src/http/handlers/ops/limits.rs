@@ -129,7 +129,7 @@ pub struct HoldView {
     waiting: u64,
     /// Limit that holds the first of them: a limit's `name`, or `MODEL/pause` or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
     /// `MODEL/trial` (few calls go out before a model's first answer), `caller/quota` or
-    /// `caller/concurrency_share` (the free slots are left to callers without calls).
+    /// `caller/concurrency_share` (the free slots are left to other callers).
     #[schema(example = "openai/requests_per_minute")]
     limit: String,
     /// Time until the limit lets a call through, in milliseconds. Absent if another call has to end first.

@@ -1,0 +1,174 @@
+//! Shares of callers in the slots of one limit.
+
+mod load;
+
+use super::*;
+
+const SLOTS: usize = 64;
+const LIMIT: CallLimit = CallLimit::Process;
+
+/// Callers that share the slots, and the calls that they hold.
+struct Callers {
+    calls: Vec<CallerCalls>,
+    held: Vec<Vec<CallerCallGuard>>,
+    slots: usize,
+    shares: CallShares,
+    now: Instant,
+}
+
+impl Callers {
+    fn new(count: usize, slots: usize) -> Self {
+        let calls = || CallerCalls {
+            leaves_slots: true,
+            ..CallerCalls::default()
+        };
+        Self {
+            calls: (0..count).map(|_| calls()).collect(),
+            held: (0..count).map(|_| Vec::new()).collect(),
+            slots,
+            shares: CallShares::default(),
+            now: Instant::now(),
+        }
+    }
+
+    fn available(&self, caller: usize) -> usize {
+        let free = self.slots - self.held.iter().map(Vec::len).sum::<usize>();
+        self.calls[caller].available(LIMIT, self.slots, free, &self.shares)
+    }
+
+    /// Lets a caller take as many slots as it may, at most so many. Returns how many it has then.
+    fn take(&mut self, caller: usize, most: usize) -> usize {
+        let start = self.held[caller].len();
+        while self.held[caller].len() < start + most && self.available(caller) > 0 {
+            let call = self.calls[caller].guard(PoolId(0), None, self.now);
+            self.held[caller].push(call);
+        }
+        self.held[caller].len()
+    }
+
+    /// Ends all calls of a caller after this time.
+    fn end(&mut self, caller: usize, time: Duration) {
+        let now = self.now + time;
+        for call in self.held[caller].drain(..) {
+            self.calls[caller].record_end(PoolId(0), None, self.now, now);
+            drop(call);
+        }
+    }
+
+    fn count(&mut self) {
+        self.shares = CallShares::count(self.calls.iter_mut(), self.now);
+    }
+
+    /// Lets each of the callers make calls of this time, one after the other.
+    fn make_calls(&mut self, callers: std::ops::Range<usize>, count: usize, time: Duration) {
+        for caller in callers {
+            for _ in 0..count {
+                assert_eq!(self.take(caller, 1), 1);
+                self.end(caller, time);
+            }
+        }
+        self.now += time;
+        self.count();
+    }
+}
+
+const SHORT: Duration = Duration::from_millis(100);
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_caller_alone_takes_half_until_a_call_has_ended_and_then_leaves_an_eighth() {
+    let expected = [
+        (1, 1, 1),
+        (2, 1, 1),
+        (3, 1, 2),
+        (8, 4, 7),
+        (9, 4, 7),
+        (64, 32, 56),
+    ];
+    for (slots, at_first, most) in expected {
+        let mut callers = Callers::new(2, slots);
+        assert_eq!(callers.take(0, usize::MAX), at_first, "of {slots}");
+        callers.end(0, LONG);
+        callers.count();
+        assert_eq!(callers.take(0, usize::MAX), most, "of {slots}");
+        let free = slots - most;
+        assert_eq!(callers.available(1), free.min(1), "without calls");
+        callers.calls[0].leaves_slots = false;
+        assert_eq!(callers.available(0), free);
+    }
+}
+
+#[test]
+fn callers_with_long_calls_have_their_fair_share_and_what_leaves_half_free() {
+    let mut callers = Callers::new(14, SLOTS);
+    callers.make_calls(0..2, 1, LONG);
+    callers.make_calls(2..14, 8, SHORT);
+    let most = [0, 1].map(|caller| callers.take(caller, usize::MAX));
+    assert_eq!(most, [32, 4], "seven eighths of the slots are 56");
+    assert_eq!(callers.take(2, usize::MAX), 12, "and as many as have ended");
+    assert_eq!(callers.take(3, usize::MAX), 8, "an eighth is left");
+    assert_eq!(callers.take(4, usize::MAX), 4, "of its fair share");
+    let more = [5, 6, 7, 8, 9].map(|caller| callers.take(caller, usize::MAX));
+    assert_eq!(more, [1, 1, 1, 1, 0], "without calls");
+}
+
+#[test]
+fn one_of_many_short_calls_that_is_long_makes_a_caller_slow_while_it_lasts_and_after_that() {
+    let mut callers = Callers::new(8, SLOTS);
+    callers.make_calls(1..8, 100, SHORT);
+    callers.make_calls(0..1, 100, SHORT);
+    assert_eq!(callers.take(0, 1), 1);
+    let began = callers.now;
+    let most = |callers: &Callers| {
+        let free = 40;
+        let left = SLOTS - SLOTS / 2;
+        let available = callers.calls[0].available(LIMIT, SLOTS, free, &callers.shares);
+        if available == free - left {
+            "half"
+        } else {
+            "an eighth"
+        }
+    };
+    assert_eq!(most(&callers), "an eighth");
+    callers.now += Duration::from_secs(3);
+    callers.count();
+    assert_eq!(most(&callers), "half", "while it lasts");
+    callers.calls[0].record_end(PoolId(0), None, began, callers.now);
+    callers.held[0].clear();
+    callers.make_calls(0..8, 100, SHORT);
+    assert_eq!(most(&callers), "half", "after it has ended");
+    callers.make_calls(0..8, 400, SHORT);
+    assert_eq!(most(&callers), "an eighth", "it hardly counts any longer");
+}
+
+#[test]
+fn a_few_callers_with_very_short_or_long_calls_do_not_change_what_is_usual() {
+    for time in [Duration::from_millis(1), LONG] {
+        let mut callers = Callers::new(9, SLOTS);
+        callers.make_calls(0..2, 100, time);
+        callers.make_calls(2..9, 100, 3 * SHORT);
+        assert_eq!(callers.take(8, usize::MAX), 56, "{time:?}");
+    }
+    let mut callers = Callers::new(2, SLOTS);
+    callers.make_calls(0..1, 100, Duration::from_millis(1));
+    callers.make_calls(1..2, 100, SHORT * 9 / 10);
+    assert_eq!(callers.take(1, usize::MAX), 56, "it is short anyway");
+}
+
+#[test]
+fn callers_that_have_not_used_a_limit_for_a_minute_have_no_share() {
+    let mut callers = Callers::new(8, SLOTS);
+    callers.make_calls(0..8, 1, LONG);
+    callers.now += ACTIVE_TIME / 2;
+    callers.make_calls(0..2, 1, LONG);
+    let available = |callers: &Callers| callers.available(0);
+    assert_eq!(available(&callers), 32, "seven are its share");
+    callers.now += ACTIVE_TIME / 2;
+    callers.count();
+    assert_eq!(available(&callers), 32, "28 are its share");
+    assert!(callers.calls[2].by_limit.is_empty());
+    callers.make_calls(0..1, 1, LONG);
+    callers.now += ACTIVE_TIME / 2;
+    callers.count();
+    assert_eq!(available(&callers), 56);
+}
