@@ -4,6 +4,10 @@ use std::time::{Duration, Instant};
 
 /// Time after which a call that has ended counts for about a third of what it counted at its end.
 const MEMORY: Duration = Duration::from_secs(60);
+/// Part of what has ended that is left after any time: how long the calls of a caller take is known when it comes back.
+const LEAST_PART: f64 = 1e-9;
+/// Time up to which a call without an answer is not counted: it was rejected or cancelled, and is not typical of answers.
+const MIN_TIME_WITHOUT_ANSWER: Duration = Duration::from_secs(1);
 
 /// Sums of the times, in seconds, of calls in flight and of calls that have ended. The latter fade with time.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ impl CallTimes {
             // Nothing is left of rounding errors.
             *ages = TimeSums::default();
         }
-        let part = (-passed / MEMORY.as_secs_f64()).exp();
+        let part = (-passed / MEMORY.as_secs_f64()).exp().max(LEAST_PART);
         self.ended.times *= part;
         self.ended.squares *= part;
         self.ended_count *= part;
@@ -60,13 +64,23 @@ impl CallTimes {
     }
 
     /// Records the end of a call. `in_flight` includes it.
-    pub fn record_end(&mut self, in_flight: usize, began: Instant, now: Instant) {
+    pub fn record_end(
+        &mut self,
+        in_flight: usize,
+        began: Instant,
+        is_answered: bool,
+        now: Instant,
+    ) {
         self.update(in_flight, now);
         self.used_at = now;
-        let time = now.saturating_duration_since(began).as_secs_f64();
+        let taken = now.saturating_duration_since(began);
+        let time = taken.as_secs_f64();
         let ages = &mut self.in_flight;
         ages.times = (ages.times - time).max(0.0);
         ages.squares = (ages.squares - time * time).max(0.0);
+        if !is_answered && taken < MIN_TIME_WITHOUT_ANSWER {
+            return;
+        }
         self.ended.times += time;
         self.ended.squares += time * time;
         self.ended_count += 1.0;
@@ -87,12 +101,17 @@ impl CallTimes {
         self.ended_count as usize
     }
 
-    /// Returns the time of the call that holds a slot, on average over the time in which slots are held: a call of 20 s counts as
-    /// much as 200 calls of 100 ms. Calls in flight count by their time so far. `None` if no call has ended.
-    pub fn usual_time(&self) -> Option<f64> {
+    /// Returns true if a call has ended, at any time.
+    pub const fn has_ended(&self) -> bool {
+        self.ended_count > 0.0
+    }
+
+    /// Returns the time, in seconds, of the call that holds a slot, on average over the time in which slots are held: a call of 20 s
+    /// counts as much as 200 calls of 100 ms. Calls in flight count by their time so far.
+    pub fn usual_time(&self) -> f64 {
         let times = self.ended.times + self.in_flight.times;
         let squares = self.ended.squares + self.in_flight.squares;
-        (self.ended_count > 0.0).then_some(if times > 0.0 { squares / times } else { 0.0 })
+        if times > 0.0 { squares / times } else { 0.0 }
     }
 }
 
@@ -106,7 +125,7 @@ mod tests {
     use super::*;
 
     fn assert_near(times: &CallTimes, expected: f64) {
-        let usual = times.usual_time().expect("a call has ended");
+        let usual = times.usual_time();
         assert!((usual - expected).abs() < 1e-6, "{usual}");
     }
 
@@ -115,51 +134,71 @@ mod tests {
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
         let mut times = CallTimes::new(start);
-        assert_eq!((times.ended(), times.usual_time()), (0, None));
+        assert_near(&times, 0.0);
         times.record_start(0, start);
         times.record_start(1, start);
         times.update(2, after(500));
-        assert_eq!(times.usual_time(), None, "none has ended");
-        times.record_end(2, start, after(1_000));
-        assert_eq!(times.ended(), 1);
+        assert_near(&times, 0.5);
+        assert!(!times.has_ended());
+        times.record_end(2, start, true, after(1_000));
+        assert_eq!((times.ended(), times.has_ended()), (1, true));
         assert_near(&times, 1.0);
         // The other is in flight for ten seconds by now.
         let faded = (-0.15_f64).exp();
         times.update(1, after(10_000));
         assert_near(&times, (100.0 + faded) / (10.0 + faded));
-        times.record_end(1, start, after(10_000));
+        times.record_end(1, start, true, after(10_000));
         assert_near(&times, (100.0 + faded) / (10.0 + faded));
-        // Calls in flight do not fade, and short ones change little.
-        let mut times = CallTimes::new(start);
-        for _ in 0..100 {
-            times.record_start(0, start);
-            times.record_end(1, start, after(100));
-            times.at = start;
-        }
-        times.record_start(0, after(100));
-        times.record_end(1, after(100), after(100));
-        assert_near(&times, 0.1);
-        times.record_start(0, after(100));
-        times.update(1, after(1_100));
-        assert!(times.usual_time().is_some_and(|time| time < 0.2));
-        times.update(1, after(100_100));
-        assert!(times.usual_time().is_some_and(|time| time > 90.0));
     }
 
     #[test]
-    fn what_has_ended_is_forgotten_after_minutes() {
+    fn one_long_call_counts_as_much_as_the_many_short_ones_of_its_time() {
         let start = Instant::now();
         let mut times = CallTimes::new(start);
+        let mut now = start;
         for _ in 0..100 {
-            times.record_end(1, start, start);
+            times.record_start(0, now);
+            times.record_end(1, now, true, now + Duration::from_millis(100));
+            now += Duration::from_millis(100);
         }
-        assert_eq!(times.ended(), 100);
-        for (minutes, ended) in [(1, 36), (2, 13), (10, 0)] {
-            let now = start + Duration::from_secs(minutes * 60);
-            times.update(0, now);
+        assert_near(&times, 0.1);
+        times.record_start(0, now);
+        times.update(1, now + Duration::from_secs(1));
+        assert!(times.usual_time() < 0.25);
+        times.update(1, now + Duration::from_secs(100));
+        assert!(times.usual_time() > 90.0);
+    }
+
+    #[test]
+    fn short_calls_without_an_answer_do_not_count() {
+        let start = Instant::now();
+        let mut times = CallTimes::new(start);
+        for (ms, ended) in [(999, 0), (1_000, 1)] {
+            times.record_start(0, start);
+            times.record_end(1, start, false, start + Duration::from_millis(ms));
             assert_eq!(times.ended(), ended);
-            assert!(!times.was_used_within(Duration::from_secs(minutes * 60), now));
-            assert!(times.was_used_within(Duration::from_secs(minutes * 60 + 1), now));
+        }
+        assert_near(&times, 1.0);
+    }
+
+    #[test]
+    fn the_number_of_calls_fades_within_minutes_and_their_usual_time_stays_known() {
+        let start = Instant::now();
+        let mut times = CallTimes::new(start);
+        let end = start + Duration::from_secs(7);
+        for in_flight in 0..100 {
+            times.record_start(in_flight, start);
+        }
+        for ended in 0..100 {
+            times.record_end(100 - ended, start, true, end);
+        }
+        for (minutes, ended) in [(1, 36), (2, 13), (10, 0), (100_000, 0)] {
+            let time = Duration::from_secs(minutes * 60);
+            times.update(0, end + time);
+            assert_eq!((times.ended(), times.has_ended()), (ended, true));
+            assert_near(&times, 7.0);
+            assert!(!times.was_used_within(time, end + time));
+            assert!(times.was_used_within(time + Duration::from_secs(1), end + time));
         }
     }
 
@@ -175,7 +214,7 @@ mod tests {
                 began.push(now);
             } else {
                 let index = usize::try_from(step * 7 % 50).expect("it is small");
-                times.record_end(50, began.swap_remove(index), now);
+                times.record_end(50, began.swap_remove(index), true, now);
             }
         }
         let now = times.at;

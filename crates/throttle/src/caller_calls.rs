@@ -4,14 +4,14 @@
 //! calls last. Of each limit of calls in flight that callers share (of the process, a provider, a model):
 //!
 //! - a caller without calls takes any free slot, and every other one takes slots while half of them stay free;
-//! - once a call of a caller has ended, it has its fair share: seven eighths are divided among the callers that have used the limit in
-//!   the last minute. A sixteenth of the slots stays free for callers without calls;
+//! - once it is known how long the calls of a caller take, it has its fair share: seven eighths are divided among the callers that have
+//!   used the limit in the last minute. A sixteenth of the slots stays free for callers without calls;
 //! - a caller takes more than that, and leaves an eighth, if its calls give their slots back about as soon as those of others: at most as
 //!   many more as have ended in the last minute.
 //!
 //! A threshold that falls with the free slots, as that of waiting items (`scheduler/admit.rs`), does not give this: with 64 slots, callers
-//! that take what it permits one after the other hold 57, 6 and 1. Slots that are left for each idle caller, instead of half of them by
-//! callers with long calls, do not either: a batch needs more than one.
+//! that take what it permits one after the other hold 57, 6 and 1. Nor does a slot that is left for each idle caller: a batch needs
+//! several.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -24,13 +24,16 @@ use crate::types::PoolId;
 const SLOTS_FOR_EACH_LEFT: usize = 8;
 /// Time after its last call in which a caller has a fair share of a limit.
 const ACTIVE_TIME: Duration = Duration::from_secs(60);
-/// Factor between the usual time of a caller's calls and that of others, up to which its calls are as short as theirs.
-const MAX_TIME_FACTOR: f64 = 4.0;
-/// Time, in seconds, up to which calls are short whatever those of others take: the callers are counted as seldom.
-const SHORT_TIME: f64 = 0.1;
-/// The usual time of calls is that of the caller at this part of the callers, from the one with the shortest calls: a few callers with
-/// very long or very short calls do not change it.
-const USUAL_CALLER: usize = 4;
+/// Factor between the usual time of a caller's calls and that of others, up to which its calls are as short as theirs. The times of
+/// answers differ by as much among callers of one model.
+const MAX_TIME_FACTOR: f64 = 10.0;
+/// Time, in seconds, up to which calls are short whatever those of others take.
+const SHORT_TIME: f64 = 0.5;
+/// Time, in seconds, above which calls are long whatever those of others take: the others may come when only this caller has calls.
+const LONG_TIME: f64 = 60.0;
+/// Part of the callers, in order of the usual times of their calls, whose last one's time is usual for a limit: one of so many. A few
+/// callers with very long or very short calls do not change it.
+const SHORTEST_PART: usize = 4;
 
 /// Limit of calls in flight that callers share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,12 +46,12 @@ pub enum CallLimit {
 }
 
 /// Callers that use a limit.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LimitUse {
+#[derive(Debug, Clone, Copy)]
+struct LimitUse {
     /// Number of callers that have used the limit in the last minute.
     active_callers: usize,
-    /// Time, in seconds, that a call of most of them takes at least; `None` if none has ended.
-    usual_time: Option<f64>,
+    /// Time, in seconds, up to which calls are short.
+    short_time: f64,
 }
 
 /// Callers that use each limit. Counted from time to time.
@@ -86,48 +89,56 @@ fn limits_of(provider: PoolId, limited_model: Option<u64>) -> [Option<CallLimit>
 impl CallShares {
     /// Counts the callers that use each limit.
     pub fn count<'a>(callers: impl Iterator<Item = &'a mut CallerCalls>, now: Instant) -> Self {
-        let mut times: BTreeMap<CallLimit, (usize, Vec<f64>)> = BTreeMap::new();
+        let mut counts: BTreeMap<CallLimit, (usize, Vec<f64>)> = BTreeMap::new();
         for calls in callers {
-            calls.by_limit.retain(|_, own| own.is_active(now));
             for (limit, own) in &mut calls.by_limit {
-                own.times.update(own.in_flight.count(), now);
-                let (active_callers, usual_times) = times.entry(*limit).or_default();
-                *active_callers += 1;
-                usual_times.extend(own.times.usual_time());
+                if own.is_active(now) {
+                    own.times.update(own.in_flight.count(), now);
+                    let (active_callers, usual_times) = counts.entry(*limit).or_default();
+                    *active_callers += 1;
+                    let usual_time = own.times.usual_time();
+                    usual_times.extend(own.times.has_ended().then_some(usual_time));
+                }
             }
         }
-        let uses = times
-            .into_iter()
-            .map(|(limit, (active_callers, mut usual_times))| {
-                usual_times.sort_by(f64::total_cmp);
-                let index = usual_times.len().saturating_sub(1) / USUAL_CALLER;
-                let usual_time = usual_times.get(index).copied();
-                let of_limit = LimitUse {
-                    active_callers,
-                    usual_time,
-                };
-                (limit, of_limit)
-            });
+        let uses = counts.into_iter().map(|(limit, (callers, times))| {
+            let of_limit = LimitUse::new(callers, times);
+            (limit, of_limit)
+        });
         Self(uses.collect())
     }
 
     fn get(&self, limit: CallLimit) -> LimitUse {
-        self.0.get(&limit).copied().unwrap_or_default()
+        let counted = self.0.get(&limit).copied();
+        counted.unwrap_or_else(|| LimitUse::new(0, Vec::new()))
+    }
+}
+
+impl LimitUse {
+    /// `usual_times` are those of the callers of which calls have ended.
+    fn new(active_callers: usize, mut usual_times: Vec<f64>) -> Self {
+        let index = usual_times.len().saturating_sub(1) / SHORTEST_PART;
+        let usual_time = if usual_times.is_empty() {
+            LONG_TIME
+        } else {
+            *usual_times.select_nth_unstable_by(index, f64::total_cmp).1
+        };
+        Self {
+            active_callers,
+            short_time: (MAX_TIME_FACTOR * usual_time).clamp(SHORT_TIME, LONG_TIME),
+        }
+    }
+
+    /// Returns how many slots each of the callers that use the limit now has a right to, if there are at least so many.
+    fn fair_share(&self, slots: usize, least_callers: usize) -> usize {
+        let shared = slots.saturating_sub(slots.div_ceil(SLOTS_FOR_EACH_LEFT));
+        (shared / self.active_callers.max(least_callers)).max(1)
     }
 }
 
 impl CallsUnder {
     fn is_active(&self, now: Instant) -> bool {
         self.in_flight.count() > 0 || self.times.was_used_within(ACTIVE_TIME, now)
-    }
-
-    /// Returns how many calls above its fair share the caller has earned: as many as have ended in about the last minute, if they
-    /// take no longer than those of others. `None`: none has ended yet.
-    fn earned(&self, of_limit: LimitUse) -> Option<usize> {
-        let own = self.times.usual_time()?;
-        let usual = of_limit.usual_time.unwrap_or(own);
-        let are_short = own <= SHORT_TIME.max(MAX_TIME_FACTOR * usual);
-        Some(if are_short { self.times.ended() } else { 0 })
     }
 }
 
@@ -167,12 +178,13 @@ impl CallerCalls {
         provider: PoolId,
         limited_model: Option<u64>,
         began: Instant,
+        is_answered: bool,
         now: Instant,
     ) {
         for limit in limits_of(provider, limited_model).into_iter().flatten() {
             if let Some(own) = self.by_limit.get_mut(&limit) {
                 let in_flight = own.in_flight.count();
-                own.times.record_end(in_flight, began, now);
+                own.times.record_end(in_flight, began, is_answered, now);
             }
         }
     }
@@ -194,25 +206,23 @@ impl CallerCalls {
         let in_flight = own.in_flight.count();
         let of_limit = shares.get(limit);
         let left = slots.div_ceil(SLOTS_FOR_EACH_LEFT);
-        let fair = fair_share(slots, of_limit);
         let take = |left: usize, most: usize| {
             let free = free.saturating_sub(left);
             free.min(most.saturating_sub(in_flight))
         };
-        let of_share = own.earned(of_limit).map_or(0, |earned| {
-            let as_others_do = take(left, fair.saturating_add(earned));
-            as_others_do.max(take(left.div_ceil(2), fair))
-        });
-        let of_first_half = take(slots.div_ceil(2), usize::MAX);
         let first_call = usize::from(in_flight == 0 && free > 0);
-        of_share.max(of_first_half).max(first_call)
+        let of_first_half = take(slots.div_ceil(2), usize::MAX);
+        let of_share = if own.times.usual_time() > of_limit.short_time {
+            take(left.div_ceil(2), of_limit.fair_share(slots, 2))
+        } else if own.times.has_ended() {
+            let fair = of_limit.fair_share(slots, 1);
+            let earned = take(left, fair.saturating_add(own.times.ended()));
+            earned.max(take(left.div_ceil(2), fair))
+        } else {
+            0
+        };
+        first_call.max(of_first_half).max(of_share)
     }
-}
-
-/// Returns how many slots of a limit each caller has a right to, if those that use it now share seven eighths of them.
-fn fair_share(slots: usize, of_limit: LimitUse) -> usize {
-    let shared = slots.saturating_sub(slots.div_ceil(SLOTS_FOR_EACH_LEFT));
-    (shared / of_limit.active_callers.max(1)).max(1)
 }
 
 #[cfg(test)]

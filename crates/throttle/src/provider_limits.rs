@@ -173,7 +173,7 @@ impl ProviderLimits {
         own.map_or(0, |own| own.free - own.available)
     }
 
-    /// Returns the free slots of the provider's own limit, if it has one.
+    /// Returns the free slots of the provider's own limit, if it has one, and how many of them the caller may take.
     fn own_slots(&self, calls: &CallerCalls, id: PoolId, shares: &CallShares) -> Option<OwnSlots> {
         let limit = self.limit()?;
         let free = limit.saturating_sub(self.in_flight.count());

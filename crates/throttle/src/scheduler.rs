@@ -95,7 +95,7 @@ pub struct State {
     pub callers: BTreeMap<CallerId, Caller>,
     pub models: ModelTable,
     wakes: BTreeSet<(Instant, Wake)>,
-    /// Callers that leave the free slots to others, parked until a call ends.
+    /// Callers that leave the free slots to others, parked until a call ends or the callers are counted again.
     awaiting_slots: BTreeSet<CallerId>,
     /// Time of the last count of the callers that use each limit.
     counted_at: Option<Instant>,
@@ -231,6 +231,7 @@ impl State {
         self.counted_at = Some(now);
         let callers = self.callers.values_mut();
         self.slots.shares = CallShares::count(callers.map(|caller| &mut caller.in_flight), now);
+        self.unpark_awaiting_slots();
     }
 
     /// Makes the probes of all outages of a provider due.

@@ -39,7 +39,7 @@ impl Callers {
     /// Lets a caller take as many slots as it may, at most so many. Returns how many it has then.
     fn take(&mut self, caller: usize, most: usize) -> usize {
         let start = self.held[caller].len();
-        while self.held[caller].len() < start + most && self.available(caller) > 0 {
+        while self.held[caller].len() - start < most && self.available(caller) > 0 {
             let call = self.calls[caller].guard(PoolId(0), None, self.now);
             self.held[caller].push(call);
         }
@@ -50,7 +50,7 @@ impl Callers {
     fn end(&mut self, caller: usize, time: Duration) {
         let now = self.now + time;
         for call in self.held[caller].drain(..) {
-            self.calls[caller].record_end(PoolId(0), None, self.now, now);
+            self.calls[caller].record_end(PoolId(0), None, self.now, true, now);
             drop(call);
         }
     }
@@ -130,10 +130,10 @@ fn one_of_many_short_calls_that_is_long_makes_a_caller_slow_while_it_lasts_and_a
         }
     };
     assert_eq!(most(&callers), "an eighth");
-    callers.now += Duration::from_secs(3);
+    callers.now += Duration::from_secs(5);
     callers.count();
     assert_eq!(most(&callers), "half", "while it lasts");
-    callers.calls[0].record_end(PoolId(0), None, began, callers.now);
+    callers.calls[0].record_end(PoolId(0), None, began, true, callers.now);
     callers.held[0].clear();
     callers.make_calls(0..8, 100, SHORT);
     assert_eq!(most(&callers), "half", "after it has ended");
@@ -166,9 +166,31 @@ fn callers_that_have_not_used_a_limit_for_a_minute_have_no_share() {
     callers.now += ACTIVE_TIME / 2;
     callers.count();
     assert_eq!(available(&callers), 32, "28 are its share");
-    assert!(callers.calls[2].by_limit.is_empty());
     callers.make_calls(0..1, 1, LONG);
     callers.now += ACTIVE_TIME / 2;
     callers.count();
     assert_eq!(available(&callers), 56);
+}
+
+#[test]
+fn a_caller_whose_calls_take_minutes_leaves_half_even_if_it_is_the_only_one() {
+    let mut callers = Callers::new(2, SLOTS);
+    for (seconds, most) in [(50, 56), (70, 32)] {
+        callers.make_calls(0..1, 100, Duration::from_secs(seconds));
+        assert_eq!(callers.available(0), most, "{seconds} s");
+    }
+}
+
+#[test]
+fn a_new_caller_has_its_fair_share_once_its_call_is_known_to_be_long() {
+    let mut callers = Callers::new(8, SLOTS);
+    callers.make_calls(1..8, 40, SHORT);
+    assert_eq!(callers.take(1, 39), 39);
+    assert_eq!(callers.take(0, usize::MAX), 1);
+    callers.now += 2 * SHORT;
+    callers.count();
+    assert_eq!(callers.take(0, usize::MAX), 1, "it may be short");
+    callers.now += LONG;
+    callers.count();
+    assert_eq!(callers.take(0, usize::MAX), 7);
 }

@@ -10,8 +10,8 @@ use crate::outage::{FailedCaller, OutageChange, OutageReason};
 use crate::types::CallReport;
 
 impl ProviderLimits {
-    /// Records a call's report for the provider and the key. `left` is the number of slots that its caller leaves to others: with
-    /// them, the limit is used up.
+    /// Records a call's report for the provider and the key. `left` is the number of slots that its caller would take if it did not
+    /// leave them to others: with them, the limit is used up.
     pub fn record_call(
         &mut self,
         call: &CallCharge,

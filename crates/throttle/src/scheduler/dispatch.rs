@@ -10,7 +10,7 @@ use crate::grant::{CallCharge, GrantRequest, GrantedCall, HeldResources, Refusal
 use crate::permit_request::Denied;
 use crate::types::PoolId;
 
-/// Time after a count of the callers that use each limit until a caller that leaves free slots to others asks again.
+/// Time until the callers that use each limit are counted again, if nothing else happens while a caller leaves free slots to others.
 const RECOUNT_DELAY: Duration = Duration::from_secs(5);
 
 /// Decision about a waiting item: what it holds, or why it is denied.
@@ -22,7 +22,7 @@ struct WakeTimes<'a> {
     parked: &'a mut BTreeSet<(Instant, Wake)>,
     /// Callers that leave the free slots to others.
     awaiting_slots: &'a mut BTreeSet<CallerId>,
-    /// Time at which they ask again: others may use the limits no longer.
+    /// Time at which they ask again at the latest: others may use the limits no longer.
     recount_at: Instant,
     /// Earliest time at which a whole provider has something to give.
     earliest: &'a mut Option<Instant>,

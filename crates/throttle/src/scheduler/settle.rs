@@ -30,13 +30,16 @@ impl State {
         };
         if let Some(own) = self.callers.get_mut(&caller) {
             own.settle(reserved, used, now);
-            let calls = &mut own.in_flight;
-            calls.record_end(model.pool, model.limited_id(), call.began, now);
+            if held.caller.is_some() {
+                let (limited, is_answered) = (model.limited_id(), report.health == Health::Success);
+                (own.in_flight).record_end(model.pool, limited, call.began, is_answered, now);
+            }
         }
         let evidence = record_evidence(call, report, now);
         let mut change = KeyChange::default();
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
-            let left = self.callers.get(&caller).map_or(0, |own| {
+            let waiting = self.callers.get(&caller).filter(|own| own.waiting() > 0);
+            let left = waiting.map_or(0, |own| {
                 let shares = &self.slots.shares;
                 (pool.provider).slots_left_by(&own.in_flight, model.pool, shares)
             });

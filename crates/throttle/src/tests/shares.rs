@@ -27,7 +27,10 @@ fn call_all(request: &Admission, model: &Arc<Model>) -> Vec<Permit> {
 
 /// Makes a short call, after which its caller has its fair share.
 fn make_call(request: &Admission, model: &Arc<Model>) {
-    let mut permit = call(request, model).expect("it has no call");
+    answer(call(request, model).expect("it has no call"));
+}
+
+fn answer(mut permit: Permit) {
     permit.begin();
     permit.release(CallReport::new(Health::Success));
 }
@@ -40,7 +43,7 @@ fn a_caller_with_calls_leaves_an_eighth_of_the_slots_to_callers_that_have_none()
     let greedy = admit(&limits, GREEDY, 100);
     let mut held = call_all(&greedy, &model);
     assert_eq!(held.len(), 32, "how long they take is not known");
-    drop(held.pop());
+    held.pop().into_iter().for_each(answer);
     held.extend(call_all(&greedy, &model));
     assert_eq!(held.len(), 56);
     let mut waiting = greedy.enter(&permit_request(&model));
@@ -78,6 +81,7 @@ fn only_callers_that_share_leave_slots() {
     set_callers(&limits, 1);
     assert_eq!(taken(GREEDY), 64, "it is the only one");
     set_callers(&limits, 2);
+    make_call(&admit(&limits, GREEDY, 1), &model);
     assert_eq!(taken(GREEDY), 56);
     let quota = Quota {
         max_in_flight: non_zero(60),

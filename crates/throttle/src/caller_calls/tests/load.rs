@@ -66,7 +66,7 @@ impl Load {
                     return true;
                 }
                 let own = &mut self.callers.calls[call.caller];
-                own.record_end(PoolId(0), None, start + call.since, start + passed);
+                own.record_end(PoolId(0), None, start + call.since, true, start + passed);
                 self.callers.held[call.caller].pop();
                 false
             });
