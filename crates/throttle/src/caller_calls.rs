@@ -3,7 +3,7 @@
 //! A call may last for an hour, and nothing ends it early, so what a caller takes of the slots of a limit it takes for as long as its
 //! calls last. Of each limit of calls in flight that callers share (of the process, a provider, a model):
 //!
-//! - a caller without calls takes any free slot, and every other one takes slots while half of them stay free;
+//! - a caller without calls takes any free slot, and every other one takes slots while five eighths of them stay free;
 //! - once it is known how long the calls of a caller take, it has its fair share: seven eighths are divided among the callers that have
 //!   used the limit in the last minute. A sixteenth of the slots stays free for callers without calls;
 //! - a caller takes more than that, and leaves an eighth, if its calls give their slots back about as soon as those of others: at most as
@@ -24,11 +24,14 @@ use crate::types::PoolId;
 const SLOTS_FOR_EACH_LEFT: usize = 8;
 /// Time after its last call in which a caller has a fair share of a limit.
 const ACTIVE_TIME: Duration = Duration::from_secs(60);
-/// Factor between the usual time of a caller's calls and that of others, up to which its calls are as short as theirs. The times of
-/// answers differ by as much among callers of one model.
-const MAX_TIME_FACTOR: f64 = 10.0;
+/// Factor between the usual time of a caller's calls and that of others, up to which its calls are as short as theirs. Times of one
+/// model's answers differ by less, on average over the time that calls hold slots; and calls four times as long, if callers have as many
+/// as they get, delay the batches of others (`tests/load.rs`).
+const MAX_TIME_FACTOR: f64 = 3.0;
+/// Number of calls of a caller in the last minute from which the usual time is that of its calls, and not of a few chosen by chance.
+const KNOWN_CALLS: usize = 5;
 /// Time, in seconds, up to which calls are short whatever those of others take.
-const SHORT_TIME: f64 = 0.5;
+const SHORT_TIME: f64 = 0.2;
 /// Time, in seconds, above which calls are long whatever those of others take: the others may come when only this caller has calls.
 const LONG_TIME: f64 = 60.0;
 /// Part of the callers, in order of the usual times of their calls, whose last one's time is usual for a limit: one of so many. A few
@@ -89,46 +92,66 @@ fn limits_of(provider: PoolId, limited_model: Option<u64>) -> [Option<CallLimit>
 impl CallShares {
     /// Counts the callers that use each limit.
     pub fn count<'a>(callers: impl Iterator<Item = &'a mut CallerCalls>, now: Instant) -> Self {
-        let mut counts: BTreeMap<CallLimit, (usize, Vec<f64>)> = BTreeMap::new();
+        let mut uses: BTreeMap<CallLimit, CallersOfLimit> = BTreeMap::new();
         for calls in callers {
             for (limit, own) in &mut calls.by_limit {
                 if own.is_active(now) {
                     own.times.update(own.in_flight.count(), now);
-                    let (active_callers, usual_times) = counts.entry(*limit).or_default();
-                    *active_callers += 1;
-                    let usual_time = own.times.usual_time();
-                    usual_times.extend(own.times.has_ended().then_some(usual_time));
+                    uses.entry(*limit).or_default().add(&own.times);
                 }
             }
         }
-        let uses = counts.into_iter().map(|(limit, (callers, times))| {
-            let of_limit = LimitUse::new(callers, times);
-            (limit, of_limit)
-        });
-        Self(uses.collect())
+        let uses = uses.into_iter();
+        Self(uses.map(|(limit, own)| (limit, own.into())).collect())
     }
 
     fn get(&self, limit: CallLimit) -> LimitUse {
         let counted = self.0.get(&limit).copied();
-        counted.unwrap_or_else(|| LimitUse::new(0, Vec::new()))
+        counted.unwrap_or_else(|| CallersOfLimit::default().into())
+    }
+}
+
+/// Callers that use a limit, while they are counted.
+#[derive(Debug, Default)]
+struct CallersOfLimit {
+    active: usize,
+    /// Usual times of the calls of those of which enough calls have ended to know it.
+    known_times: Vec<f64>,
+    /// Usual times of the calls of the others of which calls have ended.
+    other_times: Vec<f64>,
+}
+
+impl CallersOfLimit {
+    fn add(&mut self, own: &CallTimes) {
+        self.active += 1;
+        if own.ended() >= KNOWN_CALLS {
+            self.known_times.push(own.usual_time());
+        } else if own.has_ended() {
+            self.other_times.push(own.usual_time());
+        }
+    }
+}
+
+impl From<CallersOfLimit> for LimitUse {
+    fn from(callers: CallersOfLimit) -> Self {
+        let mut times = callers.known_times;
+        if times.is_empty() {
+            times = callers.other_times;
+        }
+        let index = times.len().saturating_sub(1) / SHORTEST_PART;
+        let usual_time = if times.is_empty() {
+            LONG_TIME
+        } else {
+            *times.select_nth_unstable_by(index, f64::total_cmp).1
+        };
+        Self {
+            active_callers: callers.active,
+            short_time: (MAX_TIME_FACTOR * usual_time).clamp(SHORT_TIME, LONG_TIME),
+        }
     }
 }
 
 impl LimitUse {
-    /// `usual_times` are those of the callers of which calls have ended.
-    fn new(active_callers: usize, mut usual_times: Vec<f64>) -> Self {
-        let index = usual_times.len().saturating_sub(1) / SHORTEST_PART;
-        let usual_time = if usual_times.is_empty() {
-            LONG_TIME
-        } else {
-            *usual_times.select_nth_unstable_by(index, f64::total_cmp).1
-        };
-        Self {
-            active_callers,
-            short_time: (MAX_TIME_FACTOR * usual_time).clamp(SHORT_TIME, LONG_TIME),
-        }
-    }
-
     /// Returns how many slots each of the callers that use the limit now has a right to, if there are at least so many.
     fn fair_share(&self, slots: usize, least_callers: usize) -> usize {
         let shared = slots.saturating_sub(slots.div_ceil(SLOTS_FOR_EACH_LEFT));
@@ -211,7 +234,7 @@ impl CallerCalls {
             free.min(most.saturating_sub(in_flight))
         };
         let first_call = usize::from(in_flight == 0 && free > 0);
-        let of_first_half = take(slots.div_ceil(2), usize::MAX);
+        let of_quiet_limit = take(slots - slots * 3 / 8, usize::MAX);
         let of_share = if own.times.usual_time() > of_limit.short_time {
             take(left.div_ceil(2), of_limit.fair_share(slots, 2))
         } else if own.times.has_ended() {
@@ -221,7 +244,7 @@ impl CallerCalls {
         } else {
             0
         };
-        first_call.max(of_first_half).max(of_share)
+        first_call.max(of_quiet_limit).max(of_share)
     }
 }
 

@@ -76,14 +76,14 @@ const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(20);
 
 #[test]
-fn a_caller_alone_takes_half_until_a_call_has_ended_and_then_leaves_an_eighth() {
+fn a_caller_alone_takes_three_eighths_until_a_call_has_ended_and_then_leaves_an_eighth() {
     let expected = [
         (1, 1, 1),
         (2, 1, 1),
         (3, 1, 2),
-        (8, 4, 7),
-        (9, 4, 7),
-        (64, 32, 56),
+        (8, 3, 7),
+        (9, 3, 7),
+        (64, 24, 56),
     ];
     for (slots, at_first, most) in expected {
         let mut callers = Callers::new(2, slots);
@@ -99,16 +99,17 @@ fn a_caller_alone_takes_half_until_a_call_has_ended_and_then_leaves_an_eighth() 
 }
 
 #[test]
-fn callers_with_long_calls_have_their_fair_share_and_what_leaves_half_free() {
+fn callers_with_long_calls_have_their_fair_share_and_what_leaves_five_eighths_free() {
     let mut callers = Callers::new(14, SLOTS);
     callers.make_calls(0..2, 1, LONG);
     callers.make_calls(2..14, 8, SHORT);
     let most = [0, 1].map(|caller| callers.take(caller, usize::MAX));
-    assert_eq!(most, [32, 4], "seven eighths of the slots are 56");
+    assert_eq!(most, [24, 4], "seven eighths of the slots are 56");
     assert_eq!(callers.take(2, usize::MAX), 12, "and as many as have ended");
-    assert_eq!(callers.take(3, usize::MAX), 8, "an eighth is left");
-    assert_eq!(callers.take(4, usize::MAX), 4, "of its fair share");
-    let more = [5, 6, 7, 8, 9].map(|caller| callers.take(caller, usize::MAX));
+    assert_eq!(callers.take(3, usize::MAX), 12);
+    assert_eq!(callers.take(4, usize::MAX), 4, "an eighth is left");
+    assert_eq!(callers.take(5, usize::MAX), 4, "of its fair share");
+    let more = [6, 7, 8, 9, 10].map(|caller| callers.take(caller, usize::MAX));
     assert_eq!(more, [1, 1, 1, 1, 0], "without calls");
 }
 
@@ -120,11 +121,10 @@ fn one_of_many_short_calls_that_is_long_makes_a_caller_slow_while_it_lasts_and_a
     assert_eq!(callers.take(0, 1), 1);
     let began = callers.now;
     let most = |callers: &Callers| {
-        let free = 40;
-        let left = SLOTS - SLOTS / 2;
+        let (free, left) = (50, 40);
         let available = callers.calls[0].available(LIMIT, SLOTS, free, &callers.shares);
         if available == free - left {
-            "half"
+            "five eighths"
         } else {
             "an eighth"
         }
@@ -132,12 +132,12 @@ fn one_of_many_short_calls_that_is_long_makes_a_caller_slow_while_it_lasts_and_a
     assert_eq!(most(&callers), "an eighth");
     callers.now += Duration::from_secs(5);
     callers.count();
-    assert_eq!(most(&callers), "half", "while it lasts");
+    assert_eq!(most(&callers), "five eighths", "while it lasts");
     callers.calls[0].record_end(PoolId(0), None, began, true, callers.now);
     callers.held[0].clear();
     callers.make_calls(0..8, 100, SHORT);
-    assert_eq!(most(&callers), "half", "after it has ended");
-    callers.make_calls(0..8, 400, SHORT);
+    assert_eq!(most(&callers), "five eighths", "after it has ended");
+    callers.make_calls(0..8, 2_000, SHORT);
     assert_eq!(most(&callers), "an eighth", "it hardly counts any longer");
 }
 
@@ -151,7 +151,7 @@ fn a_few_callers_with_very_short_or_long_calls_do_not_change_what_is_usual() {
     }
     let mut callers = Callers::new(2, SLOTS);
     callers.make_calls(0..1, 100, Duration::from_millis(1));
-    callers.make_calls(1..2, 100, SHORT * 9 / 10);
+    callers.make_calls(1..2, 100, 2 * SHORT * 9 / 10);
     assert_eq!(callers.take(1, usize::MAX), 56, "it is short anyway");
 }
 
@@ -162,10 +162,10 @@ fn callers_that_have_not_used_a_limit_for_a_minute_have_no_share() {
     callers.now += ACTIVE_TIME / 2;
     callers.make_calls(0..2, 1, LONG);
     let available = |callers: &Callers| callers.available(0);
-    assert_eq!(available(&callers), 32, "seven are its share");
+    assert_eq!(available(&callers), 24, "seven are its share");
     callers.now += ACTIVE_TIME / 2;
     callers.count();
-    assert_eq!(available(&callers), 32, "28 are its share");
+    assert_eq!(available(&callers), 28, "28 are its share");
     callers.make_calls(0..1, 1, LONG);
     callers.now += ACTIVE_TIME / 2;
     callers.count();
@@ -173,9 +173,9 @@ fn callers_that_have_not_used_a_limit_for_a_minute_have_no_share() {
 }
 
 #[test]
-fn a_caller_whose_calls_take_minutes_leaves_half_even_if_it_is_the_only_one() {
+fn a_caller_whose_calls_take_minutes_leaves_more_than_half_even_if_it_is_the_only_one() {
     let mut callers = Callers::new(2, SLOTS);
-    for (seconds, most) in [(50, 56), (70, 32)] {
+    for (seconds, most) in [(50, 56), (70, 28)] {
         callers.make_calls(0..1, 100, Duration::from_secs(seconds));
         assert_eq!(callers.available(0), most, "{seconds} s");
     }

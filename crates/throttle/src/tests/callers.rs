@@ -190,7 +190,7 @@ const VICTIM: CallerId = CallerId(2);
 
 /// Returns limits with two callers without quotas, and their requests.
 fn shared() -> (Limits, Admission, Admission) {
-    let limits = limits(10, 100);
+    let limits = limits(16, 100);
     let callers = [ATTACKER, VICTIM].map(|caller| (caller, Quota::default()));
     limits.set_callers(callers.to_vec());
     let requests = [ATTACKER, VICTIM].map(|caller| admit(&limits, caller, 9));

@@ -5,17 +5,18 @@ use std::collections::VecDeque;
 use super::*;
 use crate::tests::simulation::Random;
 
-/// Ten callers always have more calls, part of which take 20 s. Forty others have one call or five at a time, for which the
+/// Ten callers always have more calls, all or part of which are long. Forty others have one call or five at a time, for which the
 /// slots suffice more than twice.
 #[test]
 fn batches_beside_callers_with_long_calls_are_hardly_slower() {
-    for slow_calls in [1, 2, 20] {
-        let waits = Load::new(slow_calls).run(Duration::from_secs(200));
-        let late = waits.iter().filter(|wait| **wait > SHORT).count();
+    let four_times = Duration::from_millis(390);
+    for (long, long_calls) in [(LONG, 1), (LONG, 2), (LONG, 20), (four_times, 1)] {
+        let waits = Load::new(long, long_calls).run(Duration::from_secs(200));
+        let late = waits.iter().filter(|wait| **wait > SHORT / 2).count();
         assert!(waits.len() > 20_000, "{}", waits.len());
         assert!(
             late * 100 < waits.len(),
-            "one call of {slow_calls} is slow: {late} of {} calls wait",
+            "one call of {long_calls} takes {long:?}: {late} of {} calls of others wait",
             waits.len()
         );
     }
@@ -34,8 +35,9 @@ struct Load {
     callers: Callers,
     waiting: Vec<VecDeque<LoadCall>>,
     random: Random,
-    /// One of so many calls of the attackers is slow.
-    slow_calls: usize,
+    long: Duration,
+    /// One of so many calls of the attackers is long.
+    long_calls: usize,
 }
 
 /// Number of callers with long calls.
@@ -43,13 +45,14 @@ const ATTACKERS: usize = 10;
 const STEP: Duration = Duration::from_millis(5);
 
 impl Load {
-    fn new(slow_calls: usize) -> Self {
+    fn new(long: Duration, long_calls: usize) -> Self {
         let callers = Callers::new(50, SLOTS);
         Self {
             waiting: vec![VecDeque::new(); callers.calls.len()],
             callers,
             random: Random(1),
-            slow_calls,
+            long,
+            long_calls,
         }
     }
 
@@ -101,9 +104,9 @@ impl Load {
                     waits.push(passed.saturating_sub(call.since));
                 }
                 self.callers.take(turn, 1);
-                let is_slow = is_attacker && self.random.below(20) < 20 / self.slow_calls;
+                let is_long = is_attacker && self.random.below(20) < 20 / self.long_calls;
                 let short = SHORT / 2 + SHORT / 10 * u32::try_from(self.random.below(10)).unwrap();
-                let ends = passed + if is_slow { LONG } else { short };
+                let ends = passed + if is_long { self.long } else { short };
                 in_flight.push(LoadCall {
                     since: passed,
                     ends,
