@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 /// Time after which a call that has ended counts for about a third of what it counted at its end.
 const MEMORY: Duration = Duration::from_secs(60);
+/// Number of usual times after which an ended call counts for about a third among the recent ones. With more than one, the number of recent
+/// ones is above that of the calls in flight while that is steady.
+const RECENT_TIMES: f64 = 2.0;
 /// Part of what has ended that is left after any time: how long the calls of a caller take is known when it comes back.
 const LEAST_PART: f64 = 1e-9;
 /// Time up to which a call without an answer is not counted: it was rejected or cancelled, and is not typical of answers.
@@ -19,6 +22,8 @@ pub struct CallTimes {
     in_flight: TimeSums,
     ended: TimeSums,
     ended_count: f64,
+    /// Number of calls that have ended in about their last two usual times.
+    recent_count: f64,
 }
 
 /// Sum of times, and of their squares.
@@ -36,6 +41,7 @@ impl CallTimes {
             in_flight: TimeSums::default(),
             ended: TimeSums::default(),
             ended_count: 0.0,
+            recent_count: 0.0,
         }
     }
 
@@ -55,6 +61,12 @@ impl CallTimes {
         self.ended.times *= part;
         self.ended.squares *= part;
         self.ended_count *= part;
+        let recent_time = RECENT_TIMES * self.usual_time();
+        self.recent_count *= if recent_time > 0.0 {
+            (-passed / recent_time).exp()
+        } else {
+            0.0
+        };
     }
 
     /// Records the beginning of a call. `in_flight` does not include it.
@@ -84,6 +96,7 @@ impl CallTimes {
         self.ended.times += time;
         self.ended.squares += time * time;
         self.ended_count += 1.0;
+        self.recent_count += 1.0;
     }
 
     /// Returns true if a call began or ended within this time.
@@ -92,13 +105,13 @@ impl CallTimes {
     }
 
     /// Returns the number of calls that have ended in about the last minute.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "not negative, and the conversion saturates"
-    )]
     pub const fn ended(&self) -> usize {
-        self.ended_count as usize
+        as_count(self.ended_count)
+    }
+
+    /// Returns the number of calls that have ended in about twice their usual time.
+    pub const fn recently_ended(&self) -> usize {
+        as_count(self.recent_count)
     }
 
     /// Returns true if a call has ended, at any time.
@@ -113,6 +126,15 @@ impl CallTimes {
         let squares = self.ended.squares + self.in_flight.squares;
         if times > 0.0 { squares / times } else { 0.0 }
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative, and the conversion saturates"
+)]
+const fn as_count(count: f64) -> usize {
+    count as usize
 }
 
 #[expect(clippy::cast_precision_loss, reason = "at most 100,000 calls")]
@@ -167,6 +189,26 @@ mod tests {
         assert!(times.usual_time() < 0.25);
         times.update(1, now + Duration::from_secs(100));
         assert!(times.usual_time() > 90.0);
+    }
+
+    #[test]
+    fn the_calls_that_have_ended_recently_are_as_many_as_are_in_flight_and_soon_forgotten() {
+        let start = Instant::now();
+        let time = Duration::from_millis(100);
+        let mut times = CallTimes::new(start);
+        let mut now = start;
+        // Ten calls are in flight, and every 10 ms one ends and another begins.
+        for in_flight in 0..10 {
+            times.record_start(in_flight, now);
+        }
+        for _ in 0..500 {
+            now += time / 10;
+            times.record_end(10, now.checked_sub(time).unwrap(), true, now);
+            times.record_start(9, now);
+        }
+        assert!((15..=25).contains(&times.recently_ended()));
+        times.update(0, now + 10 * time);
+        assert_eq!(times.recently_ended(), 0);
     }
 
     #[test]

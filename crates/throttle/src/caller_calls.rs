@@ -6,8 +6,8 @@
 //! - a caller without calls takes any free slot, and every other one takes slots while five eighths of them stay free;
 //! - once it is known how long the calls of a caller take, it has its fair share: seven eighths are divided among the callers that have
 //!   used the limit in the last minute. A sixteenth of the slots stays free for callers without calls;
-//! - a caller takes more than that, and leaves an eighth, if its calls give their slots back about as soon as those of others: at most as
-//!   many more as have ended in the last minute.
+//! - a caller takes more than that, and leaves an eighth, if its calls give their slots back about as soon as those of others: a sixteenth
+//!   of the slots, or as many as calls of it have ended recently, so that short calls before them do not make room for long ones.
 //!
 //! A threshold that falls with the free slots, as that of waiting items (`scheduler/admit.rs`), does not give this: with 64 slots, callers
 //! that take what it permits one after the other hold 57, 6 and 1. Nor does a slot that is left for each idle caller: a batch needs
@@ -239,8 +239,8 @@ impl CallerCalls {
             take(left.div_ceil(2), of_limit.fair_share(slots, 2))
         } else if own.times.has_ended() {
             let fair = of_limit.fair_share(slots, 1);
-            let earned = take(left, fair.saturating_add(own.times.ended()));
-            earned.max(take(left.div_ceil(2), fair))
+            let more = left.div_ceil(2).max(own.times.recently_ended());
+            take(left, fair.saturating_add(more)).max(take(left.div_ceil(2), fair))
         } else {
             0
         };

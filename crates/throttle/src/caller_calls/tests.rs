@@ -159,17 +159,31 @@ fn a_few_callers_with_very_short_or_long_calls_do_not_change_what_is_usual() {
 fn callers_that_have_not_used_a_limit_for_a_minute_have_no_share() {
     let mut callers = Callers::new(8, SLOTS);
     callers.make_calls(0..8, 1, LONG);
-    callers.now += ACTIVE_TIME / 2;
+    let available = |callers: &mut Callers| {
+        callers.count();
+        callers.available(0)
+    };
+    callers.now += ACTIVE_TIME - LONG;
     callers.make_calls(0..2, 1, LONG);
-    let available = |callers: &Callers| callers.available(0);
-    assert_eq!(available(&callers), 24, "seven are its share");
-    callers.now += ACTIVE_TIME / 2;
-    callers.count();
-    assert_eq!(available(&callers), 28, "28 are its share");
+    assert_eq!(available(&mut callers), 28 + 4, "two have used it");
+    callers.now += ACTIVE_TIME - LONG;
     callers.make_calls(0..1, 1, LONG);
-    callers.now += ACTIVE_TIME / 2;
+    assert_eq!(available(&mut callers), 56, "one has");
+}
+
+#[test]
+fn a_caller_takes_as_many_slots_above_its_share_as_calls_have_just_ended() {
+    let mut callers = Callers::new(14, SLOTS);
+    callers.make_calls(0..14, 5, SHORT);
+    callers.now += LONG;
     callers.count();
-    assert_eq!(available(&callers), 56);
+    assert_eq!(callers.take(1, usize::MAX), 24);
+    assert_eq!(callers.take(0, usize::MAX), 4 + 4);
+    for most in [12, 20, 32] {
+        callers.end(0, SHORT);
+        callers.now += SHORT;
+        assert_eq!(callers.take(0, usize::MAX), most);
+    }
 }
 
 #[test]
