@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::caller_calls::CallShares;
+use crate::caller_calls::LimitUses;
 
 /// Slots for calls in flight of the whole process, and the callers that use each limit of calls in flight.
 #[derive(Debug)]
 pub struct CallSlots {
     max: usize,
     free: Arc<Semaphore>,
-    pub shares: CallShares,
+    pub uses: LimitUses,
 }
 
 impl CallSlots {
@@ -19,7 +19,7 @@ impl CallSlots {
         Self {
             max,
             free: Arc::new(Semaphore::new(max)),
-            shares: CallShares::default(),
+            uses: LimitUses::default(),
         }
     }
 

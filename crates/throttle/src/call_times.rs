@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Time after which a call that has ended counts for about a third of what it counted at its end.
 const MEMORY: Duration = Duration::from_secs(60);
 /// Number of usual times after which an ended call counts for about a third among the recent ones. With more than one, the number of recent
-/// ones is above that of the calls in flight while that is steady.
+/// ones is above that of the calls in flight while that is steady, so a caller in steady use keeps its slots.
 const RECENT_TIMES: f64 = 2.0;
 /// Part of what has ended that is left after any time: how long the calls of a caller take is known when it comes back.
 const LEAST_PART: f64 = 1e-9;
@@ -15,7 +15,7 @@ const MIN_TIME_WITHOUT_ANSWER: Duration = Duration::from_secs(1);
 /// Sums of the times, in seconds, of calls in flight and of calls that have ended. The latter fade with time.
 #[derive(Debug)]
 pub struct CallTimes {
-    /// Time at which the sums are right.
+    /// Time up to which the sums are kept.
     at: Instant,
     /// Time at which a call last began or ended.
     used_at: Instant,
@@ -104,19 +104,19 @@ impl CallTimes {
         now.saturating_duration_since(self.used_at) < time
     }
 
-    /// Returns the number of calls that have ended in about the last minute.
-    pub const fn ended(&self) -> usize {
-        as_count(self.ended_count)
+    /// Returns the number of calls that have ended, of which those of a minute ago count for about a third. It is 0 if none has ever ended.
+    pub const fn ended(&self) -> f64 {
+        self.ended_count
     }
 
     /// Returns the number of calls that have ended in about twice their usual time.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and the conversion saturates"
+    )]
     pub const fn recently_ended(&self) -> usize {
-        as_count(self.recent_count)
-    }
-
-    /// Returns true if a call has ended, at any time.
-    pub const fn has_ended(&self) -> bool {
-        self.ended_count > 0.0
+        self.recent_count as usize
     }
 
     /// Returns the time, in seconds, of the call that holds a slot, on average over the time in which slots are held: a call of 20 s
@@ -128,15 +128,6 @@ impl CallTimes {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "not negative, and the conversion saturates"
-)]
-const fn as_count(count: f64) -> usize {
-    count as usize
-}
-
 #[expect(clippy::cast_precision_loss, reason = "at most 100,000 calls")]
 const fn as_float(calls: usize) -> f64 {
     calls as f64
@@ -146,9 +137,8 @@ const fn as_float(calls: usize) -> f64 {
 mod tests {
     use super::*;
 
-    fn assert_near(times: &CallTimes, expected: f64) {
-        let usual = times.usual_time();
-        assert!((usual - expected).abs() < 1e-6, "{usual}");
+    fn assert_near(found: f64, expected: f64) {
+        assert!((found - expected).abs() < 1e-6, "{found}");
     }
 
     #[test]
@@ -156,21 +146,21 @@ mod tests {
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
         let mut times = CallTimes::new(start);
-        assert_near(&times, 0.0);
+        assert_near(times.usual_time(), 0.0);
         times.record_start(0, start);
         times.record_start(1, start);
         times.update(2, after(500));
-        assert_near(&times, 0.5);
-        assert!(!times.has_ended());
+        assert_near(times.usual_time(), 0.5);
+        assert_near(times.ended(), 0.0);
         times.record_end(2, start, true, after(1_000));
-        assert_eq!((times.ended(), times.has_ended()), (1, true));
-        assert_near(&times, 1.0);
+        assert_near(times.ended(), 1.0);
+        assert_near(times.usual_time(), 1.0);
         // The other is in flight for ten seconds by now.
         let faded = (-0.15_f64).exp();
         times.update(1, after(10_000));
-        assert_near(&times, (100.0 + faded) / (10.0 + faded));
+        assert_near(times.usual_time(), (100.0 + faded) / (10.0 + faded));
         times.record_end(1, start, true, after(10_000));
-        assert_near(&times, (100.0 + faded) / (10.0 + faded));
+        assert_near(times.usual_time(), (100.0 + faded) / (10.0 + faded));
     }
 
     #[test]
@@ -183,7 +173,7 @@ mod tests {
             times.record_end(1, now, true, now + Duration::from_millis(100));
             now += Duration::from_millis(100);
         }
-        assert_near(&times, 0.1);
+        assert_near(times.usual_time(), 0.1);
         times.record_start(0, now);
         times.update(1, now + Duration::from_secs(1));
         assert!(times.usual_time() < 0.25);
@@ -215,12 +205,12 @@ mod tests {
     fn short_calls_without_an_answer_do_not_count() {
         let start = Instant::now();
         let mut times = CallTimes::new(start);
-        for (ms, ended) in [(999, 0), (1_000, 1)] {
+        for (ms, ended) in [(999, 0.0), (1_000, 1.0)] {
             times.record_start(0, start);
             times.record_end(1, start, false, start + Duration::from_millis(ms));
-            assert_eq!(times.ended(), ended);
+            assert_near(times.ended(), ended);
         }
-        assert_near(&times, 1.0);
+        assert_near(times.usual_time(), 1.0);
     }
 
     #[test]
@@ -234,11 +224,17 @@ mod tests {
         for ended in 0..100 {
             times.record_end(100 - ended, start, true, end);
         }
-        for (minutes, ended) in [(1, 36), (2, 13), (10, 0), (100_000, 0)] {
+        for (minutes, ended) in [
+            (1, 36.0..37.0),
+            (2, 13.0..14.0),
+            (10, 0.0..0.1),
+            (100_000, 0.0..0.1),
+        ] {
             let time = Duration::from_secs(minutes * 60);
             times.update(0, end + time);
-            assert_eq!((times.ended(), times.has_ended()), (ended, true));
-            assert_near(&times, 7.0);
+            let left = times.ended();
+            assert!(left > 0.0 && ended.contains(&left), "{left}");
+            assert_near(times.usual_time(), 7.0);
             assert!(!times.was_used_within(time, end + time));
             assert!(times.was_used_within(time + Duration::from_secs(1), end + time));
         }

@@ -5,7 +5,8 @@
 //!
 //! - a caller without calls takes any free slot, and every other one takes slots while five eighths of them stay free;
 //! - once it is known how long the calls of a caller take, it has its fair share: seven eighths are divided among the callers that have
-//!   used the limit in the last minute. A sixteenth of the slots stays free for callers without calls;
+//!   used the limit in the last minute. A caller with long calls has half of them at most. A sixteenth of the slots stays free for callers
+//!   without calls;
 //! - a caller takes more than that, and leaves an eighth, if its calls give their slots back about as soon as those of others: a sixteenth
 //!   of the slots, or as many as calls of it have ended recently, so that short calls before them do not make room for long ones.
 //!
@@ -20,23 +21,23 @@ use crate::call_times::CallTimes;
 use crate::raii_counter::{CountGuard, RaiiCounter};
 use crate::types::PoolId;
 
-/// Part of the slots that is left by callers above their fair share: one of so many, and at least one.
-const SLOTS_FOR_EACH_LEFT: usize = 8;
+/// Divisor of the slots: callers above their fair share leave this part of them, rounded up.
+const LEFT_DIVISOR: usize = 8;
 /// Time after its last call in which a caller has a fair share of a limit.
 const ACTIVE_TIME: Duration = Duration::from_secs(60);
-/// Factor between the usual time of a caller's calls and that of others, up to which its calls are as short as theirs. Times of one
-/// model's answers differ by less, on average over the time that calls hold slots; and calls four times as long, if callers have as many
-/// as they get, delay the batches of others (`tests/load.rs`).
+/// Calls that take at most so many times as long as those of others are short. If calls four times as long were short, they would delay the
+/// batches of others (`tests/load.rs`).
 const MAX_TIME_FACTOR: f64 = 3.0;
-/// Number of calls of a caller in the last minute from which the usual time is that of its calls, and not of a few chosen by chance.
-const KNOWN_CALLS: usize = 5;
+/// Number of ended calls from which a caller's usual time is that of its calls, and not of a few chosen by chance: five calls spread over the
+/// last minute count as much.
+const KNOWN_CALLS: f64 = 3.0;
 /// Time, in seconds, up to which calls are short whatever those of others take.
 const SHORT_TIME: f64 = 0.2;
 /// Time, in seconds, above which calls are long whatever those of others take: the others may come when only this caller has calls.
 const LONG_TIME: f64 = 60.0;
-/// Part of the callers, in order of the usual times of their calls, whose last one's time is usual for a limit: one of so many. A few
-/// callers with very long or very short calls do not change it.
-const SHORTEST_PART: usize = 4;
+/// With the callers in order of the usual times of their calls, the time at the end of the first quarter is usual for the limit. A few
+/// callers with very short or very long calls do not change it.
+const QUARTILE_DIVISOR: usize = 4;
 
 /// Limit of calls in flight that callers share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,7 +49,7 @@ pub enum CallLimit {
     Model(u64),
 }
 
-/// Callers that use a limit.
+/// Use of one limit: how many callers it is divided among, and which calls are short.
 #[derive(Debug, Clone, Copy)]
 struct LimitUse {
     /// Number of callers that have used the limit in the last minute.
@@ -57,9 +58,9 @@ struct LimitUse {
     short_time: f64,
 }
 
-/// Callers that use each limit. Counted from time to time.
+/// Use of each limit of calls in flight, counted from time to time.
 #[derive(Debug, Default)]
-pub struct CallShares(BTreeMap<CallLimit, LimitUse>);
+pub struct LimitUses(BTreeMap<CallLimit, LimitUse>);
 
 /// Calls in flight of one caller.
 #[derive(Debug, Default)]
@@ -89,7 +90,7 @@ fn limits_of(provider: PoolId, limited_model: Option<u64>) -> [Option<CallLimit>
     ]
 }
 
-impl CallShares {
+impl LimitUses {
     /// Counts the callers that use each limit.
     pub fn count<'a>(callers: impl Iterator<Item = &'a mut CallerCalls>, now: Instant) -> Self {
         let mut uses: BTreeMap<CallLimit, CallersOfLimit> = BTreeMap::new();
@@ -126,7 +127,7 @@ impl CallersOfLimit {
         self.active += 1;
         if own.ended() >= KNOWN_CALLS {
             self.known_times.push(own.usual_time());
-        } else if own.has_ended() {
+        } else if own.ended() > 0.0 {
             self.other_times.push(own.usual_time());
         }
     }
@@ -138,7 +139,7 @@ impl From<CallersOfLimit> for LimitUse {
         if times.is_empty() {
             times = callers.other_times;
         }
-        let index = times.len().saturating_sub(1) / SHORTEST_PART;
+        let index = times.len().saturating_sub(1) / QUARTILE_DIVISOR;
         let usual_time = if times.is_empty() {
             LONG_TIME
         } else {
@@ -152,9 +153,9 @@ impl From<CallersOfLimit> for LimitUse {
 }
 
 impl LimitUse {
-    /// Returns how many slots each of the callers that use the limit now has a right to, if there are at least so many.
+    /// Returns the fair share of each caller in the slots, if at least `least_callers` use the limit; at least one.
     fn fair_share(&self, slots: usize, least_callers: usize) -> usize {
-        let shared = slots.saturating_sub(slots.div_ceil(SLOTS_FOR_EACH_LEFT));
+        let shared = slots.saturating_sub(slots.div_ceil(LEFT_DIVISOR));
         (shared / self.active_callers.max(least_callers)).max(1)
     }
 }
@@ -168,12 +169,7 @@ impl CallsUnder {
 impl CallerCalls {
     /// Returns the number of all calls.
     pub fn count(&self) -> usize {
-        self.under(CallLimit::Process)
-    }
-
-    /// Returns the number of calls under a limit.
-    pub fn under(&self, limit: CallLimit) -> usize {
-        let own = self.by_limit.get(&limit);
+        let own = self.by_limit.get(&CallLimit::Process);
         own.map_or(0, |own| own.in_flight.count())
     }
 
@@ -218,32 +214,32 @@ impl CallerCalls {
         limit: CallLimit,
         slots: usize,
         free: usize,
-        shares: &CallShares,
+        uses: &LimitUses,
     ) -> usize {
         if !self.leaves_slots {
             return free;
         }
-        let Some(own) = self.by_limit.get(&limit) else {
-            return free.min(1);
-        };
-        let in_flight = own.in_flight.count();
-        let of_limit = shares.get(limit);
-        let left = slots.div_ceil(SLOTS_FOR_EACH_LEFT);
+        let own = self.by_limit.get(&limit);
+        let in_flight = own.map_or(0, |own| own.in_flight.count());
+        let left = slots.div_ceil(LEFT_DIVISOR);
         let take = |left: usize, most: usize| {
             let free = free.saturating_sub(left);
             free.min(most.saturating_sub(in_flight))
         };
         let first_call = usize::from(in_flight == 0 && free > 0);
-        let of_quiet_limit = take(slots - slots * 3 / 8, usize::MAX);
-        let of_share = if own.times.usual_time() > of_limit.short_time {
-            take(left.div_ceil(2), of_limit.fair_share(slots, 2))
-        } else if own.times.has_ended() {
-            let fair = of_limit.fair_share(slots, 1);
-            let more = left.div_ceil(2).max(own.times.recently_ended());
-            take(left, fair.saturating_add(more)).max(take(left.div_ceil(2), fair))
-        } else {
-            0
-        };
+        let of_quiet_limit = take(slots * 5 / 8, usize::MAX);
+        let of_share = own.map_or(0, |own| {
+            let of_limit = uses.get(limit);
+            if own.times.usual_time() > of_limit.short_time {
+                take(left.div_ceil(2), of_limit.fair_share(slots, 2))
+            } else if own.times.ended() > 0.0 {
+                let fair = of_limit.fair_share(slots, 1);
+                let more = left.div_ceil(2).max(own.times.recently_ended());
+                take(left, fair.saturating_add(more)).max(take(left.div_ceil(2), fair))
+            } else {
+                0
+            }
+        });
         first_call.max(of_quiet_limit).max(of_share)
     }
 }

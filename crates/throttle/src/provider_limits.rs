@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::adaptive::Adaptive;
 use crate::api_key_limits::{ApiKeyLimits, KeySet};
 use crate::call_slots::CallSlots;
-use crate::caller_calls::{CallLimit, CallShares, CallerCalls};
+use crate::caller_calls::{CallLimit, CallerCalls, LimitUses};
 use crate::model_limits::ModelState;
 use crate::outage::{Availability, Outage};
 use crate::raii_counter::RaiiCounter;
@@ -162,22 +162,22 @@ impl ProviderLimits {
     /// in flight is concerned.
     pub fn available_slots(&self, calls: &CallerCalls, id: PoolId, slots: &CallSlots) -> usize {
         let (max, free) = (slots.max(), slots.free());
-        let available = calls.available(CallLimit::Process, max, free, &slots.shares);
-        let own = self.own_slots(calls, id, &slots.shares);
+        let available = calls.available(CallLimit::Process, max, free, &slots.uses);
+        let own = self.own_slots(calls, id, &slots.uses);
         own.map_or(available, |own| available.min(own.available))
     }
 
     /// Returns how many free slots of the provider's own limit a caller may not take.
-    pub fn slots_left_by(&self, calls: &CallerCalls, id: PoolId, shares: &CallShares) -> usize {
-        let own = self.own_slots(calls, id, shares);
+    pub fn slots_left_by(&self, calls: &CallerCalls, id: PoolId, uses: &LimitUses) -> usize {
+        let own = self.own_slots(calls, id, uses);
         own.map_or(0, |own| own.free - own.available)
     }
 
     /// Returns the free slots of the provider's own limit, if it has one, and how many of them the caller may take.
-    fn own_slots(&self, calls: &CallerCalls, id: PoolId, shares: &CallShares) -> Option<OwnSlots> {
+    fn own_slots(&self, calls: &CallerCalls, id: PoolId, uses: &LimitUses) -> Option<OwnSlots> {
         let limit = self.limit()?;
         let free = limit.saturating_sub(self.in_flight.count());
-        let available = calls.available(CallLimit::Provider(id), limit, free, shares);
+        let available = calls.available(CallLimit::Provider(id), limit, free, uses);
         Some(OwnSlots { free, available })
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::api_key_limits::KeySet;
 use crate::call_slots::CallSlots;
-use crate::caller_calls::CallShares;
+use crate::caller_calls::LimitUses;
 use crate::caller_id::CallerId;
 use crate::caller_quota::{Caller, Quota};
 use crate::fair_queue::{Class, Queue, Ticket};
@@ -223,14 +223,14 @@ impl State {
     }
 
     /// Counts the callers that use each limit of calls in flight, ten times a second at most.
-    fn count_shares(&mut self, now: Instant) {
+    fn count_uses(&mut self, now: Instant) {
         let is_recent = |at: Instant| now.saturating_duration_since(at) < COUNT_INTERVAL;
         if self.counted_at.is_some_and(is_recent) {
             return;
         }
         self.counted_at = Some(now);
         let callers = self.callers.values_mut();
-        self.slots.shares = CallShares::count(callers.map(|caller| &mut caller.in_flight), now);
+        self.slots.uses = LimitUses::count(callers.map(|caller| &mut caller.in_flight), now);
         self.unpark_awaiting_slots();
     }
 

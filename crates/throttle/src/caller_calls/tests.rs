@@ -12,7 +12,7 @@ struct Callers {
     calls: Vec<CallerCalls>,
     held: Vec<Vec<CallerCallGuard>>,
     slots: usize,
-    shares: CallShares,
+    uses: LimitUses,
     now: Instant,
 }
 
@@ -26,14 +26,14 @@ impl Callers {
             calls: (0..count).map(|_| calls()).collect(),
             held: (0..count).map(|_| Vec::new()).collect(),
             slots,
-            shares: CallShares::default(),
+            uses: LimitUses::default(),
             now: Instant::now(),
         }
     }
 
     fn available(&self, caller: usize) -> usize {
         let free = self.slots - self.held.iter().map(Vec::len).sum::<usize>();
-        self.calls[caller].available(LIMIT, self.slots, free, &self.shares)
+        self.calls[caller].available(LIMIT, self.slots, free, &self.uses)
     }
 
     /// Lets a caller take as many slots as it may, at most so many. Returns how many it has then.
@@ -56,7 +56,7 @@ impl Callers {
     }
 
     fn count(&mut self) {
-        self.shares = CallShares::count(self.calls.iter_mut(), self.now);
+        self.uses = LimitUses::count(self.calls.iter_mut(), self.now);
     }
 
     /// Lets each of the callers make calls of this time, one after the other.
@@ -80,13 +80,15 @@ fn a_caller_alone_takes_three_eighths_until_a_call_has_ended_and_then_leaves_an_
     let expected = [
         (1, 1, 1),
         (2, 1, 1),
-        (3, 1, 2),
+        (3, 2, 2),
+        (4, 2, 3),
         (8, 3, 7),
-        (9, 3, 7),
+        (9, 4, 7),
         (64, 24, 56),
     ];
     for (slots, at_first, most) in expected {
         let mut callers = Callers::new(2, slots);
+        assert_eq!(callers.available(0), at_first, "of {slots}");
         assert_eq!(callers.take(0, usize::MAX), at_first, "of {slots}");
         callers.end(0, LONG);
         callers.count();
@@ -116,29 +118,26 @@ fn callers_with_long_calls_have_their_fair_share_and_what_leaves_five_eighths_fr
 #[test]
 fn one_of_many_short_calls_that_is_long_makes_a_caller_slow_while_it_lasts_and_after_that() {
     let mut callers = Callers::new(8, SLOTS);
-    callers.make_calls(1..8, 100, SHORT);
-    callers.make_calls(0..1, 100, SHORT);
-    assert_eq!(callers.take(0, 1), 1);
-    let began = callers.now;
-    let most = |callers: &Callers| {
-        let (free, left) = (50, 40);
-        let available = callers.calls[0].available(LIMIT, SLOTS, free, &callers.shares);
-        if available == free - left {
-            "five eighths"
-        } else {
-            "an eighth"
-        }
-    };
-    assert_eq!(most(&callers), "an eighth");
-    callers.now += Duration::from_secs(5);
-    callers.count();
-    assert_eq!(most(&callers), "five eighths", "while it lasts");
-    callers.calls[0].record_end(PoolId(0), None, began, true, callers.now);
-    callers.held[0].clear();
     callers.make_calls(0..8, 100, SHORT);
-    assert_eq!(most(&callers), "five eighths", "after it has ended");
-    callers.make_calls(0..8, 2_000, SHORT);
-    assert_eq!(most(&callers), "an eighth", "it hardly counts any longer");
+    assert_eq!(callers.take(0, 1), 1);
+    let long = callers.held[0].pop();
+    let began = callers.now;
+    // With 50 free slots, a caller with short calls leaves an eighth of all, and one with long calls five eighths.
+    let available = |callers: &Callers| {
+        let (calls, uses) = (&callers.calls[0], &callers.uses);
+        calls.available(LIMIT, SLOTS, 50, uses)
+    };
+    callers.make_calls(0..8, 100, SHORT);
+    assert_eq!(available(&callers), 42);
+    callers.now += Duration::from_secs(10);
+    callers.make_calls(0..8, 100, SHORT);
+    assert_eq!(available(&callers), 10, "while it lasts");
+    callers.calls[0].record_end(PoolId(0), None, began, true, callers.now);
+    drop(long);
+    callers.make_calls(0..8, 100, SHORT);
+    assert_eq!(available(&callers), 10, "after it has ended");
+    callers.make_calls(0..8, 5_000, SHORT);
+    assert_eq!(available(&callers), 42, "it hardly counts any longer");
 }
 
 #[test]
@@ -163,10 +162,10 @@ fn callers_that_have_not_used_a_limit_for_a_minute_have_no_share() {
         callers.count();
         callers.available(0)
     };
-    callers.now += ACTIVE_TIME - LONG;
+    callers.now += ACTIVE_TIME * 2 / 3;
     callers.make_calls(0..2, 1, LONG);
     assert_eq!(available(&mut callers), 28 + 4, "two have used it");
-    callers.now += ACTIVE_TIME - LONG;
+    callers.now += ACTIVE_TIME * 2 / 3;
     callers.make_calls(0..1, 1, LONG);
     assert_eq!(available(&mut callers), 56, "one has");
 }

@@ -220,7 +220,7 @@ impl ProviderLimits {
         }
         let own = &caller?.in_flight;
         let of_model = of_model.map_or(usize::MAX, |(limit, free)| {
-            own.available(CallLimit::Model(model.id), limit, free, &slots.shares)
+            own.available(CallLimit::Model(model.id), limit, free, &slots.uses)
         });
         let available = self.available_slots(own, model.pool, slots);
         (available.min(of_model) == 0).then_some(Refusal::CallerShare)

@@ -10,8 +10,8 @@ use crate::grant::{CallCharge, GrantRequest, GrantedCall, HeldResources, Refusal
 use crate::permit_request::Denied;
 use crate::types::PoolId;
 
-/// Time until the callers that use each limit are counted again, if nothing else happens while a caller leaves free slots to others.
-const RECOUNT_DELAY: Duration = Duration::from_secs(5);
+/// Time after which the callers that use each limit are counted again, while one leaves free slots to others.
+const RECOUNT_DELAY: Duration = Duration::from_secs(1);
 
 /// Decision about a waiting item: what it holds, or why it is denied.
 type Offer = Decision<Result<(HeldResources, CallCharge), Denied>>;
@@ -22,8 +22,6 @@ struct WakeTimes<'a> {
     parked: &'a mut BTreeSet<(Instant, Wake)>,
     /// Callers that leave the free slots to others.
     awaiting_slots: &'a mut BTreeSet<CallerId>,
-    /// Time at which they ask again at the latest: others may use the limits no longer.
-    recount_at: Instant,
     /// Earliest time at which a whole provider has something to give.
     earliest: &'a mut Option<Instant>,
 }
@@ -32,7 +30,7 @@ impl State {
     /// Grants every permit that can be granted now, one queue after the other. Returns when to run again, if time alone will
     /// free something.
     pub fn dispatch(&mut self, now: Instant) -> Option<Instant> {
-        self.count_shares(now);
+        self.count_uses(now);
         self.unpark_due(now);
         let mut earliest = None;
         // Ends when a whole round over the queues has granted nothing.
@@ -47,7 +45,8 @@ impl State {
             }
         }
         let first_wake = self.wakes.first().map(|(time, _)| *time);
-        earliest.into_iter().chain(first_wake).min()
+        let recount = (!self.awaiting_slots.is_empty()).then_some(now + RECOUNT_DELAY);
+        earliest.into_iter().chain(first_wake).chain(recount).min()
     }
 
     /// Resolves the next item of a queue that can go out. Returns false if there is none.
@@ -65,7 +64,6 @@ impl State {
         let mut times = WakeTimes {
             parked: &mut self.wakes,
             awaiting_slots: &mut self.awaiting_slots,
-            recount_at: self.counted_at.unwrap_or(now) + RECOUNT_DELAY,
             earliest,
         };
         let counts_tokens = provider.counts_tokens();
@@ -151,7 +149,6 @@ impl WakeTimes<'_> {
             }
             Refusal::CallerShare => {
                 self.awaiting_slots.insert(caller);
-                self.parked.insert((self.recount_at, Wake::Caller(caller)));
                 Decision::ParkCaller
             }
             Refusal::Provider(until) => {

@@ -38,10 +38,10 @@ impl State {
         let evidence = record_evidence(call, report, now);
         let mut change = KeyChange::default();
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
-            let waiting = self.callers.get(&caller).filter(|own| own.waiting() > 0);
-            let left = waiting.map_or(0, |own| {
-                let shares = &self.slots.shares;
-                (pool.provider).slots_left_by(&own.in_flight, model.pool, shares)
+            let is_used_up = pool.waiting() > 0;
+            let own = (self.callers.get(&caller)).filter(|own| is_used_up && own.waiting() > 0);
+            let left = own.map_or(0, |own| {
+                (pool.provider).slots_left_by(&own.in_flight, model.pool, &self.slots.uses)
             });
             let is_overload = evidence.is_overload;
             change = (pool.provider).record_call(call, used.tokens, report, is_overload, left, now);
