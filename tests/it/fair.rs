@@ -338,6 +338,9 @@ async fn a_caller_with_a_hundred_requests_gets_no_more_than_one_with_a_single_ba
     stage
         .until_waiting(60 * 2 * SLOTS as u64 - SLOTS as u64 + 40 + 2 * SLOTS as u64)
         .await;
+    (stage.upstream)
+        .wait_for("a call of each", LIMIT, |log| log.calls.len() == SLOTS)
+        .await;
     let mut shares = [0, 0];
     for _ in 0..80 {
         let item = stage.step().await;

@@ -16,8 +16,8 @@ async fn a_callers_max_concurrency_is_reached_and_never_exceeded() {
             .await;
         let beside = other.batch(&beside);
         tokio::pin!(beside);
-        // It leaves one to callers without calls.
-        let others = upstream.wait_for("the slots are taken", LIMIT, |log| log.in_flight == 7);
+        // It leaves five eighths of the slots, since how long its calls take is not known yet.
+        let others = upstream.wait_for("its first call", LIMIT, |log| log.in_flight == 4);
         tokio::select! {
             () = others => {}
             _ = &mut beside => panic!("it cannot be done"),

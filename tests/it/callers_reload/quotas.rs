@@ -103,7 +103,7 @@ async fn a_lowered_concurrency_counts_items_in_flight() {
     let stage = Stage::set_with(
         upstream,
         &format!("{A}{B}"),
-        "[limits]\nmax_concurrency = 8\n",
+        "[limits]\nmax_concurrency = 16\n",
     )
     .await;
     let body = with(batch(40), json!({"concurrency": 4}));

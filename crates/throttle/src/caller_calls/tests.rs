@@ -207,3 +207,26 @@ fn a_new_caller_has_its_fair_share_once_its_call_is_known_to_be_long() {
     callers.count();
     assert_eq!(callers.take(0, usize::MAX), 7);
 }
+
+#[test]
+fn a_caller_with_a_call_in_flight_has_a_share_however_long_that_lasts() {
+    let mut callers = Callers::new(2, SLOTS);
+    callers.make_calls(0..1, 1, SHORT);
+    assert_eq!(callers.take(1, 1), 1);
+    callers.now += 2 * ACTIVE_TIME;
+    callers.make_calls(0..1, 1, SHORT);
+    assert_eq!(callers.available(0), 28 + 4);
+}
+
+#[test]
+fn while_few_calls_have_ended_those_of_all_callers_show_what_is_usual() {
+    let mut callers = Callers::new(3, SLOTS);
+    callers.make_calls(0..1, 1, LONG / 4);
+    callers.make_calls(1..2, 1, LONG);
+    // A call in flight does not show how long calls take.
+    assert_eq!(callers.take(2, 1), 1);
+    callers.now += SHORT;
+    callers.count();
+    assert_eq!(callers.available(0), 23);
+    assert_eq!(callers.take(1, 40), 23, "more than three times as long");
+}
