@@ -86,7 +86,8 @@ impl Writer {
     /// executed again if an earlier transaction could not be committed. `bytes` is the approximate size of what they write.
     ///
     /// # Cancel safety
-    /// An ordinary write is not executed if the future is dropped before. Any other write is: it may follow a call that was paid for.
+    /// An ordinary write is not executed if the future is dropped before. Any other write is, once the queue of writes has had room for it: it
+    /// may follow a call that was paid for.
     ///
     /// # Errors
     /// The write failed, or the store has stopped.

@@ -53,10 +53,10 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Returns true if no write succeeds until a restart.
+    /// Returns true if no write succeeds until a restart: what is on the disk is unknown, or damaged.
     #[must_use]
     pub const fn is_permanent(&self) -> bool {
-        matches!(self, Self::Io(_))
+        matches!(self, Self::Io(_) | Self::Corrupt(_))
     }
 
     /// Returns true if the error is of the store, so that all writes fail, and not of a single write.
@@ -70,6 +70,7 @@ impl StoreError {
                 | Self::Io(_)
                 | Self::Gone(_)
                 | Self::Unopened(_)
+                | Self::Corrupt(_)
         )
     }
 

@@ -221,3 +221,25 @@ async fn a_failed_read_stops_the_store_until_a_restart() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn a_damaged_file_stops_the_store_until_a_restart() {
+    for is_read in [true, false] {
+        let folder = Folder::new(if is_read { "damaged-read" } else { "damaged" });
+        let store = folder.open();
+        let fail = || Err::<(), _>(sqlite_error(rusqlite::ffi::SQLITE_CORRUPT));
+        let failed = if is_read {
+            store.query(move |_| fail()).await
+        } else {
+            let write = store.write(WriteClass::Work, WriteOwner::Process, move |_| fail());
+            write.await
+        };
+        assert!(matches!(failed, Err(StoreError::Corrupt(_))));
+        assert!(matches!(
+            store.not_ready_reason(),
+            Some(StoreError::Corrupt(_))
+        ));
+        let later = store.write(WriteClass::Work, WriteOwner::Process, |_| Ok(()));
+        assert!(matches!(later.await, Err(StoreError::Corrupt(_))));
+    }
+}
