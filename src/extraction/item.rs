@@ -29,13 +29,19 @@ use throttle::{
 /// Interval at which an item that shares another's result checks if its targets are available.
 const OUTAGE_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
+/// Number of letters at the beginning of a text that are looked at first.
+const FIRST_CHARS: usize = 64;
+
 /// Error message of a text without content.
 pub const BLANK: &str = "this text is blank: there is nothing to extract from";
 
-/// Returns true if a text has nothing but whitespace.
+/// Returns true if a text has nothing but whitespace. Most texts show it by their first letters; a long one that does not is searched
+/// off the worker.
 #[must_use]
 pub fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
+    let is_space = |letter: char| letter.is_whitespace();
+    let begins_blank = text.chars().take(FIRST_CHARS).all(is_space);
+    begins_blank && run_off_worker(text.len() >= LONG_TEXT_BYTES, || text.chars().all(is_space))
 }
 
 impl Extractor {

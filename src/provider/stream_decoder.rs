@@ -17,6 +17,8 @@ pub struct DeltaEmitter<'a> {
     blank_bytes: usize,
     /// Texts that are not emitted.
     hidden: Vec<&'a str>,
+    /// True once one of them was found: nothing after it is emitted, or searched.
+    has_found_hidden: bool,
 }
 
 impl<'a> DeltaEmitter<'a> {
@@ -28,6 +30,7 @@ impl<'a> DeltaEmitter<'a> {
             emitted_bytes: 0,
             blank_bytes: 0,
             hidden: Vec::new(),
+            has_found_hidden: false,
         }
     }
 
@@ -38,18 +41,24 @@ impl<'a> DeltaEmitter<'a> {
     }
 
     /// Returns the length of the part of a text that has no hidden text, not even the beginning of one.
-    fn visible_bytes(&self, text: &str) -> usize {
+    fn visible_bytes(&mut self, text: &str) -> usize {
+        if self.has_found_hidden {
+            return self.emitted_bytes;
+        }
         let new = text.get(self.emitted_bytes..).unwrap_or_default();
-        let ends = self.hidden.iter().map(|hidden| {
+        let mut end = new.len();
+        for hidden in &self.hidden {
             let found = new.find(hidden);
-            found.unwrap_or_else(|| new.len() - begun_bytes(new, hidden))
-        });
-        self.emitted_bytes + ends.min().unwrap_or(new.len())
+            self.has_found_hidden |= found.is_some();
+            end = end.min(found.unwrap_or_else(|| new.len() - begun_bytes(new, hidden)));
+        }
+        self.emitted_bytes + end
     }
 
     /// Emits the rest of the whole text.
     pub fn emit_rest(&mut self, text: &str) {
         self.hidden.clear();
+        self.has_found_hidden = false;
         self.blank_bytes = 0;
         self.emit(text);
     }
@@ -93,7 +102,7 @@ pub struct StreamDecoder<'a> {
     /// True if a stream was asked for.
     is_streamed: bool,
     body: Body,
-    /// Length of the white space before the body.
+    /// Length of the byte order mark and the white space before the body.
     skipped_bytes: usize,
     partial: PartialAnswer,
 }
@@ -131,14 +140,12 @@ impl<'a> StreamDecoder<'a> {
     ) -> Result<bool, DecodeError> {
         match &mut self.body {
             Body::Undecided(start) | Body::Whole(start) => {
-                let mut bytes = bytes.unwrap_or_default();
-                if start.is_empty() {
-                    // White space tells nothing, and is not searched again with each piece.
-                    let rest = bytes.trim_ascii_start();
-                    self.skipped_bytes += bytes.len() - rest.len();
-                    bytes = rest;
-                }
-                start.extend_from_slice(bytes);
+                start.extend_from_slice(bytes.unwrap_or_default());
+                // A byte order mark and white space tell nothing, and are not searched again with each piece.
+                let rest = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
+                let skipped = start.len() - rest.trim_ascii_start().len();
+                self.skipped_bytes += skipped;
+                start.drain(..skipped);
                 if start.len() + self.skipped_bytes > net::MAX_ANSWER_BYTES {
                     return Err(too_large(&net::Error::TooLarge(net::MAX_ANSWER_BYTES)));
                 }
@@ -147,6 +154,16 @@ impl<'a> StreamDecoder<'a> {
         }
         if let Body::Undecided(start) = &mut self.body {
             let framing = self.wire.framing();
+            let is_line = self.is_streamed && framing == Framing::Lines;
+            let new = bytes.unwrap_or_default();
+            // A line that has not ended is not searched again with each piece.
+            if is_line
+                && start.len() > MIN_DECIDED_BYTES + new.len()
+                && !new.contains(&b'\n')
+                && bytes.is_some()
+            {
+                return Ok(false);
+            }
             match detect(start, bytes.is_none(), self.is_streamed, framing) {
                 None => return Ok(false),
                 Some(BodyForm::Whole) => self.body = Body::Whole(std::mem::take(start)),
@@ -277,6 +294,8 @@ enum BodyForm {
 /// Starts of server-sent events.
 const EVENT_STARTS: [&[u8]; 5] = [b"data", b"event", b"id:", b"retry", b":"];
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// Length of a body's beginning that shows whether it consists of events.
+const MIN_DECIDED_BYTES: usize = 16;
 
 /// Returns the form of a body that starts with these bytes, or `None` if more of them are needed.
 fn detect(start: &[u8], is_end: bool, is_streamed: bool, framing: Framing) -> Option<BodyForm> {

@@ -66,3 +66,22 @@ fn blank_text_is_looked_at_once() {
     substituted.emit_rest("{}    ");
     assert_eq!(*emitted.lock().unwrap(), ["   a", " b", "{}    "]);
 }
+
+#[test]
+fn nothing_is_emitted_after_a_hidden_text_until_the_whole_text_is_known() {
+    let emitted = Mutex::new(Vec::new());
+    let on_text = |_: Mode, text: &str| emitted.lock().unwrap().push(text.to_owned());
+    let deltas = DeltaEmitter::new(Some(&on_text), Mode::Text);
+    let mut deltas = deltas.hiding(vec!["sk-first", "sk-second"]);
+    for text in [
+        "a sk-",
+        "a sk-b sk-fir",
+        "a sk-b sk-first c",
+        "a sk-b sk-first c sk-second",
+    ] {
+        deltas.emit(text);
+    }
+    assert_eq!(*emitted.lock().unwrap(), ["a ", "sk-b "]);
+    deltas.emit_rest("a sk-b *** c ***");
+    assert_eq!(emitted.lock().unwrap().concat(), "a sk-b *** c ***");
+}
