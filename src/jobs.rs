@@ -50,7 +50,7 @@ use crate::net::Client;
 use crate::types::{Code, Error, Input};
 use context::{JobCommand, JobContext};
 use errors::{invalid_cursor, job_not_found, store_problem};
-use store::{Event, ItemStatus, Job, JobFilter, PageSize, ResultOrder, Status, Store};
+use store::{Event, ItemStatus, Job, JobFilter, PageSize, ResultOrder, Status, Store, StoreError};
 use throttle::CallerId;
 
 /// Jobs of the whole process. Clones share them.
@@ -72,6 +72,12 @@ impl Jobs {
         work.spawn(job_scheduler::run(Arc::clone(&context), commands));
         work.spawn(webhook_delivery::run(Arc::clone(&context), webhooks));
         Self(context)
+    }
+
+    /// Returns true if the job store cannot record anything because the disk is full.
+    #[must_use]
+    pub fn is_disk_full(&self) -> bool {
+        self.0.store.not_ready_reason() == Some(StoreError::Full)
     }
 
     /// Returns why no job can be created or recorded now; `None` if the store can write.

@@ -212,7 +212,7 @@ pub async fn put(
         )
     })?;
     no_query(&head.uri)?;
-    check_writable(&state)?;
+    check_writable(&state, Change::Store)?;
     let schema = state.extractor.compile_schema(caller, text).await?;
     let owner = state.extractor.schema_owner(caller);
     let registry = state.extractor.registry();
@@ -239,7 +239,7 @@ pub async fn delete(
     uri: Uri,
 ) -> Result<StatusCode, ApiError> {
     no_query(&uri)?;
-    check_writable(&state)?;
+    check_writable(&state, Change::Delete)?;
     let owner = state.extractor.schema_owner(caller);
     let registry = state.extractor.registry();
     if registry.delete(caller, &owner, &name).await? {
@@ -249,10 +249,18 @@ pub async fn delete(
     }
 }
 
-/// Checks that the data folder can be written to: what the job store knows of it holds for the schemas.
-fn check_writable(state: &AppState) -> Result<(), Error> {
+/// Change of the stored schemas.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Store,
+    Delete,
+}
+
+/// Checks that the data folder can be written to: what the job store knows of it holds for the schemas. A deletion needs no room.
+fn check_writable(state: &AppState, change: Change) -> Result<(), Error> {
     match state.jobs.not_ready_reason() {
         None => Ok(()),
+        Some(_) if change == Change::Delete && state.jobs.is_disk_full() => Ok(()),
         Some(reason) => {
             let detail = format!("schemas cannot be changed now: {reason}");
             Err(Error::new(Code::Overloaded, detail).retry_after(STORE_RETRY_AFTER))
