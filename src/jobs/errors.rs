@@ -30,7 +30,7 @@ pub fn invalid_cursor() -> Error {
 /// `internal` otherwise, with the reason in the log only.
 pub fn store_problem(error: &StoreError) -> Error {
     match error {
-        StoreError::Other(_) | StoreError::Corrupt(_) | StoreError::Newer { .. } => {
+        StoreError::Other(_) | StoreError::Newer { .. } => {
             tracing::error!(%error, "an operation of the job store failed");
             Error::new(
                 Code::Internal,
@@ -47,7 +47,8 @@ pub fn store_problem(error: &StoreError) -> Error {
         | StoreError::Quota(_)
         | StoreError::Locked
         | StoreError::Busy
-        | StoreError::Io(_) => {
+        | StoreError::Io(_)
+        | StoreError::Corrupt(_) => {
             let detail = format!("jobs cannot be recorded now: {error}");
             Error::new(Code::Overloaded, detail).retry_after(STORE_RETRY_AFTER)
         }

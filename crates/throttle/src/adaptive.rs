@@ -61,8 +61,9 @@ impl Adaptive {
     }
 }
 
+/// Converts a number of calls.
 #[expect(clippy::cast_precision_loss, reason = "at most 100,000 calls")]
-const fn as_float(calls: usize) -> f64 {
+pub const fn as_float(calls: usize) -> f64 {
     calls as f64
 }
 

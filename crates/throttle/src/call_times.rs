@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::adaptive::as_float;
+
 /// Time after which a call that has ended counts for about a third of what it counted at its end.
 const MEMORY: Duration = Duration::from_secs(60);
 /// Number of usual times after which an ended call counts for about a third among the recent ones. With more than one, the number of recent
@@ -126,11 +128,6 @@ impl CallTimes {
         let squares = self.ended.squares + self.in_flight.squares;
         if times > 0.0 { squares / times } else { 0.0 }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "at most 100,000 calls")]
-const fn as_float(calls: usize) -> f64 {
-    calls as f64
 }
 
 #[cfg(test)]
