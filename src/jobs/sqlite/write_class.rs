@@ -38,4 +38,34 @@ impl WriteClass {
             Self::Finish | Self::FinishNow | Self::Removal => true,
         }
     }
+
+    /// Returns the part of the reserve that results may still use after this write was executed.
+    pub const fn results_left_after(self, bytes: usize, results_left: usize) -> usize {
+        match self {
+            Self::Results => results_left.saturating_sub(bytes),
+            _ => results_left,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_use_a_part_of_the_reserve_until_nothing_is_left_of_it() {
+        let mut left = 100;
+        for (class, bytes, expected) in [
+            (WriteClass::Results, 60, 40),
+            (WriteClass::Removal, 1_000, 40),
+            (WriteClass::Finish, 10, 40),
+            (WriteClass::Results, 40, 0),
+        ] {
+            assert!(class.is_executed_when_full(bytes, left), "{class:?}");
+            left = class.results_left_after(bytes, left);
+            assert_eq!(left, expected, "{class:?}");
+        }
+        assert!(!WriteClass::Results.is_executed_when_full(1, left));
+        assert!(!WriteClass::Work.is_executed_when_full(0, 100));
+    }
 }

@@ -28,9 +28,7 @@ impl WriteThread {
             match self.execute_one(write) {
                 Ok(()) => {
                     has_progress = true;
-                    if class == WriteClass::Results {
-                        self.results_left -= bytes;
-                    }
+                    self.results_left = class.results_left_after(bytes, self.results_left);
                     ready = self.after_reserved_write(class);
                 }
                 Err(error) => ready = Err(error),
