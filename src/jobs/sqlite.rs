@@ -24,6 +24,7 @@ mod read_gate;
 mod readers;
 mod recovery;
 mod removal;
+mod requeue;
 mod reserve;
 mod rowid;
 mod store_impl;

@@ -12,7 +12,7 @@ use super::queries::JobRow;
 use super::quota::{inputs_bytes, total_len};
 use super::write_class::WriteClass;
 use super::write_queue::WriteOwner;
-use super::{Sqlite, commands, item_queries, queries, recovery, removal, webhook_queries};
+use super::{Sqlite, commands, item_queries, queries, recovery, removal, requeue, webhook_queries};
 use crate::jobs::store::{
     CrashSuspect, CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, HiddenJob,
     ItemStatus, Job, JobEnd, JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem,
@@ -211,8 +211,8 @@ impl Store for Sqlite {
                 let is_start = to == Status::Running;
                 let moved = self.write_bytes(WriteClass::Work, job, bytes, move |connection| {
                     // What is left of a large retry is done in further writes, of their size.
-                    if is_start && commands::has_requeue_step(connection, job)? {
-                        let is_queued = bytes > 0 && commands::requeue_step(connection, job)?;
+                    if is_start && requeue::has_requeue_step(connection, job)? {
+                        let is_queued = bytes > 0 && requeue::requeue_step(connection, job)?;
                         if !is_queued {
                             return Ok(None);
                         }
@@ -221,7 +221,7 @@ impl Store for Sqlite {
                 });
                 match moved.await? {
                     Some(is_moved) => return Ok(is_moved),
-                    None => bytes = commands::MAX_REQUEUE_STEP_BYTES,
+                    None => bytes = requeue::MAX_REQUEUE_STEP_BYTES,
                 }
             }
         })
@@ -240,14 +240,14 @@ impl Store for Sqlite {
             let limits = self.current_limits();
             let queued = self.write(WriteClass::Ordinary, job, move |connection| {
                 limits.check_more(connection, job, 0)?;
-                commands::requeue(connection, job, only)
+                requeue::requeue(connection, job, only)
             });
             let Some(queued) = queued.await? else {
                 return Ok(None);
             };
-            let bytes = commands::requeue_step_bytes(queued.job.counts);
+            let bytes = requeue::requeue_step_bytes(queued.job.counts);
             let step = self.write_bytes(WriteClass::Ordinary, job, bytes, move |connection| {
-                commands::requeue_step(connection, job)?;
+                requeue::requeue_step(connection, job)?;
                 queries::job_by_key(connection, job)
             });
             // The job is queued even if the step failed: the start of the job repeats it.

@@ -27,7 +27,7 @@ const MAX_GROUP: usize = 1024;
 /// Bytes that the writes of one transaction stay below. It bounds the write-ahead log. A write of as many is alone in its transaction;
 /// for a larger one, the disk must have room beside the reserve.
 const MAX_GROUP_BYTES: usize = 4 << 20;
-const _: () = assert!(super::commands::MAX_REQUEUE_STEP_BYTES <= MAX_GROUP_BYTES);
+const _: () = assert!(super::requeue::MAX_REQUEUE_STEP_BYTES <= MAX_GROUP_BYTES);
 /// Maximum number of writes on their way to the thread, which takes all of them before each group. A full channel delays the callers,
 /// and loses nothing.
 const MAX_SENT: usize = 4096;

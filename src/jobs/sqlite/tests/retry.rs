@@ -177,7 +177,7 @@ async fn a_retry_of_many_items_is_finished_in_steps_when_the_job_starts() {
     );
     drop(store);
     let store = folder.open();
-    let has_step = store.query(move |connection| commands::has_requeue_step(connection, job));
+    let has_step = store.query(move |connection| requeue::has_requeue_step(connection, job));
     assert!(has_step.await.unwrap());
     start(&store).await;
     let started = store.job_by_key(job).await.unwrap().unwrap();
