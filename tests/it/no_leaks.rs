@@ -3,7 +3,7 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,15 +74,23 @@ struct Stage {
     /// True if calls fail in all ways.
     is_stormy: Arc<AtomicBool>,
     gate: Gate,
+    /// Number of calls of the model `well`. A loaded provider may read a call of a client that has left after everybody is at rest.
+    calls_of_well: Arc<AtomicUsize>,
 }
 
 impl Stage {
     async fn set() -> Self {
         let (is_stormy, gate) = (Arc::new(AtomicBool::new(true)), Gate::closed());
         let (stormy, held) = (Arc::clone(&is_stormy), gate.clone());
+        let calls_of_well = Arc::new(AtomicUsize::new(0));
+        let of_well = Arc::clone(&calls_of_well);
         let upstream = Upstream::light(move |call| match stormy.load(Ordering::Relaxed) {
             true => stormy_reply(call.index),
-            false => Reply::Played.behind(&held),
+            false => {
+                let is_of_well = call.body()["model"] == "well";
+                of_well.fetch_add(usize::from(is_of_well), Ordering::Relaxed);
+                Reply::Played.behind(&held)
+            }
         });
         let server = Server::asking(&upstream)
             .env("EXTRACTD_MODEL", "main")
@@ -94,6 +102,7 @@ impl Stage {
             server,
             is_stormy,
             gate,
+            calls_of_well,
         }
     }
 
@@ -305,7 +314,6 @@ async fn a_thousand_clients_that_disconnect_at_any_moment_leave_nothing_behind()
     let client = stage.client();
     let inputs: Vec<_> = (2_000_000..2_000_200).map(person).collect();
     let body = json!({"inputs": inputs, "schema": schema(), "model": "openai/well"});
-    let before = stage.upstream.calls();
     let test = async {
         stage
             .upstream
@@ -318,7 +326,7 @@ async fn a_thousand_clients_that_disconnect_at_any_moment_leave_nothing_behind()
     };
     let (reply, ()) = tokio::join!(client.batch(&body), test);
     assert_eq!(reply.ok()["summary"]["succeeded"], 200);
-    assert_eq!(stage.upstream.calls(), before + 200);
+    assert_eq!(stage.calls_of_well.load(Ordering::Relaxed), 200);
     // Nobody waits for a flight that was left: the items that many asked for are answered, in any form.
     for key in KEYS {
         let client = stage.server.with_key(key);
