@@ -539,14 +539,15 @@ async def run_ordinary(options, port, pid, seconds, processes):
 
 
 async def remove_jobs(target):
-    """Removes the jobs of a caller that has left."""
+    """Removes the jobs of a caller that has left, and returns their number. They are thousands after an hour."""
+    removed = 0
     while True:
-        status, body = await target.send("GET", "/v1/jobs?limit=200")
+        status, body = await target.send("GET", "/v1/jobs?limit=20")
         jobs = json.loads(body)["data"] if status == 200 else []
         if not jobs:
-            return
-        for job in jobs:
-            await target.send("DELETE", f"/v1/jobs/{job['id']}")
+            return removed
+        answers = await asyncio.gather(*(target.send("DELETE", f"/v1/jobs/{job['id']}") for job in jobs))
+        removed += sum(status < 300 for status, _ in answers)
 
 
 def in_use(limits):
@@ -558,10 +559,13 @@ def in_use(limits):
 
 async def aftermath(options, port, pid, calm):
     """Removes the attackers' jobs, and returns what is not as it was before the attack."""
-    until = time.monotonic() + options.aftermath
+    begun = time.monotonic()
+    until = begun + options.aftermath
     try:
         async with asyncio.timeout(options.aftermath):
-            await asyncio.gather(*(remove_jobs(Target(port, f"key-attacker-{index:03}", 0)) for index in range(options.attackers)))
+            removals = (remove_jobs(Target(port, f"key-attacker-{index:03}", 0)) for index in range(options.attackers))
+            removed = sum(await asyncio.gather(*removals))
+            print(f"{removed} jobs of attackers removed in {time.monotonic() - begun:.1f} s", flush=True)
     except TimeoutError:
         return ["the attackers' jobs could not be removed in time"]
     operator, faults = Target(port, "key-operator", 0), []
