@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use super::item::ItemRun;
 use super::retry_policy::{self, Action, Consequence, fallback_condition};
 use super::routing::{failure_detail, upstream_error};
-use crate::provider::{Failure, FailureKind};
+use crate::provider::{ErrorClass, Failure, FailureKind};
 use crate::types::{Code, Error};
 use throttle::{
-    CallReport, OutageChange, OutageReason, OutageReport, Pause, Permit, Priority, UsageReport,
-    backoff,
+    CallReport, OutageChange, OutageReport, Pause, Permit, Priority, UsageReport, backoff,
 };
 
 /// Time after which a call is repeated that this server lacked a resource for.
@@ -40,13 +39,13 @@ impl ItemRun<'_> {
         if let Some(permit) = permit {
             self.release(permit, failure_report(consequence, text, &failure));
         }
-        if let Some(reason) = consequence.outage
+        if consequence.outage.is_some()
             && let Action::OtherKey(code) | Action::Fail(code) = action
             && self.route.waits_for_outages()
         {
             // Waiting for the end of an outage takes none of the item's time.
             self.time_left += took;
-            if reason.is_doubtful() {
+            if consequence.is_doubtful {
                 return self.retry_doubtful(code, failure).await;
             }
         }
@@ -92,13 +91,17 @@ impl ItemRun<'_> {
     }
 
     /// Returns what follows from a failure. One that may be about what a caller wrote into the body, such as the name of a file that
-    /// the provider does not have, says nothing about other items.
+    /// the provider does not have, or the length of the answer that it asked for, says nothing about other items.
     fn consequence(&self, failure: &Failure, took: Duration) -> Consequence {
         let consequence = retry_policy::consequence(failure, self.health_of_timeout(took));
-        let is_callers_own = self.request.chat.is_some() || self.route.current().has_callers_fields;
-        let says_nothing = |reason: &OutageReason| is_callers_own && reason.is_doubtful();
+        let is_long_answer =
+            failure.class == ErrorClass::Unaffordable && self.request.max_output_tokens.is_some();
+        let is_callers_own = is_long_answer
+            || self.request.chat.is_some()
+            || self.route.current().has_callers_fields;
+        let says_nothing = is_callers_own && consequence.is_doubtful;
         Consequence {
-            outage: consequence.outage.filter(|reason| !says_nothing(reason)),
+            outage: consequence.outage.filter(|_| !says_nothing),
             ..consequence
         }
     }
@@ -281,6 +284,7 @@ pub(super) fn failure_report(
             reason,
             detail: failure.detail.as_str().into(),
             input: input_hash(text),
+            is_doubtful: consequence.is_doubtful,
         }),
         remaining: failure.remaining_quota,
         ..CallReport::new(consequence.health)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::provider::{Failure, FailureKind};
+use crate::provider::{ErrorClass, Failure, FailureKind};
 use crate::types::{Code, FallbackCondition};
 use throttle::{Health, OutageReason};
 
@@ -51,6 +51,8 @@ pub struct Consequence {
     pub may_be_charged: bool,
     /// Reason of the failure, if other items fail for it too.
     pub outage: Option<OutageReason>,
+    /// True if the failure may be due to this item alone.
+    pub is_doubtful: bool,
 }
 
 /// Time that a call is given at least before a missing answer is evidence against the provider, if the provider has no
@@ -90,7 +92,13 @@ pub fn consequence(failure: &Failure, unanswered: Health) -> Consequence {
         (Some(false), Action::Pause(_)) => Action::Fail(Code::UpstreamRateLimited),
         (_, action) => action,
     };
-    Consequence { action, ..row }
+    let is_doubtful = row.outage.is_some_and(OutageReason::is_doubtful)
+        || failure.class == ErrorClass::Unaffordable;
+    Consequence {
+        action,
+        is_doubtful,
+        ..row
+    }
 }
 
 fn row(failure: &Failure, unanswered: Health) -> Consequence {
@@ -101,6 +109,7 @@ fn row(failure: &Failure, unanswered: Health) -> Consequence {
         is_crowded: false,
         may_be_charged: false,
         outage: None,
+        is_doubtful: false,
     };
     let unusable_key = |reason| Consequence {
         outage: Some(reason),

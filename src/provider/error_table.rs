@@ -22,6 +22,9 @@ pub enum ErrorClass {
     Refused,
     /// The API key's quota or credit is exhausted; waiting does not help.
     QuotaExhausted,
+    /// The credit of the API key does not suffice for this call: for its prompt, or for as many output tokens as it may have. A smaller one
+    /// may succeed.
+    Unaffordable,
     /// The API key is invalid.
     InvalidKey,
     /// The model does not exist, or the API key may not use it.
@@ -36,7 +39,7 @@ pub enum ErrorClass {
 
 use ErrorClass::{
     InvalidGeneration, InvalidKey, Overloaded, QuotaExhausted, RateLimited, Refused, ServerError,
-    TooLong, UnknownModel,
+    TooLong, Unaffordable, UnknownModel,
 };
 
 /// Part of an error that a row matches.
@@ -194,6 +197,9 @@ const TABLE: &[Row] = &[
     Row(Code("1113"), QuotaExhausted, ZHIPU),
     Row(Words("insufficient balance"), QuotaExhausted, DEEPSEEK),
     Row(Words("insufficient credits"), QuotaExhausted, OPENROUTER),
+    Row(Words("fewer max_tokens"), Unaffordable, OPENROUTER),
+    Row(Words("can only afford"), Unaffordable, OPENROUTER),
+    Row(Words("prompt tokens limit exceeded"), Unaffordable, OPENROUTER),
     Row(Words("requires more credits"), QuotaExhausted, OPENROUTER),
     Row(Words("credit balance is too low"), QuotaExhausted, ANTHROPIC),
     Row(Words("credit balance"), QuotaExhausted, ANTHROPIC),
@@ -319,7 +325,7 @@ const TOO_LARGE_FOR_A_MINUTE: &str = "request too large for";
 const fn concerns_others(class: ErrorClass) -> bool {
     matches!(
         class,
-        QuotaExhausted | InvalidKey | UnknownModel | RateLimited
+        QuotaExhausted | Unaffordable | InvalidKey | UnknownModel | RateLimited
     )
 }
 
@@ -378,6 +384,7 @@ const fn fits_status(class: ErrorClass, status: u16, is_code: bool) -> bool {
         TooLong => !matches!(status, 401..=403),
         Refused => is_code || matches!(status, 200 | 400 | 403 | 404 | 422 | 451),
         QuotaExhausted => is_code || status < 500,
+        Unaffordable => matches!(status, 200 | 402),
         InvalidKey => matches!(status, 200 | 400 | 401 | 403),
         UnknownModel => status < 429,
         RateLimited => is_code || matches!(status, 200 | 400 | 403 | 429),

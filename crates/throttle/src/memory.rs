@@ -37,6 +37,8 @@ struct Held {
     set_aside: usize,
     by_use: BTreeMap<MemoryUse, usize>,
     by_caller: BTreeMap<CallerId, usize>,
+    /// Bytes of request bodies of each caller that holds any.
+    bodies_by_caller: BTreeMap<CallerId, usize>,
     has_several_callers: bool,
 }
 
@@ -211,12 +213,7 @@ impl Ledger {
 
     /// Returns the bytes that one caller may hold when nobody else holds any.
     fn max_bytes_of_caller(&self, held: &Held) -> usize {
-        let shared = self.shared_bytes(held);
-        if held.has_several_callers {
-            shared / 2
-        } else {
-            shared
-        }
+        held.max_share(self.shared_bytes(held))
     }
 
     /// Checks that a caller may hold `bytes` more.
@@ -234,12 +231,12 @@ impl Ledger {
         let max_bytes = self.max_bytes_of_caller(held);
         let is_body = reservation.held_as == MemoryUse::RequestBodies;
         let all_bytes = reservation.bytes.saturating_add(bytes);
-        if all_bytes > max_bytes || (is_body && all_bytes > self.max_body_bytes) {
-            let max_bytes = if is_body {
-                max_bytes.min(self.max_body_bytes)
-            } else {
-                max_bytes
-            };
+        let max_bytes = if is_body {
+            max_bytes.min(held.max_share(self.max_body_bytes))
+        } else {
+            max_bytes
+        };
+        if all_bytes > max_bytes {
             return Err(NoMemory::TooLarge {
                 bytes: all_bytes,
                 max_bytes,
@@ -252,7 +249,11 @@ impl Ledger {
         if total > self.max_bytes || (is_body && bodies > self.max_body_bytes) {
             return Err(NoMemory::Full);
         }
-        if held.has_several_callers && own.saturating_add(bytes) > self.max_bytes - total {
+        let own_bodies = held.bodies_by_caller.get(&reservation.caller);
+        let own_bodies = own_bodies.copied().unwrap_or_default();
+        let is_above_share = own.saturating_add(bytes) > self.max_bytes - total
+            || (is_body && own_bodies.saturating_add(bytes) > self.max_body_bytes - bodies);
+        if held.has_several_callers && is_above_share {
             return Err(NoMemory::ShareUsedUp);
         }
         Ok(())
@@ -260,6 +261,15 @@ impl Ledger {
 }
 
 impl Held {
+    /// Returns how many of these bytes one caller may hold when nobody else holds any.
+    const fn max_share(&self, bytes: usize) -> usize {
+        if self.has_several_callers {
+            bytes / 2
+        } else {
+            bytes
+        }
+    }
+
     /// Returns the bytes held by a use.
     fn bytes_of(&self, held_as: MemoryUse) -> usize {
         self.by_use.get(&held_as).copied().unwrap_or_default()
@@ -278,7 +288,9 @@ impl Held {
     fn add(&mut self, reservation: &MemoryReservation, bytes: usize) {
         self.total += bytes;
         *self.by_use.entry(reservation.held_as).or_default() += bytes;
-        *self.by_caller.entry(reservation.caller).or_default() += bytes;
+        for held in self.of_caller(reservation) {
+            *held.entry(reservation.caller).or_default() += bytes;
+        }
     }
 
     fn subtract(&mut self, reservation: &MemoryReservation, bytes: usize) {
@@ -286,12 +298,24 @@ impl Held {
         if let Some(held) = self.by_use.get_mut(&reservation.held_as) {
             *held -= bytes;
         }
-        if let Some(own) = self.by_caller.get_mut(&reservation.caller) {
-            *own -= bytes;
-            if *own == 0 {
-                self.by_caller.remove(&reservation.caller);
+        for held in self.of_caller(reservation) {
+            if let Some(own) = held.get_mut(&reservation.caller) {
+                *own -= bytes;
+                if *own == 0 {
+                    held.remove(&reservation.caller);
+                }
             }
         }
+    }
+
+    /// Returns the sums by caller to which a reservation belongs.
+    fn of_caller(
+        &mut self,
+        reservation: &MemoryReservation,
+    ) -> impl Iterator<Item = &mut BTreeMap<CallerId, usize>> {
+        let is_body = reservation.held_as == MemoryUse::RequestBodies;
+        let bodies = is_body.then_some(&mut self.bodies_by_caller);
+        [Some(&mut self.by_caller), bodies].into_iter().flatten()
     }
 }
 
@@ -481,6 +505,30 @@ mod tests {
         bob.resize(800).unwrap();
         let refused = ledger.reserve(ALICE, MemoryUse::Inputs, 1).unwrap_err();
         assert_eq!(refused, NoMemory::Full);
+    }
+
+    #[test]
+    fn one_caller_leaves_room_for_the_bodies_of_others() {
+        let ledger = MemoryLedger::new(100_000, 1_000);
+        ledger.set_has_several_callers(true);
+        let body = |caller, bytes| ledger.reserve(caller, MemoryUse::RequestBodies, bytes);
+        assert_eq!(
+            body(ALICE, 501).unwrap_err(),
+            NoMemory::TooLarge {
+                bytes: 501,
+                max_bytes: 500
+            }
+        );
+        let mut bodies = vec![body(ALICE, 250).unwrap(), body(ALICE, 250).unwrap()];
+        assert_eq!(body(ALICE, 1).unwrap_err(), NoMemory::ShareUsedUp);
+        bodies.push(body(BOB, 250).unwrap());
+        assert_eq!(body(BOB, 1).unwrap_err(), NoMemory::ShareUsedUp);
+        let other = ledger.reserve(ALICE, MemoryUse::Inputs, 10_000).unwrap();
+        bodies.clear();
+        assert!(body(ALICE, 500).is_ok(), "other uses do not count");
+        ledger.set_has_several_callers(false);
+        assert!(body(ALICE, 1_000).is_ok());
+        drop(other);
     }
 
     #[test]

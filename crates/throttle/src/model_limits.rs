@@ -1,10 +1,11 @@
-//! A model at a provider: its concurrency limit, circuit breaker, token estimator and price.
+//! A model at a provider: its concurrency limit, circuit breaker, token estimates and price.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::breaker::{self, Breaker};
+use crate::caller_id::CallerId;
 use crate::caller_quota::Charge;
 use crate::hold::{Hold, HoldHistory};
 use crate::money::{Price, Usd};
@@ -12,7 +13,7 @@ use crate::observer::ModelObserver;
 use crate::outage::{Availability, Outage};
 use crate::pause::PauseState;
 use crate::raii_counter::RaiiCounter;
-use crate::token_estimator::TokenEstimator;
+use crate::token_estimator::TokenEstimators;
 use crate::trial::Trial;
 use crate::types::{PoolId, TokenUsage, UsageReport};
 
@@ -45,7 +46,7 @@ pub struct Model {
 #[derive(Debug)]
 pub(crate) struct ModelState {
     pub breaker: Breaker,
-    pub estimator: TokenEstimator,
+    pub estimators: TokenEstimators,
     /// Availability of the model with each key that has failed with it, by the key's index.
     pub availability: BTreeMap<usize, Availability>,
     /// Pauses of the model with each key that has been refused for it, by the key's index.
@@ -76,7 +77,7 @@ impl Model {
     ) -> Self {
         let state = ModelState {
             breaker: Breaker::default(),
-            estimator: TokenEstimator::default(),
+            estimators: TokenEstimators::default(),
             availability: BTreeMap::new(),
             pauses: BTreeMap::new(),
             trial: Trial::default(),
@@ -100,7 +101,7 @@ impl Model {
         self.limits.max_in_flight.map(|_| self.id)
     }
 
-    /// Locks the circuit breaker and the token estimator.
+    /// Locks the circuit breaker and the token estimates.
     pub(crate) fn state(&self) -> MutexGuard<'_, ModelState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -155,12 +156,18 @@ impl Model {
         self.pool
     }
 
-    /// Estimates the tokens of a call from the estimate of its prompt. Returns zero where tokens
+    /// Estimates the tokens of a caller's call from the estimate of its prompt. Returns zero where tokens
     /// are not counted.
-    pub(crate) fn estimate(&self, text_tokens: u64, max_output: Option<u32>) -> TokenUsage {
+    pub(crate) fn estimate(
+        &self,
+        caller: CallerId,
+        text_tokens: u64,
+        max_output: Option<u32>,
+    ) -> TokenUsage {
         if text_tokens == 0 {
             return TokenUsage::default();
         }
-        self.state().estimator.estimate(text_tokens, max_output)
+        let state = self.state();
+        state.estimators.estimate(caller, text_tokens, max_output)
     }
 }

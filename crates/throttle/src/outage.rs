@@ -12,8 +12,8 @@ const FIRST_PROBE: Duration = Duration::from_secs(1);
 const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// The same for a doubtful reason.
 const MAX_DOUBTFUL_PROBE_INTERVAL: Duration = Duration::from_secs(10);
-/// Number of different inputs whose calls have to fail in a row to prove an outage for a doubtful reason. If calls of several callers
-/// were answered of late, they have to be of two callers at least: one may have many such inputs.
+/// Number of different inputs whose calls have to fail in a row to prove an outage, if each may have failed for its own sake. If calls of
+/// several callers were answered of late, they have to be of two callers at least: one may have many such inputs.
 const DOUBTFUL_PROOFS: usize = 3;
 
 /// Reason of an outage.
@@ -59,19 +59,11 @@ impl OutageReason {
         matches!(self, Self::KeyRefused)
     }
 
-    /// Returns true if the reason may be one input alone: a firewall in front of a provider denies access to single texts as
+    /// Returns true if the reason is always doubtful, since it may be one input alone: a firewall in front of a provider denies access to single texts as
     /// well.
     #[must_use]
     pub const fn is_doubtful(self) -> bool {
         matches!(self, Self::AccessDenied | Self::NotFound)
-    }
-
-    const fn max_probe_interval(self) -> Duration {
-        if self.is_doubtful() {
-            MAX_DOUBTFUL_PROBE_INTERVAL
-        } else {
-            MAX_PROBE_INTERVAL
-        }
     }
 }
 
@@ -84,6 +76,18 @@ pub struct OutageReport {
     pub detail: Arc<str>,
     /// Hash of the input of the call.
     pub input: u64,
+    /// True if the reason may be this input, or this call, alone.
+    pub is_doubtful: bool,
+}
+
+impl OutageReport {
+    const fn max_probe_interval(&self) -> Duration {
+        if self.is_doubtful {
+            MAX_DOUBTFUL_PROBE_INTERVAL
+        } else {
+            MAX_PROBE_INTERVAL
+        }
+    }
 }
 
 /// Outage of a key, or of a key with one model.
@@ -130,7 +134,7 @@ impl Outage {
         self.is_of_several_callers |= by.caller != self.first_caller;
         let is_by_enough = self.is_of_several_callers || by.is_alone;
         self.is_proven =
-            !report.reason.is_doubtful() || (is_by_enough && self.inputs.len() >= DOUBTFUL_PROOFS);
+            !report.is_doubtful || (is_by_enough && self.inputs.len() >= DOUBTFUL_PROOFS);
         self.is_proven
     }
 }
@@ -213,7 +217,7 @@ impl Availability {
 impl Outage {
     fn take_probe(&mut self, now: Instant) {
         self.next_probe = now + self.interval;
-        self.interval = (self.interval * 2).min(self.report.reason.max_probe_interval());
+        self.interval = (self.interval * 2).min(self.report.max_probe_interval());
     }
 }
 
@@ -231,6 +235,7 @@ mod tests {
             reason,
             detail: "no".into(),
             input: 1,
+            is_doubtful: reason.is_doubtful(),
         }
     }
 

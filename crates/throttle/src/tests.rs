@@ -106,6 +106,7 @@ fn outage(reason: OutageReason) -> CallReport {
             reason,
             detail: "no".into(),
             input: 1,
+            is_doubtful: reason.is_doubtful(),
         }),
         ..CallReport::new(Health::Neutral)
     }

@@ -1,11 +1,18 @@
 //! Estimates the tokens of a call from its text, corrected by what earlier calls of the model used.
 
+use std::collections::BTreeMap;
+
+use crate::caller_id::CallerId;
 use crate::types::TokenUsage;
 
 /// Tokens of an answer while nothing is known of the model's answers.
 const UNKNOWN_OUTPUT: u32 = 256;
-/// Upper bound of a call's tokens, whatever a provider reports.
-const MAX_BELIEVED: u64 = 10_000_000;
+/// Factor by which a reported number may exceed its estimate, and tokens beside that. More is not believed at once: one absurd number would
+/// reserve a key's minute for hundreds of calls. Where all calls take so much, the estimate grows with each of them.
+const MAX_FACTOR: u64 = 10;
+const MARGIN: u64 = 4_096;
+/// Maximum number of callers whose calls of a model are estimated by their own earlier calls.
+const MAX_CALLERS: usize = 1_000;
 /// Factor applied to the weight of older calls: about the last hundred count.
 const DECAY: f64 = 0.99;
 
@@ -45,9 +52,39 @@ pub fn estimate_tokens(text: &str) -> u64 {
     twelfths.div_ceil(12)
 }
 
+/// Estimates of a model's calls by what earlier calls of the same caller used, so that prompts with images, which no text shows, do not
+/// change what is reserved for the calls of others. A caller without calls has the estimates of all.
+#[derive(Debug, Default)]
+pub struct TokenEstimators {
+    all: TokenEstimator,
+    by_caller: BTreeMap<CallerId, TokenEstimator>,
+}
+
+impl TokenEstimators {
+    /// Returns the estimate for a prompt of `text_tokens` tokens and an answer of at most `max_output` tokens.
+    pub fn estimate(
+        &self,
+        caller: CallerId,
+        text_tokens: u64,
+        max_output: Option<u32>,
+    ) -> TokenUsage {
+        let own = self.by_caller.get(&caller).unwrap_or(&self.all);
+        own.estimate(text_tokens, max_output)
+    }
+
+    /// Records the actual usage of a caller's call whose prompt was estimated at `text_tokens` tokens.
+    pub fn record(&mut self, caller: CallerId, text_tokens: u64, usage: TokenUsage) {
+        self.all.record(text_tokens, usage);
+        if self.by_caller.len() < MAX_CALLERS || self.by_caller.contains_key(&caller) {
+            let own = self.by_caller.entry(caller).or_default();
+            own.record(text_tokens, usage);
+        }
+    }
+}
+
 /// Actual usage of a model's last calls, relative to the estimates.
 #[derive(Debug, Default)]
-pub struct TokenEstimator {
+struct TokenEstimator {
     estimated_input: f64,
     input: f64,
     calls: f64,
@@ -63,7 +100,7 @@ impl TokenEstimator {
         clippy::cast_precision_loss,
         reason = "tokens of one call"
     )]
-    pub fn estimate(&self, text_tokens: u64, max_output: Option<u32>) -> TokenUsage {
+    fn estimate(&self, text_tokens: u64, max_output: Option<u32>) -> TokenUsage {
         let ratio = if self.estimated_input > 0.0 {
             self.input / self.estimated_input
         } else {
@@ -88,16 +125,16 @@ impl TokenEstimator {
 
     /// Records the actual usage of a call whose prompt was estimated at `text_tokens` tokens.
     #[expect(clippy::cast_precision_loss, reason = "tokens of one call")]
-    pub fn record(&mut self, text_tokens: u64, usage: TokenUsage) {
-        let (input, output) = (
-            usage.input.min(MAX_BELIEVED),
-            usage.output.min(MAX_BELIEVED),
-        );
+    fn record(&mut self, text_tokens: u64, usage: TokenUsage) {
+        let usual = self.estimate(text_tokens, None);
+        let believed = |tokens: u64, usual: u64| {
+            tokens.min(usual.saturating_mul(MAX_FACTOR).saturating_add(MARGIN)) as f64
+        };
         for (sum, new) in [
             (&mut self.estimated_input, text_tokens as f64),
-            (&mut self.input, input as f64),
+            (&mut self.input, believed(usage.input, usual.input)),
             (&mut self.calls, 1.0),
-            (&mut self.output, output as f64),
+            (&mut self.output, believed(usage.output, usual.output)),
         ] {
             *sum = *sum * DECAY + new;
         }
@@ -214,5 +251,49 @@ mod tests {
             (130..=132).contains(&guess.input) && (34..=37).contains(&guess.output),
             "{guess:?}"
         );
+    }
+
+    #[test]
+    fn one_absurd_number_hardly_changes_the_estimate() {
+        let mut estimate = TokenEstimator::default();
+        let usual = TokenUsage {
+            input: 110,
+            output: 50,
+        };
+        for _ in 0..200 {
+            estimate.record(100, usual);
+        }
+        let absurd = TokenUsage {
+            input: 90_000_000,
+            output: 50,
+        };
+        estimate.record(100, absurd);
+        assert!(estimate.estimate(100, None).input < 170);
+        for _ in 0..150 {
+            estimate.record(100, absurd);
+        }
+        let input = estimate.estimate(100, None).input;
+        assert!(input > 1_000_000, "{input}: all calls take so much");
+    }
+
+    #[test]
+    fn the_calls_of_one_caller_do_not_change_the_estimates_of_another_with_calls() {
+        let (with_images, other, new) = (CallerId(1), CallerId(2), CallerId(3));
+        let mut estimates = TokenEstimators::default();
+        let usage = |input| TokenUsage { input, output: 50 };
+        estimates.record(other, 100, usage(110));
+        for _ in 0..100 {
+            estimates.record(with_images, 100, usage(3_000));
+        }
+        let estimate = |caller| estimates.estimate(caller, 100, None).input;
+        assert!((110..=111).contains(&estimate(other)));
+        assert!((2_900..=3_001).contains(&estimate(with_images)));
+        assert!((1_000..3_000).contains(&estimate(new)));
+        for caller in 4..2_000 {
+            estimates.record(CallerId(caller), 100, usage(100));
+        }
+        assert_eq!(estimates.by_caller.len(), MAX_CALLERS);
+        let input = estimates.estimate(other, 100, None).input;
+        assert!((110..=111).contains(&input));
     }
 }

@@ -50,6 +50,7 @@ fn each_failure_has_its_row_in_the_table() {
                 404 => Some(OutageReason::NotFound),
                 _ => None,
             },
+            is_doubtful: matches!(status, 403 | 404),
         };
         assert_eq!(row, expected, "{status}");
     }
@@ -72,6 +73,7 @@ fn each_failure_has_its_row_in_the_table() {
             is_crowded,
             may_be_charged,
             outage,
+            is_doubtful: false,
         };
         assert_eq!(
             consequence(&failure(kind, None), UNANSWERED),

@@ -109,7 +109,7 @@ fn errors_of_openai_and_its_gateways() {
         (
             402,
             json!({"code": 402, "message": "This request requires more credits, or fewer max_tokens."}),
-            QuotaExhausted,
+            Unaffordable,
         ),
         (
             400,

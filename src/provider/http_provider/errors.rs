@@ -318,7 +318,9 @@ const fn is_for_now(status: u16, class: ErrorClass) -> bool {
 fn failure_kind(status: Option<u16>, class: ErrorClass) -> FailureKind {
     match (class, status) {
         // Payment required, whatever the provider's message is.
-        (_, Some(402)) | (ErrorClass::QuotaExhausted, _) => FailureKind::Exhausted,
+        (_, Some(402)) | (ErrorClass::QuotaExhausted | ErrorClass::Unaffordable, _) => {
+            FailureKind::Exhausted
+        }
         (ErrorClass::TooLong, _) => FailureKind::TooLong,
         (ErrorClass::InvalidKey, _) => FailureKind::Status(401),
         // Also where the key is valid, but not for this model.

@@ -68,6 +68,47 @@ async fn a_caller_whose_own_fields_are_not_found_proves_no_outage() {
 }
 
 #[tokio::test]
+async fn what_the_credit_does_not_cover_for_one_caller_proves_no_outage() {
+    // OpenRouter's words, 2026-11.
+    let too_long = "This request requires more credits, or fewer max_tokens. You requested up to 60000 tokens, but can only afford 5000.";
+    let too_large = "Prompt tokens limit exceeded: 90000 > 5000. To increase, visit your settings and upgrade to a paid account";
+    let upstream = Upstream::start(move |call| {
+        let body = call.body();
+        if body["max_tokens"].as_u64() > Some(5_000) {
+            Reply::error(402, too_long)
+        } else if call.size_bytes() > 50_000 {
+            Reply::error(402, too_large)
+        } else {
+            Reply::Played
+        }
+    });
+    let (_server, attacker, victim) = with_attacker(&upstream, "").await;
+    for number in 0..5 {
+        // Nobody else has been answered when the first of them fail.
+        let long = with(
+            asking(number, json!({})),
+            json!({"max_output_tokens": 60_000}),
+        );
+        attacker
+            .extract(&long)
+            .await
+            .problem(503, "upstream_rate_limited");
+    }
+    victim.extract(&asking(7, json!({}))).await.ok();
+    for number in 0..5 {
+        let input = format!("{} {number}", "x ".repeat(50_000));
+        let large = with(asking(number, json!({})), json!({"input": input}));
+        attacker
+            .extract(&large)
+            .await
+            .problem(503, "upstream_rate_limited");
+        victim.extract(&asking(10 + number, json!({}))).await.ok();
+    }
+    let limits = victim.get("/v1/limits").await.ok();
+    assert_eq!(limits["outages"], json!([]), "{limits}");
+}
+
+#[tokio::test]
 async fn the_rest_of_an_endless_error_is_not_read() {
     let pad = "0,".repeat(1 << 20);
     let body = format!("{{\"pad\":[{pad}0],\"error\":{{\"message\":\"the end\"}}}}");

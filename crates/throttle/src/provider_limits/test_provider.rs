@@ -106,6 +106,7 @@ impl Provider {
             reason,
             detail: "no".into(),
             input: 1,
+            is_doubtful: reason.is_doubtful(),
         };
         let report = CallReport {
             outage: Some(report),

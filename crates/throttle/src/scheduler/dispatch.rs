@@ -67,9 +67,9 @@ impl State {
             earliest,
         };
         let counts_tokens = provider.counts_tokens();
-        let max_call_tokens = provider.max_call_tokens().unwrap_or(u64::MAX);
+        let max_call_tokens = provider.max_call_tokens();
         let served = queue.next(|caller, waiter| {
-            let request = waiter.grant_request(caller, max_call_tokens);
+            let request = waiter.grant_request(caller, max_call_tokens.unwrap_or(u64::MAX));
             let granted = provider.grant(&request, callers.get_mut(&caller), slots, now);
             let (held, key) = match granted {
                 Ok(granted) => granted,
@@ -83,7 +83,8 @@ impl State {
                     return times.decide(refusal, PoolId(pool), caller, waiter);
                 }
             };
-            let turn = counts_tokens.then(|| waiter.turn(cost_of_turn(request.estimate.total())));
+            let turn = counts_tokens
+                .then(|| waiter.turn(cost_of_turn(request.estimate.total(), max_call_tokens)));
             let charge = CallCharge {
                 turn,
                 ..CallCharge::new(key, &request, waiter.text_tokens, now)
@@ -159,9 +160,10 @@ impl WakeTimes<'_> {
     }
 }
 
-/// Returns the cost of a turn of a call that takes this many tokens.
-pub(super) fn cost_of_turn(tokens: u64) -> u64 {
-    tokens.max(1)
+/// Returns the cost of a turn of a call that takes this many tokens: at most `max_call_tokens`, a minute's worth, whatever the provider
+/// reports. One absurd number would otherwise stop a caller, or all direct requests, for thousands of turns.
+pub(super) fn cost_of_turn(tokens: u64, max_call_tokens: Option<u64>) -> u64 {
+    tokens.min(max_call_tokens.unwrap_or(u64::MAX)).max(1)
 }
 
 impl Waiter {
@@ -176,7 +178,7 @@ impl Waiter {
 
     /// Returns the request for its permit. Uses the current estimate, which may be better than the one at entry.
     fn grant_request(&self, caller: CallerId, max_call_tokens: u64) -> GrantRequest<'_> {
-        let estimate = self.model.estimate(self.text_tokens, self.max_output);
+        let estimate = (self.model).estimate(caller, self.text_tokens, self.max_output);
         GrantRequest {
             model: &self.model,
             caller,
@@ -185,5 +187,17 @@ impl Waiter {
             estimate: estimate.at_most(max_call_tokens),
             refused: self.refused,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_costs_a_minute_of_tokens_at_most() {
+        let costs = [0, 7, 5_000, u64::MAX].map(|tokens| cost_of_turn(tokens, Some(1_000)));
+        assert_eq!(costs, [1, 7, 1_000, 1_000]);
+        assert_eq!(cost_of_turn(5_000, None), 5_000);
     }
 }

@@ -63,7 +63,7 @@ impl State {
                 priority: request.priority,
                 is_first_call: request.is_first_call,
                 estimate: model
-                    .estimate(request.text_tokens, request.max_output)
+                    .estimate(caller, request.text_tokens, request.max_output)
                     .at_most(max_call_tokens),
                 refused: request.refused,
             };

@@ -53,7 +53,7 @@ impl State {
                     model: model.id,
                     refused: turn.refused,
                 };
-                let actual = cost_of_turn(used.tokens);
+                let actual = cost_of_turn(used.tokens, pool.provider.max_call_tokens());
                 queue.settle(turn.class, caller, key, turn.cost, actual);
             }
             // The slot is free before other items are considered.
@@ -111,7 +111,7 @@ fn record_evidence(call: &CallCharge, report: &CallReport, now: Instant) -> Evid
     if let UsageReport::Tokens(usage) = report.spent
         && call.text_tokens > 0
     {
-        state.estimator.record(call.text_tokens, usage);
+        (state.estimators).record(call.caller, call.text_tokens, usage);
     }
     let was_open = state.breaker.state(now) != breaker::State::Closed;
     let health = match report.health {

@@ -210,6 +210,7 @@ fn denied_access(input: u64) -> CallReport {
             reason: OutageReason::AccessDenied,
             detail: "no".into(),
             input,
+            is_doubtful: true,
         }),
         ..CallReport::new(Health::Neutral)
     }

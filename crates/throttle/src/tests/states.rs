@@ -277,7 +277,7 @@ fn usage_corrects_the_next_estimate_if_the_text_was_counted() {
             ..answered()
         };
         clocked.end(call, &report);
-        let TokenUsage { input, output } = model.estimate(100, Some(1_000));
+        let TokenUsage { input, output } = model.estimate(ANYONE, 100, Some(1_000));
         assert_eq!((input, output), expected);
     }
 }

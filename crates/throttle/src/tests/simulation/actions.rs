@@ -172,10 +172,12 @@ impl Simulation {
             }
             80..92 => report = CallReport::new(Health::Failure),
             92..95 => {
+                let reason = OutageReason::ALL[self.random.below(5)];
                 let outage = OutageReport {
-                    reason: OutageReason::ALL[self.random.below(5)],
+                    reason,
                     detail: "no".into(),
                     input: self.random.next(),
+                    is_doubtful: reason.is_doubtful() || self.random.below(2) == 0,
                 };
                 report = CallReport {
                     outage: Some(outage),
