@@ -3,6 +3,7 @@
 //!
 //! `SIMULATION_STEPS` sets the number of steps, `SIMULATION_SEED` the first seed (`make simulate`). A failure names its seed.
 
+mod accounts;
 mod actions;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,8 +12,10 @@ use std::time::SystemTime;
 
 use tokio::sync::oneshot;
 
+use self::accounts::Accounts;
 use super::*;
 use crate::grant::{CallCharge, GrantedCall};
+use crate::provider_limits::ProviderLimits;
 use crate::scheduler::enqueue::{EnterResult, RequestHandle};
 use crate::scheduler::{PoolState, QueueTicket, State};
 
@@ -20,6 +23,7 @@ const MAX_CONCURRENCY: usize = 12;
 const MAX_QUEUE: usize = 60;
 const PER_MINUTE: u32 = 120;
 const BURST: u32 = 10;
+const TOKENS_PER_MINUTE: u32 = 100_000;
 const CALLERS: u64 = 4;
 /// Longest pause that the provider names: shorter than the time to the first probe of a pause.
 const MAX_PAUSE_SECONDS: u64 = 9;
@@ -85,6 +89,7 @@ struct Simulation {
     has_own_limits: bool,
     max_in_flight: BTreeMap<CallerId, usize>,
     answers: u64,
+    accounts: Accounts,
 }
 
 impl Simulation {
@@ -96,7 +101,7 @@ impl Simulation {
         };
         let key = KeyQuota {
             requests: Some(rate),
-            tokens_per_minute: non_zero(100_000),
+            tokens_per_minute: non_zero(TOKENS_PER_MINUTE),
         };
         let mut trial = pool(vec![KeyQuota::default()], None);
         trial.has_trial = true;
@@ -111,7 +116,10 @@ impl Simulation {
         let models = (0..6).map(|n| {
             let limits = ModelLimits {
                 max_in_flight: (n % 3 == 0).then_some(2),
-                price: None,
+                price: Some(Price {
+                    input: Usd(1),
+                    output: Usd(3),
+                }),
             };
             state.model(PoolId(n % 2), &n.to_string(), Some(limits), now)
         });
@@ -130,6 +138,7 @@ impl Simulation {
             has_own_limits: seed.is_multiple_of(2),
             max_in_flight: BTreeMap::new(),
             answers: 0,
+            accounts: Accounts::default(),
         };
         simulation.change_quotas();
         simulation
@@ -153,24 +162,33 @@ impl Simulation {
     fn change_quotas(&mut self) {
         let mut callers = Vec::new();
         for id in 1..=CALLERS {
+            let caller = CallerId(id);
+            let tokens = self.random.chance(30).then_some(20_000);
+            let old = self.state.callers.get(&caller);
+            let old_tokens = old.and_then(|old| old.quota.tokens_per_minute);
+            if tokens != old_tokens.map(NonZeroU32::get) {
+                self.accounts.set_limit(caller, tokens, self.now);
+            }
+            let budget = self.random.next() % 50_000;
+            let budget = self.accounts.cost(caller).saturating_add(budget);
             let max = self.has_own_limits.then(|| 1 + self.random.below(4));
             let quota = Quota {
                 name: format!("caller-{id}"),
                 owner: format!("caller-{id}"),
                 requests_per_minute: self.random.chance(50).then(|| non_zero(300)).flatten(),
                 max_in_flight: max.and_then(|max| non_zero(u32::try_from(max).unwrap())),
+                tokens_per_minute: tokens.and_then(non_zero),
+                budget_per_day: self.random.chance(30).then_some(Usd(budget)),
                 max_queue: self.random.chance(50).then(|| non_zero(20)).flatten(),
-                ..Quota::default()
             };
-            self.max_in_flight
-                .insert(CallerId(id), max.unwrap_or(usize::MAX));
-            callers.push((CallerId(id), quota));
+            self.max_in_flight.insert(caller, max.unwrap_or(usize::MAX));
+            callers.push((caller, quota));
         }
         self.state
             .set_callers(callers, self.now, SystemTime::UNIX_EPOCH);
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
         let state = &self.state;
         assert_eq!(state.in_flight(), self.flying.len(), "calls in flight");
         assert!(self.flying.len() <= MAX_CONCURRENCY);
@@ -196,6 +214,7 @@ impl Simulation {
             assert_eq!(caller.in_flight.count(), own.count());
         }
         self.check_shares();
+        self.accounts.check(state, self.now);
         let places: usize = self.requests.iter().map(|request| request.places).sum();
         assert_eq!(state.queued(), places.saturating_sub(self.flying.len()));
         let queued: usize = state.pools.iter().map(PoolState::waiting).sum();

@@ -32,6 +32,7 @@ impl Simulation {
                 places: usize::from(is_single),
                 in_flight: Arc::new(()),
             }),
+            Err(Refused::BudgetExhausted { .. }) => {}
             Err(refused) => assert!(
                 before > 0,
                 "an empty waiting room refuses nobody: {refused}"
@@ -135,8 +136,12 @@ impl Simulation {
         let caller = &self.state.callers[&charge.caller];
         let limit = self.max_in_flight[&charge.caller];
         assert!(caller.in_flight.count() <= limit, "the caller's limit");
+        self.accounts.record_start(&self.state, charge, self.now);
+        let caller = charge.caller;
         call.was_sent = true;
         self.flying.push(Flying { request, call });
+        let flying = self.flying.iter().map(|item| &item.call.charge);
+        self.accounts.check_budget(&self.state, caller, flying);
     }
 
     /// Ends a call with a random report.
@@ -206,6 +211,12 @@ impl Simulation {
         {
             self.pauses.insert(id, (until, self.now));
         }
+        let used = match report.spent {
+            UsageReport::Nothing => TokenUsage::default(),
+            UsageReport::Unknown => charge.unreported_usage(),
+            UsageReport::Tokens(usage) => usage,
+        };
+        self.accounts.record_end(charge, used, self.now);
         let held = call.held.take().unwrap();
         self.state.settle(&call.charge, held, report, self.now);
     }
