@@ -1,7 +1,7 @@
 //! Extraction engine: configuration, models, limits and caches that all requests of the process share.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::task::TaskTracker;
 
@@ -105,12 +105,13 @@ impl Extractor {
     /// Returns the fill level of the result cache; `None` if there is no cache.
     #[must_use]
     pub fn cache(&self) -> Option<CacheStats> {
-        self.cache.as_ref().map(Cache::stats)
+        let cache = self.cache.as_ref();
+        cache.map(|cache| cache.stats(Instant::now()))
     }
 
     /// Returns the cached result of an equal item, and counts the lookup.
     pub(super) fn cached(&self, key: &CacheKey) -> Option<Arc<CachedSuccess>> {
-        let success = self.cache.as_ref()?.get(key);
+        let success = self.cache.as_ref()?.get(key, Instant::now());
         self.meters.cache_lookup(success.is_some());
         success
     }

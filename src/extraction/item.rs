@@ -154,7 +154,7 @@ impl Extractor {
             .filter(|_| request.cache == CacheUse::Use)
             && request
                 .cache_key(text)
-                .is_some_and(|key| cache.contains(&key))
+                .is_some_and(|key| cache.contains(&key, Instant::now()))
         {
             return None;
         }
@@ -383,7 +383,8 @@ impl<'a> ItemRun<'a> {
         if let (Some(cache), Ok(success)) = (&self.extractor.cache, result) {
             // Without a turn: equal items wait for the result.
             let is_large = written_size(&*success.data, LONG_TEXT_BYTES).is_none();
-            run_off_worker(is_large, || cache.put(key, success));
+            let caller = self.results.caller();
+            run_off_worker(is_large, || cache.put(key, caller, success, Instant::now()));
         }
     }
 

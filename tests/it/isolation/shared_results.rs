@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::{open, until_nothing_is_held, with_attacker};
 use crate::support::client::{Client, LIMIT, eventually, within};
-use crate::support::fixture::{person, single};
+use crate::support::fixture::{person, schema, single};
 use crate::support::server::Server;
 use crate::upstream::{Gate, Reply, Upstream};
 
@@ -106,4 +106,24 @@ async fn unread_responses_of_equal_singles_stay_within_the_share_of_their_caller
     victim.extract(&single(person(1))).await.ok();
     drop(streams);
     until_nothing_is_held(&victim).await;
+}
+
+#[tokio::test]
+async fn the_many_texts_of_one_caller_leave_the_cached_results_of_others() {
+    let upstream = Upstream::start(|_| Reply::Played);
+    let cache = "[cache]\nmax_bytes = 100_000\n";
+    let (_server, attacker, victim) = with_attacker(&upstream, cache).await;
+    let body = |range: std::ops::Range<usize>| {
+        let inputs: Vec<_> = range.map(person).collect();
+        json!({"inputs": inputs, "schema": schema()})
+    };
+    victim.batch(&body(0..20)).await.ok();
+    for round in 1..=5 {
+        let first = round * 1_000;
+        attacker.batch(&body(first..first + 1_000)).await.ok();
+    }
+    let calls = upstream.calls();
+    let reply = victim.batch(&body(0..20)).await.ok();
+    assert_eq!(reply["summary"]["succeeded"], 20, "{reply}");
+    assert_eq!(upstream.calls(), calls, "its results are cached");
 }
