@@ -1,7 +1,7 @@
 //! One level of the fair queue: start-time fair queueing of keys, by the cost of what each was served.
 //!
 //! Each key carries the virtual time at which its next item starts. The key with the smallest start is first, except that
-//! every other turn belongs to a fresh key.
+//! every other turn belongs to a fresh key, and more turns while fresh keys were served less than the others by their costs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,6 +33,12 @@ pub struct FairOrder<K> {
     typical_cost: u64,
     arrivals: u64,
     last_was_fresh: bool,
+    /// Virtual time of the fresh keys and of the others, as two flows: the start of the last turn.
+    flow_now: u64,
+    /// Start of the next turn of fresh keys.
+    fresh_start: u64,
+    /// Start of the next turn of the others.
+    backlog_start: u64,
 }
 
 impl<K> Default for FairOrder<K> {
@@ -47,6 +53,9 @@ impl<K> Default for FairOrder<K> {
             typical_cost: 1,
             arrivals: 0,
             last_was_fresh: false,
+            flow_now: 0,
+            fresh_start: 0,
+            backlog_start: 0,
         }
     }
 }
@@ -71,7 +80,8 @@ impl<K: Copy + Ord> FairOrder<K> {
     pub fn first(&self) -> Option<K> {
         let fresh = self.fresh.first_key_value().map(|(_, key)| *key);
         let backlog = self.backlog.first().map(|(_, _, key)| *key);
-        if self.last_was_fresh {
+        let is_ahead = self.fresh_start.max(self.flow_now) >= self.backlog_start.max(self.flow_now);
+        if self.last_was_fresh && is_ahead {
             backlog.or(fresh)
         } else {
             fresh.or(backlog)
@@ -87,6 +97,13 @@ impl<K: Copy + Ord> FairOrder<K> {
         self.unlist(key, old);
         self.append(key, Some(start.saturating_add(cost)));
         self.last_was_fresh = old.start.is_none();
+        let flow = if self.last_was_fresh {
+            &mut self.fresh_start
+        } else {
+            &mut self.backlog_start
+        };
+        self.flow_now = self.flow_now.max(*flow);
+        *flow = self.flow_now.saturating_add(cost);
         self.virtual_now = self.virtual_now.max(start);
         self.typical_cost = (self.typical_cost.saturating_mul(15).saturating_add(cost) / 16).max(1);
         self.forget_paid_debts();
@@ -249,6 +266,29 @@ mod tests {
             key
         });
         assert_eq!(turns, ["parked", "served", "parked", "served"]);
+    }
+
+    #[test]
+    fn an_expensive_backlog_leaves_half_of_the_costs_to_fresh_keys() {
+        let mut order = FairOrder::default();
+        order.enter(0, false);
+        let mut served = [0_u64, 0];
+        let mut singles = 1..;
+        for _ in 0..1_000 {
+            // A fresh key always waits: each has one item.
+            let single = singles.next().unwrap();
+            order.enter(single, true);
+            let key = order.first().unwrap();
+            let is_single = key != 0;
+            let cost = if is_single { 10 } else { 500 };
+            order.charge(key, cost);
+            served[usize::from(is_single)] += cost;
+            if is_single {
+                order.leave(key);
+            }
+        }
+        let [backlog, fresh] = served;
+        assert!(fresh.abs_diff(backlog) <= 500, "{fresh} of {backlog}");
     }
 
     #[test]

@@ -4,10 +4,9 @@
 //! within a caller its requests (per model). Each level is start-time fair queueing: a key carries
 //! the virtual time at which its next item starts, and the smallest goes first.
 //!
-//! A newcomer with a single item is *fresh* and goes before the backlog every other turn. So a
-//! single request beside twenty batches waits for one slot more than alone, and a stream of
-//! newcomers does not starve the backlog. A caller whose recent usage far exceeds the typical item
-//! cost does not count as new.
+//! A newcomer with a single item is *fresh* and goes before the backlog every other turn, and more often if the turns of the backlog cost
+//! more. So a single request beside twenty batches waits for one slot more than alone, and a stream of newcomers does not starve the
+//! backlog. A caller whose recent usage far exceeds the typical item cost does not count as new.
 //!
 //! An item that cannot go out for a reason of its caller_queue (its caller's quota, its model's circuit
 //! breaker) is *parked* until that may have changed. It keeps its turn and costs nothing meanwhile.
