@@ -53,7 +53,8 @@ pub fn estimate_tokens(text: &str) -> u64 {
 }
 
 /// Estimates of a model's calls by what earlier calls of the same caller used, so that prompts with images, which no text shows, do not
-/// change what is reserved for the calls of others. A caller without calls has the estimates of all.
+/// change what is reserved for the calls of others. A caller without calls has the estimates of all, which count as one call of its own
+/// afterwards.
 #[derive(Debug, Default)]
 pub struct TokenEstimators {
     all: TokenEstimator,
@@ -74,11 +75,12 @@ impl TokenEstimators {
 
     /// Records the actual usage of a caller's call whose prompt was estimated at `text_tokens` tokens.
     pub fn record(&mut self, caller: CallerId, text_tokens: u64, usage: TokenUsage) {
-        self.all.record(text_tokens, usage);
         if self.by_caller.len() < MAX_CALLERS || self.by_caller.contains_key(&caller) {
-            let own = self.by_caller.entry(caller).or_default();
+            let of_all = self.all.as_one_call();
+            let own = self.by_caller.entry(caller).or_insert(of_all);
             own.record(text_tokens, usage);
         }
+        self.all.record(text_tokens, usage);
     }
 }
 
@@ -120,6 +122,17 @@ impl TokenEstimator {
         TokenUsage {
             input: (text_tokens as f64 * ratio).ceil() as u64,
             output: output.min(max_output),
+        }
+    }
+
+    /// Returns the same estimates, which count as much as one call.
+    fn as_one_call(&self) -> Self {
+        let calls = self.calls.max(1.0);
+        Self {
+            estimated_input: self.estimated_input / calls,
+            input: self.input / calls,
+            calls: self.calls / calls,
+            output: self.output / calls,
         }
     }
 
