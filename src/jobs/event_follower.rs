@@ -191,7 +191,8 @@ impl Follower {
         let job = self.read_job().await?;
         self.stored_last_event = job.last_event;
         let rate = self.progress.rate(&job);
-        let current = (job.counts, rate.in_flight, rate.blocked.is_some());
+        let is_blocked = rate.blocked.is_some() || rate.storage_quota.is_some();
+        let current = (job.counts, rate.in_flight, is_blocked);
         if self.reported.replace(current) == Some(current) {
             return Ok(None);
         }

@@ -11,6 +11,7 @@ use futures_util::Stream;
 use tokio::task::JoinSet;
 
 use super::item_codec::decode_input;
+use super::progress::JobProgress;
 use super::store::{JobKey, MAX_PAGE_BYTES, PageSize, PendingItem, Store, StoreError};
 use crate::extraction::WaitingMemory;
 use crate::long_work::{Piece, run_long};
@@ -19,6 +20,9 @@ use throttle::MemoryReservation;
 
 /// Bounds of the page size, which is the job's window of items in flight.
 const PAGE_SIZES: std::ops::RangeInclusive<u32> = 16..=256;
+
+/// Time between two checks whether there is room for the results of a job.
+const ROOM_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Inputs without a result, by index.
 pub struct InputStream {
@@ -73,10 +77,12 @@ impl ReadError {
 }
 
 impl InputStream {
-    /// Begins to read the first page. `window` is the maximum number of items in flight, and `memory` holds the inputs.
+    /// Begins to read the first page. `window` is the maximum number of items in flight, and `memory` holds the inputs. Each page waits until
+    /// the job's caller leaves enough room for the results of others, as `progress` says.
     pub fn new(
         store: &Arc<dyn Store>,
         job: JobKey,
+        progress: &Arc<JobProgress>,
         window: usize,
         mut memory: WaitingMemory,
     ) -> Self {
@@ -86,6 +92,7 @@ impl InputStream {
         let reader = PageReader {
             store: Arc::clone(store),
             job,
+            progress: Arc::clone(progress),
             page_size,
         };
         Self {
@@ -126,6 +133,7 @@ impl InputStream {
 struct PageReader {
     store: Arc<dyn Store>,
     job: JobKey,
+    progress: Arc<JobProgress>,
     page_size: u32,
 }
 
@@ -138,6 +146,9 @@ impl PageReader {
                 .store
                 .pending_size(reader.job, from, reader.page_size);
             let size = size.await?;
+            if size.rows > 0 {
+                reader.wait_for_room().await?;
+            }
             if size.bytes > MAX_PAGE_BYTES {
                 return Ok(Page::Large { from, size });
             }
@@ -146,6 +157,19 @@ impl PageReader {
             let _ = memory.reserve(size.bytes).await;
             reader.lease(from, size, memory.split(size.bytes)).await
         }))
+    }
+
+    /// Waits until the job may make further results.
+    async fn wait_for_room(&self) -> Result<(), StoreError> {
+        loop {
+            let quota = self.store.quota_of_results(self.job).await?;
+            let waits = quota.is_some();
+            self.progress.set_storage_quota(quota);
+            if !waits {
+                return Ok(());
+            }
+            tokio::time::sleep(ROOM_CHECK_INTERVAL).await;
+        }
     }
 
     /// Begins to read a page for which there is memory.
@@ -250,7 +274,7 @@ mod tests {
         let held = || ledger.snapshot().held;
         let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
         let memory = WaitingMemory::new(memory, Duration::MAX);
-        let mut stream = InputStream::new(store, job, 16, memory);
+        let mut stream = InputStream::new(store, job, &Arc::new(JobProgress::new(0)), 16, memory);
         let first = stream.next().await.unwrap();
         let NextPage::Reading(read) = &mut stream.next_page else {
             panic!("the first page was read");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::store::{Event, Job};
+use super::store::{Event, Job, StorageQuota};
 use crate::extraction::Outage;
 
 /// Time over which the rate is measured.
@@ -29,6 +29,8 @@ pub struct JobRate {
     pub remaining: Option<Duration>,
     /// Outage that keeps all items from being called.
     pub blocked: Option<Arc<Outage>>,
+    /// Limit of stored bytes that keeps further items from being called.
+    pub storage_quota: Option<StorageQuota>,
 }
 
 /// Progress that the run of a job publishes and its followers read.
@@ -37,6 +39,7 @@ pub struct JobProgress {
     last_event: watch::Sender<u32>,
     in_flight: AtomicU32,
     blocked: Mutex<Option<Arc<Outage>>>,
+    storage_quota: Mutex<Option<StorageQuota>>,
     /// Times, and numbers of ended items at these times.
     samples: Mutex<VecDeque<(Instant, u32)>>,
     /// Events that a follower read last, shared by all followers at the same position.
@@ -50,6 +53,7 @@ impl JobProgress {
             last_event: watch::Sender::new(last_event),
             in_flight: AtomicU32::new(0),
             blocked: Mutex::default(),
+            storage_quota: Mutex::default(),
             samples: Mutex::default(),
             latest_events: tokio::sync::Mutex::new(Arc::new([])),
         }
@@ -100,10 +104,17 @@ impl JobProgress {
         });
     }
 
+    /// Sets the limit of stored bytes that keeps further items from being called.
+    pub fn set_storage_quota(&self, quota: Option<StorageQuota>) {
+        let own = self.storage_quota.lock();
+        *own.unwrap_or_else(PoisonError::into_inner) = quota;
+    }
+
     /// Resets the rate when the job stops running.
     pub fn stop(&self) {
         self.set_in_flight(0);
         self.set_blocked(None);
+        self.set_storage_quota(None);
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
         samples.clear();
     }
@@ -129,6 +140,11 @@ impl JobProgress {
             remaining,
             blocked: self
                 .blocked
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            storage_quota: self
+                .storage_quota
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),

@@ -144,6 +144,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// [`MAX_PAGE_BYTES`] unless it is one row.
     fn pending_size(&self, job: JobKey, from: u32, limit: u32) -> Stored<'_, PageSize>;
 
+    /// Returns the limit by which a job makes no further results for now, because its caller would leave too little room to others.
+    fn quota_of_results(&self, job: JobKey) -> Stored<'_, Option<StorageQuota>>;
+
     /// Returns the size of the input that [`input`](Store::input) returns, in bytes, without reading it; `None` if it was removed.
     fn input_size(&self, job: JobKey, index: u32) -> Stored<'_, Option<usize>>;
 

@@ -211,7 +211,7 @@ pub(super) static SECTIONS: [SectionReference; 8] = [
             key(
                 "max_stored_bytes",
                 "53687091200",
-                "Maximum bytes of the stored jobs of all callers, from 1. A larger upload is `503 overloaded`. With several callers, an upload of one leaves as much to the others, of these and on the disk, as its jobs take, or `max_bytes_per_caller`; a larger one is `429 quota_exceeded`.",
+                "Maximum bytes of the stored jobs of all callers, from 1. A larger upload is `503 overloaded`. With several callers, an upload of one leaves as much to the others, of these and on the disk, as its jobs take, or `max_bytes_per_caller`; a larger one is `429 quota_exceeded`. Results leave a quarter of that: a job waits for room.",
             ),
             key(
                 "allow_private_webhooks",

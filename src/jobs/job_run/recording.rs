@@ -31,7 +31,13 @@ impl JobRun<'_> {
     ) -> Result<RunEnd, StoreError> {
         let (window, memory) = (admitted.window(), admitted.input_memory(Duration::MAX));
         let caller = memory.caller();
-        let inputs = InputStream::new(&self.context.store, self.job.key, window, memory);
+        let inputs = InputStream::new(
+            &self.context.store,
+            self.job.key,
+            &self.progress,
+            window,
+            memory,
+        );
         let read_error = inputs.read_error();
         let mut outcomes = admitted.run(on_error, inputs);
         let mut recorder = ResultRecorder::new(self.context, self.job.key, caller);
@@ -73,7 +79,13 @@ impl JobRun<'_> {
                     outcomes.drain();
                 }
                 outcome = outcomes.next(), if recorder.has_room() => match outcome {
-                    Some(outcome) => self.add_available(outcome, outcomes, recorder).await,
+                    Some(outcome) => {
+                        self.add_available(outcome, outcomes, recorder).await;
+                        if outcomes.stopped() {
+                            // The items that were not read are cancelled in the store, without waiting for room for results.
+                            outcomes.interrupt(false);
+                        }
+                    }
                     None if is_paused => return Ok(RunEnd::Interrupted),
                     None => return Ok(RunEnd::Completed),
                 },

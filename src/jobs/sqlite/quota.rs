@@ -11,7 +11,11 @@ use crate::jobs::store::{JobKey, StorageQuota, StoreError};
 /// of an input that fails without a call (about 350 bytes).
 const INPUT_BYTES: u64 = 512;
 
-/// Limits of the stored jobs. Running jobs go on whatever they store.
+/// Divisor of what one of several callers leaves to others: its results leave less than its uploads, so that a job ends whose inputs took all
+/// that its caller might store.
+const RESULTS_DIVISOR: u64 = 4;
+
+/// Limits of the stored jobs. A running job goes on whatever it stores, unless its caller would leave too little to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StorageLimits {
     /// Maximum number of stored jobs of one caller.
@@ -84,15 +88,54 @@ impl CurrentLimits {
         caller: &str,
         more: u64,
     ) -> rusqlite::Result<()> {
-        let sql = "SELECT sum(bytes), sum(iif(name = ?1, bytes, 0)) FROM callers";
-        let (of_all, own) = connection
-            .prepare_cached(sql)?
-            .query_row([caller], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let own = unsigned(own);
+        let (own, spaces) = self.stored(connection, caller)?;
         let max = self.limits.max_bytes_per_caller;
         if own.saturating_add(more) > max {
             return Err(exceeded(StorageQuota::Bytes { max }));
         }
+        for space in spaces.into_iter().flatten() {
+            space
+                .check(own, more, self.bytes_to_leave())
+                .map_err(exceeded)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the limit by which a job makes no further results for now, because its caller would leave too little room to others. The
+    /// only caller may take all.
+    ///
+    /// # Errors
+    /// SQLite's error.
+    pub fn of_results(
+        &self,
+        connection: &Connection,
+        job: JobKey,
+    ) -> rusqlite::Result<Option<StorageQuota>> {
+        let caller = queries::caller(connection, job)?;
+        let (own, spaces) = self.stored(connection, &caller.unwrap_or_default())?;
+        let to_leave = self.bytes_to_leave().map(|bytes| bytes / RESULTS_DIVISOR);
+        let mut spaces = spaces.into_iter().flatten();
+        let exceeded =
+            spaces.find(|space| space.leaves_too_little(own / RESULTS_DIVISOR, to_leave));
+        Ok(exceeded.map(|space| space.share))
+    }
+
+    /// Returns the bytes that one of several callers leaves at most; `None`: there is one.
+    fn bytes_to_leave(&self) -> Option<u64> {
+        let to_leave = self.limits.max_bytes_per_caller;
+        self.has_several_callers.then_some(to_leave)
+    }
+
+    /// Returns the bytes that a caller stores, and the spaces that it shares with others.
+    fn stored(
+        &self,
+        connection: &Connection,
+        caller: &str,
+    ) -> rusqlite::Result<(u64, [Option<SharedSpace>; 2])> {
+        let sql = "SELECT sum(bytes), sum(iif(name = ?1, bytes, 0)) FROM callers";
+        let (of_all, own) = connection
+            .prepare_cached(sql)?
+            .query_row([caller], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let max = self.limits.max_bytes;
         let stored = SharedSpace {
             left: max.saturating_sub(unsigned(of_all)),
@@ -104,13 +147,7 @@ impl CurrentLimits {
             full: StorageQuota::Disk,
             share: StorageQuota::ShareOfDisk,
         });
-        for space in [Some(stored), disk].into_iter().flatten() {
-            let to_leave = self
-                .has_several_callers
-                .then_some(self.limits.max_bytes_per_caller);
-            space.check(own, more, to_leave).map_err(exceeded)?;
-        }
-        Ok(())
+        Ok((unsigned(own), [Some(stored), disk]))
     }
 }
 
@@ -127,15 +164,20 @@ struct SharedSpace {
 impl SharedSpace {
     /// Checks that a caller that stores `own` bytes may store `more`. One of several callers leaves `to_leave` bytes, which is all that
     /// another one may store, or at least as much as it stores itself (a dynamic threshold).
-    fn check(self, own: u64, more: u64, to_leave: Option<u64>) -> Result<(), StorageQuota> {
+    fn check(mut self, own: u64, more: u64, to_leave: Option<u64>) -> Result<(), StorageQuota> {
         let Some(left) = self.left.checked_sub(more) else {
             return Err(self.full);
         };
-        let own = own.saturating_add(more);
-        if more > 0 && to_leave.is_some_and(|to_leave| left < own.min(to_leave)) {
+        self.left = left;
+        if more > 0 && self.leaves_too_little(own.saturating_add(more), to_leave) {
             return Err(self.share);
         }
         Ok(())
+    }
+
+    /// Returns true if a caller that stores `own` bytes leaves less than it has to.
+    fn leaves_too_little(&self, own: u64, to_leave: Option<u64>) -> bool {
+        to_leave.is_some_and(|to_leave| self.left < own.min(to_leave))
     }
 }
 
@@ -193,6 +235,40 @@ mod tests {
         let too_little = Err(StorageQuota::ShareOfDisk);
         assert_eq!(check(1_009, 5_000, 10, true), too_little);
         assert_eq!(check(100, 0, 101, true), Err(StorageQuota::Disk));
+    }
+
+    #[test]
+    fn results_leave_a_quarter_of_what_uploads_leave() {
+        let connection = Connection::open_in_memory().unwrap();
+        let sql = "CREATE TABLE callers (name TEXT, bytes INTEGER);
+                   CREATE TABLE jobs (key INTEGER, caller TEXT);
+                   INSERT INTO jobs VALUES (1, 'ann'); INSERT INTO callers VALUES ('ann', 0), ('bob', 0);";
+        connection.execute_batch(sql).unwrap();
+        let quota = |ann: u64, bob: u64, has_several_callers| {
+            let sql = "UPDATE callers SET bytes = iif(name = 'ann', ?1, ?2)";
+            connection
+                .execute(sql, [ann, bob].map(u64::cast_signed))
+                .unwrap();
+            let limits = CurrentLimits {
+                limits: StorageLimits {
+                    max_bytes_per_caller: 4_000,
+                    max_bytes: 10_000,
+                    ..StorageLimits::default()
+                },
+                has_several_callers,
+            };
+            limits.of_results(&connection, JobKey(1)).unwrap()
+        };
+        let exceeded = Some(StorageQuota::ShareOfAllBytes { max: 10_000 });
+        assert_eq!(quota(2_000, 7_500, true), None);
+        assert_eq!(quota(2_000, 7_501, true), exceeded);
+        assert_eq!(
+            quota(9_000, 0, true),
+            None,
+            "all that another one may store"
+        );
+        assert_eq!(quota(9_001, 0, true), exceeded);
+        assert_eq!(quota(9_999, 0, false), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{Sqlite, commands, item_queries, queries, recovery, removal, requeue,
 use crate::jobs::store::{
     CrashSuspect, CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, HiddenJob,
     ItemStatus, Job, JobEnd, JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem,
-    ResultOrder, Scan, Status, Store, StoreError, Stored, UnixMillis, search,
+    ResultOrder, Scan, Status, StorageQuota, Store, StoreError, Stored, UnixMillis, search,
 };
 
 impl Store for Sqlite {
@@ -153,6 +153,11 @@ impl Store for Sqlite {
 
     fn crash_suspects(&self, crashes: u32) -> Stored<'_, Vec<CrashSuspect>> {
         self.query(move |connection| item_queries::crash_suspects(connection, crashes))
+    }
+
+    fn quota_of_results(&self, job: JobKey) -> Stored<'_, Option<StorageQuota>> {
+        let limits = self.current_limits();
+        self.query(move |connection| limits.of_results(connection, job))
     }
 
     fn lease_until(&self, job: JobKey, until: u32) -> Stored<'_, ()> {

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::{JOBS, LIMIT, asking, ended, made, path};
 use crate::support::client::{Answer, Client, eventually};
-use crate::support::fixture::{batch, schema_query};
+use crate::support::fixture::{batch, person, schema_query};
 use crate::support::server::Server;
-use crate::upstream::Upstream;
+use crate::upstream::{Reply, Upstream};
 
 pub(super) const CALLERS: &str = "
 [callers.ann]
@@ -99,6 +99,30 @@ async fn one_of_several_callers_leaves_stored_bytes_to_the_others() {
     for job in &of_ann {
         ended(&ann, job).await;
     }
+}
+
+#[tokio::test]
+async fn the_results_of_one_of_several_callers_leave_stored_bytes_to_the_others() {
+    let upstream = Upstream::start(|_| Reply::Json(json!({"text": "x".repeat(50_000)})));
+    let (_server, ann, bob) = limited(&upstream, "max_stored_bytes = 16000000").await;
+    let inputs: Vec<_> = (0..2_000).map(person).collect();
+    let body = json!({"inputs": inputs, "schema": {"type": "object"}, "concurrency": 4});
+    let large = made(&ann, &body).await;
+    let waiting = eventually(LIMIT, "it waits for room", async || {
+        let shown = ann.get(&path(&large, "")).await.ok();
+        shown["waits_for_room"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert!(waiting.contains("`jobs.max_stored_bytes`"), "{waiting}");
+    let of_bob = made(&bob, &batch(1)).await;
+    ended(&bob, &of_bob).await;
+    let calls = upstream.calls();
+    assert!(calls < 500, "{calls} calls");
+    let cancel = ann.request(Method::POST, &path(&large, "/cancel"));
+    cancel.answer().await;
+    let shown = ended(&ann, &large).await;
+    assert_eq!(shown["status"], "cancelled", "{shown}");
+    assert!(shown["counts"]["succeeded"].as_u64() > Some(100), "{shown}");
 }
 
 #[tokio::test]

@@ -123,6 +123,7 @@ export interface Job {
   rate_per_s: number | null;
   eta_ms: number | null;
   blocked?: Blocked | null;
+  waits_for_room?: string | null;
   usage: Usage;
   /** Values of the succeeded items by status of their evidence. */
   grounding?: Record<EvidenceStatus, number>;

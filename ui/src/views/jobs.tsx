@@ -124,6 +124,7 @@ function JobRow({ job, now }: { job: Job; now: number }) {
           {counts.failed > 0 && `, ${count(counts.failed)} failed`}
           {counts.invalid > 0 && `, ${count(counts.invalid)} invalid`}
           {job.blocked && `, waiting: ${job.blocked.provider} ${outageText(job.blocked.reason)}`}
+          {job.waits_for_room && ", waiting for room to store results"}
           {deliveryNote(job.webhook) && `, ${deliveryNote(job.webhook)}`}
         </span>
       </div>

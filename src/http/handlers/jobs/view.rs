@@ -140,6 +140,10 @@ pub struct JobView {
     /// Present while no item can be called.
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked: Option<JobBlocked>,
+    /// Present while the job begins no further item, because its results would leave too little room to other callers: the limit, and what
+    /// its caller can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for_room: Option<String>,
     usage: Usage,
     /// Values of the succeeded items so far by status of their evidence. Present from the first result with evidence.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,6 +196,7 @@ impl JobView {
             rate_per_s: rate.rate_per_s.map(round_to_tenths),
             eta_ms: rate.remaining.map(whole_millis),
             blocked: rate.blocked.as_deref().map(JobBlocked::new),
+            waits_for_room: rate.storage_quota.as_ref().map(ToString::to_string),
             usage: job.usage,
             grounding: job.grounding,
             created_at: rfc3339(job.created_at),
@@ -228,6 +233,9 @@ pub struct JobProgress {
     eta_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked: Option<JobBlocked>,
+    /// Present while the job begins no further item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for_room: Option<String>,
     usage: Usage,
 }
 
@@ -236,6 +244,7 @@ impl JobProgress {
     pub fn new(job: &Job, rate: &JobRate) -> Self {
         Self {
             blocked: rate.blocked.as_deref().map(JobBlocked::new),
+            waits_for_room: rate.storage_quota.as_ref().map(ToString::to_string),
             counts: JobCounts::new(job.counts, rate),
             rate_per_s: rate.rate_per_s.map(round_to_tenths),
             eta_ms: rate.remaining.map(whole_millis),

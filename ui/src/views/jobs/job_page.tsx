@@ -61,6 +61,7 @@ export function JobPage({ id }: { id: string }) {
       <Panel title="Progress" aside={current && <Status value={current.status} />}>
         <ProblemBox problem={problem.value ?? current?.error} />
         {current?.blocked && !ENDED.includes(current.status) && <BlockedNote blocked={current.blocked} />}
+        {current?.waits_for_room && !ENDED.includes(current.status) && <RoomNote reason={current.waits_for_room} />}
         {current && <JobFacts job={current} onAct={act} />}
       </Panel>
       {current?.webhook && <WebhookPanel delivery={current.webhook} />}
@@ -81,6 +82,19 @@ export function JobPage({ id }: { id: string }) {
         )}
       </Panel>
     </>
+  );
+}
+
+/** Says that a job waits for room to store its results. */
+function RoomNote({ reason }: { reason: string }) {
+  return (
+    <div class="blocked" role="status">
+      <p>
+        <strong>Waiting for room to store results</strong>
+      </p>
+      <p>“{reason}”</p>
+      <p class="dim">The job goes on by itself once there is room.</p>
+    </div>
   );
 }
 
@@ -121,8 +135,9 @@ async function follow(path: string, abort: AbortSignal, onJob: (job: Job) => voi
       if (fresh.length > EVENTS_SHOWN) fresh.shift();
       timer ||= window.setTimeout(flush, 150);
     } else if (event.name === "progress") {
-      const { rate_per_s, eta_ms, usage, blocked, ...counts } = event.data as Job["counts"] & Pick<Job, "rate_per_s" | "eta_ms" | "usage" | "blocked">;
-      job = { ...job, counts, usage, blocked, rate_per_s: rate_per_s ?? null, eta_ms: eta_ms ?? null };
+      const { rate_per_s, eta_ms, usage, blocked, waits_for_room, ...counts } = event.data as Job["counts"] &
+        Pick<Job, "rate_per_s" | "eta_ms" | "usage" | "blocked" | "waits_for_room">;
+      job = { ...job, counts, usage, blocked, waits_for_room, rate_per_s: rate_per_s ?? null, eta_ms: eta_ms ?? null };
       if (Date.now() - readAt > STATUS_INTERVAL_MS) {
         readAt = Date.now();
         job = await get<typeof job>(path, abort);
