@@ -208,7 +208,8 @@ impl<S> Outcomes<S> {
 
     /// Returns the outage that keeps all items from being called, if there is one.
     pub fn outage(&self) -> Option<Outage> {
-        self.extractor.outage_of(&self.request)
+        let caller = self.admission.caller();
+        self.extractor.outage_of(&self.request, caller)
     }
 
     /// Returns the number of inputs that were read so far.

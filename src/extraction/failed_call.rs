@@ -4,12 +4,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use super::item::ItemRun;
+use super::prepared_request::PreparedRequest;
 use super::retry_policy::{self, Action, Consequence, fallback_condition};
 use super::routing::{failure_detail, upstream_error};
+use super::targets::Target;
 use crate::provider::{ErrorClass, Failure, FailureKind};
 use crate::types::{Code, Error};
 use throttle::{
-    CallReport, OutageChange, OutageReport, Pause, Permit, Priority, UsageReport, backoff,
+    CallReport, Health, OutageChange, OutageReport, Pause, Permit, Priority, UsageReport, backoff,
 };
 
 /// Time after which a call is repeated that this server lacked a resource for.
@@ -54,8 +56,9 @@ impl ItemRun<'_> {
             Action::Pause(_) => self.route.pause(failure),
             Action::Wait => self.wait_for_resources(&failure).await?,
             Action::OtherKey(code) => {
-                self.route
-                    .refuse_key(key.unwrap_or(usize::MAX), code, failure);
+                let is_outage = consequence.outage.is_some();
+                let key = key.unwrap_or(usize::MAX);
+                self.route.refuse_key(key, is_outage, code, failure);
             }
             Action::Retry => {
                 let max_calls = self.request.max_calls;
@@ -90,20 +93,9 @@ impl ItemRun<'_> {
         upstream_error(code, detail, failure)
     }
 
-    /// Returns what follows from a failure. One that may be about what a caller wrote into the body, such as the name of a file that
-    /// the provider does not have, or the length of the answer that it asked for, says nothing about other items.
     fn consequence(&self, failure: &Failure, took: Duration) -> Consequence {
-        let consequence = retry_policy::consequence(failure, self.health_of_timeout(took));
-        let is_long_answer =
-            failure.class == ErrorClass::Unaffordable && self.request.max_output_tokens.is_some();
-        let is_callers_own = is_long_answer
-            || self.request.chat.is_some()
-            || self.route.current().has_callers_fields;
-        let says_nothing = is_callers_own && consequence.is_doubtful;
-        Consequence {
-            outage: consequence.outage.filter(|_| !says_nothing),
-            ..consequence
-        }
+        let target = self.route.current();
+        consequence(self.request, target, failure, self.health_of_timeout(took))
     }
 
     /// Retries a call whose failure may be about its item alone: a few times, and more often during an outage. The item goes
@@ -114,7 +106,9 @@ impl ItemRun<'_> {
             return Ok(Priority::Requeued);
         }
         let model = &self.route.current().endpoint.limits;
-        let is_out = self.extractor.limits.outage(model).is_some();
+        let is_out = (self.extractor.limits)
+            .outage(model, self.route.caller())
+            .is_some();
         let max_calls = if is_out {
             self.request.max_calls
         } else {
@@ -257,6 +251,27 @@ impl ItemRun<'_> {
     }
 }
 
+/// Returns what follows from a failed call of a request to a target. `unanswered` is the evidence of a call that was not answered in time.
+/// A failure that may be about what a caller wrote into the body, such as the name of a file that the provider does not have, or the length
+/// of the answer that it asked for, says nothing about other items.
+pub(super) fn consequence(
+    request: &PreparedRequest,
+    target: &Target,
+    failure: &Failure,
+    unanswered: Health,
+) -> Consequence {
+    let consequence = retry_policy::consequence(failure, unanswered);
+    let is_long_answer =
+        failure.class == ErrorClass::Unaffordable && request.max_output_tokens.is_some();
+    let is_callers_own = is_long_answer || request.chat.is_some() || target.has_callers_fields;
+    let says_nothing = is_callers_own && consequence.is_doubtful;
+    Consequence {
+        outage: consequence.outage.filter(|_| !says_nothing),
+        is_callers_own,
+        ..consequence
+    }
+}
+
 /// Returns a hash that tells inputs apart.
 fn input_hash(text: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -285,6 +300,7 @@ pub(super) fn failure_report(
             detail: failure.detail.as_str().into(),
             input: input_hash(text),
             is_doubtful: consequence.is_doubtful,
+            is_callers_own: consequence.is_callers_own,
         }),
         remaining: failure.remaining_quota,
         ..CallReport::new(consequence.health)

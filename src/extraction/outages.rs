@@ -7,7 +7,7 @@ use super::extractor::Extractor;
 use super::models::ModelEndpoint;
 use super::prepared_request::PreparedRequest;
 use crate::types::{FallbackCondition, clock};
-use throttle::{Limits, OutageReason, OutageSnapshot};
+use throttle::{CallerId, Limits, OutageReason, OutageSnapshot};
 
 /// Outage of a provider's key, or of a key with one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,10 +49,10 @@ impl Outage {
 }
 
 impl Extractor {
-    /// Returns the current outages.
+    /// Returns the current outages. With `viewer`, leaves out those that hold for other callers only.
     #[must_use]
-    pub fn outages(&self) -> Vec<Outage> {
-        let outages = self.limits.outages().into_iter().map(|snapshot| {
+    pub fn outages(&self, viewer: Option<CallerId>) -> Vec<Outage> {
+        let outages = self.limits.outages(viewer).into_iter().map(|snapshot| {
             let entry = self.models.providers.get(&snapshot.provider);
             let address = entry.and_then(|entry| entry.provider.address());
             Outage::new(snapshot, address)
@@ -60,18 +60,22 @@ impl Extractor {
         outages.collect()
     }
 
-    /// Returns the outage that keeps all items of a request from being called, if there is one.
-    pub(super) fn outage_of(&self, request: &PreparedRequest) -> Option<Outage> {
-        let (endpoint, snapshot) = request.outage(&self.limits)?;
+    /// Returns the outage that keeps all items of a caller's request from being called, if there is one.
+    pub(super) fn outage_of(&self, request: &PreparedRequest, caller: CallerId) -> Option<Outage> {
+        let (endpoint, snapshot) = request.outage(&self.limits, caller)?;
         Some(Outage::new(snapshot, endpoint.provider.address()))
     }
 }
 
 impl PreparedRequest {
-    /// Returns the first target and its outage, if outages keep every target from being called.
-    pub(super) fn outage(&self, limits: &Limits) -> Option<(&ModelEndpoint, OutageSnapshot)> {
+    /// Returns the first target and its outage, if outages keep every target from being called for the caller.
+    pub(super) fn outage(
+        &self,
+        limits: &Limits,
+        caller: CallerId,
+    ) -> Option<(&ModelEndpoint, OutageSnapshot)> {
         let first = &self.first.endpoint;
-        let outage = limits.outage(&first.limits)?;
+        let outage = limits.outage(&first.limits, caller)?;
         let condition = match outage.report.reason {
             OutageReason::UnknownModel => FallbackCondition::UnknownModel,
             _ => FallbackCondition::Unavailable,
@@ -81,7 +85,7 @@ impl PreparedRequest {
             .iter()
             .filter(|_| self.falls_back_on(condition));
         for target in fallback {
-            limits.outage(&target.endpoint.limits)?;
+            limits.outage(&target.endpoint.limits, caller)?;
         }
         Some((first, outage))
     }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::chat::ChatMessages;
-use super::failed_call::failure_report;
+use super::failed_call::{consequence, failure_report};
 use super::prepared_request::PreparedRequest;
-use super::retry_policy::{consequence, health_of_timeout, patience};
+use super::retry_policy::{health_of_timeout, patience};
 use crate::provider::{
     Answer, CallMemory, Failure, FailureKind, Request, Trial, ValidationFeedback,
 };
@@ -75,8 +75,9 @@ impl ProbeCall {
             let report = match &called {
                 Ok(answer) => success_report(answer),
                 Err(failure) => {
-                    let consequence =
-                        consequence(failure, health_of_timeout(took, None, configured));
+                    let target = self.request.target(self.target);
+                    let unanswered = health_of_timeout(took, None, configured);
+                    let consequence = consequence(&self.request, target, failure, unanswered);
                     failure_report(consequence, &self.texts.input, failure)
                 }
             };

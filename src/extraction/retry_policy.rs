@@ -41,6 +41,10 @@ impl Action {
 
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "columns of the table, independent of each other"
+)]
 pub struct Consequence {
     pub action: Action,
     /// Effect on the provider's circuit breaker.
@@ -53,6 +57,8 @@ pub struct Consequence {
     pub outage: Option<OutageReason>,
     /// True if the failure may be due to this item alone.
     pub is_doubtful: bool,
+    /// True if the failure may be due to what its caller wrote into the body of the call.
+    pub is_callers_own: bool,
 }
 
 /// Time that a call is given at least before a missing answer is evidence against the provider, if the provider has no
@@ -110,6 +116,7 @@ fn row(failure: &Failure, unanswered: Health) -> Consequence {
         may_be_charged: false,
         outage: None,
         is_doubtful: false,
+        is_callers_own: false,
     };
     let unusable_key = |reason| Consequence {
         outage: Some(reason),

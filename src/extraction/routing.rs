@@ -232,7 +232,7 @@ impl<'a> RouteCursor<'a> {
             }
             let is_out = |index: usize| {
                 let model = &self.request.target(index).endpoint.limits;
-                self.limits.outage(model).is_some()
+                self.limits.outage(model, self.caller()).is_some()
             };
             let other = self
                 .fallback_if_unavailable()
@@ -275,7 +275,8 @@ impl<'a> RouteCursor<'a> {
     }
 
     fn outage_reason(&self) -> Option<OutageReason> {
-        let outage = self.limits.outage(&self.current().endpoint.limits)?;
+        let model = &self.current().endpoint.limits;
+        let outage = self.limits.outage(model, self.caller())?;
         Some(outage.report.reason)
     }
 
@@ -314,7 +315,7 @@ impl<'a> RouteCursor<'a> {
     fn denial_error(&self, denied: Denied) -> Error {
         let endpoint = &self.current().endpoint;
         if let (Denied::Outage { .. }, Some(outage)) =
-            (denied, self.limits.outage(&endpoint.limits))
+            (denied, self.limits.outage(&endpoint.limits, self.caller()))
         {
             return outage_error(endpoint, &outage);
         }
@@ -326,7 +327,7 @@ impl<'a> RouteCursor<'a> {
         if self.wait_budget.covers_outage() {
             return None;
         }
-        let (endpoint, outage) = self.request.outage(self.limits)?;
+        let (endpoint, outage) = self.request.outage(self.limits, self.caller())?;
         Some(outage_error(endpoint, &outage))
     }
 
@@ -335,10 +336,10 @@ impl<'a> RouteCursor<'a> {
         self.wait_budget.covers_outage()
     }
 
-    /// Records that the provider refused an API key. Another key may work. An item that waits for the end of the outage may
-    /// use the key again.
-    pub fn refuse_key(&mut self, key: usize, code: Code, failure: Failure) {
-        if !self.waits_for_outages() {
+    /// Records that the provider refused an API key. Another key may work. If this is an outage, an item that waits for its end may use
+    /// the key again.
+    pub fn refuse_key(&mut self, key: usize, is_outage: bool, code: Code, failure: Failure) {
+        if !(is_outage && self.waits_for_outages()) {
             self.current_state().refused.insert(key);
         }
         self.last_failure = Some((code, failure));

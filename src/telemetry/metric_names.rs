@@ -119,7 +119,7 @@ pub const STORE_READY: &str = "extractd_store_ready";
 pub const GAUGES: [(&str, &str); 12] = [
     (
         OUTAGES,
-        "Keys and models with which every call fails, by provider and reason",
+        "Keys and models with which every call of a caller, or of all, fails, by provider and reason",
     ),
     (
         LIMIT_IN_USE,

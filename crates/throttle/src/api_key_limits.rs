@@ -19,6 +19,8 @@ const USED_SHARE: f64 = 0.99;
 const CONCLUDED_PAUSE_PROBE: Duration = Duration::from_secs(10);
 /// Time for which the answer of another model proves that a limit is not the key's.
 const PROOF_AGE: Duration = Duration::from_secs(600);
+/// Time for which what another model answers shows whether an overload is the provider's.
+const PROVIDER_AGE: Duration = Duration::from_secs(10);
 /// Maximum number of models whose latest calls are remembered for a key.
 const MAX_MODELS: usize = 100;
 
@@ -59,6 +61,10 @@ pub struct ApiKeyLimits {
     refused: BTreeMap<u64, Instant>,
     /// Times of the latest answers of models with the key, by the model's number.
     answered: BTreeMap<u64, Instant>,
+    /// The same of models that are configured.
+    configured_answered: BTreeMap<u64, Instant>,
+    /// Times of the latest rejections by overload of models with the key, by the model's number.
+    overloaded: BTreeMap<u64, Instant>,
     /// Availability of the key with all models.
     pub availability: Availability,
 }
@@ -75,6 +81,8 @@ impl ApiKeyLimits {
             pause: PauseState::default(),
             refused: BTreeMap::new(),
             answered: BTreeMap::new(),
+            configured_answered: BTreeMap::new(),
+            overloaded: BTreeMap::new(),
             availability: Availability::default(),
         }
     }
@@ -104,9 +112,30 @@ impl ApiKeyLimits {
         }
     }
 
+    /// Records that a call to a model was rejected by overload. Returns true if this is probably the model's alone: in the last ten seconds,
+    /// another configured model was answered with the key, and none but this one was rejected.
+    pub fn record_overload(&mut self, model: u64, now: Instant) -> bool {
+        let is_recent = |time: &Instant| now.saturating_duration_since(*time) < PROVIDER_AGE;
+        self.overloaded.retain(|_, time| is_recent(time));
+        if self.overloaded.len() < MAX_MODELS {
+            self.overloaded.insert(model, now);
+        }
+        let mut answered = (self.configured_answered.iter()).filter(|(id, _)| **id != model);
+        answered.any(|(_, time)| is_recent(time)) && self.overloaded.keys().all(|id| *id == model)
+    }
+
     /// Returns the end of the current pause of the key, if it is paused and no probe is due.
     pub fn paused_until(&self, now: Instant) -> Option<Instant> {
         self.pause.blocked_until(now)
+    }
+
+    /// Records that a configured model was answered with the key.
+    pub fn record_configured_answer(&mut self, model: u64, now: Instant) {
+        if self.configured_answered.len() < MAX_MODELS
+            || self.configured_answered.contains_key(&model)
+        {
+            self.configured_answered.insert(model, now);
+        }
     }
 
     /// Records the success of a call that began at `began`: ends the run of pauses, and a pause that the call has probed.
@@ -235,6 +264,24 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_is_rejected_alone_beside_one_that_answers_has_limits_of_its_own() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut key = ApiKeyLimits::new(KeyQuota::default(), start);
+        assert!(!key.record_overload(1, start), "none answers");
+        key.record_configured_answer(1, start);
+        assert!(!key.record_overload(1, start), "itself");
+        key.record_configured_answer(2, start);
+        assert!(key.record_overload(1, at(9)) && !key.record_overload(1, at(10)));
+        key.record_configured_answer(2, at(10));
+        assert!(key.record_overload(1, at(10)));
+        assert!(!key.record_overload(2, at(11)), "both are");
+        assert!(!key.record_overload(1, at(12)));
+        key.record_configured_answer(2, at(20));
+        assert!(!key.record_overload(1, at(20)) && key.record_overload(1, at(21)));
+    }
+
+    #[test]
     fn refusals_count_until_their_pauses_end_and_answers_for_ten_minutes() {
         let start = Instant::now();
         let [before, ten_minutes, until] =
@@ -289,8 +336,10 @@ mod tests {
         for model in 0..10_000 {
             key.record_success(model, start, start);
             key.record_refusal(model, until, start, start);
+            key.record_overload(model, start);
         }
-        assert!(key.refused.len() <= MAX_MODELS && key.answered.len() <= MAX_MODELS);
+        let lengths = [&key.refused, &key.answered, &key.overloaded].map(BTreeMap::len);
+        assert!(lengths.iter().all(|length| *length <= MAX_MODELS));
     }
 
     #[test]

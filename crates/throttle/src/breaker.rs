@@ -278,12 +278,6 @@ impl Breaker {
         counted.timed_out * 10 >= counted.succeeded
     }
 
-    /// Returns true if calls of other callers were answered, or failed, in the last ten seconds.
-    pub fn has_other_callers(&mut self, caller: CallerId, now: Instant) -> bool {
-        let mut callers = self.outcomes.totals(now);
-        callers.any(|(id, own)| id != caller && own.succeeded + own.failed > 0)
-    }
-
     /// Returns the evidence if the breaker should open. The calls of all callers but the one with the most failures have to agree: as many
     /// of them failed as succeeded at least (of none, if there are no other callers), or they have failed in a row.
     fn blame(&mut self, now: Instant) -> Option<Blame> {
@@ -665,18 +659,5 @@ mod tests {
         record(ALICE, timeout(5_000), 2, last);
         record(BOB, Health::Success, 1, last);
         assert!(record(BOB, timeout(5_000), 1, last), "half of the others'");
-    }
-
-    #[test]
-    fn a_caller_has_others_beside_it_if_their_calls_have_ended_in_the_last_ten_seconds() {
-        let start = Instant::now();
-        let mut breaker = Breaker::default();
-        assert!(!breaker.has_other_callers(ALICE, start));
-        for health in [Health::Success, Health::Failure] {
-            breaker.record(ALICE, health, start, start);
-            assert!(!breaker.has_other_callers(ALICE, start), "itself");
-            assert!(breaker.has_other_callers(BOB, start));
-        }
-        assert!(!breaker.has_other_callers(BOB, after(start, 11_000)));
     }
 }

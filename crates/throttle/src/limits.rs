@@ -138,10 +138,10 @@ impl Limits {
         self.0.lock().breakers(Instant::now())
     }
 
-    /// Returns the current outages of keys and models.
+    /// Returns the current outages of keys and models. With `viewer`, leaves out those that hold for other callers only.
     #[must_use]
-    pub fn outages(&self) -> Vec<OutageSnapshot> {
-        self.0.lock().outages(Instant::now())
+    pub fn outages(&self, viewer: Option<CallerId>) -> Vec<OutageSnapshot> {
+        self.0.lock().outages(viewer, Instant::now())
     }
 
     /// Makes the probes of all outages of a provider due at once, because its keys have changed.
@@ -149,10 +149,10 @@ impl Limits {
         self.0.change(|state, now| state.probe_outages(pool, now));
     }
 
-    /// If every call to the model fails, returns the outage that is probed first. An outage lasts until a probe succeeds.
+    /// If every call of the caller to the model fails, returns the outage that is probed first. An outage lasts until a probe succeeds.
     #[must_use]
-    pub fn outage(&self, model: &Model) -> Option<OutageSnapshot> {
-        self.0.lock().outage(model, Instant::now())
+    pub fn outage(&self, model: &Model, caller: CallerId) -> Option<OutageSnapshot> {
+        self.0.lock().outage(model, caller, Instant::now())
     }
 
     /// Returns what holds the calls that wait now, for each model with such calls.

@@ -10,7 +10,7 @@ use crate::caller_quota::Charge;
 use crate::hold::{Hold, HoldHistory};
 use crate::money::{Price, Usd};
 use crate::observer::ModelObserver;
-use crate::outage::{Availability, Outage};
+use crate::outage::Availability;
 use crate::pause::PauseState;
 use crate::raii_counter::RaiiCounter;
 use crate::token_estimator::TokenEstimators;
@@ -58,7 +58,7 @@ pub(crate) struct ModelState {
 impl ModelState {
     /// Returns true if a pause, an outage or the circuit breaker keeps calls from going out.
     pub fn is_held_back(&self, now: Instant) -> bool {
-        let is_proven = |key: &Availability| key.outage().is_some_and(Outage::is_proven);
+        let is_proven = |key: &Availability| key.proven(None, now).next().is_some();
         self.pauses.values().any(|pause| pause.lasts(now))
             || self.availability.values().any(is_proven)
             || self.breaker.state(now) != breaker::State::Closed

@@ -1,6 +1,10 @@
 //! Outages: what fails for every call alike (a refused key, an unknown model, an exhausted quota) is called no more, except
 //! for a probe from time to time. Time is an argument.
+//!
+//! A failure may be due to what its caller sends, so an outage holds for the caller whose calls have failed. Once it is proven for two callers,
+//! it holds for all. The caller of the latest probe leaves the next one to others for a while.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,9 +16,17 @@ const FIRST_PROBE: Duration = Duration::from_secs(1);
 const MAX_PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// The same for a doubtful reason.
 const MAX_DOUBTFUL_PROBE_INTERVAL: Duration = Duration::from_secs(10);
-/// Number of different inputs whose calls have to fail in a row to prove an outage, if each may have failed for its own sake. If calls of
-/// several callers were answered of late, they have to be of two callers at least: one may have many such inputs.
+/// Number of different inputs whose calls have to fail in a row to prove an outage, if each may have failed for its own sake.
 const DOUBTFUL_PROOFS: usize = 3;
+/// Time for which the caller of the latest probe leaves the next one to other callers, if the outage holds for all: its calls may fail by
+/// what it sends.
+const OTHERS_FIRST: Duration = Duration::from_secs(5);
+/// Time for which the failures of a caller count for others.
+const FAILURE_AGE: Duration = Duration::from_secs(60);
+/// Time after which an outage of a single caller that does not probe it is not shown any more: the caller seems to call no more.
+const UNPROBED_AGE: Duration = Duration::from_secs(3_600);
+/// Maximum number of callers whose failures are remembered.
+const MAX_CALLERS: usize = 1_000;
 
 /// Reason of an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +90,8 @@ pub struct OutageReport {
     pub input: u64,
     /// True if the reason may be this input, or this call, alone.
     pub is_doubtful: bool,
+    /// True if the call had parameters of its caller's own, which may be the reason: it says nothing about the calls of others.
+    pub is_callers_own: bool,
 }
 
 impl OutageReport {
@@ -90,7 +104,7 @@ impl OutageReport {
     }
 }
 
-/// Outage of a key, or of a key with one model.
+/// Outage of a key, or of a key with one model, for one caller or for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outage {
     /// Reason and message of the latest failure.
@@ -104,16 +118,38 @@ pub struct Outage {
     is_proven: bool,
     /// Hashes of inputs of failed calls, as many as prove the outage.
     inputs: Vec<u64>,
-    /// Caller of the first failed call.
-    first_caller: CallerId,
-    /// True if calls of another caller have failed too.
-    is_of_several_callers: bool,
+    /// Time of the latest failure that proves that the calls of others fail, too.
+    failed_for_others_at: Option<Instant>,
+    /// Caller of the latest probe of an outage that holds for all.
+    prober: Option<CallerId>,
 }
 
 impl Outage {
-    /// Returns true if no call may go out: the outage is proven, and no probe is due.
-    pub fn blocks(&self, now: Instant) -> bool {
-        self.is_proven() && self.next_probe > now
+    fn new(report: &OutageReport, now: Instant) -> Self {
+        Self {
+            report: report.clone(),
+            since: now,
+            next_probe: now + FIRST_PROBE,
+            interval: FIRST_PROBE * 2,
+            is_proven: false,
+            inputs: Vec::new(),
+            failed_for_others_at: None,
+            prober: None,
+        }
+    }
+
+    /// Returns true if no call of the caller may go out: the outage is proven, and no probe is due.
+    pub fn blocks(&self, caller: CallerId, now: Instant) -> bool {
+        self.is_proven && self.next_probe_of(caller) > now
+    }
+
+    /// Returns the time from which one call of the caller may go out.
+    pub fn next_probe_of(&self, caller: CallerId) -> Instant {
+        if self.prober == Some(caller) {
+            self.next_probe + OTHERS_FIRST
+        } else {
+            self.next_probe
+        }
     }
 
     /// Returns true if enough calls failed in a row.
@@ -122,34 +158,58 @@ impl Outage {
     }
 
     /// Adds a failed call. Returns true if it proves the outage.
-    fn add(&mut self, report: &OutageReport, by: FailedCaller) -> bool {
+    fn add(&mut self, report: &OutageReport, now: Instant) -> bool {
         self.report = report.clone();
-        if self.is_proven {
-            return false;
-        }
         let has_enough = self.inputs.len() >= DOUBTFUL_PROOFS;
         if !has_enough && !self.inputs.contains(&report.input) {
             self.inputs.push(report.input);
         }
-        self.is_of_several_callers |= by.caller != self.first_caller;
-        let is_by_enough = self.is_of_several_callers || by.is_alone;
-        self.is_proven =
-            !report.is_doubtful || (is_by_enough && self.inputs.len() >= DOUBTFUL_PROOFS);
-        self.is_proven
+        let is_proof = !report.is_doubtful || self.inputs.len() >= DOUBTFUL_PROOFS;
+        if is_proof && !report.is_callers_own {
+            self.failed_for_others_at = Some(now);
+        }
+        let is_new = is_proof && !self.is_proven;
+        self.is_proven |= is_proof;
+        is_new
     }
-}
 
-/// Caller of a call that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FailedCaller {
-    pub caller: CallerId,
-    /// True if no call of another caller was answered of late.
-    pub is_alone: bool,
+    /// Returns true if it shows that the calls of others fail, too.
+    fn concerns_others(&self, now: Instant) -> bool {
+        let is_recent = |at| now.saturating_duration_since(at) < FAILURE_AGE;
+        self.failed_for_others_at.is_some_and(is_recent)
+    }
+
+    /// Returns true if its probe has been due for long. It keeps nobody from calling.
+    fn is_stale(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.next_probe) >= UNPROBED_AGE
+    }
+
+    /// Postpones the next probe if a probe that was slower than the time to it has failed.
+    fn postpone(&mut self, began: Instant, now: Instant) {
+        if began >= self.since && self.next_probe <= now {
+            self.take_probe(now);
+        }
+    }
+
+    fn take_probe(&mut self, now: Instant) {
+        self.next_probe = now + self.interval;
+        self.interval = (self.interval * 2).min(self.report.max_probe_interval());
+    }
+
+    /// Returns true if the success of a call that began at `began` ends it. One that began before a proven outage says nothing.
+    fn is_ended_by(&self, began: Instant) -> bool {
+        !self.is_proven || began >= self.since
+    }
 }
 
 /// Availability of a key, or of a key with one model.
 #[derive(Debug, Clone, Default)]
-pub struct Availability(Option<Outage>);
+pub struct Availability {
+    /// Outage that holds for all callers.
+    all: Option<Outage>,
+    /// Outages of single callers, proven or suspected.
+    by_caller: BTreeMap<CallerId, Outage>,
+}
 
 /// Effect of a call on the availability of a key or model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,63 +221,99 @@ pub enum OutageChange {
 }
 
 impl Availability {
-    /// Returns the current outage, proven or suspected.
-    pub const fn outage(&self) -> Option<&Outage> {
-        self.0.as_ref()
+    /// Returns the outage that holds for the caller, proven or suspected.
+    pub fn outage(&self, caller: CallerId) -> Option<&Outage> {
+        self.all.as_ref().or_else(|| self.by_caller.get(&caller))
     }
 
-    /// Records the failure of a call that began at `began`.
+    /// Returns true if the outage holds for all callers.
+    #[cfg(test)]
+    pub const fn holds_for_all(&self) -> bool {
+        self.all.is_some()
+    }
+
+    /// Returns true if no call of any caller may go out.
+    pub fn blocks_all(&self, now: Instant) -> bool {
+        self.all.as_ref().is_some_and(|all| all.next_probe > now)
+    }
+
+    /// Returns the proven outages: that of all callers, or those of single ones. With `viewer`, that which holds for it.
+    pub fn proven(&self, viewer: Option<CallerId>, now: Instant) -> impl Iterator<Item = &Outage> {
+        let single = self.by_caller.iter().filter(move |(caller, own)| {
+            let is_shown = self.all.is_none() && !own.is_stale(now);
+            is_shown && viewer.is_none_or(|viewer| viewer == **caller)
+        });
+        let all = self.all.iter().chain(single.map(|(_, outage)| outage));
+        all.filter(|outage| outage.is_proven)
+    }
+
+    /// Records the failure of a caller's call that began at `began`.
     pub fn record_failure(
         &mut self,
         report: &OutageReport,
-        by: FailedCaller,
+        caller: CallerId,
         began: Instant,
         now: Instant,
     ) -> Option<OutageChange> {
-        let outage = self.0.get_or_insert_with(|| Outage {
-            report: report.clone(),
-            since: now,
-            next_probe: now + FIRST_PROBE,
-            interval: FIRST_PROBE * 2,
-            is_proven: false,
-            inputs: Vec::new(),
-            first_caller: by.caller,
-            is_of_several_callers: false,
-        });
-        let is_new = outage.add(report, by);
-        // A probe that was slower than the time to the next one has failed only now.
-        if began >= outage.since && outage.next_probe <= now {
-            outage.take_probe(now);
+        if self.by_caller.len() >= MAX_CALLERS && !self.by_caller.contains_key(&caller) {
+            let oldest = self.by_caller.iter().min_by_key(|(_, own)| own.next_probe);
+            let oldest = oldest.map(|(caller, _)| *caller);
+            oldest.and_then(|caller| self.by_caller.remove(&caller));
+        }
+        let own = self.by_caller.entry(caller);
+        let own = own.or_insert_with(|| Outage::new(report, now));
+        let is_new = own.add(report, now);
+        own.postpone(began, now);
+        if let Some(all) = &mut self.all {
+            all.postpone(began, now);
+            if !report.is_callers_own {
+                all.report = report.clone();
+            }
+            return None;
+        }
+        let single = self.by_caller.values();
+        let proofs = single.filter(|own| own.concerns_others(now));
+        let first = proofs.clone().map(|own| own.since).min();
+        if proofs.count() > 1 {
+            self.all = Some(Outage {
+                since: first.unwrap_or(now),
+                is_proven: true,
+                prober: Some(caller),
+                ..Outage::new(report, now)
+            });
+            return Some(OutageChange::Began);
         }
         is_new.then_some(OutageChange::Began)
     }
 
-    /// Records the success of a call that began at `began`. One that began before a proven outage says nothing.
-    pub fn record_success(&mut self, began: Instant) -> Option<OutageChange> {
-        let is_over = |outage: &mut Outage| !outage.is_proven() || began >= outage.since;
-        let ended = self.0.take_if(is_over)?;
-        ended.is_proven().then_some(OutageChange::Ended)
+    /// Records the success of a caller's call that began at `began`. It ends an outage of all, or that of the caller.
+    pub fn record_success(&mut self, caller: CallerId, began: Instant) -> Option<OutageChange> {
+        let ended = if let Some(all) = &self.all {
+            all.is_ended_by(began).then(|| std::mem::take(self))?.all
+        } else {
+            let own = self.by_caller.get(&caller)?;
+            own.is_ended_by(began)
+                .then(|| self.by_caller.remove(&caller))?
+        };
+        ended?.is_proven.then_some(OutageChange::Ended)
     }
 
     /// Lets the next call be a probe, whose result nothing is known of yet: the key was replaced.
     pub fn probe_now(&mut self, now: Instant) {
-        if let Some(outage) = &mut self.0 {
-            (outage.next_probe, outage.interval) = (now, FIRST_PROBE);
+        for outage in self.all.iter_mut().chain(self.by_caller.values_mut()) {
+            (outage.next_probe, outage.interval, outage.prober) = (now, FIRST_PROBE, None);
         }
     }
 
-    /// Records that a call goes out: during an outage it is a probe, and the next one has to wait.
-    pub fn record_call(&mut self, now: Instant) {
-        if let Some(outage) = &mut self.0 {
-            outage.take_probe(now);
+    /// Records that a call of the caller goes out: during an outage it is a probe, and the next one has to wait.
+    pub fn record_call(&mut self, caller: CallerId, now: Instant) {
+        if let Some(all) = &mut self.all {
+            all.take_probe(now);
+            all.prober = Some(caller);
         }
-    }
-}
-
-impl Outage {
-    fn take_probe(&mut self, now: Instant) {
-        self.next_probe = now + self.interval;
-        self.interval = (self.interval * 2).min(self.report.max_probe_interval());
+        if let Some(own) = self.by_caller.get_mut(&caller) {
+            own.take_probe(now);
+        }
     }
 }
 
@@ -225,10 +321,8 @@ impl Outage {
 mod tests {
     use super::*;
 
-    const ALONE: FailedCaller = FailedCaller {
-        caller: CallerId(1),
-        is_alone: true,
-    };
+    const ALICE: CallerId = CallerId(1);
+    const BOB: CallerId = CallerId(2);
 
     fn report(reason: OutageReason) -> OutageReport {
         OutageReport {
@@ -236,6 +330,7 @@ mod tests {
             detail: "no".into(),
             input: 1,
             is_doubtful: reason.is_doubtful(),
+            is_callers_own: false,
         }
     }
 
@@ -251,10 +346,13 @@ mod tests {
         assert_eq!(OutageReason::ALL.map(OutageReason::as_str), names);
     }
 
+    fn blocks_caller(availability: &Availability, caller: CallerId, now: Instant) -> bool {
+        let outage = availability.outage(caller);
+        outage.is_some_and(|outage| outage.blocks(caller, now))
+    }
+
     fn blocks(availability: &Availability, now: Instant) -> bool {
-        availability
-            .outage()
-            .is_some_and(|outage| outage.blocks(now))
+        blocks_caller(availability, ALICE, now)
     }
 
     #[test]
@@ -263,11 +361,11 @@ mod tests {
         let mut key = Availability::default();
         let refused = report(OutageReason::KeyRefused);
         assert_eq!(
-            key.record_failure(&refused, ALONE, start, start),
+            key.record_failure(&refused, ALICE, start, start),
             Some(OutageChange::Began)
         );
         assert_eq!(
-            key.record_failure(&refused, ALONE, start, start),
+            key.record_failure(&refused, ALICE, start, start),
             None,
             "a call that was in flight already"
         );
@@ -279,9 +377,9 @@ mod tests {
                 next.checked_sub(Duration::from_millis(1)).unwrap()
             ));
             assert!(!blocks(&key, next), "{seconds}");
-            key.record_call(next);
+            key.record_call(ALICE, next);
             assert!(blocks(&key, next), "one probe at a time");
-            assert_eq!(key.record_failure(&refused, ALONE, next, next), None);
+            assert_eq!(key.record_failure(&refused, ALICE, next, next), None);
             now = next;
         }
     }
@@ -293,10 +391,10 @@ mod tests {
         let refused = report(OutageReason::KeyRefused);
         for (began, is_probe) in [(1, false), (3, true)] {
             let mut key = Availability::default();
-            key.record_failure(&refused, ALONE, start, at(2));
-            key.record_call(at(3));
+            key.record_failure(&refused, ALICE, start, at(2));
+            key.record_call(ALICE, at(3));
             assert!(blocks(&key, at(4)) && !blocks(&key, at(9)));
-            key.record_failure(&refused, ALONE, at(began), at(9));
+            key.record_failure(&refused, ALICE, at(began), at(9));
             assert_eq!(blocks(&key, at(9)), is_probe);
         }
     }
@@ -306,10 +404,10 @@ mod tests {
         let start = Instant::now();
         let mut key = Availability::default();
         let later = start + Duration::from_secs(1);
-        key.record_failure(&report(OutageReason::QuotaExhausted), ALONE, start, later);
-        assert_eq!(key.record_success(start), None);
+        key.record_failure(&report(OutageReason::QuotaExhausted), ALICE, start, later);
+        assert_eq!(key.record_success(ALICE, start), None);
         assert!(blocks(&key, later));
-        assert_eq!(key.record_success(later), Some(OutageChange::Ended));
+        assert_eq!(key.record_success(ALICE, later), Some(OutageChange::Ended));
         assert!(!blocks(&key, later));
     }
 
@@ -324,49 +422,127 @@ mod tests {
         for _ in 0..5 {
             for input in [1, 2, 1, 2] {
                 assert_eq!(
-                    model.record_failure(&denied(input), ALONE, start, start),
+                    model.record_failure(&denied(input), ALICE, start, start),
                     None
                 );
             }
             assert!(!blocks(&model, start));
-            assert_eq!(model.record_success(start), None, "of another text");
+            assert_eq!(model.record_success(ALICE, start), None, "of another text");
         }
         let changes =
-            [1, 1, 2, 3, 4].map(|input| model.record_failure(&denied(input), ALONE, start, start));
+            [1, 1, 2, 3, 4].map(|input| model.record_failure(&denied(input), ALICE, start, start));
         assert_eq!(changes, [None, None, None, Some(OutageChange::Began), None]);
         assert!(blocks(&model, start));
     }
 
     #[test]
-    fn one_of_several_callers_does_not_prove_a_doubtful_outage() {
+    fn an_outage_holds_for_the_caller_whose_calls_failed_until_it_is_proven_for_another() {
         let start = Instant::now();
-        let by = |caller| FailedCaller {
-            caller: CallerId(caller),
-            is_alone: false,
+        let refused = report(OutageReason::QuotaExhausted);
+        let own = OutageReport {
+            is_callers_own: true,
+            ..refused.clone()
         };
+        let carol = CallerId(3);
+        for (of_alice, of_bob, holds_for_all) in [
+            (&refused, &refused, true),
+            (&refused, &own, false),
+            (&own, &refused, false),
+        ] {
+            let mut model = Availability::default();
+            model.record_failure(of_alice, ALICE, start, start);
+            let blocked = |model: &Availability| {
+                [ALICE, BOB, carol].map(|caller| blocks_caller(model, caller, start))
+            };
+            assert_eq!(blocked(&model), [true, false, false]);
+            assert_eq!(model.record_success(BOB, start), None);
+            assert_eq!(blocked(&model), [true, false, false], "Bob's are answered");
+            let change = model.record_failure(of_bob, BOB, start, start);
+            assert_eq!(change, Some(OutageChange::Began));
+            assert_eq!(blocked(&model), [true, true, holds_for_all]);
+            assert_eq!(model.blocks_all(start), holds_for_all);
+            assert_eq!(
+                model.proven(None, start).count(),
+                if holds_for_all { 1 } else { 2 }
+            );
+            let of_carol = model.proven(Some(carol), start).count();
+            assert_eq!(of_carol, usize::from(holds_for_all));
+            let ended = model.record_success(BOB, start);
+            assert_eq!(ended, Some(OutageChange::Ended));
+            assert_eq!(blocked(&model), [!holds_for_all, false, false]);
+        }
+    }
+
+    #[test]
+    fn failures_of_a_minute_ago_say_nothing_about_others() {
+        let start = Instant::now();
+        let refused = report(OutageReason::QuotaExhausted);
+        for (seconds, holds_for_all) in [(59, true), (60, false)] {
+            let now = start + Duration::from_secs(seconds);
+            let mut model = Availability::default();
+            model.record_failure(&refused, ALICE, start, start);
+            model.record_failure(&refused, BOB, now, now);
+            assert_eq!(model.blocks_all(now), holds_for_all);
+        }
+    }
+
+    #[test]
+    fn three_inputs_of_each_of_two_callers_prove_a_doubtful_outage_for_all() {
+        let start = Instant::now();
         let denied = |input| OutageReport {
             input,
             ..report(OutageReason::AccessDenied)
         };
         let mut model = Availability::default();
         for input in 0..100 {
-            assert_eq!(
-                model.record_failure(&denied(input), by(1), start, start),
-                None
-            );
+            model.record_failure(&denied(input), ALICE, start, start);
         }
-        assert!(!blocks(&model, start));
-        assert_eq!(
-            model.record_failure(&denied(7), by(2), start, start),
-            Some(OutageChange::Began),
-            "of another caller"
-        );
-        let mut key = Availability::default();
-        let refused = report(OutageReason::KeyRefused);
-        assert_eq!(
-            key.record_failure(&refused, by(1), start, start),
-            Some(OutageChange::Began),
-            "beyond doubt"
-        );
+        for input in 0..3 {
+            assert!(!model.blocks_all(start) && !blocks_caller(&model, BOB, start));
+            model.record_failure(&denied(input), BOB, start, start);
+        }
+        assert!(model.blocks_all(start));
+    }
+
+    #[test]
+    fn the_caller_of_a_probe_leaves_the_next_one_to_others() {
+        let start = Instant::now();
+        let refused = report(OutageReason::QuotaExhausted);
+        let mut model = Availability::default();
+        for caller in [BOB, ALICE] {
+            model.record_failure(&refused, caller, start, start);
+        }
+        let due = start + FIRST_PROBE;
+        assert!(blocks_caller(&model, ALICE, due) && !blocks_caller(&model, BOB, due));
+        assert!(!blocks_caller(&model, ALICE, due + OTHERS_FIRST));
+        model.record_call(BOB, due);
+        let due = due + FIRST_PROBE * 2;
+        assert!(!blocks_caller(&model, ALICE, due) && blocks_caller(&model, BOB, due));
+        model.probe_now(start);
+        assert!(!blocks_caller(&model, BOB, start));
+    }
+
+    #[test]
+    fn an_outage_that_its_caller_does_not_probe_is_shown_for_an_hour() {
+        let start = Instant::now();
+        let mut model = Availability::default();
+        model.record_failure(&report(OutageReason::UnknownModel), ALICE, start, start);
+        let hour = start + FIRST_PROBE + UNPROBED_AGE;
+        let is_shown = |now| model.proven(None, now).next().is_some();
+        assert!(is_shown(hour.checked_sub(Duration::from_secs(1)).unwrap()) && !is_shown(hour));
+    }
+
+    #[test]
+    fn the_callers_whose_failures_are_remembered_are_bounded() {
+        let start = Instant::now();
+        let mut model = Availability::default();
+        let own = OutageReport {
+            is_callers_own: true,
+            ..report(OutageReason::UnknownModel)
+        };
+        for caller in 0..2_000 {
+            model.record_failure(&own, CallerId(caller), start, start);
+        }
+        assert_eq!(model.by_caller.len(), MAX_CALLERS);
     }
 }

@@ -11,8 +11,9 @@ use crate::adaptive::Adaptive;
 use crate::api_key_limits::{ApiKeyLimits, KeySet};
 use crate::call_slots::CallSlots;
 use crate::caller_calls::{CallLimit, CallerCalls, LimitUses};
+use crate::caller_id::CallerId;
 use crate::model_limits::ModelState;
-use crate::outage::{Availability, Outage};
+use crate::outage::Outage;
 use crate::raii_counter::RaiiCounter;
 use crate::retry_budget::RetryBudget;
 use crate::types::{Pool, PoolId};
@@ -80,39 +81,39 @@ impl ProviderLimits {
             .flatten()
     }
 
-    /// Returns the outages of a key: with all models, and with one.
+    /// Returns the outages of a key that hold for a caller: with all models, and with one.
     fn outages<'a>(
         key: &'a ApiKeyLimits,
         index: usize,
         model: &'a ModelState,
+        caller: CallerId,
     ) -> impl Iterator<Item = &'a Outage> {
         let with_model = model.availability.get(&index);
-        [
-            key.availability.outage(),
-            with_model.and_then(Availability::outage),
-        ]
-        .into_iter()
-        .flatten()
+        let both = [Some(&key.availability), with_model].into_iter().flatten();
+        both.filter_map(move |availability| availability.outage(caller))
     }
 
-    /// Returns the keys that a call to the model may use: those that no outage blocks, and that the provider has not refused
+    /// Returns the keys that a call of the caller to the model may use: those that no outage blocks, and that the provider has not refused
     /// for the item.
     fn usable_keys<'a>(
         &'a self,
         model: &'a ModelState,
+        caller: CallerId,
         refused: KeySet,
         now: Instant,
     ) -> impl Iterator<Item = (usize, &'a ApiKeyLimits)> {
         self.keys.iter().enumerate().filter(move |(index, key)| {
             !refused.contains(*index)
-                && !Self::outages(key, *index, model).any(|outage| outage.blocks(now))
+                && !Self::outages(key, *index, model, caller)
+                    .any(|outage| outage.blocks(caller, now))
         })
     }
 
-    /// If outages block every key that the provider has not refused for the item, returns the outage that is probed first.
+    /// If outages keep the caller from every key that the provider has not refused for the item, returns the outage that is probed first.
     pub fn outage<'a>(
         &'a self,
         model: &'a ModelState,
+        caller: CallerId,
         refused: KeySet,
         now: Instant,
     ) -> Option<&'a Outage> {
@@ -121,11 +122,11 @@ impl ProviderLimits {
             if refused.contains(index) {
                 continue;
             }
-            let blocking = Self::outages(key, index, model)
-                .filter(|outage| outage.blocks(now))
-                .max_by_key(|outage| outage.next_probe)?;
+            let blocking = Self::outages(key, index, model, caller)
+                .filter(|outage| outage.blocks(caller, now))
+                .max_by_key(|outage| outage.next_probe_of(caller))?;
             first = first
-                .filter(|first| first.next_probe <= blocking.next_probe)
+                .filter(|first| first.next_probe_of(caller) <= blocking.next_probe_of(caller))
                 .or(Some(blocking));
         }
         first
@@ -135,11 +136,12 @@ impl ProviderLimits {
     pub fn paused_until(
         &self,
         model: &ModelState,
+        caller: CallerId,
         refused: KeySet,
         now: Instant,
     ) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
-        for (index, key) in self.usable_keys(model, refused, now) {
+        for (index, key) in self.usable_keys(model, caller, refused, now) {
             let of_model = model.pauses.get(&index);
             let of_model = of_model.and_then(|pause| pause.blocked_until(now));
             let until = key.paused_until(now).max(of_model)?;
@@ -193,7 +195,7 @@ mod tests {
     use std::num::NonZeroU32;
     use std::time::Duration;
 
-    use super::test_provider::{Provider, pool};
+    use super::test_provider::{ANYONE, Provider, pool};
     use super::*;
     use crate::outage::OutageReason;
     use crate::request_bucket::Rate;
@@ -231,7 +233,8 @@ mod tests {
                 provider.now += Duration::from_millis(1);
             }
             let (state, now) = (provider.model.state(), provider.now);
-            let outage = provider.limits.outage(&state, KeySet::default(), now);
+            let none = KeySet::default();
+            let outage = provider.limits.outage(&state, ANYONE, none, now);
             assert_eq!(outage.unwrap().next_probe, first_probe);
         }
     }

@@ -51,6 +51,7 @@ fn each_failure_has_its_row_in_the_table() {
                 _ => None,
             },
             is_doubtful: matches!(status, 403 | 404),
+            is_callers_own: false,
         };
         assert_eq!(row, expected, "{status}");
     }
@@ -74,6 +75,7 @@ fn each_failure_has_its_row_in_the_table() {
             may_be_charged,
             outage,
             is_doubtful: false,
+            is_callers_own: false,
         };
         assert_eq!(
             consequence(&failure(kind, None), UNANSWERED),

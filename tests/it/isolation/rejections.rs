@@ -109,6 +109,36 @@ async fn what_the_credit_does_not_cover_for_one_caller_proves_no_outage() {
 }
 
 #[tokio::test]
+async fn what_fails_for_one_caller_stops_no_other() {
+    let upstream = Upstream::start(|call| {
+        let body = call.body();
+        if body["model"] == "forbidden" || body.get("client_key").is_some() {
+            Reply::error(401, "the key is not valid for this")
+        } else {
+            Reply::Played
+        }
+    });
+    let (_server, attacker, victim) = with_attacker(&upstream, "").await;
+    for (number, settings) in [
+        json!({"model": "openai/forbidden"}),
+        json!({"extra_body": {"client_key": "expired"}}),
+        json!({"model": "openai/test-model", "extra_body": {"client_key": "expired"}}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = attacker.extract(&asking(number, settings)).await;
+        answer.problem(502, "upstream_unauthorized");
+        victim.extract(&asking(number, json!({}))).await.ok();
+        victim.extract(&single(person(number))).await.ok();
+    }
+    let limits = attacker.get("/v1/limits").await.ok();
+    assert_eq!(limits["outages"][0]["reason"], "key_refused", "{limits}");
+    let limits = victim.get("/v1/limits").await.ok();
+    assert_eq!(limits["outages"], json!([]), "{limits}");
+}
+
+#[tokio::test]
 async fn the_rest_of_an_endless_error_is_not_read() {
     let pad = "0,".repeat(1 << 20);
     let body = format!("{{\"pad\":[{pad}0],\"error\":{{\"message\":\"the end\"}}}}");

@@ -6,7 +6,7 @@ use super::ProviderLimits;
 use crate::api_key_limits::ApiKeyLimits;
 use crate::breaker;
 use crate::grant::CallCharge;
-use crate::outage::{FailedCaller, OutageChange, OutageReason};
+use crate::outage::{OutageChange, OutageReason};
 use crate::types::CallReport;
 
 impl ProviderLimits {
@@ -29,9 +29,15 @@ impl ProviderLimits {
         } = *call;
         let in_flight = self.in_flight.count();
         let is_of_provider = call.model.is_configured || report.pauses_key;
+        // Another model at the same provider may have far higher limits.
+        let is_rejected = is_overload && !matches!(report.health, breaker::Health::Timeout { .. });
+        let is_of_model_alone = is_rejected
+            && !report.pauses_key
+            && (self.keys.get_mut(index))
+                .is_some_and(|key| key.record_overload(call.model.id, now));
         if let Some(adaptive) = &mut self.adaptive {
             // A limit of a model that a caller has made up is no overload of the provider.
-            if is_overload && is_of_provider {
+            if is_overload && is_of_provider && !is_of_model_alone {
                 adaptive.decrease(began, in_flight, now);
             } else if report.health == breaker::Health::Success {
                 adaptive.increase(in_flight + left);
@@ -85,24 +91,21 @@ fn record_availability(
 ) -> KeyChange {
     let mut model = call.model.state();
     if let Some(outage) = &report.outage {
-        let by = FailedCaller {
-            caller: call.caller,
-            is_alone: !model.breaker.has_other_callers(call.caller, now),
-        };
-        if outage.reason.is_of_key() {
+        // A caller may have made up a model that the key may not use.
+        if outage.reason.is_of_key() && call.model.is_configured {
             return KeyChange {
-                outage: (key.availability).record_failure(outage, by, call.began, now),
+                outage: (key.availability).record_failure(outage, call.caller, call.began, now),
                 ..KeyChange::default()
             };
         }
         let with_model = model.availability.entry(call.key).or_default();
-        let own = with_model.record_failure(outage, by, call.began, now);
+        let own = with_model.record_failure(outage, call.caller, call.began, now);
         // The key itself is accepted.
         let proves_key = matches!(
             outage.reason,
             OutageReason::QuotaExhausted | OutageReason::UnknownModel
         );
-        let of_key = proves_key.then(|| key.availability.record_success(call.began));
+        let of_key = proves_key.then(|| (key.availability).record_success(call.caller, call.began));
         return KeyChange {
             outage: own.or(of_key.flatten()),
             ..KeyChange::default()
@@ -112,12 +115,17 @@ fn record_availability(
         return KeyChange::default();
     }
     key.record_success(call.model.id, call.began, now);
+    if call.model.is_configured {
+        key.record_configured_answer(call.model.id, now);
+    }
     let pause = model.pauses.get_mut(&call.key);
     let has_ended_pause = pause.is_some_and(|pause| pause.record_success(call.began, now));
     let with_model = model.availability.get_mut(&call.key);
-    let own = with_model.and_then(|own| own.record_success(call.began));
+    let own = with_model.and_then(|own| own.record_success(call.caller, call.began));
     KeyChange {
-        outage: key.availability.record_success(call.began).or(own),
+        outage: (key.availability)
+            .record_success(call.caller, call.began)
+            .or(own),
         has_passed_trial: model.trial.pass(),
         has_paused_key: false,
         has_ended_pause,
@@ -126,6 +134,7 @@ fn record_availability(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::super::test_provider::{Provider, model, pool};
@@ -133,6 +142,40 @@ mod tests {
     use crate::breaker::Health;
     use crate::model_limits::ModelLimits;
     use crate::types::{KeyQuota, Pool};
+
+    #[test]
+    fn overload_of_one_model_does_not_lower_the_concurrency_while_another_answers() {
+        let mut provider = Provider::new(Pool {
+            is_adaptive: true,
+            ..pool(vec![KeyQuota::default()])
+        });
+        let answered = CallReport::new(Health::Success);
+        let [own, other] = [1, 2].map(|id| model(id, Some(ModelLimits::default())));
+        for (answers, is_lowered) in [
+            (None, true),
+            (Some(Arc::clone(&own)), true),
+            (Some(Arc::clone(&other)), false),
+        ] {
+            if let Some(model) = answers {
+                provider.model = model;
+                provider.end(0, &answered, false);
+            }
+            let before = provider.limits.limit();
+            provider.model = Arc::clone(&own);
+            provider.now += Duration::from_millis(1);
+            let report = CallReport {
+                is_overload: true,
+                ..CallReport::new(Health::Neutral)
+            };
+            provider.end(0, &report, true);
+            assert_eq!(provider.limits.limit() < before, is_lowered);
+        }
+        let before = provider.limits.limit();
+        provider.model = other;
+        provider.now += Duration::from_millis(1);
+        provider.end(0, &CallReport::new(Health::Neutral), true);
+        assert!(provider.limits.limit() < before, "both are rejected");
+    }
 
     #[test]
     fn overload_lowers_the_concurrency_but_not_that_of_a_model_that_a_caller_has_made_up() {

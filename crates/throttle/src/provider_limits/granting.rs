@@ -11,7 +11,6 @@ use crate::caller_quota::{Blocked, Caller, Charge};
 use crate::grant::{GrantRequest, HeldResources, Refusal};
 use crate::hold::HoldReason;
 use crate::model_limits::{Model, ModelState};
-use crate::outage::Outage;
 use crate::permit_request::{Denied, Priority};
 
 impl ProviderLimits {
@@ -34,12 +33,13 @@ impl ProviderLimits {
         model: &ModelState,
         now: Instant,
     ) -> Result<usize, Refusal> {
-        let candidates = || self.usable_keys(model, asked.refused, now);
+        let candidates = || self.usable_keys(model, asked.caller, asked.refused, now);
         let tokens = asked.estimate.total();
         let available_at = |candidate| Self::key_available_at(candidate, model, tokens, now);
         let ready = candidates().filter(|candidate| available_at(*candidate).is_none());
-        let is_suspected =
-            |index, key| Self::outages(key, index, model).any(|outage| outage.next_probe > now);
+        let is_suspected = |index, key| {
+            Self::outages(key, index, model, asked.caller).any(|outage| outage.next_probe > now)
+        };
         // Begins after the key that was used last.
         let next = ready.min_by_key(|(index, key)| {
             (is_suspected(*index, key), *index <= self.last_key, *index)
@@ -49,8 +49,8 @@ impl ProviderLimits {
         }
         let earliest = candidates().filter_map(available_at).min();
         let Some(earliest) = earliest else {
-            return Err(match self.outage(model, asked.refused, now) {
-                Some(outage) => Refusal::Queue(Some(outage.next_probe)),
+            return Err(match self.outage(model, asked.caller, asked.refused, now) {
+                Some(outage) => Refusal::Queue(Some(outage.next_probe_of(asked.caller))),
                 None => Refusal::Denied(Denied::NoUsableKey),
             });
         };
@@ -58,10 +58,9 @@ impl ProviderLimits {
             let pause = model.pauses.get(&index);
             pause.is_some_and(|pause| pause.blocked_until(now).is_some())
         };
-        // Other items may use a key that only this item, or only its model, may not use.
+        // Other items may use a key that only this item, or only its model or caller, may not use.
         let is_own = self.keys.iter().enumerate().any(|(index, key)| {
-            let is_blocked = |outage: &Outage| outage.blocks(now);
-            !key.availability.outage().is_some_and(is_blocked)
+            !key.availability.blocks_all(now)
                 && (is_paused(index) || !candidates().any(|(candidate, _)| candidate == index))
         });
         Err(if is_own {
@@ -120,7 +119,7 @@ impl ProviderLimits {
             Refusal::Queue(_) | Refusal::Provider(_) => {
                 let tokens = asked.estimate.total();
                 let state = asked.model.state();
-                let candidates = self.usable_keys(&state, asked.refused, now);
+                let candidates = self.usable_keys(&state, asked.caller, asked.refused, now);
                 let waits = candidates.filter_map(|(index, key)| {
                     let until = Self::key_available_at((index, key), &state, tokens, now)?;
                     // The model's own pause is what holds the call the longest.
@@ -170,10 +169,10 @@ impl ProviderLimits {
         if let Some(key) = self.keys.get_mut(index) {
             key.reserve(asked.estimate.total(), now)
                 .map_err(|until| Refusal::Provider(Some(until)))?;
-            key.availability.record_call(now);
+            key.availability.record_call(asked.caller, now);
         }
         if let Some(availability) = state.availability.get_mut(&index) {
-            availability.record_call(now);
+            availability.record_call(asked.caller, now);
         }
         if let Some(pause) = state.pauses.get_mut(&index) {
             pause.record_call(now);
@@ -248,6 +247,7 @@ mod tests {
     use super::*;
     use crate::api_key_limits::KeySet;
     use crate::breaker::Health;
+    use crate::caller_id::CallerId;
     use crate::model_limits::ModelLimits;
     use crate::outage::OutageReason;
     use crate::request_bucket::Rate;
@@ -312,6 +312,11 @@ mod tests {
             let mut provider = two_keys();
             provider.fail(0, reason);
             assert_eq!(provider.call().unwrap(), 1);
+            assert!(
+                is_own(&mut provider, none),
+                "of this caller, as far as known"
+            );
+            provider.fail_of(CallerId(9), 0, reason);
             assert_eq!(is_own(&mut provider, none), !reason.is_of_key());
         }
     }

@@ -95,24 +95,43 @@ impl Provider {
 
     /// Ends a call that has just begun.
     pub fn end(&mut self, key: usize, report: &CallReport, is_overload: bool) -> KeyChange {
-        let charge = CallCharge::new(key, &Self::request(&self.model), 0, self.now);
+        self.end_of(ANYONE, key, report, is_overload)
+    }
+
+    fn end_of(
+        &mut self,
+        caller: CallerId,
+        key: usize,
+        report: &CallReport,
+        is_overload: bool,
+    ) -> KeyChange {
+        let request = GrantRequest {
+            caller,
+            ..Self::request(&self.model)
+        };
+        let charge = CallCharge::new(key, &request, 0, self.now);
         let now = self.now;
         self.limits
             .record_call(&charge, 0, report, is_overload, 0, now)
     }
 
     pub fn fail(&mut self, key: usize, reason: OutageReason) {
+        self.fail_of(ANYONE, key, reason);
+    }
+
+    pub fn fail_of(&mut self, caller: CallerId, key: usize, reason: OutageReason) {
         let report = OutageReport {
             reason,
             detail: "no".into(),
             input: 1,
             is_doubtful: reason.is_doubtful(),
+            is_callers_own: false,
         };
         let report = CallReport {
             outage: Some(report),
             ..CallReport::new(Health::Neutral)
         };
-        self.end(key, &report, false);
+        self.end_of(caller, key, &report, false);
     }
 
     pub fn pause(&mut self, until: Instant, pauses_key: bool) -> KeyChange {

@@ -86,10 +86,10 @@ impl WaitAhead {
         now: Instant,
     ) -> Self {
         let state = model.state();
-        let outage = provider.outage(&state, refused, now);
+        let outage = provider.outage(&state, caller, refused, now);
         Self {
-            outage: outage.map(|outage| outage.next_probe),
-            paused: provider.paused_until(&state, refused, now),
+            outage: outage.map(|outage| outage.next_probe_of(caller)),
+            paused: provider.paused_until(&state, caller, refused, now),
             breaker: state.breaker.check_call(caller, now),
         }
     }

@@ -59,7 +59,8 @@ impl State {
             // The slot is free before other items are considered.
             drop(held);
             let outage = report.outage.as_ref();
-            let is_key_refused = outage.is_some_and(|outage| outage.reason.is_of_key());
+            let is_key_refused =
+                model.is_configured && outage.is_some_and(|outage| outage.reason.is_of_key());
             if change.has_passed_trial || change.outage == Some(OutageChange::Ended) {
                 pool.unpark_all();
             }

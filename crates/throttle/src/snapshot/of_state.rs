@@ -94,14 +94,15 @@ impl State {
         named.collect()
     }
 
-    /// Returns the proven outages of all keys and models.
-    pub fn outages(&self, now: Instant) -> Vec<OutageSnapshot> {
+    /// Returns the proven outages of all keys and models. With `viewer`, leaves out those that hold for other callers only.
+    pub fn outages(&self, viewer: Option<CallerId>, now: Instant) -> Vec<OutageSnapshot> {
         let mut snapshots = Vec::new();
         for pool in &self.pools {
             for (index, key) in pool.provider.keys.iter().enumerate() {
-                let outage = proven(Some(&key.availability));
-                snapshots
-                    .extend(outage.map(|outage| pool.outage_snapshot(index, None, outage, now)));
+                let outages = key.availability.proven(viewer, now);
+                let shown =
+                    outages.map(|outage| pool.outage_snapshot(index, None, outage, viewer, now));
+                snapshots.extend(shown);
             }
         }
         for model in self.models.iter() {
@@ -109,31 +110,35 @@ impl State {
                 continue;
             };
             for (index, availability) in &model.state().availability {
-                let outage = proven(Some(availability));
-                snapshots.extend(outage.map(|outage| OutageSnapshot {
+                let outages = availability.proven(viewer, now);
+                let name = Some(model.name.as_str());
+                snapshots.extend(outages.map(|outage| OutageSnapshot {
                     is_configured: model.is_configured,
-                    ..pool.outage_snapshot(*index, Some(&model.name), outage, now)
+                    ..pool.outage_snapshot(*index, name, outage, viewer, now)
                 }));
             }
         }
         snapshots
     }
 
-    /// If every key has a proven outage with a model, returns the one that is probed first.
-    pub fn outage(&self, model: &Model, now: Instant) -> Option<OutageSnapshot> {
+    /// If every key has an outage with a model that holds for the caller, returns the one that is probed first.
+    pub fn outage(&self, model: &Model, caller: CallerId, now: Instant) -> Option<OutageSnapshot> {
         let pool = self.pools.get(model.pool().0)?;
         let state = model.state();
-        let mut first: Option<(usize, &Outage)> = None;
+        let mut first: Option<(usize, Option<&str>, &Outage)> = None;
         for (index, key) in pool.provider.keys.iter().enumerate() {
-            let of_model = proven(state.availability.get(&index));
-            let outage = proven(Some(&key.availability)).or(of_model)?;
+            let of_key = proven(&key.availability, caller);
+            let of_model = state.availability.get(&index);
+            let of_model = of_model.and_then(|availability| proven(availability, caller));
+            let name = of_key.is_none().then_some(model.name.as_str());
+            let outage = of_key.or(of_model)?;
+            let next_probe = outage.next_probe_of(caller);
             first = first
-                .filter(|(_, first)| first.next_probe <= outage.next_probe)
-                .or(Some((index, outage)));
+                .filter(|(_, _, first)| first.next_probe_of(caller) <= next_probe)
+                .or(Some((index, name, outage)));
         }
-        let (index, outage) = first?;
-        let name = Some(model.name.as_str()).filter(|_| !outage.report.reason.is_of_key());
-        Some(pool.outage_snapshot(index, name, outage, now))
+        let (index, name, outage) = first?;
+        Some(pool.outage_snapshot(index, name, outage, Some(caller), now))
     }
 
     /// Returns the callers that `viewer` sees: itself. `None` sees all.
@@ -246,9 +251,10 @@ impl Caller {
     }
 }
 
-/// Returns the outage if it is proven.
-fn proven(availability: Option<&Availability>) -> Option<&Outage> {
-    availability?.outage().filter(|outage| outage.is_proven())
+/// Returns the outage that holds for the caller, if it is proven.
+fn proven(availability: &Availability, caller: CallerId) -> Option<&Outage> {
+    let outage = availability.outage(caller);
+    outage.filter(|outage| outage.is_proven())
 }
 
 impl PoolState {
@@ -257,8 +263,11 @@ impl PoolState {
         key: usize,
         model: Option<&str>,
         outage: &Outage,
+        viewer: Option<CallerId>,
         now: Instant,
     ) -> OutageSnapshot {
+        let probe_of = |viewer| outage.next_probe_of(viewer);
+        let next_probe = viewer.map_or(outage.next_probe, probe_of);
         OutageSnapshot {
             provider: self.provider.name.clone(),
             key: (self.provider.keys.len() > 1).then_some(key + 1),
@@ -266,7 +275,7 @@ impl PoolState {
             is_configured: true,
             report: outage.report.clone(),
             lasted: now.saturating_duration_since(outage.since),
-            retry_in: outage.next_probe.saturating_duration_since(now),
+            retry_in: next_probe.saturating_duration_since(now),
         }
     }
 

@@ -211,6 +211,7 @@ fn denied_access(input: u64) -> CallReport {
             detail: "no".into(),
             input,
             is_doubtful: true,
+            is_callers_own: false,
         }),
         ..CallReport::new(Health::Neutral)
     }
@@ -221,17 +222,24 @@ async fn the_failures_of_one_caller_say_nothing_of_the_provider_while_another_is
     let (limits, attacker, victim) = shared();
     let model = model(&limits);
     call(&victim, &model, CallReport::new(Health::Success)).await;
-    for input in 0..100 {
+    for _ in 0..100 {
         call(&attacker, &model, CallReport::new(Health::Failure)).await;
+    }
+    assert_eq!(limits.breakers()[0].state, BreakerState::Closed);
+    for input in 0..3 {
         call(&attacker, &model, denied_access(input)).await;
     }
-    assert!(
-        limits.breakers()[0].state == BreakerState::Closed && limits.outages().is_empty(),
-        "{:?}",
-        limits.breakers()
-    );
+    let is_out = |request: &Admission| limits.outage(&model, request.caller()).is_some();
+    assert!(is_out(&attacker) && !is_out(&victim));
+    assert_eq!(limits.outages(None).len(), 1);
+    assert!(limits.outages(Some(victim.caller())).is_empty());
+    call(&victim, &model, CallReport::new(Health::Success)).await;
+    assert!(is_out(&attacker), "its own calls fail all the same");
+    limits.probe_outages(PoolId(0));
+    call(&attacker, &model, CallReport::new(Health::Success)).await;
+    assert!(!is_out(&attacker));
     // An open breaker would let the next call wait for seconds.
-    for request in [&attacker, &victim] {
+    for request in [&attacker, &victim, &victim] {
         call(request, &model, CallReport::new(Health::Failure)).await;
     }
     assert_ne!(limits.breakers()[0].state, BreakerState::Closed);

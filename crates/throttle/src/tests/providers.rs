@@ -129,7 +129,7 @@ async fn a_refused_key_is_skipped_and_without_another_the_permit_is_denied_at_on
         let next = admission.enter(&permit_request(&model)).await.unwrap();
         assert_ne!(next.key(), key);
     }
-    assert!(limits.outage(&model).is_none(), "one key is left");
+    assert!(limits.outage(&model, ANYONE).is_none(), "one key is left");
     let second = admission.enter(&permit_request(&model)).await.unwrap();
     second.release(outage(OutageReason::KeyRefused));
     for model in [&model, &other] {
@@ -137,10 +137,10 @@ async fn a_refused_key_is_skipped_and_without_another_the_permit_is_denied_at_on
             admission.enter(&permit_request(model)).await.unwrap_err(),
             Denied::Outage { .. }
         ));
-        let reason = limits.outage(model).unwrap().report.reason;
+        let reason = limits.outage(model, ANYONE).unwrap().report.reason;
         assert_eq!(reason, OutageReason::KeyRefused);
     }
-    assert_eq!(limits.outages().len(), 2);
+    assert_eq!(limits.outages(None).len(), 2);
 }
 
 #[tokio::test]
@@ -153,11 +153,11 @@ async fn an_unknown_model_is_an_outage_of_that_model_alone() {
     assert_eq!(change, Some(OutageChange::Began));
     assert!(admission.enter(&permit_request(&model)).await.is_err());
     assert!(admission.enter(&permit_request(&other)).await.is_ok());
-    assert!(limits.outage(&other).is_none());
+    assert!(limits.outage(&other, ANYONE).is_none());
     let made_up = limits.model(POOL, "made up");
     let permit = admission.enter(&permit_request(&made_up)).await.unwrap();
     permit.release(outage(OutageReason::UnknownModel));
-    let outages = limits.outages();
+    let outages = limits.outages(None);
     let shown = outages
         .iter()
         .map(|outage| (outage.model.as_deref(), outage.is_configured));
@@ -189,7 +189,7 @@ async fn outages_are_probed_at_once_if_the_keys_of_the_provider_have_changed() {
         let probe = probe.unwrap().unwrap();
         assert!(admission.enter(&permit_request(&other)).await.is_err());
         probe.release(CallReport::new(Health::Success));
-        assert!(limits.outage(&model).is_none() && limits.outage(&other).is_some());
+        assert!(limits.outage(&model, ANYONE).is_none() && limits.outage(&other, ANYONE).is_some());
     }
 }
 

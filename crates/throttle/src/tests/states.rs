@@ -312,14 +312,14 @@ fn the_outage_of_a_model_that_is_probed_first_is_shown_with_the_number_of_its_ke
         for reason in [OutageReason::UnknownModel, OutageReason::KeyRefused] {
             let mut clocked = Clocked::new(9, vec![pool(vec![key; keys], None)]);
             let (_other, model) = (clocked.model(0, "a"), clocked.model(0, "m"));
-            assert!(clocked.state.outage(&model, clocked.now).is_none());
+            assert!(clocked.state.outage(&model, ANYONE, clocked.now).is_none());
             // The second key is the first to be used, and to fail.
             for _ in 0..keys {
                 let call = clocked.call(ANYONE, &model);
                 clocked.end(call, &outage(reason));
                 clocked.now += Duration::from_millis(100);
             }
-            let shown = clocked.state.outage(&model, clocked.now).unwrap();
+            let shown = clocked.state.outage(&model, ANYONE, clocked.now).unwrap();
             assert_eq!(shown.key, number);
             let name = (!reason.is_of_key()).then_some("m");
             assert_eq!(shown.model.as_deref(), name);

@@ -202,7 +202,7 @@ pub struct LimitList {
     limits: Vec<Limit>,
     /// Circuit breakers of the configured models and, for an operator, of all models called so far.
     breakers: Vec<BreakerView>,
-    /// Keys and models with which every call fails.
+    /// Keys and models with which every call of the caller fails; for an operator, of any caller.
     outages: Vec<OutageView>,
     /// Limit that holds the waiting calls of each model that has some.
     holds: Vec<HoldView>,
@@ -232,7 +232,7 @@ pub async fn limits(
     let sees_model = |is_configured: bool| is_operator || is_configured;
     let snapshots = limits.snapshots(viewer).into_iter();
     let breakers = limits.breakers().into_iter();
-    let outages = state.extractor.outages().into_iter();
+    let outages = state.extractor.outages(viewer).into_iter();
     let holds = limits.holds().into_iter();
     let retries = limits.retry_budgets().into_iter();
     let budgets = limits.caller_budgets(viewer).into_iter();

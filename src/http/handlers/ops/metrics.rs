@@ -70,7 +70,7 @@ fn set_breaker_gauges(state: &AppState) {
 
 /// Sets the number of outages by provider and reason. A gauge that was set once is kept at zero when the outage is over.
 fn set_outage_gauges(state: &AppState) {
-    let outages = state.extractor.outages();
+    let outages = state.extractor.outages(None);
     for provider in state.extractor.models().providers.keys() {
         for reason in OutageReason::ALL {
             let own = outages

@@ -69,6 +69,9 @@ fn as_float(tokens: u64) -> f64 {
     f64::from(u32::try_from(tokens).unwrap())
 }
 
+/// Pool and key of an outage, its model, and the caller that it holds for, unless it holds for all.
+type OutageId = (usize, usize, Option<u64>, Option<CallerId>);
+
 /// Use of everything that calls are charged for.
 #[derive(Default)]
 pub(super) struct Accounts {
@@ -80,8 +83,8 @@ pub(super) struct Accounts {
     costs: BTreeMap<CallerId, (u64, u64)>,
     /// Number of calls of each model since its breaker has opened, or since one of its calls has ended.
     probes: BTreeMap<u64, usize>,
-    /// Last probe of each outage, by key, model and beginning.
-    outage_probes: BTreeMap<(usize, usize, Option<u64>), (Instant, Instant)>,
+    /// Beginning and last probe of each outage, by key, model and caller.
+    outage_probes: BTreeMap<OutageId, (Instant, Instant)>,
 }
 
 impl Accounts {
@@ -151,26 +154,21 @@ impl Accounts {
             *probes += 1;
             assert!(*probes <= MAX_PROBES, "{probes} probes at a time");
         }
+        let of_key = &provider.keys[call.key].availability;
         let with_model = model.availability.get(&call.key);
-        let outages = [
-            (None, provider.keys[call.key].availability.outage()),
-            (
-                Some(id),
-                with_model.and_then(|availability| availability.outage()),
-            ),
-        ];
-        for (model, outage) in outages {
+        for (model, availability) in [(None, Some(of_key)), (Some(id), with_model)] {
+            let Some(availability) = availability else {
+                continue;
+            };
+            let outage = availability.outage(call.caller);
             let Some(outage) = outage.filter(|outage| outage.is_proven()) else {
                 continue;
             };
-            let last = (self.outage_probes).insert((pool, call.key, model), (outage.since, now));
-            let last = last.map_or(outage.since, |(since, probe)| {
-                if since == outage.since {
-                    probe
-                } else {
-                    outage.since
-                }
-            });
+            let caller = (!availability.holds_for_all()).then_some(call.caller);
+            let probe = (outage.since, now);
+            let last = (self.outage_probes).insert((pool, call.key, model, caller), probe);
+            let last = last.filter(|(since, _)| *since == outage.since);
+            let last = last.map_or(outage.since, |(_, probe)| probe);
             assert!(
                 now - last >= FIRST_PROBE,
                 "a probe {:?} after the last",
@@ -180,7 +178,7 @@ impl Accounts {
     }
 
     /// Checks the budget of a caller of which a call has gone out: without the call that went out last, it was not used up. Several go out
-    /// together, so that may be any of those in flight, the dearest one at most.
+    /// together, so that may be any of those in flight, the most expensive one at most.
     pub(super) fn check_budget<'a>(
         &self,
         state: &State,
@@ -191,9 +189,9 @@ impl Accounts {
             return;
         };
         let own = flying.filter(|call| call.caller == caller);
-        let dearest = own.map(|call| cost(call, call.reserved)).max().unwrap();
+        let most_expensive = own.map(|call| cost(call, call.reserved)).max().unwrap();
         assert!(
-            self.cost(caller) - dearest < budget.0,
+            self.cost(caller) - most_expensive < budget.0,
             "a call goes out beyond the budget"
         );
     }

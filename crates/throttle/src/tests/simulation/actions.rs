@@ -182,7 +182,8 @@ impl Simulation {
                     reason,
                     detail: "no".into(),
                     input: self.random.next(),
-                    is_doubtful: reason.is_doubtful() || self.random.below(2) == 0,
+                    is_doubtful: reason.is_doubtful() || self.random.chance(50),
+                    is_callers_own: self.random.chance(50),
                 };
                 report = CallReport {
                     outage: Some(outage),
