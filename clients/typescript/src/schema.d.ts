@@ -1006,6 +1006,11 @@ export interface components {
              */
             eta_ms?: number | null;
             blocked?: components["schemas"]["JobBlocked"] | null;
+            /**
+             * @description Present while the job begins no further item, because its results would leave too little room to other callers: the limit, and what
+             *     its caller can do.
+             */
+            waits_for_room?: string | null;
             usage: components["schemas"]["Usage"];
             grounding?: components["schemas"]["EvidenceCounts"] | null;
             /** Format: date-time */
@@ -1096,6 +1101,8 @@ export interface components {
             /** Format: int64 */
             eta_ms?: number | null;
             blocked?: components["schemas"]["JobBlocked"] | null;
+            /** @description Present while the job begins no further item. */
+            waits_for_room?: string | null;
             usage: components["schemas"]["Usage"];
         };
         /** @description Request to extract from many texts as a durable job. */
@@ -1215,7 +1222,7 @@ export interface components {
             limits: components["schemas"]["LimitState"][];
             /** @description Circuit breakers of the configured models and, for an operator, of all models called so far. */
             breakers: components["schemas"]["BreakerView"][];
-            /** @description Keys and models with which every call fails. */
+            /** @description Keys and models with which every call of the caller fails; for an operator, of any caller. */
             outages: components["schemas"]["OutageView"][];
             /** @description Limit that holds the waiting calls of each model that has some. */
             holds: components["schemas"]["HoldView"][];

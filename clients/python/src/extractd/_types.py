@@ -361,7 +361,7 @@ class HoldView(BaseModel):
     """
     Limit that holds the first of them: a limit's `name`, or `MODEL/pause` or `PROVIDER/pause` (the provider answered 429), `MODEL/breaker`,
     `MODEL/trial` (few calls go out before a model's first answer), `caller/quota` or
-    `caller/concurrency_share` (the free slots are left to callers without calls).
+    `caller/concurrency_share` (the free slots are left to other callers).
     """
     retry_in_ms: float | None = None
     """
@@ -1122,6 +1122,10 @@ class JobProgress(JobCounts):
     rate_per_s: float | None = None
     eta_ms: int | None = Field(None, ge=0)
     blocked: JobBlocked | None = None
+    waits_for_room: str | None = None
+    """
+    Present while the job begins no further item.
+    """
     usage: Usage
 
 
@@ -1140,7 +1144,7 @@ class LimitList(BaseModel):
     """
     outages: list[OutageView]
     """
-    Keys and models with which every call fails.
+    Keys and models with which every call of the caller fails; for an operator, of any caller.
     """
     holds: list[HoldView]
     """
@@ -1733,6 +1737,11 @@ class Job(BaseModel):
     Estimated time until the job ends, in milliseconds. `null` while unknown.
     """
     blocked: JobBlocked | None = None
+    waits_for_room: str | None = None
+    """
+    Present while the job begins no further item, because its results would leave too little room to other callers: the limit, and what
+    its caller can do.
+    """
     usage: Usage
     grounding: EvidenceCounts | None = None
     created_at: AwareDatetime
