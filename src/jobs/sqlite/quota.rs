@@ -111,9 +111,12 @@ impl CurrentLimits {
         connection: &Connection,
         job: JobKey,
     ) -> rusqlite::Result<Option<StorageQuota>> {
+        let Some(to_leave) = self.bytes_to_leave() else {
+            return Ok(None);
+        };
         let caller = queries::caller(connection, job)?;
         let (own, spaces) = self.stored(connection, &caller.unwrap_or_default())?;
-        let to_leave = self.bytes_to_leave().map(|bytes| bytes / RESULTS_DIVISOR);
+        let to_leave = Some(to_leave / RESULTS_DIVISOR);
         let mut spaces = spaces.into_iter().flatten();
         let exceeded =
             spaces.find(|space| space.leaves_too_little(own / RESULTS_DIVISOR, to_leave));

@@ -29,9 +29,10 @@ impl ProviderLimits {
         } = *call;
         let in_flight = self.in_flight.count();
         let is_of_provider = call.model.is_configured || report.pauses_key;
-        // Another model at the same provider may have far higher limits.
+        // Another model at the same provider may have far higher limits. Those that callers have made up say nothing of it.
         let is_rejected = is_overload && !matches!(report.health, breaker::Health::Timeout { .. });
         let is_of_model_alone = is_rejected
+            && call.model.is_configured
             && !report.pauses_key
             && (self.keys.get_mut(index))
                 .is_some_and(|key| key.record_overload(call.model.id, now));
@@ -170,7 +171,17 @@ mod tests {
             provider.end(0, &report, true);
             assert_eq!(provider.limits.limit() < before, is_lowered);
         }
+        provider.model = model(3, None);
+        provider.end(0, &CallReport::new(Health::Neutral), true);
         let before = provider.limits.limit();
+        provider.model = Arc::clone(&own);
+        provider.now += Duration::from_millis(1);
+        provider.end(0, &CallReport::new(Health::Neutral), true);
+        assert_eq!(
+            provider.limits.limit(),
+            before,
+            "a made-up model is rejected"
+        );
         provider.model = other;
         provider.now += Duration::from_millis(1);
         provider.end(0, &CallReport::new(Health::Neutral), true);
