@@ -5,17 +5,20 @@ mod allocator;
 mod build_extractor;
 mod caller_reload;
 mod descriptors;
+mod health_check;
 mod key_reload;
 mod local_model;
 mod memory_size;
 mod reload;
 mod stop_times;
+mod temporary_folder;
 mod traces;
 
 pub use allocator::return_memory_when_idle;
+pub use health_check::healthcheck;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,11 +33,11 @@ use crate::jobs::{self, Jobs, Shutdown, Sqlite, StorageLimits};
 use crate::net::{self, Reach};
 use crate::schema::{self, Registry};
 use crate::telemetry::{Metrics, Traces};
-use crate::types::ids::new_uuid;
 use build_extractor::build_extractor;
 use caller_reload::Callers;
 use key_reload::ProviderKeys;
 use stop_times::StopTimes;
+use temporary_folder::TemporaryFolder;
 
 /// Serves until `stop` is cancelled, then drains.
 ///
@@ -115,7 +118,7 @@ impl Server {
             .context("cannot create a temporary folder for the job store")?;
         let folder = match (persistence, &temporary) {
             (Persistence::Folder(folder), _) => folder,
-            (_, Some(temporary)) => &temporary.0,
+            (_, Some(temporary)) => temporary.path(),
             (Persistence::DataDir | Persistence::Temporary, None) => &config.data_dir,
         };
         let file = folder.join(STORE_FILE);
@@ -266,24 +269,6 @@ pub fn back_up(config: &Config, target: &Path) -> anyhow::Result<()> {
     })
 }
 
-/// Folder in the system's temporary folder, removed on drop.
-struct TemporaryFolder(PathBuf);
-
-impl TemporaryFolder {
-    fn new() -> std::io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("extractd-{}", new_uuid().simple()));
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        // A folder that cannot be removed is left to the system's own clean-up.
-        drop(std::fs::remove_dir_all(&self.0));
-    }
-}
-
 /// File name of the job store in the data folder.
 const STORE_FILE: &str = "extractd.db";
 
@@ -368,44 +353,6 @@ fn startup_message(extractor: &Extractor, address: SocketAddr) -> String {
         "listening on http://{address}; the default model is {}{note}; the API reference is at http://{address}/docs/",
         model.label()
     )
-}
-
-/// Checks that a server answers on this address. Returns the exit code: success if `/healthz`
-/// answers 200.
-#[must_use]
-pub fn healthcheck(listen: SocketAddr) -> std::process::ExitCode {
-    match check_health(listen) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!(
-                "extractd: the server on port {} is not healthy: {error}",
-                listen.port()
-            );
-            std::process::ExitCode::FAILURE
-        }
-    }
-}
-
-/// Requests `/healthz`, and fails unless the status is 200.
-fn check_health(listen: SocketAddr) -> std::io::Result<()> {
-    use std::io::{Error, Read, Write};
-    const TIMEOUT: Duration = Duration::from_secs(3);
-    let ip = if listen.ip().is_unspecified() {
-        std::net::Ipv4Addr::LOCALHOST.into()
-    } else {
-        listen.ip()
-    };
-    let mut stream =
-        std::net::TcpStream::connect_timeout(&SocketAddr::new(ip, listen.port()), TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-    let mut status_line = [0; 12];
-    stream.read_exact(&mut status_line)?;
-    if &status_line == b"HTTP/1.1 200" {
-        Ok(())
-    } else {
-        Err(Error::other("/healthz did not answer with status 200"))
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod callers;
 mod providers;
+mod settlement;
 mod shares;
 pub(crate) mod simulation;
 mod states;

@@ -1,4 +1,4 @@
-//! What the simulated calls have used, counted once more: tokens of keys and callers, budgets, and probes.
+//! Accounts of the simulated calls, kept once more beside those of the state: tokens of keys and callers, budgets, and probes.
 
 use super::*;
 
