@@ -91,7 +91,7 @@ impl Client {
     /// Creates a client for one provider.
     ///
     /// # Errors
-    /// When the proxy's address, a certificate or the system's name resolution is unusable.
+    /// If the proxy's address, a certificate or the system's name resolution is unusable.
     pub fn new(options: Options) -> Result<Self, SetUpError> {
         let mut builder = builder(&options.tls)?
             .default_headers(options.headers)
@@ -114,7 +114,7 @@ impl Client {
     /// timeout of 20 s.
     ///
     /// # Errors
-    /// When a certificate or the system's name resolution is unusable.
+    /// If a certificate or the system's name resolution is unusable.
     pub fn outbound(reach: Reach) -> Result<Self, SetUpError> {
         Self::outbound_within(Resolver::new(reach), OUTBOUND_TIMEOUTS)
     }
@@ -160,7 +160,7 @@ impl Client {
     /// As [`Client::post`].
     ///
     /// # Errors
-    /// When no response arrives. A status of 400 or 500 is a response.
+    /// If no response arrives. A status of 400 or 500 is a response.
     pub async fn post_for(
         &self,
         caller: CallerId,
@@ -177,7 +177,7 @@ impl Client {
     /// Dropping the future or the response closes the connection, so that the provider can stop.
     ///
     /// # Errors
-    /// When no response arrives. A status of 400 or 500 is a response.
+    /// If no response arrives. A status of 400 or 500 is a response.
     pub async fn post(
         &self,
         url: &Url,
@@ -193,7 +193,7 @@ impl Client {
     /// As [`Client::post`].
     ///
     /// # Errors
-    /// When no response arrives. A status of 400 or 500 is a response.
+    /// If no response arrives. A status of 400 or 500 is a response.
     pub async fn send_body(
         &self,
         method: Method,
@@ -210,7 +210,7 @@ impl Client {
     /// As [`Client::post`].
     ///
     /// # Errors
-    /// When no response arrives. A status of 400 or 500 is a response.
+    /// If no response arrives. A status of 400 or 500 is a response.
     pub async fn request(
         &self,
         method: Method,
@@ -227,7 +227,7 @@ impl Client {
     /// As [`Client::post`].
     ///
     /// # Errors
-    /// When no response arrives. A status of 400 or 500 is a response.
+    /// If no response arrives. A status of 400 or 500 is a response.
     pub async fn upload<B>(&self, url: &Url, headers: HeaderMap, body: B) -> Result<Incoming, Error>
     where
         B: http_body::Body<Data = Bytes, Error = std::io::Error> + Send + Sync + 'static,
@@ -279,7 +279,7 @@ impl Incoming {
     /// Reads the complete body.
     ///
     /// # Errors
-    /// When the connection breaks before the end of the body, or the body is too large.
+    /// If the connection breaks before the end of the body, or the body is too large.
     pub async fn whole(mut self) -> Result<Response, Error> {
         let mut body = BytesMut::new();
         while let Some(chunk) = self.chunk().await? {
@@ -298,7 +298,7 @@ impl Incoming {
     /// Returns the next bytes of the body; `None` at its end.
     ///
     /// # Errors
-    /// When the connection breaks before the end, or the body exceeds the limit.
+    /// If the connection breaks before the end, or the body exceeds the limit.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let chunk = self
             .response
@@ -343,7 +343,7 @@ impl Messages {
     /// Nothing is lost when the future is dropped.
     ///
     /// # Errors
-    /// When the connection breaks before the end, or a message exceeds [`MAX_ANSWER_BYTES`].
+    /// If the connection breaks before the end, or a message exceeds [`MAX_ANSWER_BYTES`].
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
         loop {
             if let Some(message) = self.ready() {

@@ -28,7 +28,7 @@ impl Bare {
     /// Starts a loop that posts `body` to the chat completions under `base_url`, so many calls at a time.
     ///
     /// # Errors
-    /// When it does not start.
+    /// If it does not start.
     pub fn start(base_url: &str, in_flight: usize, body: &[u8]) -> Result<Self> {
         let mut command = Process::own(NAME)?;
         command.args([
@@ -59,7 +59,7 @@ impl Bare {
     /// Makes so many calls; returns how long they took.
     ///
     /// # Errors
-    /// When one fails.
+    /// If one fails.
     pub fn run(&mut self, calls: usize) -> Result<Duration> {
         writeln!(self.orders, "{calls}")?;
         let reply = self.replies.next().context("the bare loop has ended")??;
@@ -74,7 +74,7 @@ impl Bare {
 /// Runs the other side: reads numbers of calls from standard input, and prints how many microseconds they took.
 ///
 /// # Errors
-/// When a call fails.
+/// If a call fails.
 pub fn serve() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [url, in_flight, length] = arguments.as_slice() else {

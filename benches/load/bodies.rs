@@ -104,7 +104,7 @@ const NDJSON_END: &[u8] = b"0\r\n\r\n";
 /// Sends a whole upload of so many lines.
 ///
 /// # Errors
-/// When the other side has gone.
+/// If the other side has gone.
 pub fn upload(mut writer: TcpStream, path: &str, accept: &str, lines: usize) -> Result<()> {
     writer.write_all(ndjson_head(path, accept).as_bytes())?;
     for start in (0..lines).step_by(CHUNK_LINES) {
@@ -117,7 +117,7 @@ pub fn upload(mut writer: TcpStream, path: &str, accept: &str, lines: usize) -> 
 /// Reads a stream of events to its end; `first` is called at the first result.
 ///
 /// # Errors
-/// When not all of the `items` succeeded.
+/// If not all of the `items` succeeded.
 pub fn read_events(events: impl BufRead, items: usize, first: impl FnOnce()) -> Result<()> {
     let (mut first, mut last) = (Some(first), String::new());
     for line in events.lines() {
@@ -137,7 +137,7 @@ pub fn read_events(events: impl BufRead, items: usize, first: impl FnOnce()) -> 
 /// Reads a stream of lines to its end.
 ///
 /// # Errors
-/// When not all of the `items` succeeded.
+/// If not all of the `items` succeeded.
 pub fn read_ndjson(lines: impl BufRead, items: usize) -> Result<()> {
     let mut last = String::new();
     for line in lines.lines() {

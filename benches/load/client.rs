@@ -35,7 +35,7 @@ impl Connection {
     /// Returns a second handle to write with while the first one reads.
     ///
     /// # Errors
-    /// When the system gives none.
+    /// If the system gives none.
     pub fn writer(&self) -> io::Result<TcpStream> {
         self.0.get_ref().try_clone()
     }
@@ -43,7 +43,7 @@ impl Connection {
     /// Sends bytes as they are.
     ///
     /// # Errors
-    /// When the other side has gone.
+    /// If the other side has gone.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.0.get_mut().write_all(bytes)
     }
@@ -51,7 +51,7 @@ impl Connection {
     /// Sends a request and reads its answer.
     ///
     /// # Errors
-    /// When no answer comes that has its length.
+    /// If no answer comes that has its length.
     pub fn exchange(&mut self, request: &[u8]) -> Result<Answer> {
         self.send(request)?;
         self.answer()
@@ -60,7 +60,7 @@ impl Connection {
     /// Reads the answer to what was sent.
     ///
     /// # Errors
-    /// When no answer comes that has its length.
+    /// If no answer comes that has its length.
     pub fn answer(&mut self) -> Result<Answer> {
         let head = self.head()?;
         let mut body = vec![0; head.length.context("the answer has no content-length")?];
@@ -89,7 +89,7 @@ impl Connection {
     /// Returns the head of a streamed answer; what follows is its body, line by line.
     ///
     /// # Errors
-    /// When it is not a streamed success.
+    /// If it is not a streamed success.
     pub fn lines(&mut self) -> Result<impl BufRead> {
         let head = self.head()?;
         ensure!(

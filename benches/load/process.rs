@@ -30,7 +30,7 @@ impl Process {
     /// This program under another name, which decides what it does.
     ///
     /// # Errors
-    /// When the system does not say where this program lies.
+    /// If the system does not say where this program lies.
     pub fn own(name: &str) -> Result<Command> {
         let mut command = Self::command(std::env::current_exe().context("this program's path")?);
         command.arg0(name);
@@ -82,7 +82,7 @@ impl Process {
     /// Returns the most memory in RAM so far, in bytes.
     ///
     /// # Errors
-    /// When the child has ended.
+    /// If the child has ended.
     pub fn peak_memory(&self) -> Result<f64> {
         self.status("VmHWM:")
     }

@@ -16,7 +16,7 @@ const REFUSAL: &[u8] = b"HTTP/1.1 401 -\r\ncontent-length: 0\r\nconnection: clos
 /// Returns the body of the call that a single extraction leads to.
 ///
 /// # Errors
-/// When the service makes none.
+/// If the service makes none.
 pub fn upstream_body() -> Result<Vec<u8>> {
     upstream_body_of(&bodies::single(0))
 }
@@ -24,7 +24,7 @@ pub fn upstream_body() -> Result<Vec<u8>> {
 /// Returns the body of the first call that this request leads to.
 ///
 /// # Errors
-/// When the service makes none.
+/// If the service makes none.
 pub fn upstream_body_of(request: &[u8]) -> Result<Vec<u8>> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let base_url = format!("http://{}/v1", listener.local_addr()?);

@@ -126,7 +126,7 @@ pub fn micros_each(cpu: Duration, items: usize) -> f64 {
 /// Sends a batch and reads all of its events. Returns the time from the request's first byte to the answer's last.
 ///
 /// # Errors
-/// When an item fails.
+/// If an item fails.
 pub fn run_batch(service: &Service, request: &[u8], items: usize) -> Result<Duration> {
     let mut connection = Connection::open(&service.address)?;
     let started = Instant::now();

@@ -185,7 +185,7 @@ impl<'a> RouteCursor<'a> {
     /// Waits for the permit of one call, to the first target that is available.
     ///
     /// # Errors
-    /// When the wait would exceed the item's wait budget, or no target is left.
+    /// If the wait would exceed the item's wait budget, or no target is left.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the queue; a permit that was just granted goes to the next item. Targets that denied a
@@ -401,7 +401,7 @@ impl<'a> RouteCursor<'a> {
     /// `None` if the cursor switched to another target.
     ///
     /// # Errors
-    /// When this was the last retry of the last target.
+    /// If this was the last retry of the last target.
     pub fn record_failure(
         &mut self,
         code: Code,

@@ -50,7 +50,7 @@ impl Frames {
     /// Appends bytes of the body.
     ///
     /// # Errors
-    /// When a single message exceeds [`MAX_ANSWER_BYTES`].
+    /// If a single message exceeds [`MAX_ANSWER_BYTES`].
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if self.buffered_bytes() + bytes.len() > MAX_ANSWER_BYTES {
             return Err(Error::TooLarge(MAX_ANSWER_BYTES));

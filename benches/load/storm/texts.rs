@@ -31,7 +31,7 @@ fn spec() -> Value {
 /// Returns a whole request for a batch of so many texts, answered as NDJSON. On average a call for one comes to so many tokens.
 ///
 /// # Errors
-/// When the service does not show what it sends for a text.
+/// If the service does not show what it sends for a text.
 pub fn batch(items: usize, tokens_a_call: usize) -> Result<Vec<u8>> {
     let beside = beside_the_text()? as f64;
     let wanted = ((tokens_a_call as f64 - TOKENS_BESIDE_THE_PROMPT) * BYTES_A_TOKEN - beside)

@@ -21,7 +21,7 @@ pub type Span = (u64, u64);
 /// Looks until `stop`. Returns the times in which somebody waited at each look, each to the last such look.
 ///
 /// # Errors
-/// When the service does not tell.
+/// If the service does not tell.
 pub fn waiting(service: &Service, stop: &AtomicBool) -> Result<Vec<Span>> {
     let mut connection = Connection::open(&service.address)?;
     let (mut spans, mut open): (Vec<Span>, Option<Span>) = (Vec::new(), None);
@@ -48,7 +48,7 @@ pub fn waiting(service: &Service, stop: &AtomicBool) -> Result<Vec<Span>> {
 /// the last rows.
 ///
 /// # Errors
-/// When the service does not tell.
+/// If the service does not tell.
 pub fn until_idle(service: &Service) -> Result<(Option<Duration>, Value)> {
     let mut connection = Connection::open(&service.address)?;
     let started = Instant::now();

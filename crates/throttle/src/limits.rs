@@ -24,7 +24,7 @@ impl Limits {
     /// Creates the limits and starts the timer's thread, which ends with the last clone.
     ///
     /// # Errors
-    /// When the operating system provides no thread.
+    /// If the operating system provides no thread.
     pub fn new(
         config: Config,
         pools: Vec<Pool>,

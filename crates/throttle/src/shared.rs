@@ -26,7 +26,7 @@ impl Shared {
     /// Creates the state and starts the timer's thread, which ends with the last reference.
     ///
     /// # Errors
-    /// When the operating system provides no thread.
+    /// If the operating system provides no thread.
     pub fn start(
         config: Config,
         pools: Vec<Pool>,

@@ -67,7 +67,7 @@ impl<'a> ChatRequest<'a> {
     /// Reads a request's body.
     ///
     /// # Errors
-    /// When it is not a chat-completions request.
+    /// If it is not a chat-completions request.
     pub fn parse(body: &'a [u8]) -> serde_json::Result<Self> {
         serde_json::from_slice(body)
     }

@@ -81,7 +81,7 @@ impl Limiter {
     /// Lets a call in that takes so many tokens.
     ///
     /// # Errors
-    /// When it is over a limit: which, and how long it comes too early. Nothing is taken then.
+    /// If it is over a limit: which, and how long it comes too early. Nothing is taken then.
     pub fn admit(
         &mut self,
         now: Instant,

@@ -37,7 +37,7 @@ struct Upstream {
 /// Parses the command line and serves until the process ends.
 ///
 /// # Errors
-/// When the port cannot be bound.
+/// If the port cannot be bound.
 #[tokio::main(flavor = "current_thread")]
 pub async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();

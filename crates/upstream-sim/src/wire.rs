@@ -67,7 +67,7 @@ impl Connection {
     /// Takes over an accepted stream; small writes go out at once.
     ///
     /// # Errors
-    /// When the socket refuses the option.
+    /// If the socket refuses the option.
     pub fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self {
@@ -79,7 +79,7 @@ impl Connection {
     /// Returns the next request, read to its last byte; `None` when the client closed between two requests.
     ///
     /// # Errors
-    /// When the connection breaks inside a request, or it is not HTTP/1.1 as this module speaks it.
+    /// If the connection breaks inside a request, or it is not HTTP/1.1 as this module speaks it.
     pub async fn request(&mut self) -> io::Result<Option<Request>> {
         let end = loop {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -187,7 +187,7 @@ impl Connection {
     /// Sends bytes as they are.
     ///
     /// # Errors
-    /// When the client has gone.
+    /// If the client has gone.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await
     }
