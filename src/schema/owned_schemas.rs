@@ -4,13 +4,13 @@
 //! the memory of the process depends on how much all callers have stored.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use super::files::{create_folders, remove_file, replace_file, sync_folder, sync_folders};
 use super::schema_folders::{Names, read_stored};
-use super::stored_schema::{Entry, create_folders, replace_file, sync_folder};
+use super::stored_schema::Entry;
 use super::version_store::{VersionStore, remove_oldest};
 use crate::types::{Code, Error};
 
@@ -96,16 +96,33 @@ impl OwnedSchemas {
                 }
                 loaded.reloads
             };
-            let names = read_stored(&self.folder(owner))?;
+            let folder = self.folder(owner);
+            let mut names = read_stored(&folder)?;
             if names.is_empty() && !self.data_dir.is_dir() {
                 // It may come, and then they are there.
                 return Ok(());
             }
+            self.sync_found(&folder, &mut names);
             let mut loaded = self.lock_mut();
             if loaded.reloads == reloads {
                 // Another load may have finished meanwhile, and its schemas may have changed since.
                 loaded.owners.entry(owner.to_owned()).or_insert(names);
                 return Ok(());
+            }
+        }
+    }
+
+    /// Syncs a folder whose schemas were read: the process that changed it may have ended before. Schemas that a power failure may
+    /// take are marked: they are written again by the next request that stores them.
+    fn sync_found(&self, folder: &Path, names: &mut Names) {
+        if !folder.is_dir() {
+            return;
+        }
+        if let Err(error) = sync_folders(&self.data_dir, folder) {
+            let folder = folder.display();
+            tracing::warn!(%error, %folder, "the folder of registered schemas could not be synced: a power failure may undo its last change");
+            for entry in names.values_mut() {
+                entry.is_synced = false;
             }
         }
     }
@@ -180,10 +197,7 @@ impl OwnedSchemas {
         let path = self.path(owner, name);
         let remove = || {
             VersionStore::of_schema_file(&path).remove()?;
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-                removed => removed.map(|()| true),
-            }
+            remove_file(&path)
         };
         let is_removed = remove().map_err(|error| cannot_store(name, &error))?;
         // At once: until then, reads of it fail.

@@ -1,7 +1,6 @@
-//! Registered schemas as they are kept: hash, size and time, and their files.
+//! Registered schemas as they are kept: hash, size and time, and the text of their files.
 
-use std::io::{Error, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::{Error, ErrorKind, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -69,46 +68,4 @@ pub(super) fn read_text(path: &Path) -> std::io::Result<String> {
         return invalid("it is longer than a schema may be");
     }
     String::from_utf8(bytes).or_else(|_| invalid("it is not UTF-8"))
-}
-
-/// Creates a folder that only the owner of the process can read, and those between it and `root`, which must exist. What is new
-/// is synced.
-pub(super) fn create_folders(root: &Path, folder: &Path) -> std::io::Result<()> {
-    if folder == root || folder.is_dir() {
-        return Ok(());
-    }
-    let parent = folder.parent().unwrap_or(root);
-    create_folders(root, parent)?;
-    std::fs::DirBuilder::new().mode(0o700).create(folder)?;
-    sync_folder(parent)
-}
-
-/// Syncs a folder: the names of the files in it.
-pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    std::fs::File::open(folder)?.sync_all()
-}
-
-/// Writes a file that only the owner of the process can read, by way of a temporary file, which is removed if that fails. The file
-/// survives a power failure once its folder is synced, too.
-pub(super) fn replace_file(
-    path: &Path,
-    text: &str,
-    modified_at: Option<SystemTime>,
-) -> std::io::Result<()> {
-    let beside = path.with_extension("tmp");
-    let write = || {
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        if let Some(time) = modified_at {
-            file.set_modified(time)?;
-        }
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    };
-    write().inspect_err(|_| {
-        // Left behind, it would take room that is needed.
-        drop(std::fs::remove_file(&beside));
-    })
 }

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::stored_schema::{Entry, create_folders, hash_of, read_text, replace_file, sync_folder};
+use super::files::{create_folders, remove_file, remove_folder, replace_file, sync_folder};
+use super::stored_schema::{Entry, hash_of, read_text};
 
 /// Maximum number of earlier versions of one schema.
 const MAX_VERSIONS: usize = 20;
@@ -116,14 +117,11 @@ impl VersionStore {
 
     /// Removes a version, if it is there. Returns false if it cannot be removed, which is logged: it takes room, and does no harm.
     pub fn forget(&self, hash: &str) -> bool {
-        match std::fs::remove_file(self.path(hash)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                let folder = self.0.display();
-                tracing::warn!(%error, %folder, hash, "a version of a schema could not be removed");
-                false
-            }
-            _ => true,
-        }
+        let removed = remove_file(&self.path(hash)).inspect_err(|error| {
+            let folder = self.0.display();
+            tracing::warn!(%error, %folder, hash, "a version of a schema could not be removed");
+        });
+        removed.is_ok()
     }
 
     /// Removes all versions.
@@ -131,9 +129,11 @@ impl VersionStore {
     /// # Errors
     /// If they cannot be removed.
     pub fn remove(&self) -> std::io::Result<()> {
-        match std::fs::remove_dir_all(&self.0) {
+        remove_folder(&self.0)?;
+        // Also without that folder: the process that removed it may have ended before it synced.
+        match sync_folder(self.0.parent().unwrap_or(&self.0)) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            removed => removed.and_then(|()| sync_folder(self.0.parent().unwrap_or(&self.0))),
+            synced => synced,
         }
     }
 

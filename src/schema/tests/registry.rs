@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt;
 use throttle::CallerId;
 
-use super::super::stored_schema::sync_folder;
+use super::super::files::sync_folder;
 use super::*;
 
 pub const CALLER: CallerId = CallerId(0);

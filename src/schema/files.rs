@@ -1,0 +1,122 @@
+//! Changes of files and folders that survive a power failure once they have been synced.
+
+use std::io::{Error, ErrorKind, Result, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::SystemTime;
+
+#[cfg(test)]
+use power_loss::{Change, record};
+
+/// Creates a folder that only the owner of the process can read, and those between it and `root`, which must exist. Their names are
+/// synced, also that of a folder that is there already: the process that created it may have ended before it synced.
+///
+/// # Errors
+/// If a folder can be neither created nor synced.
+pub fn create_folders(root: &Path, folder: &Path) -> Result<()> {
+    if folder == root {
+        return Ok(());
+    }
+    let parent = folder.parent().unwrap_or(root);
+    create_folders(root, parent)?;
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
+        created => {
+            created?;
+            #[cfg(test)]
+            record(Change::CreateFolder(folder.to_owned()));
+        }
+    }
+    sync_folder(parent)
+}
+
+/// Syncs the names in a folder and those of the folders around it, up to `root`.
+///
+/// # Errors
+/// If one of them cannot be synced.
+pub fn sync_folders(root: &Path, folder: &Path) -> Result<()> {
+    sync_folder(folder)?;
+    match folder.parent() {
+        Some(parent) if folder != root => sync_folders(root, parent),
+        _ => Ok(()),
+    }
+}
+
+/// Syncs a folder: the names of the files in it.
+///
+/// # Errors
+/// If there is no such folder, or it cannot be synced.
+pub fn sync_folder(folder: &Path) -> Result<()> {
+    std::fs::File::open(folder)?.sync_all()?;
+    #[cfg(test)]
+    record(Change::SyncFolder(folder.to_owned()));
+    Ok(())
+}
+
+/// Writes a file that only the owner of the process can read, by way of a temporary file, which is removed if that fails. The file
+/// survives a power failure once its folder is synced, too.
+///
+/// # Errors
+/// If the file cannot be written, synced or renamed.
+pub fn replace_file(path: &Path, text: &str, modified_at: Option<SystemTime>) -> Result<()> {
+    let beside = path.with_extension("tmp");
+    let write = || {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        #[cfg(test)]
+        record(Change::Write(beside.clone(), text.to_owned()));
+        if let Some(time) = modified_at {
+            file.set_modified(time)?;
+        }
+        file.sync_all()?;
+        #[cfg(test)]
+        record(Change::SyncFile(beside.clone()));
+        std::fs::rename(&beside, path)?;
+        #[cfg(test)]
+        record(Change::Rename(beside.clone(), path.to_owned()));
+        Ok(())
+    };
+    write().inspect_err(|_: &Error| {
+        // Left behind, it would take room that is needed.
+        drop(std::fs::remove_file(&beside));
+    })
+}
+
+/// Removes a file. Returns false if it is not there.
+///
+/// # Errors
+/// If the file cannot be removed.
+pub fn remove_file(path: &Path) -> Result<bool> {
+    let is_removed = was_there(std::fs::remove_file(path))?;
+    #[cfg(test)]
+    if is_removed {
+        record(Change::Remove(path.to_owned()));
+    }
+    Ok(is_removed)
+}
+
+/// Removes a folder with all that is in it. Returns false if it is not there.
+///
+/// # Errors
+/// If a file or a folder cannot be removed.
+pub fn remove_folder(folder: &Path) -> Result<bool> {
+    let is_removed = was_there(std::fs::remove_dir_all(folder))?;
+    #[cfg(test)]
+    if is_removed {
+        record(Change::Remove(folder.to_owned()));
+    }
+    Ok(is_removed)
+}
+
+/// Returns false for the removal of what was not there.
+fn was_there(removed: Result<()>) -> Result<bool> {
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
+    }
+}
+
+#[cfg(test)]
+mod power_loss;
