@@ -246,7 +246,7 @@ impl ItemRun<'_> {
             CallOutcome::Answered(answer) => {
                 mode = answer.mode;
                 let price = target.endpoint.price;
-                usage = answer.usage.map(|usage| usage.with_cost(price));
+                usage = answer.usage.map(|usage| usage.with_price(price));
                 CallResult::Answered(answer)
             }
             CallOutcome::Failed(failure) => CallResult::Failed(failure),
@@ -311,7 +311,7 @@ impl ItemRun<'_> {
         self.route.record_success();
         let target = self.route.current();
         if let Some(tokens) = answer.usage {
-            let usage = tokens.with_cost(target.endpoint.price);
+            let usage = tokens.with_price(target.endpoint.price);
             self.usage += usage;
             if !self.request.fallback.is_empty() {
                 ModelUsage::add(&mut self.usage_by_model, &target.label, usage);

@@ -28,13 +28,23 @@ pub struct Usage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<f64>)]
     pub cost_usd: Option<Usd>,
+    /// True if one of these sums has reached the largest number (2⁶³ − 1 tokens, 9,223,372 US dollars): the usage is at least that.
+    /// Absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub saturated: bool,
 }
+
+/// Largest sum of tokens: the largest integer of the job store.
+const MAX_TOKENS: u64 = i64::MAX as u64;
 
 impl Usage {
     /// Creates usage without details and cost.
     #[must_use]
     pub const fn new(input_tokens: u64, output_tokens: u64) -> Self {
-        let total_tokens = input_tokens.saturating_add(output_tokens);
+        let (input_tokens, is_more_input) = limited(input_tokens);
+        let (output_tokens, is_more_output) = limited(output_tokens);
+        let (total_tokens, is_more) = limited(input_tokens.saturating_add(output_tokens));
         Self {
             input_tokens,
             output_tokens,
@@ -42,6 +52,7 @@ impl Usage {
             cached_input_tokens: None,
             reasoning_tokens: None,
             cost_usd: None,
+            saturated: is_more_input || is_more_output || is_more,
         }
     }
 
@@ -72,9 +83,17 @@ impl Usage {
 
     /// Sets the cost by the price of the model. `None`: no price.
     #[must_use]
-    pub fn with_cost(self, price: Option<Price>) -> Self {
+    pub fn with_price(self, price: Option<Price>) -> Self {
+        self.with_cost(price.map(|price| price.cost(self.tokens())))
+    }
+
+    /// Sets the cost. `None`: the model has no price.
+    #[must_use]
+    pub fn with_cost(self, cost_usd: Option<Usd>) -> Self {
+        let is_saturated = cost_usd.is_some_and(|cost| cost >= Usd::MAX);
         Self {
-            cost_usd: price.map(|price| price.cost(self.tokens())),
+            cost_usd: cost_usd.map(|cost| cost.min(Usd::MAX)),
+            saturated: self.saturated || is_saturated,
             ..self
         }
     }
@@ -94,12 +113,23 @@ impl std::ops::AddAssign for Usage {
         let reasoning_tokens = sum(self.reasoning_tokens, other.reasoning_tokens);
         let input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         let output_tokens = self.output_tokens.saturating_add(other.output_tokens);
-        *self = Self {
+        let sum = Self {
             cached_input_tokens,
             reasoning_tokens,
-            cost_usd,
             ..Self::new(input_tokens, output_tokens)
         };
+        let is_saturated = self.saturated || other.saturated;
+        *self = sum.with_cost(cost_usd);
+        self.saturated |= is_saturated;
+    }
+}
+
+/// Returns a number of tokens, at most the largest sum, and true if it has reached that.
+const fn limited(tokens: u64) -> (u64, bool) {
+    if tokens < MAX_TOKENS {
+        (tokens, false)
+    } else {
+        (MAX_TOKENS, true)
     }
 }
 
@@ -123,5 +153,32 @@ impl ModelUsage {
                 usage,
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_that_stops_at_the_largest_number_says_so() {
+        let shown = |usage: Usage| serde_json::to_value(usage).unwrap();
+        let mut usage = Usage::new(MAX_TOKENS - 2, 1);
+        assert_eq!(shown(usage).get("saturated"), None);
+        usage += Usage::new(0, 1);
+        assert_eq!(
+            shown(usage),
+            serde_json::json!({"input_tokens": MAX_TOKENS - 2, "output_tokens": 2, "total_tokens": MAX_TOKENS, "saturated": true})
+        );
+
+        let almost = Usage::new(1, 1).with_cost(Some(Usd(Usd::MAX.0 - 1)));
+        assert!(!almost.saturated);
+        let mut sum = almost;
+        sum += Usage::new(1, 1).with_cost(Some(Usd(1)));
+        assert_eq!((sum.saturated, sum.cost_usd), (true, Some(Usd::MAX)));
+        let mut later = Usage::new(1, 1);
+        later += sum;
+        later += Usage::new(1, 1);
+        assert_eq!((later.saturated, later.total_tokens), (true, 8));
     }
 }

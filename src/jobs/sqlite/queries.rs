@@ -111,10 +111,7 @@ fn usage_from_row(row: &Row<'_>) -> rusqlite::Result<Usage> {
         Some(tokens("cached_tokens")?),
         Some(tokens("reasoning_tokens")?),
     );
-    Ok(Usage {
-        cost_usd: cost.map(cost_from_store),
-        ..usage
-    })
+    Ok(usage.with_cost(cost.map(cost_from_store)))
 }
 
 /// Returns the stored form of a cost: millionths of a millionth of a dollar, as [`Usd`] counts.

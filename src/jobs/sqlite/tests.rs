@@ -424,10 +424,9 @@ async fn sums_of_tokens_and_cost_stop_at_the_largest_number() {
     let store = folder.open();
     let job = create(&store, "job_a", 3).await;
     for index in 0..3 {
-        let usage = Usage {
-            cost_usd: Some(crate::types::Usd(u64::MAX)),
-            ..Usage::new(u64::MAX, u64::MAX - 7).with_details(Some(u64::MAX), Some(u64::MAX))
-        };
+        let usage = Usage::new(u64::MAX, u64::MAX - 7)
+            .with_details(Some(u64::MAX), Some(u64::MAX))
+            .with_cost(Some(crate::types::Usd(u64::MAX)));
         let item = FinishedItem {
             usage,
             grounding: None,
@@ -438,6 +437,7 @@ async fn sums_of_tokens_and_cost_stop_at_the_largest_number() {
         let most = i64::MAX.unsigned_abs();
         assert_eq!(job.usage.input_tokens, most);
         assert_eq!(job.usage.cost_usd, Some(crate::types::Usd(most)));
+        assert!(job.usage.saturated);
     }
 }
 
