@@ -19,6 +19,7 @@
 //! | 1 | [`telemetry`] | logging, metrics and traces, and every name in them |
 //! | 1 | [`contract`] | JSON bodies of the API: results, problems, job endings |
 //! | 0 | [`long_work`] | CPU-bound work that takes long, off the workers, bounded in number and shared fairly |
+//! | 0 | [`private_files`] | files and folders that only the owner of the process can read, and their syncs |
 //! | 0 | [`turn`] | how much a task does before the other tasks run |
 //! | 0 | [`types`] | the types of the contract: spec, input, outcome, usage, errors |
 //!
@@ -50,6 +51,7 @@ pub mod jobs;
 pub mod long_work;
 pub mod mcp;
 pub mod net;
+pub mod private_files;
 pub mod provider;
 pub mod schema;
 pub mod telemetry;

@@ -6,7 +6,6 @@ mod cache;
 mod coerce;
 mod compiled;
 mod error_messages;
-mod files;
 mod formats;
 mod grounding;
 mod locations;

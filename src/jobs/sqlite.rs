@@ -17,7 +17,6 @@ mod large_writes;
 mod migrations;
 mod opening;
 mod page;
-mod private_files;
 mod queries;
 mod quota;
 mod read_gate;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use super::files::{create_folders, remove_file, replace_file, sync_folder, sync_folders};
 use super::schema_folders::{Names, read_stored};
 use super::stored_schema::Entry;
 use super::version_store::{VersionStore, remove_oldest};
+use crate::private_files::{create_folders, remove_file, replace_file, sync_folder};
 use crate::types::{Code, Error};
 
 /// Owner of the schemas that all callers share.
@@ -102,27 +102,12 @@ impl OwnedSchemas {
                 // It may come, and then they are there.
                 return Ok(());
             }
-            self.sync_found(&folder, &mut names);
+            sync_found(&folder, &mut names);
             let mut loaded = self.lock_mut();
             if loaded.reloads == reloads {
                 // Another load may have finished meanwhile, and its schemas may have changed since.
                 loaded.owners.entry(owner.to_owned()).or_insert(names);
                 return Ok(());
-            }
-        }
-    }
-
-    /// Syncs a folder whose schemas were read: the process that changed it may have ended before. Schemas that a power failure may
-    /// take are marked: they are written again by the next request that stores them.
-    fn sync_found(&self, folder: &Path, names: &mut Names) {
-        if !folder.is_dir() {
-            return;
-        }
-        if let Err(error) = sync_folders(&self.data_dir, folder) {
-            let folder = folder.display();
-            tracing::warn!(%error, %folder, "the folder of registered schemas could not be synced: a power failure may undo its last change");
-            for entry in names.values_mut() {
-                entry.is_synced = false;
             }
         }
     }
@@ -287,6 +272,21 @@ impl OwnedSchemas {
 
     fn lock_mut(&self) -> RwLockWriteGuard<'_, Loaded> {
         self.loaded.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Syncs a folder whose schemas were read: the process that changed it may have ended before. Schemas that a power failure may
+/// take are marked: they are written again by the next request that stores them.
+fn sync_found(folder: &Path, names: &mut Names) {
+    if !folder.is_dir() {
+        return;
+    }
+    if let Err(error) = sync_folder(folder) {
+        let folder = folder.display();
+        tracing::warn!(%error, %folder, "the folder of registered schemas could not be synced: a power failure may undo its last change");
+        for entry in names.values_mut() {
+            entry.is_synced = false;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 mod generators;
 mod hostile;
 mod missing_schema;
+mod power_loss;
 mod registry;
 
 use serde_json::value::RawValue;

@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::files::{create_folders, remove_file, remove_folder, replace_file, sync_folder};
 use super::stored_schema::{Entry, hash_of, read_text};
+use crate::private_files::{create_folders, remove_file, remove_folder, replace_file, sync_folder};
 
 /// Maximum number of earlier versions of one schema.
 const MAX_VERSIONS: usize = 20;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Layer of each module of the service. The same table stands in `src/lib.rs`. A new module has to be given its layer.
-const LAYERS: [(&str, u8); 16] = [
+const LAYERS: [(&str, u8); 17] = [
     ("main", 8),
     ("cli", 7),
     ("app", 6),
@@ -20,6 +20,7 @@ const LAYERS: [(&str, u8); 16] = [
     ("net", 1),
     ("telemetry", 1),
     ("long_work", 0),
+    ("private_files", 0),
     ("turn", 0),
     ("types", 0),
 ];

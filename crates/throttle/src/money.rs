@@ -41,7 +41,11 @@ impl Usd {
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         let sum = self.0.saturating_add(other.0);
-        if sum < Self::MAX.0 { Self(sum) } else { Self::MAX }
+        if sum < Self::MAX.0 {
+            Self(sum)
+        } else {
+            Self::MAX
+        }
     }
 
     /// Returns the difference, at least zero.

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{from_connect, from_open, from_sqlite};
-use super::private_files::open_private;
 use super::readers::connect;
 use super::recovery;
 use crate::jobs::store::StoreError;
+use crate::private_files;
 
 /// Copies the store at `path` to the file `target`, which must not exist, as one consistent snapshot. The copy is on disk when
 /// this returns, and appears under its name only once it is complete.
@@ -38,7 +38,7 @@ fn copy(path: &Path, partial: &Path) -> Result<(), StoreError> {
     let connected = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
     let source = connected.map_err(|error| from_connect(&error))?;
     // An empty file with the right permissions, into which SQLite writes.
-    let file = open_private(partial).and_then(|file| file.set_len(0));
+    let file = private_files::open_file(partial).and_then(|file| file.set_len(0));
     file.map_err(|error| from_open(partial, &error))?;
     source
         .execute("VACUUM INTO ?1", [partial.to_string_lossy()])

@@ -14,13 +14,13 @@ use super::database::Database;
 use super::error::{from_connect, from_open, from_sqlite};
 use super::health::Health;
 use super::identity::{Identity, log_path};
-use super::private_files::{create_private_dir, open_private};
 use super::read_gate::ReadGate;
 use super::readers::{BUSY_TIMEOUT, Readers, connect};
 use super::reserve::Reserve;
 use super::write_thread::Writer;
 use super::{migrations, queries, recovery};
 use crate::jobs::store::StoreError;
+use crate::private_files;
 
 /// Settings of the connection that writes. `auto_vacuum` has to precede the first table. Checkpoints are made by the write
 /// thread.
@@ -57,7 +57,7 @@ pub struct Opened {
 pub fn open(shared: &Shared, before_open: impl FnOnce()) -> Result<(), StoreError> {
     let path = shared.path.as_path();
     if let Some(folder) = path.parent() {
-        create_private_dir(folder).map_err(|error| from_open(folder, &error))?;
+        private_files::create_folder(folder).map_err(|error| from_open(folder, &error))?;
     }
     let lock = lock_file(&path.with_extension("lock"))?;
     let mut reserve = Reserve::new(path);
@@ -160,14 +160,14 @@ fn cannot_start_thread(error: &std::io::Error) -> StoreError {
 }
 
 fn lock_file(path: &Path) -> Result<File, StoreError> {
-    let file = open_private(path).map_err(|error| from_open(path, &error))?;
+    let file = private_files::open_file(path).map_err(|error| from_open(path, &error))?;
     file.try_lock().map_err(|_| StoreError::Locked)?;
     Ok(file)
 }
 
 /// Opens or creates the database, migrates it, and recovers the state that the previous process left.
 fn open_database(path: &Path) -> Result<Connection, StoreError> {
-    open_private(path).map_err(|error| from_open(path, &error))?;
+    private_files::open_file(path).map_err(|error| from_open(path, &error))?;
     let log = log_path(path);
     rewrite_log(&log).map_err(|error| from_open(&log, &error))?;
     let connected = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE);

@@ -9,8 +9,8 @@ use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use rustix::io::Errno;
 
 use super::error::from_open;
-use super::private_files::open_private;
 use crate::jobs::store::StoreError;
+use crate::private_files;
 
 /// Size of the reserve: the uncheckpointed part of the write-ahead log, and one step of a removal.
 pub const RESERVE_BYTES: u64 = 16 << 20;
@@ -95,7 +95,7 @@ impl Reserve {
         if self.state == State::Unsupported {
             return true;
         }
-        let room = open_private(&self.path).and_then(|file| {
+        let room = private_files::open_file(&self.path).and_then(|file| {
             // An attempt to allocate more than is free would fill the disk for a moment.
             let disk = fstatvfs(&file)?;
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
@@ -115,7 +115,7 @@ impl Reserve {
     }
 
     fn allocate(&self) -> io::Result<()> {
-        let file = open_private(&self.path)?;
+        let file = private_files::open_file(&self.path)?;
         let is_there = file.metadata()?.len() >= RESERVE_BYTES;
         let headroom = if is_there {
             HEADROOM_OF_HELD_BYTES
@@ -190,7 +190,7 @@ mod tests {
     fn noise_takes_space_where_it_cannot_be_allocated() {
         let folder = Folder::new("noise");
         let path = folder.file();
-        write_noise(&open_private(&path).unwrap()).unwrap();
+        write_noise(&private_files::open_file(&path).unwrap()).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), RESERVE_BYTES);
     }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt;
 use throttle::CallerId;
 
-use super::super::files::sync_folder;
 use super::*;
+use crate::private_files::sync_folder;
 
 pub const CALLER: CallerId = CallerId(0);
 const QUOTA: Quota = Quota {

@@ -1,15 +1,40 @@
-//! Changes of files and folders that survive a power failure once they have been synced.
+//! Files and folders that only the owner of the process can read, and that survive a power failure once they have been synced.
 
+use std::fs::File;
 use std::io::{Error, ErrorKind, Result, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::SystemTime;
 
 #[cfg(test)]
-use power_loss::{Change, record};
+use recorder::{Change, record};
 
-/// Creates a folder that only the owner of the process can read, and those between it and `root`, which must exist. Their names are
-/// synced, also that of a folder that is there already: the process that created it may have ended before it synced.
+/// Opens a file, or creates it, readable by its owner only.
+///
+/// # Errors
+/// If it can be neither opened nor created.
+pub fn open_file(path: &Path) -> Result<File> {
+    File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Creates a folder and those around it that are missing, readable by their owner only, and syncs their names. An existing folder
+/// keeps its permissions: it may be shared with others.
+///
+/// # Errors
+/// If a folder can be neither created nor synced.
+pub fn create_folder(folder: &Path) -> Result<()> {
+    let existing = folder.ancestors().find(|folder| folder.is_dir());
+    create_folders(existing.unwrap_or(Path::new("")), folder)
+}
+
+/// Creates a folder, readable by its owner only, and those between it and `root`, which must exist. Their names are synced, also that
+/// of a folder that is there already: the process that created it may have ended before it synced.
 ///
 /// # Errors
 /// If a folder can be neither created nor synced.
@@ -30,24 +55,13 @@ pub fn create_folders(root: &Path, folder: &Path) -> Result<()> {
     sync_folder(parent)
 }
 
-/// Syncs the names in a folder and those of the folders around it, up to `root`.
-///
-/// # Errors
-/// If one of them cannot be synced.
-pub fn sync_folders(root: &Path, folder: &Path) -> Result<()> {
-    sync_folder(folder)?;
-    match folder.parent() {
-        Some(parent) if folder != root => sync_folders(root, parent),
-        _ => Ok(()),
-    }
-}
-
-/// Syncs a folder: the names of the files in it.
+/// Syncs a folder: the names of the files in it. An empty path is the current folder.
 ///
 /// # Errors
 /// If there is no such folder, or it cannot be synced.
 pub fn sync_folder(folder: &Path) -> Result<()> {
-    std::fs::File::open(folder)?.sync_all()?;
+    let is_current = folder.as_os_str().is_empty();
+    File::open(if is_current { Path::new(".") } else { folder })?.sync_all()?;
     #[cfg(test)]
     record(Change::SyncFolder(folder.to_owned()));
     Ok(())
@@ -119,4 +133,4 @@ fn was_there(removed: Result<()>) -> Result<bool> {
 }
 
 #[cfg(test)]
-mod power_loss;
+pub mod recorder;
