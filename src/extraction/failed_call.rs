@@ -300,8 +300,8 @@ pub(super) fn failure_report(
             detail: failure.detail.as_str().into(),
             input: input_hash(text),
             is_doubtful: consequence.is_doubtful,
-            is_callers_own: consequence.is_callers_own,
         }),
+        is_callers_own: consequence.is_callers_own,
         remaining: failure.remaining_quota,
         ..CallReport::new(consequence.health)
     }

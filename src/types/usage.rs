@@ -37,6 +37,8 @@ pub struct Usage {
 
 /// Largest sum of tokens: the largest integer of the job store.
 const MAX_TOKENS: u64 = i64::MAX as u64;
+/// Largest sum of costs: the same.
+const MAX_COST: Usd = Usd(MAX_TOKENS);
 
 impl Usage {
     /// Creates usage without details and cost.
@@ -90,9 +92,9 @@ impl Usage {
     /// Sets the cost. `None`: the model has no price.
     #[must_use]
     pub fn with_cost(self, cost_usd: Option<Usd>) -> Self {
-        let is_saturated = cost_usd.is_some_and(|cost| cost >= Usd::MAX);
+        let is_saturated = cost_usd.is_some_and(|cost| cost >= MAX_COST);
         Self {
-            cost_usd: cost_usd.map(|cost| cost.min(Usd::MAX)),
+            cost_usd: cost_usd.map(|cost| cost.min(MAX_COST)),
             saturated: self.saturated || is_saturated,
             ..self
         }
@@ -171,11 +173,11 @@ mod tests {
             serde_json::json!({"input_tokens": MAX_TOKENS - 2, "output_tokens": 2, "total_tokens": MAX_TOKENS, "saturated": true})
         );
 
-        let almost = Usage::new(1, 1).with_cost(Some(Usd(Usd::MAX.0 - 1)));
+        let almost = Usage::new(1, 1).with_cost(Some(Usd(MAX_COST.0 - 1)));
         assert!(!almost.saturated);
         let mut sum = almost;
         sum += Usage::new(1, 1).with_cost(Some(Usd(1)));
-        assert_eq!((sum.saturated, sum.cost_usd), (true, Some(Usd::MAX)));
+        assert_eq!((sum.saturated, sum.cost_usd), (true, Some(MAX_COST)));
         let mut later = Usage::new(1, 1);
         later += sum;
         later += Usage::new(1, 1);

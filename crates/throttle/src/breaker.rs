@@ -117,8 +117,8 @@ struct OpenPeriod {
     until: Instant,
     length: Duration,
     probes: RaiiCounter,
-    /// Probes that gave their places to others before they had a result, and go on.
-    yielded: RaiiCounter,
+    /// Probes that gave their places to others before they had a result, and go on, by caller.
+    yielded: BTreeMap<CallerId, RaiiCounter>,
     succeeded: usize,
     failed: usize,
     /// The caller with the most failures when the breaker opened, and the callers whose probes have failed since.
@@ -161,8 +161,9 @@ impl Breaker {
         if opened.until > now && !may_probe_at_once {
             return Err(Some(opened.until));
         }
+        let yielded = opened.yielded.get(&caller).map_or(0, RaiiCounter::count);
         if opened.probes.count() + opened.succeeded + opened.failed >= MAX_PROBES
-            || opened.yielded.count() >= MAX_PROBES
+            || yielded >= MAX_PROBES
         {
             return Err(None);
         }
@@ -187,11 +188,11 @@ impl Breaker {
             .map(|opened| opened.probes.guard())
     }
 
-    /// Returns the guard of a probe that goes on without a place among the probes; as many of those as there are places keep further
-    /// probes back.
-    pub fn yielded_guard(&self) -> Option<CountGuard> {
-        let opened = self.open_period.as_ref()?;
-        Some(opened.yielded.guard())
+    /// Returns the guard of a caller's probe that goes on without a place among the probes; as many of those as there are places keep
+    /// further probes of that caller back.
+    pub fn yielded_guard(&mut self, caller: CallerId) -> Option<CountGuard> {
+        let opened = self.open_period.as_mut()?;
+        Some(opened.yielded.entry(caller).or_default().guard())
     }
 
     /// Records a call of a caller that began at `began`. Returns true if the breaker has opened.
@@ -311,7 +312,7 @@ impl Breaker {
             until: now + length,
             length,
             probes: RaiiCounter::default(),
-            yielded: RaiiCounter::default(),
+            yielded: BTreeMap::new(),
             succeeded: 0,
             failed: 0,
             blamed,
@@ -364,8 +365,10 @@ mod tests {
         let probes: Vec<_> = (0..3).map(|_| breaker.probe_guard().unwrap()).collect();
         assert!(!allows_call(&breaker, soon), "three and no more");
         drop(probes);
-        let mut yielded: Vec<_> = (0..3).map(|_| breaker.yielded_guard().unwrap()).collect();
+        let guards = (0..3).map(|_| breaker.yielded_guard(ALICE).unwrap());
+        let mut yielded: Vec<_> = guards.collect();
         assert!(!allows_call(&breaker, soon), "three hang");
+        assert!(breaker.check_call(BOB, soon).is_ok(), "none is his");
         yielded.pop();
         assert!(allows_call(&breaker, soon));
         assert!(!breaker.record(ALICE, Health::Failure, soon, soon));

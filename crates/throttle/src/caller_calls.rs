@@ -106,6 +106,11 @@ impl LimitUses {
         Self(uses.map(|(limit, own)| (limit, own.into())).collect())
     }
 
+    /// Returns the number of callers that use a limit.
+    pub fn active_callers(&self, limit: CallLimit) -> usize {
+        self.get(limit).active_callers
+    }
+
     fn get(&self, limit: CallLimit) -> LimitUse {
         let counted = self.0.get(&limit).copied();
         counted.unwrap_or_else(|| CallersOfLimit::default().into())

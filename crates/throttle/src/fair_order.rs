@@ -344,6 +344,18 @@ mod tests {
     }
 
     #[test]
+    fn a_fresh_key_stays_fresh_with_a_debt_below_a_typical_cost() {
+        let mut order = FairOrder::default();
+        order.enter("backlog", false);
+        for _ in 0..100 {
+            order.charge("backlog", 100);
+        }
+        order.enter("fresh", true);
+        order.settle("fresh", 10, 50);
+        assert_eq!(order.fresh.len(), 1);
+    }
+
+    #[test]
     fn a_debt_is_remembered_until_the_other_keys_have_caught_up() {
         for (served, is_paid) in [(50, false), (100, true)] {
             let mut order = FairOrder::default();

@@ -293,6 +293,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn all_requests_for_which_permits_are_free_have_their_turn_at_once() {
+        let semaphore = FairSemaphore::leaving_room(6);
+        let acquire = |caller| semaphore.acquire(caller, 1).now_or_never();
+        let mut of_alice: Vec<_> = (0..3).map(|_| acquire(ALICE).unwrap()).collect();
+        let mut waiting = [(); 3].map(|()| Box::pin(semaphore.acquire(ALICE, 1)));
+        for request in &mut waiting {
+            assert!(request.as_mut().now_or_never().is_none());
+        }
+        semaphore.set_leaves_room(false);
+        drop(of_alice.pop());
+        let permits = waiting.map(|mut request| request.as_mut().now_or_never().unwrap());
+        drop((permits, of_alice));
+        assert_eq!(semaphore.lock().free, 6);
+    }
+
+    #[tokio::test]
     async fn a_caller_has_all_permits_until_it_must_leave_room() {
         let semaphore = FairSemaphore::new(2);
         let acquire = |caller| semaphore.acquire(caller, 1).now_or_never();

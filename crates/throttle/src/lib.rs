@@ -27,7 +27,7 @@
 //! | `memory`, `memory_pool` | [`MemoryLedger`]: the memory budget, with a share for each caller; [`MemoryPool`]: a request's small things |
 //! | `hold` | which limit keeps the waiting calls of a model |
 //! | `snapshot` | every limit as it stands, for display and metrics |
-//! | `pause` | pauses after HTTP 429: of a key with one model, or with all |
+//! | `pause`, `model_pauses` | pauses after HTTP 429: of a key with one model, or with all; for one caller whose own fields may be the reason |
 //! | `outage` | keys and models that fail every call alike, and their probes |
 //! | `trial` | the first calls to a model |
 //! | `observer` | events for metrics and logs |
@@ -62,6 +62,7 @@ mod limits;
 mod memory;
 mod memory_pool;
 mod model_limits;
+mod model_pauses;
 mod model_table;
 mod money;
 mod observer;

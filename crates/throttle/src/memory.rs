@@ -415,8 +415,9 @@ mod tests {
     fn what_is_recorded_leaves_no_room_for_more() {
         let ledger = MemoryLedger::new(1000, 1000);
         ledger.set_has_several_callers(true);
-        let recorded = ledger.record(ALICE, MemoryUse::Responses, 1200);
+        let mut recorded = ledger.record(ALICE, MemoryUse::Responses, 1200);
         assert_eq!(ledger.snapshot().held, 1200);
+        recorded.resize(1200).expect("it takes no more");
         let refused = ledger.reserve(BOB, MemoryUse::Inputs, 1).unwrap_err();
         assert_eq!(refused, NoMemory::Full);
         drop(recorded);
@@ -428,6 +429,7 @@ mod tests {
     fn everything_is_returned_and_nothing_exceeds_the_budget() {
         let ledger = MemoryLedger::new(1000, 600);
         let mut first = ledger.reserve(ALICE, MemoryUse::Inputs, 300).unwrap();
+        assert_eq!(first.max_bytes(), 1000);
         let body = ledger
             .reserve(ALICE, MemoryUse::RequestBodies, 600)
             .unwrap();

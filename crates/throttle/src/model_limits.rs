@@ -8,10 +8,10 @@ use crate::breaker::{self, Breaker};
 use crate::caller_id::CallerId;
 use crate::caller_quota::Charge;
 use crate::hold::{Hold, HoldHistory};
+use crate::model_pauses::ModelPauses;
 use crate::money::{Price, Usd};
 use crate::observer::ModelObserver;
 use crate::outage::Availability;
-use crate::pause::PauseState;
 use crate::raii_counter::RaiiCounter;
 use crate::token_estimator::TokenEstimators;
 use crate::trial::Trial;
@@ -49,8 +49,7 @@ pub(crate) struct ModelState {
     pub estimators: TokenEstimators,
     /// Availability of the model with each key that has failed with it, by the key's index.
     pub availability: BTreeMap<usize, Availability>,
-    /// Pauses of the model with each key that has been refused for it, by the key's index.
-    pub pauses: BTreeMap<usize, PauseState>,
+    pub pauses: ModelPauses,
     pub trial: Trial,
     pub holds: HoldHistory,
 }
@@ -59,7 +58,7 @@ impl ModelState {
     /// Returns true if a pause, an outage or the circuit breaker keeps calls from going out.
     pub fn is_held_back(&self, now: Instant) -> bool {
         let is_proven = |key: &Availability| key.proven(None, now).next().is_some();
-        self.pauses.values().any(|pause| pause.lasts(now))
+        self.pauses.last(now)
             || self.availability.values().any(is_proven)
             || self.breaker.state(now) != breaker::State::Closed
     }
@@ -79,7 +78,7 @@ impl Model {
             breaker: Breaker::default(),
             estimators: TokenEstimators::default(),
             availability: BTreeMap::new(),
-            pauses: BTreeMap::new(),
+            pauses: ModelPauses::default(),
             trial: Trial::default(),
             holds: HoldHistory::default(),
         };

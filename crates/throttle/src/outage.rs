@@ -90,8 +90,6 @@ pub struct OutageReport {
     pub input: u64,
     /// True if the reason may be this input, or this call, alone.
     pub is_doubtful: bool,
-    /// True if the call had parameters of its caller's own, which may be the reason: it says nothing about the calls of others.
-    pub is_callers_own: bool,
 }
 
 impl OutageReport {
@@ -157,15 +155,15 @@ impl Outage {
         self.is_proven
     }
 
-    /// Adds a failed call. Returns true if it proves the outage.
-    fn add(&mut self, report: &OutageReport, now: Instant) -> bool {
+    /// Adds a failed call. Returns true if it proves the outage; of others, not if the failure may be due to its caller's own fields.
+    fn add(&mut self, report: &OutageReport, is_callers_own: bool, now: Instant) -> bool {
         self.report = report.clone();
         let has_enough = self.inputs.len() >= DOUBTFUL_PROOFS;
         if !has_enough && !self.inputs.contains(&report.input) {
             self.inputs.push(report.input);
         }
         let is_proof = !report.is_doubtful || self.inputs.len() >= DOUBTFUL_PROOFS;
-        if is_proof && !report.is_callers_own {
+        if is_proof && !is_callers_own {
             self.failed_for_others_at = Some(now);
         }
         let is_new = is_proof && !self.is_proven;
@@ -247,10 +245,12 @@ impl Availability {
         all.filter(|outage| outage.is_proven)
     }
 
-    /// Records the failure of a caller's call that began at `began`.
+    /// Records the failure of a caller's call that began at `began`. `is_callers_own`: it may be due to the caller's own fields in the
+    /// call, and says nothing about the calls of others.
     pub fn record_failure(
         &mut self,
         report: &OutageReport,
+        is_callers_own: bool,
         caller: CallerId,
         began: Instant,
         now: Instant,
@@ -262,11 +262,11 @@ impl Availability {
         }
         let own = self.by_caller.entry(caller);
         let own = own.or_insert_with(|| Outage::new(report, now));
-        let is_new = own.add(report, now);
+        let is_new = own.add(report, is_callers_own, now);
         own.postpone(began, now);
         if let Some(all) = &mut self.all {
             all.postpone(began, now);
-            if !report.is_callers_own {
+            if !is_callers_own {
                 all.report = report.clone();
             }
             return None;
@@ -330,7 +330,6 @@ mod tests {
             detail: "no".into(),
             input: 1,
             is_doubtful: reason.is_doubtful(),
-            is_callers_own: false,
         }
     }
 
@@ -361,11 +360,11 @@ mod tests {
         let mut key = Availability::default();
         let refused = report(OutageReason::KeyRefused);
         assert_eq!(
-            key.record_failure(&refused, ALICE, start, start),
+            key.record_failure(&refused, false, ALICE, start, start),
             Some(OutageChange::Began)
         );
         assert_eq!(
-            key.record_failure(&refused, ALICE, start, start),
+            key.record_failure(&refused, false, ALICE, start, start),
             None,
             "a call that was in flight already"
         );
@@ -379,7 +378,7 @@ mod tests {
             assert!(!blocks(&key, next), "{seconds}");
             key.record_call(ALICE, next);
             assert!(blocks(&key, next), "one probe at a time");
-            assert_eq!(key.record_failure(&refused, ALICE, next, next), None);
+            assert_eq!(key.record_failure(&refused, false, ALICE, next, next), None);
             now = next;
         }
     }
@@ -391,10 +390,10 @@ mod tests {
         let refused = report(OutageReason::KeyRefused);
         for (began, is_probe) in [(1, false), (3, true)] {
             let mut key = Availability::default();
-            key.record_failure(&refused, ALICE, start, at(2));
+            key.record_failure(&refused, false, ALICE, start, at(2));
             key.record_call(ALICE, at(3));
             assert!(blocks(&key, at(4)) && !blocks(&key, at(9)));
-            key.record_failure(&refused, ALICE, at(began), at(9));
+            key.record_failure(&refused, false, ALICE, at(began), at(9));
             assert_eq!(blocks(&key, at(9)), is_probe);
         }
     }
@@ -404,7 +403,13 @@ mod tests {
         let start = Instant::now();
         let mut key = Availability::default();
         let later = start + Duration::from_secs(1);
-        key.record_failure(&report(OutageReason::QuotaExhausted), ALICE, start, later);
+        key.record_failure(
+            &report(OutageReason::QuotaExhausted),
+            false,
+            ALICE,
+            start,
+            later,
+        );
         assert_eq!(key.record_success(ALICE, start), None);
         assert!(blocks(&key, later));
         assert_eq!(key.record_success(ALICE, later), Some(OutageChange::Ended));
@@ -422,15 +427,15 @@ mod tests {
         for _ in 0..5 {
             for input in [1, 2, 1, 2] {
                 assert_eq!(
-                    model.record_failure(&denied(input), ALICE, start, start),
+                    model.record_failure(&denied(input), false, ALICE, start, start),
                     None
                 );
             }
             assert!(!blocks(&model, start));
             assert_eq!(model.record_success(ALICE, start), None, "of another text");
         }
-        let changes =
-            [1, 1, 2, 3, 4].map(|input| model.record_failure(&denied(input), ALICE, start, start));
+        let changes = [1, 1, 2, 3, 4]
+            .map(|input| model.record_failure(&denied(input), false, ALICE, start, start));
         assert_eq!(changes, [None, None, None, Some(OutageChange::Began), None]);
         assert!(blocks(&model, start));
     }
@@ -439,25 +444,21 @@ mod tests {
     fn an_outage_holds_for_the_caller_whose_calls_failed_until_it_is_proven_for_another() {
         let start = Instant::now();
         let refused = report(OutageReason::QuotaExhausted);
-        let own = OutageReport {
-            is_callers_own: true,
-            ..refused.clone()
-        };
         let carol = CallerId(3);
-        for (of_alice, of_bob, holds_for_all) in [
-            (&refused, &refused, true),
-            (&refused, &own, false),
-            (&own, &refused, false),
+        for (is_alices_own, is_bobs_own, holds_for_all) in [
+            (false, false, true),
+            (false, true, false),
+            (true, false, false),
         ] {
             let mut model = Availability::default();
-            model.record_failure(of_alice, ALICE, start, start);
+            model.record_failure(&refused, is_alices_own, ALICE, start, start);
             let blocked = |model: &Availability| {
                 [ALICE, BOB, carol].map(|caller| blocks_caller(model, caller, start))
             };
             assert_eq!(blocked(&model), [true, false, false]);
             assert_eq!(model.record_success(BOB, start), None);
             assert_eq!(blocked(&model), [true, false, false], "Bob's are answered");
-            let change = model.record_failure(of_bob, BOB, start, start);
+            let change = model.record_failure(&refused, is_bobs_own, BOB, start, start);
             assert_eq!(change, Some(OutageChange::Began));
             assert_eq!(blocked(&model), [true, true, holds_for_all]);
             assert_eq!(model.blocks_all(start), holds_for_all);
@@ -480,8 +481,8 @@ mod tests {
         for (seconds, holds_for_all) in [(59, true), (60, false)] {
             let now = start + Duration::from_secs(seconds);
             let mut model = Availability::default();
-            model.record_failure(&refused, ALICE, start, start);
-            model.record_failure(&refused, BOB, now, now);
+            model.record_failure(&refused, false, ALICE, start, start);
+            model.record_failure(&refused, false, BOB, now, now);
             assert_eq!(model.blocks_all(now), holds_for_all);
         }
     }
@@ -495,11 +496,11 @@ mod tests {
         };
         let mut model = Availability::default();
         for input in 0..100 {
-            model.record_failure(&denied(input), ALICE, start, start);
+            model.record_failure(&denied(input), false, ALICE, start, start);
         }
         for input in 0..3 {
             assert!(!model.blocks_all(start) && !blocks_caller(&model, BOB, start));
-            model.record_failure(&denied(input), BOB, start, start);
+            model.record_failure(&denied(input), false, BOB, start, start);
         }
         assert!(model.blocks_all(start));
     }
@@ -510,7 +511,7 @@ mod tests {
         let refused = report(OutageReason::QuotaExhausted);
         let mut model = Availability::default();
         for caller in [BOB, ALICE] {
-            model.record_failure(&refused, caller, start, start);
+            model.record_failure(&refused, false, caller, start, start);
         }
         let due = start + FIRST_PROBE;
         assert!(blocks_caller(&model, ALICE, due) && !blocks_caller(&model, BOB, due));
@@ -526,7 +527,13 @@ mod tests {
     fn an_outage_that_its_caller_does_not_probe_is_shown_for_an_hour() {
         let start = Instant::now();
         let mut model = Availability::default();
-        model.record_failure(&report(OutageReason::UnknownModel), ALICE, start, start);
+        model.record_failure(
+            &report(OutageReason::UnknownModel),
+            false,
+            ALICE,
+            start,
+            start,
+        );
         let hour = start + FIRST_PROBE + UNPROBED_AGE;
         let is_shown = |now| model.proven(None, now).next().is_some();
         assert!(is_shown(hour.checked_sub(Duration::from_secs(1)).unwrap()) && !is_shown(hour));
@@ -536,12 +543,9 @@ mod tests {
     fn the_callers_whose_failures_are_remembered_are_bounded() {
         let start = Instant::now();
         let mut model = Availability::default();
-        let own = OutageReport {
-            is_callers_own: true,
-            ..report(OutageReason::UnknownModel)
-        };
+        let own = report(OutageReason::UnknownModel);
         for caller in 0..2_000 {
-            model.record_failure(&own, CallerId(caller), start, start);
+            model.record_failure(&own, true, CallerId(caller), start, start);
         }
         assert_eq!(model.by_caller.len(), MAX_CALLERS);
     }

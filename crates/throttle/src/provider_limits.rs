@@ -142,8 +142,7 @@ impl ProviderLimits {
     ) -> Option<Instant> {
         let mut earliest: Option<Instant> = None;
         for (index, key) in self.usable_keys(model, caller, refused, now) {
-            let of_model = model.pauses.get(&index);
-            let of_model = of_model.and_then(|pause| pause.blocked_until(now));
+            let of_model = model.pauses.blocked_until(index, caller, now);
             let until = key.paused_until(now).max(of_model)?;
             earliest = Some(earliest.map_or(until, |earlier| earlier.min(until)));
         }

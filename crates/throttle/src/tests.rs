@@ -108,7 +108,6 @@ fn outage(reason: OutageReason) -> CallReport {
             detail: "no".into(),
             input: 1,
             is_doubtful: reason.is_doubtful(),
-            is_callers_own: false,
         }),
         ..CallReport::new(Health::Neutral)
     }

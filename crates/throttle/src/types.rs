@@ -174,6 +174,9 @@ pub struct CallReport {
     pub pause: Option<Pause>,
     /// True if the provider says that the pause is the key's, with all models.
     pub pauses_key: bool,
+    /// True if the call had fields of its caller's own, which may be the reason of what is reported: it says little about the calls
+    /// of others.
+    pub is_callers_own: bool,
     /// Reason of the failure, if other calls with the key or the model fail for it too.
     pub outage: Option<OutageReport>,
     /// Quota that the rate limit headers report as remaining.
@@ -194,6 +197,7 @@ impl CallReport {
             spent: UsageReport::Nothing,
             pause: None,
             pauses_key: false,
+            is_callers_own: false,
             outage: None,
             remaining,
         }

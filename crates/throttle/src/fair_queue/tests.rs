@@ -91,6 +91,27 @@ fn a_caller_that_has_just_used_less_than_a_typical_item_still_counts_as_new() {
 }
 
 #[test]
+fn the_actual_cost_of_a_turn_counts_for_class_caller_and_request() {
+    let mut queue = Numbers::default();
+    for item in 0..30 {
+        push(&mut queue, 1, 1, 100 + item);
+        push(&mut queue, 1, 2, 200 + item);
+        push(&mut queue, 2, 3, 300 + item);
+        queue.push(Class::Job, 3, 4, QueueEnd::Back, 400 + item);
+    }
+    // Nobody has an advantage any more.
+    while queue.len > 80 {
+        pop(&mut queue);
+    }
+    queue.settle(Class::Direct, 1, 1, 1, 21);
+    let next: Vec<_> = (0..20).map(|_| pop(&mut queue).unwrap() / 100).collect();
+    let count = |hundred| next.iter().filter(|item| **item == hundred).count();
+    let counts = [1, 2, 3, 4].map(count);
+    assert!(counts[0] == 0 && counts[1] < counts[2], "{counts:?}");
+    assert!(counts[3] >= 4, "its class has paid less: {counts:?}");
+}
+
+#[test]
 fn a_parked_item_keeps_its_turn() {
     let mut queue = Numbers::default();
     for caller in [3, 1, 2] {

@@ -10,15 +10,15 @@ use crate::outage::{OutageChange, OutageReason};
 use crate::types::CallReport;
 
 impl ProviderLimits {
-    /// Records a call's report for the provider and the key. `left` is the number of slots that its caller would take if it did not
-    /// leave them to others: with them, the limit is used up.
+    /// Records a call's report for the provider and the key. A rejection that may be due to the fields of the call's caller changes
+    /// nothing for others, unless those of another caller are rejected, too.
     pub fn record_call(
         &mut self,
         call: &CallCharge,
         used: u64,
         report: &CallReport,
         is_overload: bool,
-        left: usize,
+        others: OtherCallers,
         now: Instant,
     ) -> KeyChange {
         let CallCharge {
@@ -31,17 +31,23 @@ impl ProviderLimits {
         let is_of_provider = call.model.is_configured || report.pauses_key;
         // Another model at the same provider may have far higher limits. Those that callers have made up say nothing of it.
         let is_rejected = is_overload && !matches!(report.health, breaker::Health::Timeout { .. });
+        let is_of_caller_alone = report.is_callers_own
+            && others.are_active
+            && !((is_rejected || report.pause.is_some())
+                && (call.model.state().pauses).record_own_rejection(call.caller, now));
         let is_of_model_alone = is_rejected
+            && !is_of_caller_alone
             && call.model.is_configured
             && !report.pauses_key
             && (self.keys.get_mut(index))
                 .is_some_and(|key| key.record_overload(call.model.id, now));
         if let Some(adaptive) = &mut self.adaptive {
             // A limit of a model that a caller has made up is no overload of the provider.
-            if is_overload && is_of_provider && !is_of_model_alone {
+            let is_of_others = is_of_provider && !is_of_model_alone;
+            if is_overload && is_of_others && !(is_rejected && is_of_caller_alone) {
                 adaptive.decrease(began, in_flight, now);
             } else if report.health == breaker::Health::Success {
-                adaptive.increase(in_flight + left);
+                adaptive.increase(in_flight + others.left);
             }
         }
         let Some(key) = self.keys.get_mut(index) else {
@@ -50,16 +56,19 @@ impl ProviderLimits {
         if let Some(tokens) = &mut key.tokens {
             tokens.settle(reserved.total(), used, now);
         }
-        if is_of_provider {
+        if is_of_provider && !is_of_caller_alone {
             key.apply_remaining(report.remaining, now);
         }
         let key_paused_until = key.paused_until(now);
         if let Some(pause) = report.pause {
             let mut model = call.model.state();
-            let own = model.pauses.entry(index).or_default();
-            let until = own.begin(pause, began, now);
-            key.record_refusal(call.model.id, until, began, now);
-            if report.pauses_key {
+            let caller = is_of_caller_alone.then_some(call.caller);
+            let until = model.pauses.begin(index, caller, pause, began, now);
+            // Models that callers have made up say nothing of the others.
+            if call.model.is_configured && !is_of_caller_alone {
+                key.record_refusal(call.model.id, until, began, now);
+            }
+            if report.pauses_key && !is_of_caller_alone {
                 key.pause(pause, began, now);
             }
         }
@@ -69,6 +78,15 @@ impl ProviderLimits {
             ..record_availability(key, call, report, now)
         }
     }
+}
+
+/// Callers of the provider besides that of the call.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OtherCallers {
+    /// True if they have calls, or had some in the last minute.
+    pub are_active: bool,
+    /// Number of slots that the call's caller would take if it did not leave them to the others: with them, the limit is used up.
+    pub left: usize,
 }
 
 /// Effects of a call on other calls with its key.
@@ -95,12 +113,19 @@ fn record_availability(
         // A caller may have made up a model that the key may not use.
         if outage.reason.is_of_key() && call.model.is_configured {
             return KeyChange {
-                outage: (key.availability).record_failure(outage, call.caller, call.began, now),
+                outage: (key.availability).record_failure(
+                    outage,
+                    report.is_callers_own,
+                    call.caller,
+                    call.began,
+                    now,
+                ),
                 ..KeyChange::default()
             };
         }
         let with_model = model.availability.entry(call.key).or_default();
-        let own = with_model.record_failure(outage, call.caller, call.began, now);
+        let own =
+            with_model.record_failure(outage, report.is_callers_own, call.caller, call.began, now);
         // The key itself is accepted.
         let proves_key = matches!(
             outage.reason,
@@ -119,8 +144,7 @@ fn record_availability(
     if call.model.is_configured {
         key.record_configured_answer(call.model.id, now);
     }
-    let pause = model.pauses.get_mut(&call.key);
-    let has_ended_pause = pause.is_some_and(|pause| pause.record_success(call.began, now));
+    let has_ended_pause = (model.pauses).record_success(call.key, call.caller, call.began, now);
     let with_model = model.availability.get_mut(&call.key);
     let own = with_model.and_then(|own| own.record_success(call.caller, call.began));
     KeyChange {
@@ -140,9 +164,11 @@ mod tests {
 
     use super::super::test_provider::{Provider, model, pool};
     use super::*;
+    use crate::api_key_limits::KeySet;
     use crate::breaker::Health;
+    use crate::caller_id::CallerId;
     use crate::model_limits::ModelLimits;
-    use crate::types::{KeyQuota, Pool};
+    use crate::types::{KeyQuota, Pause, Pool};
 
     #[test]
     fn overload_of_one_model_does_not_lower_the_concurrency_while_another_answers() {
@@ -212,6 +238,57 @@ mod tests {
             assert_eq!(provider.limits.limit(), Some(expected), "says nothing");
             provider.end(0, &report(Health::Success), false);
             assert_eq!(provider.limits.limit(), Some(10.min(expected + 1)));
+        }
+    }
+
+    #[test]
+    fn a_rejection_due_to_own_fields_holds_for_the_caller_until_another_one_is_rejected() {
+        let (alice, bob, carol) = (CallerId(1), CallerId(2), CallerId(3));
+        for (are_active, holds_for_bob) in [(true, false), (false, true)] {
+            let mut provider = Provider::new(Pool {
+                is_adaptive: true,
+                ..pool(vec![KeyQuota::default()])
+            });
+            provider.model = model(1, Some(ModelLimits::default()));
+            provider.others.are_active = are_active;
+            let end = provider.now + Duration::from_secs(9);
+            let rejected = CallReport {
+                is_overload: true,
+                pause: Some(Pause::Until(end)),
+                pauses_key: true,
+                is_callers_own: true,
+                ..CallReport::new(Health::Neutral)
+            };
+            let paused = |provider: &Provider| {
+                [alice, bob, carol].map(|caller| {
+                    let (state, refused) = (provider.model.state(), KeySet::default());
+                    (provider.limits)
+                        .paused_until(&state, caller, refused, provider.now)
+                        .is_some()
+                })
+            };
+            let limit = provider.limits.limit();
+            provider.end_of(alice, 0, &rejected, true);
+            assert_eq!(paused(&provider), [true, holds_for_bob, holds_for_bob]);
+            assert_eq!(provider.limits.limit() < limit, holds_for_bob);
+            provider.now += Duration::from_secs(1);
+            provider.end_of(bob, 0, &rejected, true);
+            assert_eq!(paused(&provider), [true; 3], "two callers are rejected");
+            assert!(provider.limits.limit() < limit);
+        }
+    }
+
+    #[test]
+    fn a_model_that_a_caller_has_made_up_does_not_show_that_the_key_is_limited() {
+        for (limits, is_paused) in [(Some(ModelLimits::default()), true), (None, false)] {
+            let mut provider = Provider::with_keys(vec![KeyQuota::default()]);
+            let end = provider.now + Duration::from_secs(9);
+            for id in [1, 2] {
+                provider.model = model(id, limits);
+                provider.pause(end, false);
+            }
+            provider.model = model(3, Some(ModelLimits::default()));
+            assert_eq!(provider.call().is_err(), is_paused);
         }
     }
 

@@ -14,16 +14,15 @@ use crate::model_limits::{Model, ModelState};
 use crate::permit_request::{Denied, Priority};
 
 impl ProviderLimits {
-    /// Returns when a call to the model can go out with a key; `None`: now.
+    /// Returns when the call can go out with a key; `None`: now.
     fn key_available_at(
         (index, key): (usize, &ApiKeyLimits),
         model: &ModelState,
-        tokens: u64,
+        asked: &GrantRequest<'_>,
         now: Instant,
     ) -> Option<Instant> {
-        let paused = model.pauses.get(&index);
-        let paused = paused.and_then(|pause| pause.available_at(now));
-        key.available_at(tokens, now).max(paused)
+        let paused = model.pauses.available_at(index, asked.caller, now);
+        key.available_at(asked.estimate.total(), now).max(paused)
     }
 
     /// Chooses the key for a call, in turn among those that can take it.
@@ -34,8 +33,7 @@ impl ProviderLimits {
         now: Instant,
     ) -> Result<usize, Refusal> {
         let candidates = || self.usable_keys(model, asked.caller, asked.refused, now);
-        let tokens = asked.estimate.total();
-        let available_at = |candidate| Self::key_available_at(candidate, model, tokens, now);
+        let available_at = |candidate| Self::key_available_at(candidate, model, asked, now);
         let ready = candidates().filter(|candidate| available_at(*candidate).is_none());
         let is_suspected = |index, key| {
             Self::outages(key, index, model, asked.caller).any(|outage| outage.next_probe > now)
@@ -54,9 +52,9 @@ impl ProviderLimits {
                 None => Refusal::Denied(Denied::NoUsableKey),
             });
         };
-        let is_paused = |index: usize| {
-            let pause = model.pauses.get(&index);
-            pause.is_some_and(|pause| pause.blocked_until(now).is_some())
+        let is_paused = |index| {
+            let until = model.pauses.blocked_until(index, asked.caller, now);
+            until.is_some()
         };
         // Other items may use a key that only this item, or only its model or caller, may not use.
         let is_own = self.keys.iter().enumerate().any(|(index, key)| {
@@ -121,7 +119,7 @@ impl ProviderLimits {
                 let state = asked.model.state();
                 let candidates = self.usable_keys(&state, asked.caller, asked.refused, now);
                 let waits = candidates.filter_map(|(index, key)| {
-                    let until = Self::key_available_at((index, key), &state, tokens, now)?;
+                    let until = Self::key_available_at((index, key), &state, asked, now)?;
                     // The model's own pause is what holds the call the longest.
                     let reason = if key.available_at(tokens, now) < Some(until) {
                         Some(HoldReason::ModelPause)
@@ -174,9 +172,7 @@ impl ProviderLimits {
         if let Some(availability) = state.availability.get_mut(&index) {
             availability.record_call(asked.caller, now);
         }
-        if let Some(pause) = state.pauses.get_mut(&index) {
-            pause.record_call(now);
-        }
+        state.pauses.record_call(index, asked.caller, now);
         state.trial.record_call(now);
         self.last_key = index;
         if asked.is_first_call {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::ProviderLimits;
-use super::call_end::KeyChange;
+use super::call_end::{KeyChange, OtherCallers};
 use crate::api_key_limits::KeySet;
 use crate::breaker::Health;
 use crate::call_slots::CallSlots;
@@ -35,6 +35,7 @@ pub struct Provider {
     pub model: Arc<Model>,
     pub slots: CallSlots,
     held: Vec<HeldResources>,
+    pub others: OtherCallers,
     pub now: Instant,
 }
 
@@ -57,6 +58,7 @@ impl Provider {
             model: model(1, Some(ModelLimits::default())),
             slots: CallSlots::new(10),
             held: Vec::new(),
+            others: OtherCallers::default(),
             now,
         }
     }
@@ -98,7 +100,7 @@ impl Provider {
         self.end_of(ANYONE, key, report, is_overload)
     }
 
-    fn end_of(
+    pub fn end_of(
         &mut self,
         caller: CallerId,
         key: usize,
@@ -112,7 +114,7 @@ impl Provider {
         let charge = CallCharge::new(key, &request, 0, self.now);
         let now = self.now;
         self.limits
-            .record_call(&charge, 0, report, is_overload, 0, now)
+            .record_call(&charge, 0, report, is_overload, self.others, now)
     }
 
     pub fn fail(&mut self, key: usize, reason: OutageReason) {
@@ -125,7 +127,6 @@ impl Provider {
             detail: "no".into(),
             input: 1,
             is_doubtful: reason.is_doubtful(),
-            is_callers_own: false,
         };
         let report = CallReport {
             outage: Some(report),

@@ -20,7 +20,7 @@ impl State {
         if let Some(held) = &mut call.held
             && health == Health::Neutral
         {
-            held.yielded_probe = state.breaker.yielded_guard();
+            held.yielded_probe = state.breaker.yielded_guard(charge.caller);
         }
         drop(probe);
         state

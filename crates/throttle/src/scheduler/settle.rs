@@ -6,10 +6,11 @@ use super::denial::Affected;
 use super::dispatch::cost_of_turn;
 use super::{QueueKey, State};
 use crate::breaker::{self, Health};
+use crate::caller_calls::CallLimit;
 use crate::caller_quota::{Caller, Charge};
 use crate::grant::{CallCharge, HeldResources};
 use crate::outage::OutageChange;
-use crate::provider_limits::call_end::KeyChange;
+use crate::provider_limits::call_end::{KeyChange, OtherCallers};
 use crate::types::{CallReport, UsageReport};
 
 impl State {
@@ -40,11 +41,16 @@ impl State {
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
             let is_used_up = pool.waiting() > 0;
             let own = (self.callers.get(&caller)).filter(|own| is_used_up && own.waiting() > 0);
-            let left = own.map_or(0, |own| {
-                (pool.provider).slots_left_by(&own.in_flight, model.pool, &self.slots.uses)
-            });
+            let uses = &self.slots.uses;
+            let others = OtherCallers {
+                are_active: uses.active_callers(CallLimit::Provider(model.pool)) > 1,
+                left: own.map_or(0, |own| {
+                    (pool.provider).slots_left_by(&own.in_flight, model.pool, uses)
+                }),
+            };
             let is_overload = evidence.is_overload;
-            change = (pool.provider).record_call(call, used.tokens, report, is_overload, left, now);
+            change =
+                (pool.provider).record_call(call, used.tokens, report, is_overload, others, now);
             if let Some(turn) = call.turn
                 && let Some(queue) = pool.queues.get_mut(model.queue)
             {

@@ -142,7 +142,6 @@ fn denied_access(input: u64) -> CallReport {
             detail: "no".into(),
             input,
             is_doubtful: true,
-            is_callers_own: false,
         }),
         ..CallReport::new(Health::Neutral)
     }

@@ -204,6 +204,7 @@ async fn models_that_callers_have_made_up_are_forgotten_if_they_are_many_and_not
     assert_eq!(id("first"), first, "they are few");
     let configured = || limits.configured_model(POOL, "configured", ModelLimits::default());
     let configured_id = configured().id;
+    assert!(configured().is_configured() && !used.is_configured());
     let failing = limits.model(POOL, "failing");
     let failing_id = failing.id;
     let permit = admit(&limits, ANYONE, 9).enter(&permit_request(&failing));
@@ -213,11 +214,17 @@ async fn models_that_callers_have_made_up_are_forgotten_if_they_are_many_and_not
         .release(outage(OutageReason::UnknownModel));
     drop(failing);
     let often_used = id("often used");
+    let second = id("second");
+    for n in 0..990 {
+        id(&n.to_string());
+    }
+    assert_eq!(id("second"), second, "they are not yet many");
     for n in 0..1_500 {
         let name = n.to_string();
         assert_eq!(id(&name), id(&name), "the latest one");
         assert_eq!(id("often used"), often_used);
     }
+    assert!(limits.breakers().len() > 870, "most are kept");
     assert_ne!(id("first"), first);
     assert_eq!(
         (configured().id, id("failing")),

@@ -183,10 +183,10 @@ impl Simulation {
                     detail: "no".into(),
                     input: self.random.next(),
                     is_doubtful: reason.is_doubtful() || self.random.chance(50),
-                    is_callers_own: self.random.chance(50),
                 };
                 report = CallReport {
                     outage: Some(outage),
+                    is_callers_own: self.random.chance(50),
                     ..CallReport::new(Health::Neutral)
                 };
             }
