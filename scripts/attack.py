@@ -2,13 +2,12 @@
 """Mixed load: callers with ordinary requests, and callers that attack the service, on one server.
 
 Runs the ordinary callers alone for a third of the time, at most two minutes, then together with the attackers. Reports the others'
-latency in both parts, the time that /healthz takes, and the server's memory, also in each tenth of the time. Then removes the
-attackers' jobs, and waits until nothing is in use. Fails if /healthz is slow, the process takes more than the budget (--memory), an
-ordinary request or job fails, the others' p99 is more than twice that without the attackers (--p99-ratio), or the server does not
-return to what it was. Attackers and server share the machine's
-cores, which they do not in the field: so the
-attackers run at the lowest priority (nice 19), and the process that times /healthz at a higher one where that is permitted. Needs
-the binaries `extractd` and `upstream-sim`; uses loopback addresses only.
+latency in both parts, the time that /healthz takes, also that of an idle server on the same machine, and the server's memory, also
+in each tenth of the time. Then removes the attackers' jobs, and waits until nothing is in use. Fails if /healthz is slow, the
+process takes more than the budget (--memory), an ordinary request or job fails, the others' p99 is more than twice that without the
+attackers (--p99-ratio), or the server does not return to what it was. Attackers and server share the machine's cores, which they do
+not in the field: so the attackers run at the lowest priority (nice 19), and the process that times /healthz at a higher one where
+that is permitted. Needs the binaries `extractd` and `upstream-sim`; uses loopback addresses only.
 """
 
 import argparse
@@ -438,7 +437,7 @@ class Measured:
     """Latencies and failures of one part of the run."""
 
     def __init__(self):
-        self.latencies, self.failures, self.health, self.memory = [], [], [], []
+        self.latencies, self.failures, self.health, self.idle, self.memory = [], [], [], [], []
 
     def percentile(self, values, share):
         values = sorted(values) or [0.0]
@@ -454,7 +453,8 @@ class Measured:
         return (
             f"{name}: {len(self.latencies)} requests, {len(self.failures)} failed, p50 {self.percentile(self.latencies, 0.5):.0f} ms, "
             f"p99 {self.percentile(self.latencies, 0.99):.0f} ms; /healthz p99 {self.percentile(self.health, 0.99):.1f} ms, "
-            f"longest {self.percentile(self.health, 1):.1f} ms; memory at most {max(self.memory, default=0) >> 20} MiB"
+            f"longest {self.percentile(self.health, 1):.1f} ms (of an idle server {self.percentile(self.idle, 0.99):.1f} and "
+            f"{self.percentile(self.idle, 1):.1f} ms); memory at most {max(self.memory, default=0) >> 20} MiB"
         )
 
 
@@ -489,29 +489,36 @@ def resident_bytes(pid):
     return 0
 
 
-async def watch(target, pid, until):
+async def ask_health(target, measured):
+    """Returns the time that /healthz takes."""
+    began = time.monotonic()
+    try:
+        status, _ = await target.send("GET", "/healthz", timeout=10)
+        if status != 200:
+            measured.failures.append(f"/healthz {status}")
+    except (OSError, TimeoutError) as error:
+        measured.failures.append(f"/healthz {error!r}")
+    return time.monotonic() - began
+
+
+async def watch(target, idle, pid, until):
     measured = Measured()
     while time.monotonic() < until:
-        began = time.monotonic()
-        try:
-            status, _ = await target.send("GET", "/healthz", timeout=10)
-            if status != 200:
-                measured.failures.append(f"/healthz {status}")
-        except (OSError, TimeoutError) as error:
-            measured.failures.append(f"/healthz {error!r}")
-        measured.health.append(time.monotonic() - began)
+        measured.health.append(await ask_health(target, measured))
+        measured.idle.append(await ask_health(idle, measured))
         measured.memory.append(resident_bytes(pid))
         await asyncio.sleep(0.05)
     return measured
 
 
-def watch_process(port, pid, until):
-    """Times /healthz and reads the server's memory. A process of its own, so that no other work of a client counts."""
+def watch_process(port, idle_port, pid, until):
+    """Times /healthz of both servers and reads the memory of the first. A process of its own, so that no other work of a client counts."""
     try:
         os.nice(-10)
     except PermissionError:
         pass
-    return asyncio.run(watch(Target(port, "key-ordinary-000", 0), pid, until))
+    target, idle = (Target(port, "key-ordinary-000", 0) for port in (port, idle_port))
+    return asyncio.run(watch(target, idle, pid, until))
 
 
 async def attacker(target, names, until, log):
@@ -526,14 +533,14 @@ async def attacker(target, names, until, log):
         log.append((name, began, time.monotonic()))
 
 
-async def run_ordinary(options, port, pid, seconds, processes):
+async def run_ordinary(options, port, idle_port, pid, seconds, processes):
     until = time.monotonic() + seconds
-    watching = processes.submit(watch_process, port, pid, until)
+    watching = processes.submit(watch_process, port, idle_port, pid, until)
     measured = Measured()
     callers = [ordinary(Target(port, f"key-ordinary-{index:03}", 0), index, until, measured) for index in range(options.callers)]
     await asyncio.gather(*callers)
     watched = await asyncio.wrap_future(watching)
-    measured.health, measured.memory = watched.health, watched.memory
+    measured.health, measured.idle, measured.memory = watched.health, watched.idle, watched.memory
     measured.failures += watched.failures
     return measured
 
@@ -603,19 +610,26 @@ def attack_process(options, port, seconds, seed, index):
     return log
 
 
-def start(options, folder):
-    upstream = subprocess.Popen(
-        [options.upstream, "--port", "0", "--latency-ms", "50", "--jitter", "50", "--slow-ms", "20000"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start_upstream(options):
+    """Starts the provider. Returns its process and its address."""
+    command = [options.upstream, "--port", "0", "--latency-ms", "50", "--jitter", "50", "--slow-ms", "20000"]
+    upstream = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     url = ""
     while not url.startswith("http"):
         url = next((word for word in upstream.stdout.readline().split() if word.startswith("http")), "")
+    return upstream, url.rstrip("/").removesuffix("/v1")
+
+
+def start_server(options, folder, url):
+    """Starts a server with its files in a folder. Returns its process and its port."""
+    os.mkdir(folder)
     callers = [f"ordinary-{index:03}" for index in range(options.callers)]
     callers += [f"attacker-{index:03}" for index in range(options.attackers)]
     config = os.path.join(folder, "extractd.toml")
     with open(config, "w") as file:
         file.write(f'data_dir = "{folder}/data"\nlisten = "127.0.0.1:0"\nmodel = "openai/gpt-4o-mini"\n')
         file.write(f"[limits]\nmax_memory_bytes = {options.memory << 20}\n")
-        file.write(f'[providers.openai]\napi_key = "sim"\nbase_url = "{url.rstrip("/").removesuffix("/v1")}/v1"\n')
+        file.write(f'[providers.openai]\napi_key = "sim"\nbase_url = "{url}/v1"\n')
         file.writelines(f'[callers.{caller}]\nkey = "key-{caller}"\n' for caller in callers)
         file.write('[callers.operator]\nkey = "key-operator"\nrole = "operator"\n')
     log = open(os.path.join(folder, "log"), "w")
@@ -624,7 +638,7 @@ def start(options, folder):
         with open(log.name) as lines:
             address = next((word for line in lines for word in line.split() if word.startswith("http://127.0.0.1:")), None)
         if address:
-            return upstream, server, int(address.rstrip(";").rsplit(":", 1)[1])
+            return server, int(address.rstrip(";").rsplit(":", 1)[1])
         if server.poll() is not None:
             raise SystemExit(open(log.name).read())
         time.sleep(0.05)
@@ -651,14 +665,17 @@ def main():
     from concurrent.futures import ProcessPoolExecutor
 
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(options.attackers + 2, max_tasks_per_child=1) as processes:
-        upstream, server, port = start(options, folder)
+        upstream, url = start_upstream(options)
+        attacked_folder = os.path.join(folder, "attacked")
+        server, port = start_server(options, attacked_folder, url)
+        idle, idle_port = start_server(options, os.path.join(folder, "idle"), url)
         try:
             alone = min(options.seconds / 3, MAX_ALONE)
-            calm = asyncio.run(run_ordinary(options, port, server.pid, alone, processes))
+            calm = asyncio.run(run_ordinary(options, port, idle_port, server.pid, alone, processes))
             print(calm.report("alone"), flush=True)
             seconds = options.seconds - alone
             futures = [processes.submit(attack_process, options, port, seconds, options.seed, index) for index in range(options.attackers)]
-            attacked = asyncio.run(run_ordinary(options, port, server.pid, seconds, processes))
+            attacked = asyncio.run(run_ordinary(options, port, idle_port, server.pid, seconds, processes))
             print(attacked.report("attacked"), flush=True)
             print(f"memory in each tenth of the time, in MiB: {attacked.memory_over_time()}", flush=True)
             done = [entry for future in futures for entry in future.result()]
@@ -674,11 +691,13 @@ def main():
                 faults += asyncio.run(aftermath(options, port, server.pid, calm))
             if max(attacked.memory, default=0) > options.memory << 20:
                 faults.append("the process took more memory than its budget")
-            with open(os.path.join(folder, "log")) as log:
+            with open(os.path.join(attacked_folder, "log")) as log:
                 faults += [line.strip() for line in log if "panick" in line]
         finally:
-            server.terminate()
-            server.wait(60)
+            for process in (server, idle):
+                process.terminate()
+            for process in (server, idle):
+                process.wait(60)
             upstream.kill()
     if faults:
         sys.exit("attack: failed\n" + "\n".join(faults))
