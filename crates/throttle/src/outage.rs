@@ -462,6 +462,7 @@ mod tests {
             assert_eq!(change, Some(OutageChange::Began));
             assert_eq!(blocked(&model), [true, true, holds_for_all]);
             assert_eq!(model.blocks_all(start), holds_for_all);
+            assert!(!model.blocks_all(start + FIRST_PROBE), "a probe is due");
             assert_eq!(
                 model.proven(None, start).count(),
                 if holds_for_all { 1 } else { 2 }
@@ -537,6 +538,23 @@ mod tests {
         let hour = start + FIRST_PROBE + UNPROBED_AGE;
         let is_shown = |now| model.proven(None, now).next().is_some();
         assert!(is_shown(hour.checked_sub(Duration::from_secs(1)).unwrap()) && !is_shown(hour));
+    }
+
+    #[test]
+    fn an_outage_of_all_keeps_its_reason_if_a_call_fails_by_its_own_fields() {
+        let start = Instant::now();
+        let mut model = Availability::default();
+        for (reason, is_own, caller) in [
+            (OutageReason::QuotaExhausted, false, ALICE),
+            (OutageReason::QuotaExhausted, false, BOB),
+            (OutageReason::UnknownModel, true, BOB),
+        ] {
+            model.record_failure(&report(reason), is_own, caller, start, start);
+            let shown = model.proven(Some(BOB), start).next();
+            let shown = shown.map(|outage| outage.report.reason);
+            assert!(shown.is_none_or(|reason| reason == OutageReason::QuotaExhausted));
+        }
+        assert!(model.holds_for_all());
     }
 
     #[test]

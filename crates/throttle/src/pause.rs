@@ -179,6 +179,22 @@ mod tests {
     }
 
     #[test]
+    fn an_older_answer_lengthens_a_pause_and_does_not_shorten_it() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut pause = PauseState::default();
+        let mut named = |began, seconds| {
+            pause.begin(Pause::Until(after(seconds)), after(began), after(5));
+            pause.blocked_until(after(5))
+        };
+        assert_eq!(named(4, 20), Some(after(20)));
+        assert_eq!(named(3, 10), Some(after(20)), "older and shorter");
+        assert_eq!(named(3, 30), Some(after(30)), "older and longer");
+        assert!(!pause.record_success(after(5), after(6)), "not a probe");
+        assert!(pause.record_success(after(6), after(6)));
+    }
+
+    #[test]
     fn a_provider_that_keeps_naming_very_short_pauses_gets_longer_ones() {
         let mut now = Instant::now();
         let mut pause = PauseState::default();

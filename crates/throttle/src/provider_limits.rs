@@ -201,6 +201,22 @@ mod tests {
     use crate::types::KeyQuota;
 
     #[test]
+    fn slots_that_a_caller_leaves_to_others_are_counted() {
+        let mut calls = CallerCalls::default();
+        let mut provider = Provider::new(Pool {
+            is_adaptive: true,
+            ..pool(vec![KeyQuota::default()])
+        });
+        calls.leaves_slots = true;
+        let (id, uses) = (PoolId(0), LimitUses::default());
+        for in_flight in 0..3 {
+            let left = provider.limits.slots_left_by(&calls, id, &uses);
+            assert_eq!(left, 6, "{in_flight}");
+            provider.call().unwrap();
+        }
+    }
+
+    #[test]
     fn what_could_go_out_is_what_keys_and_concurrency_leave() {
         let two_at_once = KeyQuota {
             requests: Some(Rate {

@@ -290,6 +290,21 @@ mod tests {
     }
 
     #[test]
+    fn the_estimates_of_all_count_as_one_call_of_a_new_caller() {
+        let (known, new) = (CallerId(1), CallerId(2));
+        let mut estimates = TokenEstimators::default();
+        let usage = |input, output| TokenUsage { input, output };
+        for _ in 0..100 {
+            estimates.record(known, 100, usage(100, 50));
+        }
+        estimates.record(new, 100, usage(300, 151));
+        let estimate = estimates.estimate(new, 100, None);
+        // The older half has lost little of its weight.
+        assert!((198..=203).contains(&estimate.input), "{estimate:?}");
+        assert!((100..=103).contains(&estimate.output), "{estimate:?}");
+    }
+
+    #[test]
     fn the_calls_of_one_caller_do_not_change_the_estimates_of_another_with_calls() {
         let (with_images, other, new) = (CallerId(1), CallerId(2), CallerId(3));
         let mut estimates = TokenEstimators::default();

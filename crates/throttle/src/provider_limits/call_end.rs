@@ -242,6 +242,26 @@ mod tests {
     }
 
     #[test]
+    fn the_concurrency_rises_if_the_slots_are_used_up_with_those_that_are_left_to_others() {
+        for (left, is_raised) in [(6, false), (7, true)] {
+            let mut provider = Provider::new(Pool {
+                is_adaptive: true,
+                ..pool(vec![KeyQuota::default()])
+            });
+            for _ in 0..10 {
+                provider.call().unwrap();
+            }
+            provider.end(0, &CallReport::new(Health::Neutral), true);
+            provider.end_calls();
+            provider.others.left = left;
+            for _ in 0..8 {
+                provider.end(0, &CallReport::new(Health::Success), false);
+            }
+            assert_eq!(provider.limits.limit() > Some(8), is_raised, "{left}");
+        }
+    }
+
+    #[test]
     fn a_rejection_due_to_own_fields_holds_for_the_caller_until_another_one_is_rejected() {
         let (alice, bob, carol) = (CallerId(1), CallerId(2), CallerId(3));
         for (are_active, holds_for_bob) in [(true, false), (false, true)] {

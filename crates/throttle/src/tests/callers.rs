@@ -208,6 +208,7 @@ async fn probes_whose_answers_have_begun_hold_back_nobody_and_count_once() {
     let mut fourth = waiting.await.unwrap();
     assert!(fourth.is_probe() && !slow[0].is_probe());
     fourth.pass_probe();
+    assert!(!fourth.is_probe());
     fourth.pass_probe();
     fourth.release(CallReport::new(Health::Success));
     assert_ne!(limits.breakers()[0].state, BreakerState::Closed, "only one");
