@@ -49,6 +49,12 @@ impl State {
         earliest.into_iter().chain(first_wake).chain(recount).min()
     }
 
+    /// Returns true if a caller has items that wait for its share of the slots.
+    #[cfg(test)]
+    pub fn has_callers_that_await_slots(&self) -> bool {
+        !self.awaiting_slots.is_empty()
+    }
+
     /// Resolves the next item of a queue that can go out. Returns false if there is none.
     fn serve_queue(&mut self, turn: usize, earliest: &mut Option<Instant>, now: Instant) -> bool {
         let Some((pool, index)) = self.queues.get(turn).copied() else {

@@ -192,6 +192,26 @@ async fn a_breaker_that_one_caller_has_opened_is_closed_by_the_next_calls_of_oth
 }
 
 #[tokio::test]
+async fn three_probes_that_hang_hold_back_their_caller() {
+    let (limits, attacker, victim) = shared();
+    let model = model(&limits);
+    for _ in 0..5 {
+        call(&attacker, &model, CallReport::new(Health::Failure)).await;
+    }
+    let mut hanging = Vec::new();
+    for _ in 0..3 {
+        let mut probe = victim.enter(&permit_request(&model)).await.unwrap();
+        probe.yield_probe();
+        hanging.push(probe);
+    }
+    let request = permit_request(&model);
+    let mut waiting = Box::pin(victim.enter(&request));
+    assert!(waits(&mut waiting).await);
+    drop(hanging);
+    assert!(waiting.await.unwrap().is_probe());
+}
+
+#[tokio::test]
 async fn probes_whose_answers_have_begun_hold_back_nobody_and_count_once() {
     let (limits, attacker, victim) = shared();
     let model = model(&limits);

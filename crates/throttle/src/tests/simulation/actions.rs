@@ -278,6 +278,12 @@ impl Simulation {
     /// Grants what can be granted, and takes the answers.
     pub(super) fn dispatch(&mut self) {
         self.wake = self.state.dispatch(self.now);
+        if self.state.has_callers_that_await_slots() {
+            // Nothing else may happen when the calls of others count as old.
+            let soon = self.now + Duration::from_secs(1);
+            let is_soon = |wake| wake > self.now && wake <= soon;
+            assert!(self.wake.is_some_and(is_soon), "{:?}", self.wake);
+        }
         assert!(self.state.take_unclaimed().is_empty());
         let mut rest = Vec::new();
         for mut item in std::mem::take(&mut self.waiting) {
