@@ -61,6 +61,10 @@ const MAX_SEARCHES: usize = 6;
 /// once. One caller takes at most half of them, however many streams of events it has opened.
 const MAX_SHORT_READS: usize = 8;
 
+/// Maximum number of specs that are read at a time for the ends of jobs and their deliveries, whether there is memory for them or not; one
+/// of each caller.
+const MAX_SPEC_READS: usize = 2;
+
 /// Maximum number of pages of cancelled items in memory at a time, each of about a megabyte: what the store writes in one
 /// transaction.
 const MAX_CANCELLED_PAGES: usize = 4;
@@ -97,6 +101,8 @@ pub struct JobContext {
     searches: FairSemaphore,
     /// Turns of the short reads on behalf of callers.
     short_reads: FairSemaphore,
+    /// Turns of the reads of specs for which no memory is waited.
+    spec_reads: FairSemaphore,
     /// Turns of the jobs that record their cancelled items.
     cancellations: FairSemaphore,
     /// True if removed rows left free space in the store that was not returned to the file system yet.
@@ -123,6 +129,7 @@ impl JobContext {
             commands,
             searches: FairSemaphore::leaving_room(MAX_SEARCHES),
             short_reads: FairSemaphore::leaving_room(MAX_SHORT_READS),
+            spec_reads: FairSemaphore::leaving_room(MAX_SPEC_READS),
             cancellations: FairSemaphore::leaving_room(MAX_CANCELLED_PAGES),
             // The process before may have ended between a removal and its vacuum.
             needs_vacuum: AtomicBool::new(true),
@@ -163,6 +170,11 @@ impl JobContext {
     pub fn record_inputs(&self, caller: CallerId, bytes: usize) -> MemoryReservation {
         let ledger = self.extractor.limits().memory();
         ledger.record(caller, MemoryUse::Inputs, bytes)
+    }
+
+    /// Waits for the caller's turn to read a spec of this size for the end of its job, which lasts until the permit is dropped.
+    pub async fn spec_turn(&self, caller: CallerId, bytes: usize) -> FairPermit {
+        self.spec_reads.acquire(caller, bytes as u64).await
     }
 
     /// Waits for the turn of a job of this caller to read a page of its cancelled items and to record it, which lasts until the

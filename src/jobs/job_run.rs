@@ -93,7 +93,7 @@ pub async fn run_job(
     }
     // A job that is being cancelled calls nothing, so its request is not prepared, which may have to wait for memory.
     let (record, request) = if found.status == Status::Cancelling {
-        (load_record_spec(context, job).await?, None)
+        (load_record_spec(context, &found).await?, None)
     } else {
         let loaded = load_when_possible(context, &found, signals.stopped()).await?;
         let LoadedJob { record, request } = loaded;

@@ -1,6 +1,6 @@
 //! Loading of a stored job: its spec is parsed, its schema compiled, and the request prepared for extraction.
 //!
-//! The memory of the spec is reserved before it is parsed. A job that waits for memory holds none: several jobs of a caller, each with a
+//! The memory of the spec is reserved before it is read. A job that waits for memory holds none: several jobs of a caller, each with a
 //! part of what it needs, would wait for one another for ever.
 
 use std::sync::Arc;
@@ -17,6 +17,8 @@ use crate::types::{
     Batch, Code, Error, OnError, TraceContext, is_long_to_parse, parsed_size, plain_message,
 };
 
+/// Copies of a spec's text while it is read: SQLite's, and the one that it returns.
+const READ_COPIES: usize = 2;
 /// Memory that is free beside that of a spec when it is reserved, in bytes: that of a page of inputs while it is decoded. A job with all
 /// that its caller may hold in its values could never read an input.
 const INPUT_ROOM: usize = 2 * MAX_PAGE_BYTES;
@@ -92,13 +94,16 @@ pub async fn load_when_possible(
         };
         tokio::select! {
             biased;
-            () = &mut stopped => return Ok(loaded),
+            () = &mut stopped => {
+                let record = load_record_spec(context, job).await?;
+                return Ok(LoadedJob { record, ..loaded });
+            }
             () = until_possible => {}
         }
     }
 }
 
-/// Loads a job, if there is memory for it now.
+/// Loads a job, if there is memory for it now. Without memory to read its spec, the job has no record yet.
 ///
 /// # Errors
 /// The store's error. An invalid spec is no error of this function: it is in [`LoadedJob::request`].
@@ -113,15 +118,20 @@ async fn load_within(
     job: &Job,
     mut memory: MemoryReservation,
 ) -> Result<(LoadedJob, usize), StoreError> {
-    let json = context.store.spec(job.key).await?.unwrap_or_default();
-    // The text counts before it waits for the turn of its caller.
-    if let Err(refused) = memory.resize(memory.bytes().max(json.len())) {
-        let loaded = LoadedJob {
-            record: RecordSpec::parse(&json),
-            request: Err(no_memory(&refused)),
+    let size = context.store.spec_size(job.key).await?.unwrap_or_default();
+    let read_bytes = size.saturating_mul(READ_COPIES);
+    if let Err(refused) = memory.resize(memory.bytes().max(read_bytes)) {
+        drop(memory);
+        let error = no_memory(&refused);
+        // One that waits is loaded again before it is recorded.
+        let record = match error.retry_after {
+            Some(_) => RecordSpec::default(),
+            None => load_record_spec(context, job).await?,
         };
-        return Ok((loaded, json.len()));
+        let request = Err(error);
+        return Ok((LoadedJob { record, request }, read_bytes));
     }
+    let json = context.store.spec(job.key).await?.unwrap_or_default();
     let piece = is_long_to_parse(json.as_bytes()).then(|| Piece {
         caller: memory.caller(),
         bytes: json.len(),
@@ -146,9 +156,27 @@ async fn load_within(
 ///
 /// # Errors
 /// The store's error.
-pub async fn load_record_spec(context: &JobContext, job: JobKey) -> Result<RecordSpec, StoreError> {
+pub async fn load_record_spec(context: &JobContext, job: &Job) -> Result<RecordSpec, StoreError> {
+    load_for_end(context, job.key, &job.caller, RecordSpec::parse).await
+}
+
+/// Reads the spec of a caller's job, empty if it was removed, and parses it. The end of a job and its delivery must not wait for memory,
+/// so that of the text is recorded, and few are read at a time.
+///
+/// # Errors
+/// The store's error.
+pub async fn load_for_end<T>(
+    context: &JobContext,
+    job: JobKey,
+    caller: &str,
+    parse: impl FnOnce(&str) -> T,
+) -> Result<T, StoreError> {
+    let caller = context.caller_id(caller);
+    let size = context.store.spec_size(job).await?.unwrap_or_default();
+    let _turn = context.spec_turn(caller, size).await;
+    let _memory = context.record_inputs(caller, size.saturating_mul(READ_COPIES));
     let json = context.store.spec(job).await?.unwrap_or_default();
-    Ok(RecordSpec::parse(&json))
+    Ok(parse(&json))
 }
 
 /// Returns an empty reservation for a job.
@@ -263,7 +291,7 @@ fn no_memory(refused: &NoMemory) -> Error {
     match refused {
         NoMemory::TooLarge { .. } => problem(
             Code::PayloadTooLarge,
-            "create the job again with fewer values in `examples` and `extra_body`",
+            "create the job again with fewer values in `examples` and `extra_body`, and without needless white space",
         ),
         // Its memory is waited for, not a time.
         NoMemory::Full | NoMemory::ShareUsedUp => {

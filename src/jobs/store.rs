@@ -131,6 +131,9 @@ pub trait Store: Send + Sync + fmt::Debug {
         limit: u32,
     ) -> Stored<'_, Scan<Vec<Job>>>;
 
+    /// Returns the size of the spec that [`spec`](Store::spec) returns, in bytes, without reading it; `None` if the job was removed.
+    fn spec_size(&self, job: JobKey) -> Stored<'_, Option<usize>>;
+
     /// Returns the spec that the job was created with; `None` if the job was removed.
     fn spec(&self, job: JobKey) -> Stored<'_, Option<String>>;
 

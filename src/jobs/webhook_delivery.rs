@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::context::{JobContext, to_millis, unix_millis};
 use super::job_spec::EndFields;
+use super::load_job::load_for_end;
 use super::store::{DeliveryAttempt, JobKey, PendingDelivery, StoreError};
 use super::webhook::{DeliveryOutcome, Message, retry_delay, send_webhook};
 use crate::net::Client;
@@ -145,7 +146,7 @@ async fn deliver(
     client: &Client,
     delivery: &PendingDelivery,
 ) -> Result<(), StoreError> {
-    let webhook = load_webhook(context, delivery.job).await?;
+    let webhook = load_webhook(context, delivery).await?;
     let job = context.store.job_by_key(delivery.job).await?;
     // Read when it is delivered: many may be due for long.
     let body = context.store.delivery_body(delivery).await?;
@@ -203,11 +204,16 @@ async fn deliver(
     context.store.record_delivery(delivery, attempt).await
 }
 
-/// Returns the webhook of a job; `None` if the job was removed.
-async fn load_webhook(context: &JobContext, job: JobKey) -> Result<Option<Webhook>, StoreError> {
-    let json = context.store.spec(job).await?.unwrap_or_default();
-    let webhook = EndFields::parse(&json).and_then(|fields| fields.webhook);
-    Ok(webhook.and_then(|webhook| serde_json::from_str(webhook.get()).ok()))
+/// Returns the webhook of a delivery's job; `None` if the job was removed.
+async fn load_webhook(
+    context: &JobContext,
+    delivery: &PendingDelivery,
+) -> Result<Option<Webhook>, StoreError> {
+    let parse = |json: &str| {
+        let webhook = EndFields::parse(json)?.webhook?;
+        serde_json::from_str(webhook.get()).ok()
+    };
+    load_for_end(context, delivery.job, &delivery.caller, parse).await
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub async fn fail_job(
     if !from.is_visible() || from.is_ended() {
         return Ok(());
     }
-    let record = load_record_spec(context, job).await?;
+    let record = load_record_spec(context, &found).await?;
     let signals = RunSignals::new(&context.shutdown);
     let mut run = JobRun::new(context, found, record, signals);
     let detail = format!(

@@ -1,13 +1,14 @@
 use std::future::{pending, ready};
 use std::pin::pin;
 
+use rusqlite::Connection;
 use serde_json::json;
 use serde_json::value::to_raw_value;
 use throttle::{CallerId, MemoryLedger};
 use tokio::time::timeout;
 
 use super::super::store::{CreateOutcome, NewJob};
-use super::super::test_context::{MEMORY, TestContext};
+use super::super::test_context::{MEMORY, TestContext, store_file};
 use super::*;
 
 /// Longer than anything here takes.
@@ -110,6 +111,55 @@ async fn the_values_of_jobs_are_counted_and_wait_for_room() {
     assert_eq!(second.record.request_id, "req_1");
     drop(second);
     assert!(held() < before, "the values are returned");
+}
+
+/// Specs of earlier versions may be long, and all unfinished jobs start together.
+#[tokio::test]
+async fn a_spec_is_not_read_before_there_is_memory_for_its_text() {
+    let name = "unread-spec";
+    let test = TestContext::new(name);
+    let context = &*test.context;
+    let job = store_jobs(context, 1).await.remove(0);
+    let file = Connection::open(store_file(name)).unwrap();
+    // No text: whoever reads it gets an error.
+    let hex = "61".repeat(100);
+    let sql = format!("UPDATE specs SET body = CAST(x'{hex}ff' AS TEXT)");
+    file.execute(&sql, []).unwrap();
+    let size = context.store.spec_size(job.key).await.unwrap();
+    assert_eq!(size, Some(101));
+    let ledger = context.extractor.limits().memory();
+    let room = READ_COPIES * 101 - 1;
+    let others = MEMORY - ledger.snapshot().held - room;
+    let others = ledger.record(CallerId::default(), MemoryUse::Responses, others);
+    let loaded = load_job(context, &job).await.unwrap();
+    assert_eq!(loaded.retry_after(), Some(Duration::ZERO));
+    drop(others);
+    assert!(load_job(context, &job).await.is_err(), "it is read");
+}
+
+/// Cancellations and deliveries are not refused, so few of them read a spec at a time.
+#[tokio::test]
+async fn a_spec_that_is_read_for_an_end_is_counted_and_has_a_turn() {
+    let test = TestContext::new("spec-of-end");
+    let context = &*test.context;
+    let job = store_jobs(context, 1).await.remove(0);
+    let ledger = context.extractor.limits().memory();
+    let held = || ledger.snapshot().held;
+    let full = ledger.record(CallerId::default(), MemoryUse::Responses, MEMORY - held());
+    let before = held();
+    let parse = |json: &str| (json.len(), held() - before);
+    let turn = context.spec_turn(CallerId::default(), 1).await;
+    let mut read = pin!(load_for_end(context, job.key, "", parse));
+    let early = timeout(Duration::from_millis(300), read.as_mut()).await;
+    assert!(early.is_err(), "another spec is being read");
+    assert_eq!(held(), before);
+    drop(turn);
+    let (bytes, meanwhile) = timeout(LIMIT, read).await.unwrap().unwrap();
+    assert_eq!(
+        (bytes, meanwhile),
+        (dense_spec().len(), READ_COPIES * bytes)
+    );
+    drop(full);
 }
 
 #[test]

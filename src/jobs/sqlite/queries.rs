@@ -164,6 +164,15 @@ pub fn visible_job(connection: &Connection, id: &str) -> rusqlite::Result<Option
     Ok(found.map(JobRow::into_job))
 }
 
+/// Returns the size of a job's spec, without reading it.
+pub fn spec_size(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<usize>> {
+    connection
+        .prepare_cached("SELECT octet_length(body) FROM specs WHERE job = ?1")?
+        .query_row([job.0], |row| row.get::<_, u32>(0))
+        .map(|bytes| bytes as usize)
+        .optional()
+}
+
 /// Returns the spec of a job.
 pub fn spec(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<String>> {
     connection

@@ -123,6 +123,10 @@ impl Store for Sqlite {
         })
     }
 
+    fn spec_size(&self, job: JobKey) -> Stored<'_, Option<usize>> {
+        self.query(move |connection| queries::spec_size(connection, job))
+    }
+
     fn spec(&self, job: JobKey) -> Stored<'_, Option<String>> {
         self.query(move |connection| queries::spec(connection, job))
     }

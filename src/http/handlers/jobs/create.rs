@@ -15,6 +15,7 @@ use super::super::super::ids::new_id;
 use super::super::super::ndjson_reader::NdjsonReader;
 use super::super::super::open_connections::OpenRequest;
 use super::super::super::query::no_query;
+use super::super::super::request_memory::no_memory;
 use super::super::super::state::AppState;
 use super::super::super::trace_context::trace_context;
 use super::super::super::upload_monitor::{MEMORY_TIMEOUT, UploadMonitor};
@@ -22,7 +23,7 @@ use super::super::super::{json_body, query, request_body};
 use crate::extraction::{RequestClass, WaitingMemory};
 use crate::jobs::{Created, Creation, Held};
 use crate::types::{Code, Error, FieldError, Input, JobRequest, SentMetadata};
-use throttle::{CallerId, MemoryUse};
+use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Maximum length of an idempotency key, in characters.
@@ -30,6 +31,13 @@ const MAX_KEY_CHARS: usize = 255;
 
 /// Request fields that are stored apart from the spec.
 const STORED_APART: [&str; 3] = ["inputs", "metadata", "webhook"];
+
+/// Maximum size of the fields that are stored in the spec, in bytes as they were sent: 8 MiB. The longest schema, instructions, examples,
+/// rules and `extra_body` take about 5 MiB if all that is not ASCII is escaped. The limits of their contents do not count white space.
+const MAX_STORED_BYTES: usize = 8 << 20;
+
+/// Copies of these fields from their parse until the spec is written, beside the body, whose memory is kept.
+const COPIES: usize = 2;
 
 /// Fields of a request that are stored with the job, as they were sent.
 struct SentFields {
@@ -40,15 +48,45 @@ struct SentFields {
 
 impl SentFields {
     /// Parses the JSON object of a request's fields, which is valid.
+    ///
+    /// # Errors
+    /// `payload_too_large` for more than a spec may have.
     fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let mut all: BTreeMap<String, &RawValue> =
             serde_json::from_slice(bytes).map_err(|error| unserializable(&error))?;
         all.retain(|name, _| !STORED_APART.contains(&name.as_str()));
+        let bytes = all.values().map(|value| value.get().len()).sum();
+        if bytes > MAX_STORED_BYTES {
+            return Err(too_large(bytes));
+        }
         let json = serde_json::to_string(&all).map_err(|error| unserializable(&error))?;
         let owned = |(name, value): (String, &RawValue)| (name, value.to_owned());
         let members = all.into_iter().map(owned).collect();
         Ok(Self { members, json })
     }
+
+    /// Reserves the memory of the copies of the fields.
+    ///
+    /// # Errors
+    /// `payload_too_large` or `overloaded` if there is none.
+    fn reserve_copies(
+        &self,
+        ledger: &MemoryLedger,
+        caller: CallerId,
+    ) -> Result<MemoryReservation, Error> {
+        let mut memory = ledger.empty(caller, MemoryUse::Inputs);
+        let reserved = memory.resize(self.json.len() * COPIES);
+        reserved.map_err(|refused| no_memory(&refused))?;
+        Ok(memory)
+    }
+}
+
+/// Returns the error of fields that are too large to be stored.
+fn too_large(bytes: usize) -> Error {
+    let detail = format!(
+        "the fields of the job beside `inputs`, `metadata` and `webhook` take {bytes} bytes as they were sent, more than {MAX_STORED_BYTES}; send them without needless white space, and shorten `schema`, `examples` and `instructions`"
+    );
+    Error::new(Code::PayloadTooLarge, detail)
 }
 
 /// Parses the fields of a request, which are JSON.
@@ -106,7 +144,9 @@ impl JobCreation<'_> {
         no_query(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = request.batch.inputs.take().ok_or_else(missing)?;
-        let held = Arc::new((complete.into_memory(), self.open.clone()));
+        let ledger = self.state.extractor.limits().memory();
+        let copies = fields.reserve_copies(ledger, self.caller)?;
+        let held = Arc::new((complete.into_memory(), copies, self.open.clone()));
         let (creation, warnings) = self.creation(request, fields, held).await?;
         let inputs = inputs
             .into_iter()
@@ -240,4 +280,36 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
         Error::new(Code::InvalidRequest, detail)
     })?;
     Ok(Some(key.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limits of their contents look at what was parsed.
+    #[test]
+    fn fields_with_much_white_space_are_not_stored() {
+        let parse = |white_space: usize| {
+            let white_space = " ".repeat(white_space);
+            let inputs = "x".repeat(2 * MAX_STORED_BYTES);
+            let json =
+                format!(r#"{{"inputs": ["{inputs}"], "schema": {{}}, "rules": [{white_space}]}}"#);
+            parse_fields(json.as_bytes()).map(|(_, fields)| fields.json.len())
+        };
+        assert!(parse(MAX_STORED_BYTES / 2).is_ok_and(|stored| stored < MAX_STORED_BYTES));
+        let refused = parse(MAX_STORED_BYTES).unwrap_err();
+        assert_eq!(refused.code, Code::PayloadTooLarge);
+        assert!(refused.detail.contains("white space"), "{}", refused.detail);
+    }
+
+    #[test]
+    fn the_copies_of_the_stored_fields_are_held() {
+        let fields = SentFields::parse(br#"{"inputs": ["a text"], "schema": {}}"#).unwrap();
+        let bytes = COPIES * r#"{"schema":{}}"#.len();
+        let ledger = MemoryLedger::new(bytes, bytes);
+        let held = fields.reserve_copies(&ledger, CallerId(1)).unwrap();
+        assert_eq!((held.bytes(), ledger.snapshot().held), (bytes, bytes));
+        let refused = fields.reserve_copies(&ledger, CallerId(1)).unwrap_err();
+        assert_eq!(refused.code, Code::Overloaded);
+    }
 }
