@@ -48,7 +48,7 @@ pub use sqlite::{Sqlite, StorageLimits, back_up};
 use crate::extraction::Extractor;
 use crate::net::Client;
 use crate::types::{Code, Error, Input};
-use context::{JobCommand, JobContext};
+use context::{JobCommand, JobContext, unix_millis};
 use errors::{invalid_cursor, job_not_found, store_problem};
 use store::{Event, ItemStatus, Job, JobFilter, PageSize, ResultOrder, Status, Store, StoreError};
 use throttle::CallerId;
@@ -125,12 +125,15 @@ impl Jobs {
         let before = after
             .map(|cursor| cursor.parse::<u32>().map_err(|_| invalid_cursor()))
             .transpose()?;
-        let filter = &filter;
+        let (filter, now) = (&filter, unix_millis());
         let find = async |before, limit| {
             let find = |before| async move {
                 let _turn = self.0.search_turn(caller).await;
                 let name = self.0.caller_name(caller);
-                (self.0.store.find_jobs(name, filter.clone(), before, limit)).await
+                let store = &self.0.store;
+                store
+                    .find_jobs(name, filter.clone(), before, limit, now)
+                    .await
             };
             let found = store::search(before, find).await;
             found.map_err(|error| store_problem(&error))
@@ -177,7 +180,9 @@ impl Jobs {
         let _turn = self.0.read_turn(reader).await;
         let found = self.0.store.job(id.to_owned()).await;
         let job = found.map_err(|error| store_problem(&error))?;
-        job.ok_or_else(|| job_not_found(id))
+        // One that has expired may not be marked yet.
+        let is_kept = |job: &Job| job.expires_at.is_none_or(|at| at > unix_millis());
+        job.filter(is_kept).ok_or_else(|| job_not_found(id))
     }
 
     /// Returns the rate of a job. All zero or `None` if the job does not run.

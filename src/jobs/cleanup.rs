@@ -81,40 +81,56 @@ async fn remove_abandoned(context: &Arc<JobContext>) {
     }
 }
 
+/// Marks all expired jobs, in rounds of some of each caller, and begins their removal. Ends early if one cannot be marked.
 async fn remove_expired(context: &Arc<JobContext>) {
-    let expired = match context.store.expired(unix_millis()).await {
-        Ok(expired) => expired,
-        Err(error) => {
-            tracing::warn!(%error, "the expired jobs could not be read from the store");
+    while !context.shutdown.draining.is_cancelled() {
+        let expired = match context.store.expired(unix_millis()).await {
+            Ok(expired) => expired,
+            Err(error) => {
+                tracing::warn!(%error, "the expired jobs could not be read from the store");
+                return;
+            }
+        };
+        if expired.is_empty() {
             return;
         }
-    };
-    // The marks share a transaction.
-    join_all(
-        expired
+        // The marks share a few transactions.
+        let removals = expired
             .into_iter()
-            .map(|(job, caller)| remove_expired_job(context, job, caller)),
-    )
-    .await;
+            .map(|(job, caller)| remove_expired_job(context, job, caller));
+        let are_marked = join_all(removals).await;
+        if are_marked.contains(&false) {
+            return;
+        }
+    }
 }
 
-async fn remove_expired_job(context: &Arc<JobContext>, job: JobKey, caller: String) {
+/// Marks an expired job, and begins its removal. Returns false if it could not be marked.
+async fn remove_expired_job(context: &Arc<JobContext>, job: JobKey, caller: String) -> bool {
     match context.store.soft_delete(job).await {
-        Ok(_) => {
-            tracing::info!(job = job.0, "the job has expired and is removed");
-            context.remove_in_background(job, &caller);
+        Ok(is_marked) => {
+            if is_marked {
+                tracing::info!(job = job.0, "the job has expired and is removed");
+                context.remove_in_background(job, &caller);
+            }
+            is_marked
         }
         Err(error) => {
             tracing::warn!(job = job.0, %error, "an expired job could not be marked as deleted; trying again in a few seconds");
+            false
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::{CreateOutcome, JobEnd, NewJob, Status};
+    use throttle::CallerId;
+
+    use super::super::Jobs;
+    use super::super::store::{CreateOutcome, JobEnd, JobFilter, NewJob, Status};
     use super::super::test_context::{TestContext, end_queued, job_end, store_queued};
     use super::*;
+    use crate::types::Code;
 
     /// Stores a job that has ended.
     async fn store_ended(context: &JobContext, id: &str, expires_at: i64) -> JobKey {
@@ -166,6 +182,33 @@ mod tests {
             let found = context.store.job_by_key(job).await.unwrap();
             assert_eq!(found.is_some(), is_stored, "{job:?}");
         }
+    }
+
+    /// One sweep marks them all, however many have expired together.
+    #[tokio::test]
+    async fn expired_jobs_are_marked_at_once_and_invisible_before() {
+        const JOBS: usize = 150;
+        let test = TestContext::new("many-expired");
+        let context = &test.context;
+        for number in 0..JOBS {
+            store_ended(context, &format!("job_{number}"), 1).await;
+        }
+        store_ended(context, "job_kept", i64::MAX).await;
+        let jobs = Jobs(Arc::clone(context));
+        let caller = CallerId::default();
+        let listed = jobs.list(caller, JobFilter::default(), None, 1_000).await;
+        let listed: Vec<_> = listed.unwrap().0.into_iter().map(|job| job.id).collect();
+        assert_eq!(listed, ["job_kept"]);
+        let shown = jobs.get(caller, "job_0").await;
+        assert_eq!(shown.unwrap_err().code, Code::NotFound);
+        assert!(jobs.get(caller, "job_kept").await.is_ok());
+        let of_link = jobs.get_of_any_caller("job_0").await;
+        assert_eq!(of_link.unwrap_err().code, Code::NotFound);
+
+        remove_expired(context).await;
+        assert_eq!(context.store.expired(i64::MAX - 1).await.unwrap(), []);
+        context.shutdown.work.close();
+        context.shutdown.work.wait().await;
     }
 
     #[tokio::test]

@@ -27,6 +27,7 @@ mod requeue;
 mod reserve;
 mod rowid;
 mod store_impl;
+mod sweep_queries;
 #[cfg(test)]
 mod tests;
 mod webhook_queries;

@@ -98,7 +98,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// false if the job is in another state.
     fn soft_delete(&self, job: JobKey) -> Stored<'_, bool>;
 
-    /// Returns some of the jobs that are being uploaded or removed.
+    /// Returns some of the jobs of each caller that are being uploaded or removed.
     fn hidden(&self) -> Stored<'_, Vec<HiddenJob>>;
 
     /// Marks a job that is being uploaded as `Deleting`, which frees its idempotency key. Its rows are removed by
@@ -115,20 +115,22 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Moves a queued or running job to `Cancelling`. Returns false if it was in another state.
     fn cancel(&self, job: JobKey) -> Stored<'_, bool>;
 
-    /// Returns the visible job with this ID, regardless of its caller; `None` if the ID is unknown.
+    /// Returns the visible job with this ID, regardless of its caller; `None` if the ID is unknown. One that has expired is visible until
+    /// it is marked as `Deleting`.
     fn job(&self, id: String) -> Stored<'_, Option<Job>>;
 
     /// Returns the job with this key; `None` if it was removed.
     fn job_by_key(&self, job: JobKey) -> Stored<'_, Option<Job>>;
 
-    /// Searches for visible jobs of a caller with a key below `before` that meet `filter`, in one read. Returns up to `limit`, newest
-    /// first; fewer if their metadata is long, or if the others are beyond what one read looks at.
+    /// Searches for visible jobs of a caller with a key below `before` that meet `filter` and have not expired at `now`, in one read. Returns up
+    /// to `limit`, newest first; fewer if their metadata is long, or if the others are beyond what one read looks at.
     fn find_jobs(
         &self,
         caller: String,
         filter: JobFilter,
         before: u32,
         limit: u32,
+        now: UnixMillis,
     ) -> Stored<'_, Scan<Vec<Job>>>;
 
     /// Returns the size of the spec that [`spec`](Store::spec) returns, in bytes, without reading it; `None` if the job was removed.
@@ -221,7 +223,7 @@ pub trait Store: Send + Sync + fmt::Debug {
         page: PageSize,
     ) -> Stored<'_, Scan<Vec<Event>>>;
 
-    /// Returns jobs whose retention has passed, with their callers.
+    /// Returns some of the jobs of each caller whose retention has passed, with their callers.
     fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<(JobKey, String)>>;
 
     /// Returns webhook deliveries that are due, by caller, of each the longest due first and at most `per_caller`. Those of the

@@ -6,7 +6,8 @@ use futures_util::{FutureExt, stream};
 use serde_json::value::to_raw_value;
 use throttle::{MemoryLedger, MemoryUse};
 
-use super::super::test_context::TestContext;
+use super::super::store::JobEnd;
+use super::super::test_context::{TestContext, end_queued, job_end};
 use super::*;
 use crate::long_work::{LONG_TEXT_BYTES, take_all_permits};
 
@@ -138,6 +139,27 @@ async fn the_key_of_a_broken_upload_is_free_while_many_jobs_are_removed() {
     let inputs = stream::iter([input()]);
     let created = create_job(context, creation("job_2"), inputs).await;
     assert_eq!(created.expect("the key is free").job.id, "job_2");
+}
+
+/// It is invisible, though it may not be marked yet.
+#[tokio::test]
+async fn the_key_of_a_job_that_has_expired_is_free() {
+    let test = TestContext::new("expired-key");
+    let context = &test.context;
+    let create = |id| create_job(context, creation(id), complete_body(1, INPUT_BYTES));
+    let first = create("job_1").await.unwrap().job;
+    assert!(create("job_2").await.unwrap().is_replay);
+    let end = JobEnd {
+        expires_at: 1,
+        ..job_end(Status::Cancelled)
+    };
+    end_queued(context.store.as_ref(), first.key, end).await;
+    let created = create("job_3").await.unwrap();
+    assert_eq!(
+        (created.job.id.as_str(), created.is_replay),
+        ("job_3", false)
+    );
+    assert!(create("job_4").await.unwrap().is_replay);
 }
 
 #[tokio::test]

@@ -52,13 +52,14 @@ pub fn create_uploading(
     Ok(Ok(JobKey(key)))
 }
 
-/// Returns the job of the same caller and idempotency key; `None` without a key, or if the key has expired.
+/// Returns the job of the same caller and idempotency key; `None` without a key, or if the key or the job has expired.
 fn find_idempotent(connection: &Connection, job: &NewJob) -> rusqlite::Result<Option<JobRow>> {
     let Some(idempotency) = &job.idempotency else {
         return Ok(None);
     };
     let sql =
-        "SELECT id FROM jobs WHERE caller = ?1 AND idempotency_key = ?2 AND idempotency_until > ?3";
+        "SELECT id FROM jobs WHERE caller = ?1 AND idempotency_key = ?2 AND idempotency_until > ?3
+               AND (expires_at IS NULL OR expires_at > ?3)";
     let id: Option<String> = connection
         .prepare_cached(sql)?
         .query_row(

@@ -9,7 +9,7 @@ use super::error::from_sqlite;
 use crate::jobs::store::StoreError;
 
 /// Migrations: step n creates layout n + 1 from layout n.
-const STEPS: [&str; 7] = ["
+const STEPS: [&str; 8] = ["
     CREATE TABLE jobs (
         key         INTEGER PRIMARY KEY AUTOINCREMENT,
         id          TEXT NOT NULL UNIQUE,
@@ -108,11 +108,17 @@ const STEPS: [&str; 7] = ["
 ", "
     -- Inputs before this one have a result. Those from it on, before `taken`, may be leased.
     ALTER TABLE jobs ADD COLUMN leased_from INTEGER NOT NULL DEFAULT 0;
+", "
+    -- Expired and hidden jobs of one caller must not hide those of the others.
+    CREATE INDEX jobs_expiring ON jobs (caller, expires_at) WHERE expires_at IS NOT NULL;
+    DROP INDEX jobs_ending;
+    CREATE INDEX jobs_hidden_of_caller ON jobs (caller, key) WHERE status IN (0, 8);
+    DROP INDEX jobs_hidden;
 "];
 
 /// Newest layout, which this version reads and writes.
-pub const LAYOUT: i64 = 7;
-const _: () = assert!(STEPS.len() == 7, "LAYOUT is the number of steps");
+pub const LAYOUT: i64 = 8;
+const _: () = assert!(STEPS.len() == 8, "LAYOUT is the number of steps");
 /// Application ID of the file: "xtrd".
 const APPLICATION_ID: i64 = 0x7874_7264;
 

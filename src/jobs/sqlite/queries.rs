@@ -1,21 +1,17 @@
 //! Reads of jobs, specs and the store's secret.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::page::MAX_ROWS_PER_READ;
 use crate::jobs::store::{
-    Delivery, DeliveryState, HiddenJob, ItemCounts, Job, JobFilter, JobKey, MAX_PAGE_BYTES, Scan,
-    Status, UnixMillis,
+    Delivery, DeliveryState, ItemCounts, Job, JobFilter, JobKey, MAX_PAGE_BYTES, Scan, Status,
+    UnixMillis,
 };
 use crate::types::{Usage, Usd};
 
-/// Maximum number of expired jobs that one query returns.
-const MAX_ROWS: u32 = 100;
 /// Maximum bytes of the metadata that one read of a search looks at, once for each condition: some tens of milliseconds.
 const MAX_BYTES_PER_READ: usize = 4 << 20;
-/// Maximum number of hidden jobs that one query returns: more than the uploads of a process.
-const MAX_HIDDEN: u32 = 10_000;
 
 const JOB_COLUMNS: &str = "key, id, caller, metadata, status, total, succeeded, failed, invalid, cancelled, last_event, \
                            input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, created_at, started_at, \
@@ -181,14 +177,15 @@ pub fn spec(connection: &Connection, job: JobKey) -> rusqlite::Result<Option<Str
         .optional()
 }
 
-/// Returns visible jobs of a caller with a key below `before` that meet `filter`, newest first; fewer than `limit` if their metadata is
-/// long, or if the others are beyond what one read looks at.
+/// Returns visible jobs of a caller with a key below `before` that meet `filter` and have not expired at `now`, newest first; fewer than
+/// `limit` if their metadata is long, or if the others are beyond what one read looks at.
 pub fn jobs_of_caller(
     connection: &Connection,
     caller: &str,
     filter: &JobFilter,
     before: u32,
     limit: u32,
+    now: UnixMillis,
 ) -> rusqlite::Result<Scan<Vec<Job>>> {
     let statuses: Vec<_> = Status::ALL
         .into_iter()
@@ -198,11 +195,11 @@ pub fn jobs_of_caller(
         .collect();
     let metadata = " AND EXISTS (SELECT 1 FROM json_each(metadata) AS pair WHERE pair.key = ? AND pair.value = ?)";
     let sql = format!(
-        "SELECT {JOB_COLUMNS}, status IN ({}){} AS matches FROM {JOB_TABLES} WHERE caller = ? AND jobs.key < ? ORDER BY jobs.key DESC",
+        "SELECT {JOB_COLUMNS}, status IN ({}) AND (expires_at IS NULL OR expires_at > ?){} AS matches FROM {JOB_TABLES} WHERE caller = ? AND jobs.key < ? ORDER BY jobs.key DESC",
         statuses.join(","),
         metadata.repeat(filter.metadata.len())
     );
-    let mut values: Vec<Value> = Vec::new();
+    let mut values: Vec<Value> = vec![now.into()];
     for (key, value) in &filter.metadata {
         values.extend([key.clone().into(), value.clone().into()]);
     }
@@ -241,36 +238,6 @@ pub fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<(JobKey, Stri
         .prepare_cached(sql)?
         .query_map([], |row| {
             Ok((JobKey(row.get(0)?), row.get(1)?, status_from(row.get(2)?)))
-        })?
-        .collect()
-}
-
-/// Returns some of the jobs that are being uploaded or removed, oldest first.
-pub fn hidden(connection: &Connection) -> rusqlite::Result<Vec<HiddenJob>> {
-    // The condition is that of the index `jobs_hidden`.
-    let sql = "SELECT key, id, caller FROM jobs WHERE status IN (0, 8) ORDER BY key LIMIT ?1";
-    connection
-        .prepare_cached(sql)?
-        .query_map([MAX_HIDDEN], |row| {
-            Ok(HiddenJob {
-                key: JobKey(row.get(0)?),
-                id: row.get(1)?,
-                caller: row.get(2)?,
-            })
-        })?
-        .collect()
-}
-
-/// Returns jobs whose retention has passed with their callers, oldest first.
-pub fn expired(
-    connection: &Connection,
-    now: UnixMillis,
-) -> rusqlite::Result<Vec<(JobKey, String)>> {
-    let sql = "SELECT key, caller FROM jobs WHERE expires_at IS NOT NULL AND expires_at <= ?1 ORDER BY key LIMIT ?2";
-    connection
-        .prepare_cached(sql)?
-        .query_map(params![now, MAX_ROWS], |row| {
-            Ok((JobKey(row.get(0)?), row.get(1)?))
         })?
         .collect()
 }

@@ -12,7 +12,10 @@ use super::queries::JobRow;
 use super::quota::{inputs_bytes, total_len};
 use super::write_class::WriteClass;
 use super::write_queue::WriteOwner;
-use super::{Sqlite, commands, item_queries, queries, recovery, removal, requeue, webhook_queries};
+use super::{
+    Sqlite, commands, item_queries, queries, recovery, removal, requeue, sweep_queries,
+    webhook_queries,
+};
 use crate::jobs::store::{
     CrashSuspect, CreateOutcome, DeliveryAttempt, Digest, Event, FinishedItem, HiddenJob,
     ItemStatus, Job, JobEnd, JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem,
@@ -58,7 +61,7 @@ impl Store for Sqlite {
     }
 
     fn hidden(&self) -> Stored<'_, Vec<HiddenJob>> {
-        self.query(queries::hidden)
+        self.query(sweep_queries::hidden)
     }
 
     fn abandon(&self, job: JobKey) -> Stored<'_, Option<usize>> {
@@ -117,9 +120,10 @@ impl Store for Sqlite {
         filter: JobFilter,
         before: u32,
         limit: u32,
+        now: UnixMillis,
     ) -> Stored<'_, Scan<Vec<Job>>> {
         self.query(move |connection| {
-            queries::jobs_of_caller(connection, &caller, &filter, before, limit)
+            queries::jobs_of_caller(connection, &caller, &filter, before, limit, now)
         })
     }
 
@@ -296,7 +300,7 @@ impl Store for Sqlite {
     }
 
     fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<(JobKey, String)>> {
-        self.query(move |connection| queries::expired(connection, now))
+        self.query(move |connection| sweep_queries::expired(connection, now))
     }
 
     fn due_webhooks(

@@ -128,7 +128,7 @@ impl Sqlite {
         before: Option<JobKey>,
         limit: u32,
     ) -> Result<Vec<Job>, StoreError> {
-        let find = |before| self.find_jobs(caller.clone(), filter.clone(), before, limit);
+        let find = |before| self.find_jobs(caller.clone(), filter.clone(), before, limit, 0);
         search(before.map_or(u32::MAX, |before| before.0), find).await
     }
 

@@ -200,8 +200,9 @@ async fn jobs_are_found_in_reads_of_bounded_length() {
     let found = store.jobs("ann".to_owned(), filter.clone(), None, 2);
     let found: Vec<_> = found.await.unwrap().into_iter().map(|job| job.id).collect();
     assert_eq!(found, ["job_0"]);
-    let first = store
-        .query(move |connection| queries::jobs_of_caller(connection, "ann", &filter, u32::MAX, 2));
+    let first = store.query(move |connection| {
+        queries::jobs_of_caller(connection, "ann", &filter, u32::MAX, 2, 0)
+    });
     let first = first.await.unwrap();
     assert!(matches!(first, Scan::GoOn(_)), "{first:?}");
 }

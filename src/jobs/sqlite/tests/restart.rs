@@ -3,7 +3,7 @@
 use super::*;
 
 /// Makes a store of the newest layout one of layout 1.
-const UNDO_NEWER_LAYOUTS: &str = "ALTER TABLE jobs DROP COLUMN leased_from; ALTER TABLE jobs DROP COLUMN requeued; ALTER TABLE jobs DROP COLUMN grounding; DROP TABLE deliveries; DROP INDEX jobs_hidden; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
+const UNDO_NEWER_LAYOUTS: &str = "ALTER TABLE jobs DROP COLUMN leased_from; ALTER TABLE jobs DROP COLUMN requeued; ALTER TABLE jobs DROP COLUMN grounding; DROP TABLE deliveries; DROP INDEX jobs_hidden_of_caller; DROP INDEX jobs_expiring; CREATE INDEX jobs_ending ON jobs (expires_at) WHERE expires_at IS NOT NULL; DROP TRIGGER job_added; DROP TRIGGER job_grown; DROP TRIGGER job_removed;
     DROP TABLE callers; ALTER TABLE jobs DROP COLUMN stored_bytes; DROP INDEX webhooks_of_caller;
     ALTER TABLE webhooks DROP COLUMN caller; CREATE INDEX webhooks_due ON webhooks (due_at); PRAGMA user_version = 1;";
 
