@@ -50,7 +50,9 @@ use crate::net::Client;
 use crate::types::{Code, Error, Input};
 use context::{JobCommand, JobContext, unix_millis};
 use errors::{invalid_cursor, job_not_found, store_problem};
-use store::{Event, ItemStatus, Job, JobFilter, PageSize, ResultOrder, Status, Store, StoreError};
+use store::{
+    Event, ItemStatus, Job, JobFilter, JobKey, PageSize, ResultOrder, Status, Store, StoreError,
+};
 use throttle::CallerId;
 
 /// Jobs of the whole process. Clones share them.
@@ -281,23 +283,23 @@ impl Jobs {
         Err(Error::new(Code::Conflict, detail))
     }
 
-    /// Returns a page of the recorded results. `after` is the index (input order) or the event number (completion order) of
-    /// the last result of the previous page. In input order, the page ends before the first item without a result.
+    /// Returns a page of the recorded results of a caller's job. `after` is the index (input order) or the event number (completion
+    /// order) of the last result of the previous page. In input order, the page ends before the first item without a result.
     ///
     /// # Errors
     /// `overloaded` or `internal` if the store fails.
     pub async fn results(
         &self,
-        job: &Job,
+        caller: CallerId,
+        job: JobKey,
         order: ResultOrder,
         only: Option<ItemStatus>,
         after: Option<u32>,
         page: PageSize,
     ) -> Result<Vec<Event>, Error> {
-        let caller = self.0.caller_id(&job.caller);
         let find = |from| async move {
             let _turn = self.0.search_turn(caller).await;
-            (self.0.store.find_results(job.key, order, only, from, page)).await
+            (self.0.store.find_results(job, order, only, from, page)).await
         };
         let from = after.map_or(0, |after| after.saturating_add(1));
         let found = store::search(from, find).await;

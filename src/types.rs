@@ -52,7 +52,7 @@ pub use json_size::{
 };
 pub use llm_json::StrictJson;
 pub use lowered_by_mode::LoweredByMode;
-pub use metadata::{Metadata, SentMetadata};
+pub use metadata::SentMetadata;
 pub use outcome::{Counts, Invalid, ItemOutcome, Outcome, Success, Timing};
 #[cfg(test)]
 pub use request::request_fields;

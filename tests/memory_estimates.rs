@@ -1,5 +1,5 @@
-//! Estimates by which memory is reserved, against what is allocated: bodies while they are parsed, and compiled schemas. One
-//! test, because the allocator counts for the whole process.
+//! Estimates by which memory is reserved, against what is allocated: bodies while they are parsed, compiled schemas, and pages of
+//! jobs. One test, because the allocator counts for the whole process.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,8 @@
 )]
 
 use extractd::http::readers::{parse, parsed_size};
+use extractd::jobs::Sqlite;
+use extractd::jobs::store::{CreateOutcome, JobFilter, MAX_PAGE_BYTES, NewJob, Scan, Store};
 use extractd::schema::Schema;
 use extractd::types::{Batch, Single};
 use peak_alloc::PeakAlloc;
@@ -167,10 +169,55 @@ fn check_refused() {
     }
 }
 
+/// A page of jobs with the densest metadata: names of two characters, and nothing else.
+fn check_jobs() {
+    const JOBS: u32 = 17;
+    let characters = || (' '..='~').filter(|character| !matches!(character, '"' | '\\'));
+    let entries = characters()
+        .flat_map(|first| characters().map(move |second| format!(r#""{first}{second}":"""#)));
+    let entries: Vec<_> = entries.take(8_000).collect();
+    let metadata = format!("{{{}}}", entries.join(","));
+    let folder = std::env::temp_dir().join(format!("extractd-memory-{}", std::process::id()));
+    let store = Sqlite::open(&folder.join("extractd.db")).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    for number in 0..JOBS {
+        let job = NewJob {
+            id: format!("job_{number}"),
+            caller: String::new(),
+            spec: "{}".to_owned(),
+            metadata: serde_json::from_str(&metadata).unwrap(),
+            created_at: 0,
+            idempotency: None,
+        };
+        let created = runtime.block_on(store.create_uploading(job)).unwrap();
+        if let CreateOutcome::New(job) = created {
+            let queued = store.finalize(job, 0, [0; 32]);
+            runtime.block_on(queued).unwrap();
+        }
+    }
+    let mut found = 0;
+    let (peak, held) = allocated(|| {
+        let page = store.find_jobs(String::new(), JobFilter::default(), u32::MAX, 1_000);
+        let page = runtime.block_on(page).unwrap();
+        if let Scan::Page(jobs) = &page {
+            found = jobs.len();
+        }
+        page
+    });
+    store.close();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(found, JOBS as usize);
+    println!("{found} jobs: {held} bytes, {peak} at most, of {MAX_PAGE_BYTES} bytes");
+    // The page ends with the job that reaches its size.
+    let allowed = MAX_PAGE_BYTES + MAX_PAGE_BYTES / 4;
+    assert!(peak <= allowed, "{peak} of {allowed} bytes");
+}
+
 #[test]
 fn what_is_reserved_is_enough() {
     check_bodies();
     check_schemas();
     check_forms();
     check_refused();
+    check_jobs();
 }

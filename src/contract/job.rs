@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::batch::Summary;
-use crate::types::Metadata;
+use crate::types::SentMetadata;
 
 /// State of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -50,7 +50,7 @@ pub struct JobDone<'a> {
     pub error: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
-    pub metadata: Option<&'a Metadata>,
+    pub metadata: Option<&'a SentMetadata>,
 }
 
 /// Body of a job's webhook, in the form that Standard Webhooks recommends: type, timestamp, data.

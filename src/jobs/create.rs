@@ -15,7 +15,7 @@ use super::hidden_jobs::UploadGuard;
 use super::job_spec::JobSpec;
 use super::store::{CreateOutcome, Digest, Idempotency, Job, JobKey, NewJob, Status, StoreError};
 use crate::long_work::{Piece, run_long};
-use crate::types::{Code, Error, Input, Metadata, TraceContext, Webhook};
+use crate::types::{Code, Error, Input, SentMetadata, TraceContext, Webhook};
 use throttle::{CallerId, MemoryReservation, RETRY_SOON};
 
 /// Number of inputs in one write, at which no further input is added to it.
@@ -47,7 +47,7 @@ pub struct Creation {
     /// Fields of the batch as the caller sent them, to be compared with another request of the same idempotency key.
     pub sent_fields: String,
     /// Caller's metadata.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<SentMetadata>,
     /// ID of the request.
     pub request_id: String,
     /// Trace context of the request.
@@ -117,7 +117,7 @@ pub async fn create_job(
 
 /// Begun creation of a job.
 enum Begun {
-    /// A job exists for the same idempotency key.
+    /// A job exists for the same idempotency key. It is returned with the metadata of this request.
     Existing(Box<Job>),
     /// The job is being uploaded.
     New(Upload, JobKey),
@@ -329,8 +329,11 @@ impl Upload {
             unfinished: None,
             caller: job.caller.clone(),
         };
+        let metadata = job.metadata.clone();
         match upload.context.store.create_uploading(job).await? {
-            CreateOutcome::Existing(job) => Ok(Begun::Existing(job)),
+            // The inputs may arrive slowly, and meanwhile a request keeps no other metadata than it has sent. That of an equal request is
+            // equal.
+            CreateOutcome::Existing(job) => Ok(Begun::Existing(Box::new(Job { metadata, ..*job }))),
             CreateOutcome::New(key) => {
                 upload.unfinished = Some(key);
                 Ok(Begun::New(upload, key))

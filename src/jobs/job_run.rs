@@ -84,7 +84,8 @@ pub async fn run_job(
     }
     let found = store.job_by_key(job).await?;
     let is_unfinished = |job: &Job| job.status.is_visible() && !job.status.is_ended();
-    let Some(found) = found.filter(is_unfinished) else {
+    // The end of the job reads its metadata again.
+    let Some(found) = found.filter(is_unfinished).map(Job::without_metadata) else {
         return Ok(None);
     };
     // An earlier run ended the cancellation, and the job was queued again since.
@@ -121,7 +122,7 @@ struct JobRun<'a> {
     signals: RunSignals,
     /// Parts of the job's spec that its records need.
     record: RecordSpec,
-    /// Job as it was recorded last.
+    /// Job as it was recorded last, without its metadata.
     job: Job,
 }
 
@@ -258,7 +259,7 @@ impl<'a> JobRun<'a> {
         let results = job.counts.ended().saturating_sub(self.job.counts.ended());
         self.context.meters.recorded(results as usize);
         if job.last_event >= self.job.last_event {
-            self.job = job.clone();
+            self.job = job.clone().without_metadata();
         }
         self.progress.publish(job);
     }
@@ -268,8 +269,24 @@ impl<'a> JobRun<'a> {
 mod tests {
     use rusqlite::Connection;
 
-    use super::super::test_context::{TestContext, store_file, store_queued};
+    use super::super::test_context::{TestContext, running_job, store_file, store_queued};
     use super::*;
+
+    #[tokio::test]
+    async fn a_run_keeps_no_metadata() {
+        let test = TestContext::new("run-metadata");
+        let context = &test.context;
+        let recorded = Job {
+            metadata: serde_json::from_str(r#"{"k": "v"}"#).unwrap(),
+            last_event: 1,
+            ..running_job()
+        };
+        let signals = RunSignals::new(&context.shutdown);
+        let mut run = JobRun::new(context, running_job(), RecordSpec::default(), signals);
+        run.on_recorded(&recorded);
+        assert_eq!(run.job.last_event, 1);
+        assert_eq!(run.job.metadata, None);
+    }
 
     #[tokio::test]
     async fn a_job_that_lacks_inputs_does_not_complete() {

@@ -147,14 +147,15 @@ async fn deliver(
     delivery: &PendingDelivery,
 ) -> Result<(), StoreError> {
     let webhook = load_webhook(context, delivery).await?;
-    let job = context.store.job_by_key(delivery.job).await?;
+    let job_id = context.store.job_by_key(delivery.job).await?;
+    let job_id = job_id.map(|job| job.id);
     // Read when it is delivered: many may be due for long.
     let body = context.store.delivery_body(delivery).await?;
-    let (Some(webhook), Some(job), Some(body)) = (webhook, job, body) else {
+    let (Some(webhook), Some(job_id), Some(body)) = (webhook, job_id, body) else {
         let attempt = DeliveryAttempt::default();
         return context.store.record_delivery(delivery, attempt).await;
     };
-    let id = format!("{}_{}", job.id, delivery.event);
+    let id = format!("{job_id}_{}", delivery.event);
     let message = Message {
         id: &id,
         body: &body,
@@ -175,7 +176,7 @@ async fn deliver(
         }
         DeliveryOutcome::Gone => {
             tracing::warn!(
-                job = job.id,
+                job = job_id,
                 "the webhook's receiver answered 410 Gone; the delivery is given up"
             );
             attempt.http_status = Some(410);
@@ -189,7 +190,7 @@ async fn deliver(
         } => {
             let delay = retry_delay(attempts, retry_after, fastrand::f64());
             tracing::warn!(
-                job = job.id,
+                job = job_id,
                 attempts,
                 reason,
                 is_given_up = delay.is_none(),

@@ -14,19 +14,23 @@ const MAX_METADATA_BYTES: usize = 64 * 1024;
 /// Bytes that an entry has as JSON beside its name and value: four quotes, a colon and a comma.
 const ENTRY_BYTES: usize = 6;
 
-/// Strings by name, as a job has them in the store.
-pub type Metadata = BTreeMap<String, String>;
-
-/// Metadata as it is returned to the caller; never sent to a model. Strings by name, kept as JSON, because strings of their own take many
-/// times as much. Cheap to clone.
+/// Metadata as it is stored and returned to the caller; never sent to a model. Strings by name, kept as JSON, because strings of their own
+/// take many times as much. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct SentMetadata(Arc<RawValue>);
 
 impl SentMetadata {
-    /// Returns the strings by name.
+    /// Returns the metadata of which [`json`](Self::json) was stored; `None` if it is not JSON.
     #[must_use]
-    pub fn to_map(&self) -> Metadata {
-        serde_json::from_str(self.0.get()).unwrap_or_default()
+    pub fn from_stored(json: String) -> Option<Self> {
+        let json = RawValue::from_string(json).ok()?;
+        Some(Self(json.into()))
+    }
+
+    /// Returns the JSON object.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.0.get()
     }
 }
 
@@ -54,7 +58,7 @@ impl<'de> Deserialize<'de> for SentMetadata {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SentMetadata, A::Error> {
-                let (mut entries, mut bytes) = (Metadata::new(), 0);
+                let (mut entries, mut bytes) = (BTreeMap::new(), 0);
                 // Checked meanwhile, so that no more than the limit is held.
                 while let Some((name, value)) = map.next_entry::<String, String>()? {
                     bytes += name.len() + value.len() + ENTRY_BYTES;
@@ -91,15 +95,16 @@ mod tests {
         let metadata: SentMetadata = serde_json::from_str(sent).unwrap();
         let json = serde_json::to_string(&metadata).unwrap();
         assert_eq!(json, r#"{"a":"last","b":"é\""}"#);
-        let map = metadata.to_map();
-        assert_eq!(map.get("b").map(String::as_str), Some("é\""));
+        assert_eq!(metadata.json(), json);
+        assert_eq!(SentMetadata::from_stored(json), Some(metadata));
+        assert_eq!(SentMetadata::from_stored("{".to_owned()), None);
         assert!(serde_json::from_str::<SentMetadata>(r#"{"a": 1}"#).is_err());
     }
 
     #[test]
     fn large_metadata_is_rejected() {
         let parse = |name: &str, entries: usize, value: &str| {
-            let entries: Metadata = (0..entries)
+            let entries: BTreeMap<_, _> = (0..entries)
                 .map(|entry| (format!("{name}{entry:05}"), value.to_owned()))
                 .collect();
             serde_json::from_str::<SentMetadata>(&serde_json::to_string(&entries).unwrap())

@@ -108,7 +108,7 @@ pub async fn list_jobs(
         .jobs
         .list(caller, filter, page.after.as_deref(), limit)
         .await?;
-    let data = jobs.iter().map(|job| view(&state, job)).collect();
+    let data = jobs.into_iter().map(|job| view(&state, &job)).collect();
     let page = JobList {
         data,
         has_more: next.is_some(),

@@ -123,6 +123,29 @@ async fn others_have_their_turn_between_the_chunks_of_a_replay() {
 }
 
 #[tokio::test]
+async fn a_repeated_request_keeps_no_other_metadata_than_it_has_sent() {
+    let test = TestContext::new("replay-metadata");
+    let context = &test.context;
+    let of_job = || Creation {
+        metadata: serde_json::from_str(r#"{"k": "of the job"}"#).unwrap(),
+        ..creation("job_1")
+    };
+    let inputs = || complete_body(1, INPUT_BYTES);
+    let created = create_job(context, of_job(), inputs()).await.unwrap();
+    assert_eq!(created.job.metadata, of_job().metadata);
+    let other = new_job(context, creation("job_2"));
+    let held: Held = Arc::new(());
+    let Begun::Existing(existing) = begin(context, other, &held).await.unwrap() else {
+        panic!("the key is that of a job");
+    };
+    assert_eq!(existing.id, "job_1");
+    assert_eq!(existing.metadata, None);
+    let again = create_job(context, of_job(), inputs()).await.unwrap();
+    assert!(again.is_replay);
+    assert_eq!(again.job.metadata, of_job().metadata);
+}
+
+#[tokio::test]
 async fn the_key_of_a_broken_upload_is_free_while_many_jobs_are_removed() {
     let test = TestContext::new("broken-upload");
     let context = &test.context;

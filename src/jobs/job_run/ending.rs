@@ -33,7 +33,7 @@ pub async fn fail_job(
     }
     let record = load_record_spec(context, &found).await?;
     let signals = RunSignals::new(&context.shutdown);
-    let mut run = JobRun::new(context, found, record, signals);
+    let mut run = JobRun::new(context, found.without_metadata(), record, signals);
     let detail = format!(
         "the job was given up because its runs failed again and again; the last error: {reason}. Its recorded results are kept: retry the job to run the others"
     );

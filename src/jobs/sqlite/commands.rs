@@ -12,23 +12,23 @@ use crate::jobs::store::{
     DeliveryAttempt, DeliveryState, Digest, FinishedItem, ItemStatus, JobEnd, JobKey, NewJob,
     Status, UnixMillis,
 };
-use crate::types::{EvidenceCounts, Usage};
+use crate::types::{EvidenceCounts, SentMetadata, Usage};
 
 /// Bytes that an input or a result takes in the write-ahead log besides its body: those of a failed result, which takes most (measured
 /// with 2,000 of them in one write).
 pub const ROW_BYTES: usize = 110;
 
-/// Creates a job in the state `Uploading` with this metadata as JSON, and returns its key; or, as the inner error, the job that
-/// exists for the same idempotency key.
+/// Creates a job in the state `Uploading`, and returns its key; or, as the inner error, the job that exists for the same idempotency
+/// key.
 pub fn create_uploading(
     connection: &Connection,
     job: &NewJob,
-    metadata: Option<&str>,
     limits: CurrentLimits,
 ) -> rusqlite::Result<Result<JobKey, Box<JobRow>>> {
     if let Some(existing) = find_idempotent(connection, job)? {
         return Ok(Err(Box::new(existing)));
     }
+    let metadata = job.metadata.as_ref().map(SentMetadata::json);
     let stored_bytes = (job.spec.len() + metadata.map_or(0, str::len)) as u64;
     limits.check_new_job(connection, &job.caller, stored_bytes)?;
     let idempotency = job.idempotency.as_ref();

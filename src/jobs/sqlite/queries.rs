@@ -8,7 +8,7 @@ use crate::jobs::store::{
     Delivery, DeliveryState, ItemCounts, Job, JobFilter, JobKey, MAX_PAGE_BYTES, Scan, Status,
     UnixMillis,
 };
-use crate::types::{Usage, Usd};
+use crate::types::{SentMetadata, Usage, Usd};
 
 /// Maximum bytes of the metadata that one read of a search looks at, once for each condition: some tens of milliseconds.
 const MAX_BYTES_PER_READ: usize = 4 << 20;
@@ -18,7 +18,7 @@ const JOB_COLUMNS: &str = "key, id, caller, metadata, status, total, succeeded, 
                            finished_at, expires_at, error, digest, grounding, state, attempts, attempted_at, http_status, reason, next_at";
 const JOB_TABLES: &str = "jobs LEFT JOIN deliveries ON deliveries.job = jobs.key";
 
-/// Job as it is stored. Its metadata, up to 64 KiB of JSON, is not parsed: that would take the write thread longer than a write.
+/// Job as it is stored. Its metadata, up to 64 KiB of JSON, is not checked: that would take the write thread longer than a write.
 #[derive(Debug)]
 pub struct JobRow {
     /// Job without its metadata.
@@ -29,9 +29,8 @@ pub struct JobRow {
 impl JobRow {
     /// Returns the job with its metadata.
     pub fn into_job(self) -> Job {
-        let metadata = self.metadata;
         Job {
-            metadata: metadata.and_then(|metadata| serde_json::from_str(&metadata).ok()),
+            metadata: self.metadata.and_then(SentMetadata::from_stored),
             ..self.job
         }
     }

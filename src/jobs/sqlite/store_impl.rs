@@ -21,16 +21,16 @@ use crate::jobs::store::{
     ItemStatus, Job, JobEnd, JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem,
     ResultOrder, Scan, Status, StorageQuota, Store, StoreError, Stored, UnixMillis, search,
 };
+use crate::types::SentMetadata;
 
 impl Store for Sqlite {
     fn create_uploading(&self, job: NewJob) -> Stored<'_, CreateOutcome> {
         let limits = self.current_limits();
-        let metadata = job.metadata.as_ref();
-        let metadata = metadata.and_then(|metadata| serde_json::to_string(metadata).ok());
-        let bytes = job.spec.len() + metadata.as_ref().map_or(0, String::len);
+        let metadata = job.metadata.as_ref().map(SentMetadata::json);
+        let bytes = job.spec.len() + metadata.map_or(0, str::len);
         let owner = WriteOwner::Caller(job.caller.clone());
         let created = self.write_bytes(WriteClass::Ordinary, owner, bytes, move |connection| {
-            commands::create_uploading(connection, &job, metadata.as_deref(), limits)
+            commands::create_uploading(connection, &job, limits)
         });
         Box::pin(created.map_ok(|created| match created {
             Ok(job) => CreateOutcome::New(job),

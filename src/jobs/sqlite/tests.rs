@@ -48,7 +48,7 @@ fn new_job(id: &str) -> NewJob {
         id: id.to_owned(),
         caller: "ann".to_owned(),
         spec: "{}".to_owned(),
-        metadata: Some([("k".to_owned(), "v".to_owned())].into()),
+        metadata: serde_json::from_str(r#"{"k":"v"}"#).unwrap(),
         created_at: 1_000,
         idempotency: None,
     }

@@ -1,6 +1,6 @@
 //! Records of the job store: jobs, items, results, events and webhook deliveries.
 
-use crate::types::{EvidenceCounts, Metadata, Usage};
+use crate::types::{EvidenceCounts, SentMetadata, Usage};
 
 /// Number of a job in its store, from 1. A number is never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,7 +102,7 @@ pub struct NewJob {
     /// Extraction spec as JSON, which the store does not parse.
     pub spec: String,
     /// Caller's metadata.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<SentMetadata>,
     /// Time of the request.
     pub created_at: UnixMillis,
     /// `Idempotency-Key` of the request.
@@ -140,7 +140,7 @@ pub struct Job {
     /// Name of the caller; empty without configured callers.
     pub caller: String,
     /// Caller's metadata.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<SentMetadata>,
     /// Current status.
     pub status: Status,
     /// Numbers of items by result.
@@ -165,6 +165,17 @@ pub struct Job {
     pub grounding: Option<EvidenceCounts>,
     /// Delivery of its end; `None` if it has no webhook, or has not ended.
     pub delivery: Option<Delivery>,
+}
+
+impl Job {
+    /// Returns the job without its metadata, to be kept for long.
+    #[must_use]
+    pub fn without_metadata(self) -> Self {
+        Self {
+            metadata: None,
+            ..self
+        }
+    }
 }
 
 /// Delivery of a job's end to its webhook.

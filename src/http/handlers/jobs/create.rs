@@ -22,7 +22,7 @@ use super::super::super::upload_monitor::{MEMORY_TIMEOUT, UploadMonitor};
 use super::super::super::{json_body, query, request_body};
 use crate::extraction::{RequestClass, WaitingMemory};
 use crate::jobs::{Created, Creation, Held};
-use crate::types::{Code, Error, FieldError, Input, JobRequest, SentMetadata};
+use crate::types::{Code, Error, FieldError, Input, JobRequest};
 use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -189,7 +189,6 @@ impl JobCreation<'_> {
     ) -> Result<(Creation, Vec<FieldError>), Error> {
         let JobRequest { mut batch, webhook } = request;
         let metadata = batch.spec.metadata.take();
-        let metadata = metadata.as_ref().map(SentMetadata::to_map);
         let idempotency_key = idempotency_key(self.headers)?;
         let trace_context = trace_context(self.headers);
         let prepared = self

@@ -20,7 +20,7 @@ use super::super::super::upload_monitor::MEMORY_TIMEOUT;
 use crate::contract::ItemResult;
 use crate::extraction::WaitingMemory;
 use crate::jobs::Jobs;
-use crate::jobs::store::{Event, ItemStatus, Job, PageSize, ResultOrder};
+use crate::jobs::store::{Event, ItemStatus, Job, JobKey, PageSize, ResultOrder};
 use crate::types::{Error, OffsetUnit};
 use throttle::CallerId;
 
@@ -84,10 +84,13 @@ pub async fn job_results(
         .as_deref()
         .map(|after| after.parse::<u32>().map_err(|_| bad_cursor()))
         .transpose()?;
-    let job = state.jobs.get(caller, &id).await?;
+    // Its metadata is not kept while there is no memory, or the results are sent.
+    let Job { key, status, .. } = state.jobs.get(caller, &id).await?;
     let results = |max_wait| ResultQuery {
         jobs: state.jobs.clone(),
-        job,
+        caller,
+        job: key,
+        has_ended: status.is_ended(),
         order,
         only,
         unit,
@@ -113,7 +116,11 @@ pub async fn job_results(
 /// Selection of a job's results.
 struct ResultQuery {
     jobs: Jobs,
-    job: Job,
+    /// Caller that owns the job.
+    caller: CallerId,
+    job: JobKey,
+    /// True if no further result follows.
+    has_ended: bool,
     order: ResultOrder,
     only: Option<ItemStatus>,
     unit: OffsetUnit,
@@ -124,7 +131,7 @@ struct ResultQuery {
 impl ResultQuery {
     async fn load(&self, after: Option<u32>, page: PageSize) -> Result<Vec<Event>, Error> {
         self.jobs
-            .results(&self.job, self.order, self.only, after, page)
+            .results(self.caller, self.job, self.order, self.only, after, page)
             .await
     }
 
@@ -132,7 +139,7 @@ impl ResultQuery {
     async fn convert(&mut self, results: &mut [Event]) -> Result<(), Error> {
         let memory = &mut self.input_memory;
         self.jobs
-            .convert_offsets(self.job.key, results, self.unit, memory)
+            .convert_offsets(self.job, results, self.unit, memory)
             .await
     }
 
@@ -155,7 +162,7 @@ impl ResultQuery {
             has_more = !next.await?.is_empty();
         }
         let last = results.last().map(|last| self.cursor(last)).or(after);
-        let next = last.filter(|_| has_more || !self.job.status.is_ended());
+        let next = last.filter(|_| has_more || !self.has_ended);
         self.convert(&mut results).await?;
         let next = next.map_or_else(|| "null".to_owned(), |next| format!("\"{next}\""));
         let end = format!("],\"has_more\":{has_more},\"next\":{next}}}");

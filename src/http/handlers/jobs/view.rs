@@ -10,7 +10,7 @@ use crate::contract::{JobStatus, Problem, rfc3339, rfc3339_of};
 use crate::extraction::Outage;
 use crate::jobs::JobRate;
 use crate::jobs::store::{Delivery, DeliveryState, ItemCounts, Job};
-use crate::types::{EvidenceCounts, FieldError, Metadata, Usage};
+use crate::types::{EvidenceCounts, FieldError, SentMetadata, Usage};
 
 /// Number of a job's items per state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -164,7 +164,7 @@ pub struct JobView {
     /// Metadata sent with the job, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<std::collections::HashMap<String, String>>)]
-    metadata: Option<Metadata>,
+    metadata: Option<SentMetadata>,
     /// Likely mistakes in the schema, each with a JSON Pointer into it. Only in the reply to the creation of the job.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]

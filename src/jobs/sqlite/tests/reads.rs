@@ -187,9 +187,8 @@ async fn jobs_are_found_in_reads_of_bounded_length() {
     for number in 0..JOBS {
         let mut job = new_job(&format!("job_{number}"));
         let team = if number == 0 { "a" } else { "b" };
-        let metadata = [("team", team), ("notes", long.as_str())];
-        let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        job.metadata = Some(metadata.into());
+        let metadata = serde_json::json!({"team": team, "notes": long});
+        job.metadata = serde_json::from_value(metadata).unwrap();
         let key = create_uploading(&store, job).await.unwrap();
         store.finalize(key, 0, DIGEST).await.unwrap();
     }
