@@ -136,13 +136,20 @@ impl Schema {
         COMPILING_COPIES * text.len() + compiled.max(parsed_size(text.as_bytes()))
     }
 
-    fn compile_reserving(text: &str, reserve: Reserve<'_>) -> Result<Self, Error> {
-        if text.len() > MAX_TEXT_BYTES {
-            return Err(invalid(
-                "",
-                &format!("is longer than {MAX_TEXT_BYTES} bytes"),
-            ));
+    /// Checks the length of a schema's text, in bytes, before any work on it.
+    ///
+    /// # Errors
+    /// `invalid_schema` if it is longer than 1 MiB.
+    pub fn check_length(bytes: usize) -> Result<(), Error> {
+        if bytes > MAX_TEXT_BYTES {
+            let message = format!("is longer than {MAX_TEXT_BYTES} bytes");
+            return Err(invalid("", &message));
         }
+        Ok(())
+    }
+
+    fn compile_reserving(text: &str, reserve: Reserve<'_>) -> Result<Self, Error> {
+        Self::check_length(text.len())?;
         let needed = Self::compiling_bytes(text);
         reserve(needed)?;
         let given = parse(text)?;

@@ -17,7 +17,7 @@ use super::super::query::{PageQuery, no_query, parse_query};
 use super::super::state::{AppState, State};
 use super::super::{json_body, request_body};
 use crate::contract::rfc3339_of;
-use crate::schema::{Entry, Source};
+use crate::schema::{Entry, Schema, Source};
 use crate::types::{Code, Error, FieldError, truncate_for_display};
 use throttle::CallerId;
 
@@ -205,14 +205,16 @@ pub async fn put(
             .map_err(|error| json_body::not_json(bytes, &error))
     })
     .await??;
+    no_query(&head.uri)?;
+    check_writable(&state, Change::Store)?;
+    // A body may be much longer than a schema, and takes long to check as UTF-8.
+    Schema::check_length(complete.bytes.len())?;
     let text = std::str::from_utf8(&complete.bytes).map_err(|_| {
         Error::new(
             Code::InvalidJson,
             "the body is not UTF-8; convert the text to UTF-8 first",
         )
     })?;
-    no_query(&head.uri)?;
-    check_writable(&state, Change::Store)?;
     let schema = state.extractor.compile_schema(caller, text).await?;
     let owner = state.extractor.schema_owner(caller);
     let registry = state.extractor.registry();

@@ -412,3 +412,24 @@ async fn many_hostile_schemas_at_once_do_not_block_other_requests() {
         answer.problem(422, "invalid_request");
     }
 }
+
+/// Its text would be checked as UTF-8 to its end, which takes milliseconds for the longest bodies.
+#[tokio::test]
+async fn a_schema_that_is_too_long_is_rejected_before_its_characters_are_looked_at() {
+    let siege = Siege::begin().await;
+    let mut schema = b"{\"title\": \"".to_vec();
+    schema.resize(1 << 20, b'a');
+    schema.extend_from_slice(b"\xff\"}");
+    let problem = siege
+        .refused(
+            "a long schema that is not UTF-8",
+            MIB,
+            siege.put("long", schema),
+            422,
+            "invalid_schema",
+        )
+        .await;
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("longer than 1048576 bytes"), "{problem}");
+    assert_eq!(siege.calls(), 0);
+}
