@@ -5,10 +5,12 @@
 //! process for `/mcp`, over HTTP for `extractd mcp`.
 
 mod api;
+mod repeated_texts;
 mod server;
 mod tools;
 mod transport;
 
 pub use api::{Api, ApiReply, ApiRequest};
+pub use repeated_texts::check_repeated_texts;
 pub use server::McpServer;
 pub use transport::{HttpTransport, serve_stdio};

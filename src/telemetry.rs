@@ -3,6 +3,7 @@
 //! Knows the types of outcomes and usage, and nothing of the parts that report them.
 
 mod log;
+mod log_lines;
 mod meters;
 mod metric_names;
 mod traces;
@@ -12,7 +13,8 @@ use std::fmt::Write as _;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
-pub use log::{LogError, LogFormat, start_log};
+pub use log::{LogError, start_log};
+pub use log_lines::LogFormat;
 pub use meters::{
     CallMeters, ExtractMeters, JobMeters, LimitObserver, breaker_gauge, cache_gauges,
     count_adaptation, count_request, limit_gauges, outage_gauge, retry_gauges, store_gauge,

@@ -128,12 +128,15 @@ impl CompleteBody {
         parsed
     }
 
-    /// Reserves the memory of the body's JSON values, for a parser that is not this crate's.
+    /// Reserves the memory of the body's JSON values, for a parser that is not this crate's, and checks the body.
     ///
     /// # Errors
-    /// `payload_too_large` or `overloaded` if there is no memory for the values.
-    pub async fn reserve_values(&mut self) -> Result<(), Error> {
-        self.parse_with(|_| Ok(()), 0, |()| usize::MAX).await
+    /// Those of `check`; `payload_too_large` or `overloaded` if there is no memory for the values.
+    pub async fn reserve_values(
+        &mut self,
+        check: fn(&[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.parse_with(check, 0, |()| usize::MAX).await
     }
 
     /// Returns the piece of long work that parsing the body is; `None` if it is short.

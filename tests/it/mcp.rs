@@ -131,6 +131,29 @@ async fn an_error_of_the_api_is_a_result_that_the_assistant_can_read() {
 }
 
 #[tokio::test]
+async fn what_an_answer_repeats_is_short_and_not_in_the_log() {
+    let (_upstream, server) = running().await;
+    let long = "x".repeat(300_000);
+    let params = json!({"protocolVersion": long, "capabilities": {}, "clientInfo": {"name": "a", "version": "1"}});
+    for (message, pointer) in [
+        (json!({"jsonrpc": "2.0", "id": long, "method": "x"}), "/id"),
+        (
+            json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}),
+            "/params/protocolVersion",
+        ),
+    ] {
+        let answer = post(&server, &message).await;
+        assert_eq!(answer.status, 400, "{pointer}");
+        assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
+    }
+    let message = json!({"jsonrpc": "2.0", "id": "the-clients-own", "method": "x"});
+    let answer = post(&server, &message).await.ok();
+    assert_eq!(answer["id"], "the-clients-own", "{answer}");
+    let output = server.output();
+    assert!(!output.contains("the-clients-own"), "{output}");
+}
+
+#[tokio::test]
 async fn registered_schemas_are_resources() {
     let (_upstream, server) = running().await;
     for name in ["person", "ticket_v2"] {

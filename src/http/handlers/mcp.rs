@@ -21,7 +21,7 @@ use super::super::request_memory::no_memory;
 use super::super::state::AppState;
 use super::super::upload_monitor::MEMORY_TIMEOUT;
 use crate::long_work::{LONG_TEXT_BYTES, Piece, poll_by_piece, run_long, run_off_worker};
-use crate::mcp::{Api, ApiReply, ApiRequest, HttpTransport, McpServer};
+use crate::mcp::{Api, ApiReply, ApiRequest, HttpTransport, McpServer, check_repeated_texts};
 use crate::types::parsed_size;
 use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse, NoMemory};
 
@@ -66,7 +66,7 @@ async fn respond(
     let mut complete = None;
     if head.method == Method::POST {
         let mut body = request_body::read_body(&state, caller, &head.headers, body).await?;
-        body.reserve_values().await?;
+        body.reserve_values(check_repeated_texts).await?;
         complete = Some(body);
     }
     // The body's memory stays reserved until the tool has ended.
