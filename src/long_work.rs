@@ -1,7 +1,7 @@
 //! CPU-bound work that takes long: parsing, hashing and encoding of large texts.
 //!
-//! It is done off the workers of the runtime, and at most as many pieces at a time as there are cores: short work, such as an
-//! answer to a probe, would wait for a core behind all of them otherwise. The callers take turns, by the bytes that they have worked
+//! It is done off the workers of the runtime, and at most as many pieces at a time as there are cores, or two if there is one: short
+//! work, such as an answer to a probe, would wait for a core behind all of them otherwise. The callers take turns, by the bytes that they have worked
 //! on and the time that it took, and several callers leave room for each other, so that one caller's work does not keep another one
 //! waiting.
 
@@ -24,8 +24,8 @@ pub const LONG_TEXT_BYTES: usize = 256 * 1024;
 /// Size of a text that counts as much as a millisecond of work, in bytes.
 const BYTES_PER_MILLISECOND: u128 = 256 * 1024;
 
-/// Permits for long work, one for each core.
-static PERMITS: LazyLock<FairSemaphore> = LazyLock::new(|| FairSemaphore::new(cores()));
+/// Permits for long work.
+static PERMITS: LazyLock<FairSemaphore> = LazyLock::new(|| FairSemaphore::new(permits(cores())));
 
 thread_local! {
     /// True while this thread does work with a permit, which may contain further long work.
@@ -34,6 +34,12 @@ thread_local! {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Returns the number of permits for this many cores: one for each of them, but two for a single one, which the operating system shares
+/// then. Of one permit, a caller could leave none to another one.
+fn permits(cores: usize) -> usize {
+    cores.max(2)
 }
 
 /// Returns the size of a text that counts as much as work that takes this long, in bytes.
@@ -247,7 +253,7 @@ pub(crate) fn take_all_permits(caller: CallerId) -> std::sync::mpsc::Sender<()> 
 
     let (release, released) = std::sync::mpsc::channel();
     let released = std::sync::Arc::new(std::sync::Mutex::new(released));
-    for _ in 0..cores() {
+    for _ in 0..permits(cores()) {
         let released = std::sync::Arc::clone(&released);
         let work = move || {
             let _ = released.lock().unwrap().recv_timeout(tests::LIMIT);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use extractd::cli::{Command, CommandLine};
@@ -90,6 +91,9 @@ fn start_log(loaded: &Loaded) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Time for which the end of the process waits for work on threads that block. What must not be lost has been awaited before.
+const MAX_EXIT_TIME: Duration = Duration::from_millis(500);
+
 /// Runs `work` to completion; its token is cancelled by SIGTERM or Ctrl-C.
 #[expect(
     clippy::disallowed_methods,
@@ -100,11 +104,13 @@ fn block_on<T>(work: impl AsyncFnOnce(CancellationToken) -> T) -> anyhow::Result
         .enable_all()
         .thread_stack_size(STACK_BYTES)
         .build()?;
-    Ok(runtime.block_on(async {
+    let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(wait_for_signal(stop.clone()));
         work(stop).await
-    }))
+    });
+    runtime.shutdown_timeout(MAX_EXIT_TIME);
+    Ok(result)
 }
 
 fn serve(loaded: Loaded) -> anyhow::Result<ExitCode> {

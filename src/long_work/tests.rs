@@ -29,7 +29,7 @@ impl Concurrent {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_more_pieces_are_done_at_a_time_than_there_are_cores() {
+async fn no_more_pieces_are_done_at_a_time_than_there_are_permits() {
     let concurrent = Arc::new(Concurrent::default());
     let pieces = (0..8 * cores()).map(|number| {
         let concurrent = Arc::clone(&concurrent);
@@ -49,14 +49,24 @@ async fn no_more_pieces_are_done_at_a_time_than_there_are_cores() {
     for piece in pieces.collect::<Vec<_>>() {
         piece.await.unwrap();
     }
-    assert!(concurrent.1.load(Ordering::SeqCst) <= cores());
+    assert!(concurrent.1.load(Ordering::SeqCst) <= permits(cores()));
+}
+
+#[tokio::test]
+async fn a_caller_leaves_a_permit_to_another_one_on_one_core_too() {
+    let permits = FairSemaphore::leaving_room(permits(1));
+    let mut of_alice = pin!(acquire_from(&permits, piece(1)));
+    let _held = of_alice.as_mut().now_or_never().unwrap();
+    let mut next = pin!(acquire_from(&permits, piece(1)));
+    assert!(next.as_mut().now_or_never().is_none());
+    assert!(acquire_from(&permits, piece(2)).now_or_never().is_some());
 }
 
 /// Work that is polled with a permit starts further work on a thread, and there is no other permit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn polled_work_and_what_it_starts_take_turns_with_one_permit() {
     let mut others = Vec::new();
-    for number in 1..cores() {
+    for number in 1..permits(cores()) {
         // Callers that leave room for each other.
         let caller = CallerId(1000 + number as u64);
         others.push(acquire(Piece { caller, bytes: 1 }).await);

@@ -282,3 +282,32 @@ async fn the_command_serves_over_standard_input_with_and_without_a_server() {
     })
     .await;
 }
+
+/// A read of standard input blocks a thread, which nothing interrupts.
+#[tokio::test]
+async fn the_command_ends_on_a_signal_while_its_input_is_open() {
+    let (_upstream, server) = running().await;
+    let mut process = binary()
+        .env("EXTRACTD_SERVER", format!("http://{}", server.address()))
+        .arg("mcp")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = process.stdin.take().unwrap();
+    let mut stdout = BufReader::new(process.stdout.take().unwrap()).lines();
+    let line = format!("{}\n", lines(false)[0]);
+    stdin.write_all(line.as_bytes()).await.unwrap();
+    within(LIMIT, "an answer", stdout.next_line())
+        .await
+        .unwrap();
+    let kill = format!("kill -TERM {}", process.id().unwrap());
+    let done = std::process::Command::new("/bin/sh")
+        .args(["-c", &kill])
+        .status();
+    assert!(done.unwrap().success(), "{kill}");
+    let ended = within(LIMIT, "the command ends", process.wait())
+        .await
+        .unwrap();
+    assert!(ended.success(), "{ended}");
+    drop(stdin);
+}
