@@ -301,8 +301,27 @@ impl Jobs {
             let _turn = self.0.search_turn(caller).await;
             (self.0.store.find_results(job, order, only, from, page)).await
         };
-        let from = after.map_or(0, |after| after.saturating_add(1));
-        let found = store::search(from, find).await;
+        let found = store::search(first_after(after), find).await;
+        found.map_err(|error| store_problem(&error))
+    }
+
+    /// Returns true if there are results that [`Jobs::results`] would return, without reading them.
+    ///
+    /// # Errors
+    /// Errors of [`Jobs::results`].
+    pub async fn has_results(
+        &self,
+        caller: CallerId,
+        job: JobKey,
+        order: ResultOrder,
+        only: Option<ItemStatus>,
+        after: Option<u32>,
+    ) -> Result<bool, Error> {
+        let find = |from| async move {
+            let _turn = self.0.search_turn(caller).await;
+            (self.0.store.has_results(job, order, only, from)).await
+        };
+        let found = store::search(first_after(after), find).await;
         found.map_err(|error| store_problem(&error))
     }
 
@@ -311,4 +330,9 @@ impl Jobs {
     pub fn follow(&self, job: &Job, after: u32) -> Follower {
         Follower::new(Arc::clone(&self.0), job, after)
     }
+}
+
+/// Returns the number at which a search for the results after the number `after` begins.
+fn first_after(after: Option<u32>) -> u32 {
+    after.map_or(0, |after| after.saturating_add(1))
 }

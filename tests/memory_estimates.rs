@@ -197,7 +197,7 @@ fn check_jobs() {
     }
     let mut found = 0;
     let (peak, held) = allocated(|| {
-        let page = store.find_jobs(String::new(), JobFilter::default(), u32::MAX, 1_000);
+        let page = store.find_jobs(String::new(), JobFilter::default(), u32::MAX, 1_000, 0);
         let page = runtime.block_on(page).unwrap();
         if let Scan::Page(jobs) = &page {
             found = jobs.len();

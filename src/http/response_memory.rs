@@ -26,7 +26,8 @@ const USUAL_BYTES: usize = 64 * 1024;
 /// Memory of a streamed response, in bytes: what its connection keeps, a part more, and the page of records from which it is written.
 const STREAM_BYTES: usize = 256 * 1024;
 
-/// Memory to make a page of jobs or results, in bytes: the records, and a buffer of JSON that doubles.
+/// Memory to make a page of jobs or results, in bytes: the records, and a buffer of JSON that doubles. A page with a large record takes
+/// more.
 const PAGE_BYTES: usize = 3 * MAX_PAGE_BYTES;
 
 /// Time for which a request for a page waits for memory.
@@ -89,14 +90,14 @@ impl ReservedMemory {
     }
 }
 
-/// Reserves the memory to make a page of jobs or results, to be held until it is made. Waits for it for up to two seconds.
+/// Reserves the memory to make a page of jobs or results, to be held until it is made. Waits for it, and for more, for up to two seconds.
 ///
 /// # Errors
 /// `overloaded` if there is no memory for it.
-pub async fn reserve_page(state: &AppState, caller: CallerId) -> Result<MemoryReservation, Error> {
+pub async fn reserve_page(state: &AppState, caller: CallerId) -> Result<WaitingMemory, Error> {
     let mut memory = waiting_memory(state, caller, PAGE_TIMEOUT);
     match memory.reserve(PAGE_BYTES).await {
-        Ok(()) => Ok(memory.split(PAGE_BYTES)),
+        Ok(()) => Ok(memory),
         Err(refused) => Err(no_response_memory(&refused)),
     }
 }
@@ -107,8 +108,8 @@ pub fn waiting_memory(state: &AppState, caller: CallerId, max_wait: Duration) ->
     WaitingMemory::new(ledger.empty(caller, MemoryUse::Responses), max_wait)
 }
 
-/// Returns the memory that a page of records of a stream needs beside [`StreamMemory`], in bytes: none, unless a record is large; then it
-/// is for the records, and for the part of the response that is made of them.
+/// Returns the memory that a page of records needs beside [`StreamMemory`] or the connection's, in bytes: none, unless a record is large;
+/// then it is for the records, and for the part of the response that is made of them.
 pub const fn page_room(page_bytes: usize) -> usize {
     page_bytes.saturating_sub(USUAL_BYTES).saturating_mul(2)
 }

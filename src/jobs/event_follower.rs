@@ -14,6 +14,8 @@ use throttle::CallerId;
 
 /// Minimum interval of progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum size of a page that followers share, in bytes: as much as each of them has room for. It is kept until the next page is read.
+const MAX_SHARED_BYTES: usize = 64 * 1024;
 
 /// Next step of a followed job.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ pub enum FollowEvent {
     Idle,
 }
 
-/// Consecutive events of a job. Followers at the same position share them.
+/// Consecutive events of a job. Followers at the same position share them, unless they are large.
 #[derive(Debug)]
 pub struct EventPage {
     events: Arc<[Event]>,
@@ -176,8 +178,13 @@ impl Follower {
         if let Some(page) = EventPage::after(&latest, self.after, last_event) {
             return Ok(Some(page));
         }
-        *latest = read().await?.into();
-        Ok(EventPage::after(&latest, self.after, last_event))
+        let events: Arc<[Event]> = read().await?.into();
+        let bytes = events.iter().map(|event| event.body.len()).sum::<usize>();
+        if bytes <= MAX_SHARED_BYTES {
+            *latest = Arc::clone(&events);
+        }
+        drop(latest);
+        Ok(EventPage::after(&events, self.after, last_event))
     }
 
     async fn read_job(&self) -> Result<Job, Option<StoreError>> {
@@ -222,10 +229,19 @@ mod tests {
     }
 
     async fn record_result(context: &JobContext, job: JobKey, status: ItemStatus) -> Job {
+        record_body(context, job, status, b"{}".to_vec()).await
+    }
+
+    async fn record_body(
+        context: &JobContext,
+        job: JobKey,
+        status: ItemStatus,
+        body: Vec<u8>,
+    ) -> Job {
         let result = FinishedItem {
             index: 0,
             status,
-            body: b"{}".to_vec(),
+            body,
             usage: Usage::default(),
             grounding: None,
         };
@@ -263,6 +279,25 @@ mod tests {
         assert_eq!(next_events(&mut first).await, (vec![2], Some(2)));
         let mut second = Follower::new(Arc::clone(context), &ended, 0);
         assert_eq!(next_events(&mut second).await, (vec![1, 2], Some(2)));
+    }
+
+    /// A job that runs or is followed would keep it.
+    #[tokio::test]
+    async fn a_large_page_is_not_shared() {
+        let test = TestContext::new("follower-large-page");
+        let context = &test.context;
+        for (number, bytes, shared) in [(1, 1_000, 1), (2, MAX_SHARED_BYTES + 1, 0)] {
+            let id = format!("job_{number}");
+            let job = store_queued(context.store.as_ref(), &id, 1).await;
+            let body = vec![b'1'; bytes];
+            let job = record_body(context, job, ItemStatus::Succeeded, body).await;
+            for _ in 0..2 {
+                let mut follower = Follower::new(Arc::clone(context), &job, 0);
+                assert_eq!(next_events(&mut follower).await, (vec![1], None));
+                let latest = follower.progress.latest_events.lock().await;
+                assert_eq!(latest.len(), shared, "{bytes} bytes");
+            }
+        }
     }
 
     #[tokio::test]

@@ -42,7 +42,7 @@ pub struct JobProgress {
     storage_quota: Mutex<Option<StorageQuota>>,
     /// Times, and numbers of ended items at these times.
     samples: Mutex<VecDeque<(Instant, u32)>>,
-    /// Events that a follower read last, shared by all followers at the same position.
+    /// Events that a follower read last, unless they are large, shared by all followers at the same position.
     pub latest_events: tokio::sync::Mutex<Arc<[Event]>>,
 }
 

@@ -223,6 +223,16 @@ pub trait Store: Send + Sync + fmt::Debug {
         page: PageSize,
     ) -> Stored<'_, Scan<Vec<Event>>>;
 
+    /// Searches, in one read, for a result that [`find_results`](Store::find_results) would return, without reading it. The page is true
+    /// if there is one.
+    fn has_results(
+        &self,
+        job: JobKey,
+        order: ResultOrder,
+        only: Option<ItemStatus>,
+        from: u32,
+    ) -> Stored<'_, Scan<bool>>;
+
     /// Returns some of the jobs of each caller whose retention has passed, with their callers.
     fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<(JobKey, String)>>;
 

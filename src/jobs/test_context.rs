@@ -11,6 +11,7 @@ use serde_json::value::to_raw_value;
 use throttle::{Ignore, KeyQuota, Limits, Pool, PoolId};
 use tokio::sync::mpsc;
 
+use super::Jobs;
 use super::context::{Config, JobCommand, JobContext, Shutdown};
 use super::job_spec::JobSpec;
 use super::sqlite::Sqlite;
@@ -56,6 +57,11 @@ impl TestContext {
             folder,
             _commands: commands,
         }
+    }
+
+    /// Returns the jobs of the context.
+    pub fn jobs(&self) -> Jobs {
+        Jobs(Arc::clone(&self.context))
     }
 }
 

@@ -185,6 +185,33 @@ pub fn results(
     query: &ResultQuery,
     from: u32,
 ) -> rusqlite::Result<Scan<Vec<Event>>> {
+    results_with(connection, job, query, "events.body", from)
+}
+
+/// Returns true if there is a result that [`results`] would return, which may be large, without reading it.
+pub fn has_results(
+    connection: &Connection,
+    job: JobKey,
+    order: ResultOrder,
+    only: Option<ItemStatus>,
+    from: u32,
+) -> rusqlite::Result<Scan<bool>> {
+    let page = PageSize::of_rows(1);
+    let query = ResultQuery { order, only, page };
+    Ok(match results_with(connection, job, &query, "x''", from)? {
+        Scan::Page(page) => Scan::Page(!page.is_empty()),
+        Scan::GoOn(next) => Scan::GoOn(next),
+    })
+}
+
+/// Returns results as [`results`] does, with this expression as their bodies.
+fn results_with(
+    connection: &Connection,
+    job: JobKey,
+    query: &ResultQuery,
+    body: &str,
+    from: u32,
+) -> rusqlite::Result<Scan<Vec<Event>>> {
     // An item that ends between the two queries would be left out.
     let snapshot = connection.unchecked_transaction()?;
     let [first, last] = scanned_rowids(job, from);
@@ -194,7 +221,7 @@ pub fn results(
     {
         return Ok(Scan::Page(Vec::new()));
     }
-    let mut statement = snapshot.prepare_cached(&results_sql(query))?;
+    let mut statement = snapshot.prepare_cached(&results_sql(query, body))?;
     let rows = statement.query_map(params![first, last, query.page.rows], event_from_row)?;
     let mut page = first_page(rows, query.page.bytes, |event| event.body.len())?;
     let table = match query.order {
@@ -217,7 +244,7 @@ pub fn results(
     Ok(Scan::Page(page))
 }
 
-fn results_sql(query: &ResultQuery) -> String {
+fn results_sql(query: &ResultQuery, body: &str) -> String {
     let (outer, joined) = match query.order {
         ResultOrder::Input => (
             "items",
@@ -239,7 +266,7 @@ fn results_sql(query: &ResultQuery) -> String {
     };
     // CROSS JOIN keeps the order of the tables. The comparison of the event excludes results that a retry replaced.
     format!(
-        "SELECT events.place, events.item, events.status, events.body FROM {outer} CROSS JOIN {joined}
+        "SELECT events.place, events.item, events.status, {body} FROM {outer} CROSS JOIN {joined}
          WHERE {outer}.place BETWEEN ?1 AND ?2 {filter} AND items.event = events.place & 4294967295
          ORDER BY {outer}.place LIMIT ?3"
     )

@@ -299,6 +299,16 @@ impl Store for Sqlite {
         self.query(move |connection| item_queries::results(connection, job, &query, from))
     }
 
+    fn has_results(
+        &self,
+        job: JobKey,
+        order: ResultOrder,
+        only: Option<ItemStatus>,
+        from: u32,
+    ) -> Stored<'_, Scan<bool>> {
+        self.query(move |connection| item_queries::has_results(connection, job, order, only, from))
+    }
+
     fn expired(&self, now: UnixMillis) -> Stored<'_, Vec<(JobKey, String)>> {
         self.query(move |connection| sweep_queries::expired(connection, now))
     }

@@ -119,7 +119,7 @@ fn finished(index: u32, status: ItemStatus) -> FinishedItem {
     }
 }
 
-/// Searches without turns.
+/// Searches without turns. Results are found exactly if the store has some.
 impl Sqlite {
     async fn jobs(
         &self,
@@ -140,8 +140,18 @@ impl Sqlite {
         after: Option<u32>,
         page: PageSize,
     ) -> Result<Vec<Event>, StoreError> {
-        let find = |from| self.find_results(job, order, only, from, page);
-        search(after.map_or(0, |after| after + 1), find).await
+        let first = after.map_or(0, |after| after + 1);
+        let has_results = search(first, |from| self.has_results(job, order, only, from)).await?;
+        let found = search(first, |from| {
+            self.find_results(job, order, only, from, page)
+        })
+        .await?;
+        assert_eq!(
+            has_results,
+            !found.is_empty(),
+            "{order:?}, {only:?}, {after:?}"
+        );
+        Ok(found)
     }
 }
 

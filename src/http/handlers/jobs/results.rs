@@ -106,8 +106,8 @@ pub async fn job_results(
         }
         ResponseFormat::Json | ResponseFormat::Sse => {
             let limit = u32::try_from(page.limit).unwrap_or(u32::MAX);
-            let _memory = reserve_page(&state, caller).await?;
-            let page = results(PAGE_TIMEOUT).page(after, limit).await?;
+            let memory = reserve_page(&state, caller).await?;
+            let page = results(PAGE_TIMEOUT).page(after, limit, memory).await?;
             Ok(([(CONTENT_TYPE, "application/json")], page).into_response())
         }
     }
@@ -129,12 +129,6 @@ struct ResultQuery {
 }
 
 impl ResultQuery {
-    async fn load(&self, after: Option<u32>, page: PageSize) -> Result<Vec<Event>, Error> {
-        self.jobs
-            .results(self.caller, self.job, self.order, self.only, after, page)
-            .await
-    }
-
     /// Converts the offsets of evidence to the unit that was asked for.
     async fn convert(&mut self, results: &mut [Event]) -> Result<(), Error> {
         let memory = &mut self.input_memory;
@@ -151,15 +145,24 @@ impl ResultQuery {
         }
     }
 
-    async fn page(mut self, after: Option<u32>, limit: u32) -> Result<Vec<u8>, Error> {
+    /// Returns the JSON of a page. `memory` has room for a usual one.
+    async fn page(
+        mut self,
+        after: Option<u32>,
+        limit: u32,
+        mut memory: WaitingMemory,
+    ) -> Result<Vec<u8>, Error> {
         let size = PageSize::of_rows(limit.saturating_add(1));
-        let mut results = self.load(after, size).await?;
+        let mut results = self.load_within(&mut memory, after, size).await?;
         // One read returns fewer results than requested if they are long, or if it looks at many others.
         let mut has_more = results.len() > limit as usize;
         results.truncate(limit as usize);
         if !has_more && let Some(last) = results.last() {
-            let next = self.load(Some(self.cursor(last)), PageSize::of_rows(1));
-            has_more = !next.await?.is_empty();
+            let after = Some(self.cursor(last));
+            has_more = self
+                .jobs
+                .has_results(self.caller, self.job, self.order, self.only, after)
+                .await?;
         }
         let last = results.last().map(|last| self.cursor(last)).or(after);
         let next = last.filter(|_| has_more || !self.has_ended);
@@ -169,20 +172,27 @@ impl ResultQuery {
         Ok(joined(b"{\"data\":[", &results, b",", end.as_bytes()))
     }
 
-    /// Loads a page for a stream, and reserves its memory. Waits if there is no memory.
+    /// Loads a page, and reserves its memory beyond what is reserved already. Waits if there is no memory.
     async fn load_within(
         &self,
         memory: &mut WaitingMemory,
         after: Option<u32>,
+        page: PageSize,
     ) -> Result<Vec<Event>, Error> {
+        let least = memory.reservation_mut().bytes();
         loop {
-            let results = self.load(after, PageSize::STREAM).await?;
+            let results = self
+                .jobs
+                .results(self.caller, self.job, self.order, self.only, after, page)
+                .await?;
             let room = page_room(results.iter().map(|event| event.body.len()).sum());
+            let room = room.max(least);
             if resize_if_possible(memory.reservation_mut(), room).is_ok() {
                 return Ok(results);
             }
-            // Read again later, so that nothing is held meanwhile.
+            // Read again later, so that nothing is held meanwhile: others that wait need it.
             drop(results);
+            memory.shrink(0);
             let reserved = memory.reserve(room).await;
             reserved.map_err(|refused| no_response_memory(&refused))?;
         }
@@ -193,7 +203,8 @@ impl ResultQuery {
         let pages = stream::try_unfold(
             (self, after, memory),
             |(mut query, after, mut memory)| async move {
-                let mut results = query.load_within(&mut memory, after).await?;
+                let page = PageSize::STREAM;
+                let mut results = query.load_within(&mut memory, after, page).await?;
                 query.convert(&mut results).await?;
                 let Some(last) = results.last().map(|last| query.cursor(last)) else {
                     return Ok(None);
@@ -228,4 +239,99 @@ fn joined(start: &[u8], results: &[Event], separator: &[u8], end: &[u8]) -> Vec<
 
 fn bad_cursor() -> Error {
     Error::invalid("/after", "expected the `next` of the previous page")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use serde_json::Value;
+    use throttle::{MemoryLedger, MemoryUse};
+
+    use super::*;
+    use crate::jobs::store::FinishedItem;
+    use crate::jobs::test_context::{TestContext, store_queued};
+    use crate::types::Usage;
+
+    const CALLER: CallerId = CallerId(8);
+    /// Size of a result: more than a page has room for.
+    const LARGE: usize = 4 << 20;
+    const ROOM: usize = 3 << 20;
+    /// Longer than a page takes.
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    /// Returns a query of two large results.
+    async fn large_results(test: &TestContext, ledger: &MemoryLedger) -> ResultQuery {
+        let store = test.context.store.as_ref();
+        let job = store_queued(store, "job_1", 2).await;
+        for index in 0..2 {
+            let result = FinishedItem {
+                index,
+                status: ItemStatus::Succeeded,
+                body: format!("\"{}\"", "x".repeat(LARGE)).into_bytes(),
+                usage: Usage::default(),
+                grounding: None,
+            };
+            store.record_results(job, vec![result]).await.unwrap();
+        }
+        ResultQuery {
+            jobs: test.jobs(),
+            caller: CALLER,
+            job,
+            has_ended: true,
+            order: ResultOrder::Input,
+            only: None,
+            unit: OffsetUnit::default(),
+            input_memory: memory_of(ledger, 0),
+        }
+    }
+
+    fn memory_of(ledger: &MemoryLedger, bytes: usize) -> WaitingMemory {
+        let reserved = ledger.reserve(CALLER, MemoryUse::Responses, bytes);
+        WaitingMemory::new(reserved.unwrap(), LIMIT)
+    }
+
+    #[tokio::test]
+    async fn a_page_with_a_large_result_waits_for_its_memory_and_holds_none() {
+        let test = TestContext::new("large-page");
+        let ledger = MemoryLedger::new(4 * LARGE, 4 * LARGE);
+        let query = large_results(&test, &ledger).await;
+        let other = ledger.reserve(CALLER, MemoryUse::Inputs, 3 * LARGE);
+        let others = ledger.snapshot().held;
+        let mut page = pin!(query.page(None, 1, memory_of(&ledger, ROOM)));
+        let holds_none = async {
+            while ledger.snapshot().held > others {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            page = page.as_mut() => panic!("it is made without memory: {}", page.is_ok()),
+            () = holds_none => {}
+        }
+        drop(other);
+        let page = tokio::time::timeout(LIMIT, page).await.unwrap().unwrap();
+        let page: Value = serde_json::from_slice(&page).unwrap();
+        assert_eq!(page["data"].as_array().map(Vec::len), Some(1));
+        assert_eq!(
+            (&page["has_more"], &page["next"]),
+            (&true.into(), &"0".into())
+        );
+    }
+
+    #[tokio::test]
+    async fn the_last_page_has_no_next_one() {
+        let test = TestContext::new("last-large-page");
+        let ledger = MemoryLedger::new(4 * LARGE, 4 * LARGE);
+        let query = large_results(&test, &ledger).await;
+        let page = query.page(Some(0), 1, memory_of(&ledger, ROOM)).await;
+        let page: Value = serde_json::from_slice(&page.unwrap()).unwrap();
+        assert_eq!(page["data"].as_array().map(Vec::len), Some(1));
+        assert_eq!(
+            (&page["has_more"], &page["next"]),
+            (&false.into(), &Value::Null)
+        );
+        assert_eq!(ledger.snapshot().held, 0);
+    }
 }
