@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod body_frames;
+mod body_inputs;
 mod chat;
 mod connection;
 mod content_negotiation;

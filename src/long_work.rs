@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::num::NonZero;
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::Poll;
@@ -142,6 +143,44 @@ pub fn run_off_worker<T>(is_slow: bool, work: impl FnOnce() -> T) -> T {
         tokio::task::block_in_place(work)
     } else {
         work()
+    }
+}
+
+/// Value of many parts, such as values of JSON, which is dropped as by [`run_off_worker`]: if a request fails, or its client leaves.
+#[derive(Debug)]
+pub struct SlowDrop<T: Default> {
+    value: T,
+    /// Returns true if dropping the value may take longer than about a millisecond.
+    is_slow: fn(&T) -> bool,
+}
+
+impl<T: Default> SlowDrop<T> {
+    /// Creates the value. `is_slow` is asked when it is dropped: parts may have been taken by then.
+    #[must_use]
+    pub fn new(value: T, is_slow: fn(&T) -> bool) -> Self {
+        Self { value, is_slow }
+    }
+}
+
+impl<T: Default> Deref for SlowDrop<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Default> DerefMut for SlowDrop<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T: Default> Drop for SlowDrop<T> {
+    fn drop(&mut self) {
+        let is_slow = (self.is_slow)(&self.value);
+        let value = std::mem::take(&mut self.value);
+        run_off_worker(is_slow, || drop(value));
     }
 }
 

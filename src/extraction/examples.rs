@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::long_work::{LONG_TEXT_BYTES, Piece, spawn_long};
+use crate::long_work::{LONG_TEXT_BYTES, Piece, SlowDrop, spawn_long};
 use crate::schema::{Evaluations, Schema};
 use crate::types::{Code, Error, Example, FieldError, written_size};
 use throttle::CallerId;
@@ -68,10 +68,11 @@ fn size_of_examples(examples: &[Example]) -> Result<usize, Error> {
 /// Validates the examples' outputs, as long work on behalf of the caller if they are large or the schema costly.
 pub async fn check_examples(
     caller: CallerId,
-    examples: Vec<Example>,
+    mut examples: SlowDrop<Vec<Example>>,
     schema: &Arc<Schema>,
 ) -> Result<CheckedExamples, Error> {
     let bytes = size_of_examples(&examples)?;
+    let examples = std::mem::take(&mut *examples);
     let (examples, errors) = if bytes <= QUICK_EXAMPLE_BYTES && !schema.is_slow_for(bytes) {
         let errors = example_errors(&examples, schema);
         (examples, errors)

@@ -11,6 +11,7 @@ use super::request_class::RequestClass;
 use super::request_identity::identify;
 use super::straggler_detector::StragglerDetector;
 use super::targets::{Target, prepare_targets};
+use crate::long_work::SlowDrop;
 use crate::schema::{Rules, Schema};
 use crate::types::{Error, Example, ExtraBody, SchemaSource, Spec, TraceContext};
 use throttle::{CallerId, MemoryReservation, MemoryUse, WaitBudget};
@@ -32,6 +33,9 @@ impl Extractor {
         class: RequestClass,
         trace_context: Option<TraceContext>,
     ) -> Result<PreparedRequest, Error> {
+        // They have up to the size of a body while it is not known whether they are too large.
+        let examples = std::mem::take(&mut spec.examples);
+        let examples = SlowDrop::new(examples, |examples| !examples.is_empty());
         let schema = self.schema(caller, spec.schema.as_ref()).await?;
         let access = self.permissions.access_of(caller);
         let route = self
@@ -41,7 +45,7 @@ impl Extractor {
         if spec.instructions.as_ref().map_or(0, String::len) > MAX_PROMPT_BYTES {
             return Err(too_long("/instructions"));
         }
-        let examples = check_examples(caller, std::mem::take(&mut spec.examples), &schema).await?;
+        let examples = check_examples(caller, examples, &schema).await?;
         let rules = Rules::compile_async(caller, std::mem::take(&mut spec.rules)).await?;
         let (mut first, fallback) = prepare_targets(
             self.schema_memory(caller),

@@ -175,6 +175,34 @@ async fn a_runtime_of_one_thread_does_the_work_itself() {
     );
 }
 
+/// Value whose drop ends once the sender is dropped.
+#[derive(Default)]
+struct Waiting(Option<std::sync::mpsc::Receiver<()>>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(released) = &self.0 {
+            let _ = released.recv_timeout(LIMIT);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_slow_drop_keeps_no_worker() {
+    let (release, released) = std::sync::mpsc::channel();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let dropping = tokio::spawn(async move {
+        let value = SlowDrop::new(Waiting(Some(released)), |value| value.0.is_some());
+        begun.send(()).unwrap();
+        drop(value);
+    });
+    has_begun.await.unwrap();
+    let other = tokio::time::timeout(LIMIT / 2, tokio::spawn(async {})).await;
+    drop(release);
+    dropping.await.unwrap();
+    assert!(other.is_ok(), "the only worker drops the value");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_poll_that_became_long_has_a_permit() {
     let is_long = std::cell::Cell::new(false);

@@ -16,7 +16,8 @@ use serde::Deserialize;
 
 use super::api::{Api, ApiReply, ApiRequest};
 use super::tools;
-use crate::types::truncate_for_display;
+use crate::long_work::run_off_worker;
+use crate::types::{truncate_for_display, written_size};
 
 /// Start of the URI of a registered schema, before its name.
 const SCHEMA_URI: &str = "extractd://schemas/";
@@ -24,6 +25,9 @@ const SCHEMA_URI: &str = "extractd://schemas/";
 const SCHEMA_MEDIA_TYPE: &str = "application/schema+json";
 /// Headers of an MCP request that are passed on to the API.
 const PASSED_HEADERS: [&str; 4] = ["authorization", "traceparent", "tracestate", "x-request-id"];
+
+/// Size of arguments that are dropped within about a millisecond, as JSON in bytes.
+const MAX_QUICK_BYTES: usize = 16 * 1024;
 
 const INSTRUCTIONS: &str = "extractd turns text into JSON that is valid against a JSON Schema. Use `extract` for one text and \
     `extract_batch` for some. For hundreds of texts use `start_job`, then `job_status` until it has ended, then `job_results`. \
@@ -107,6 +111,8 @@ impl<A: Api> ServerHandler for McpServer<A> {
         _: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
         let method = truncate_for_display(&request.method).into_owned();
+        let has_params = request.params.is_some();
+        run_off_worker(has_params, || drop(request));
         Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None))
     }
 
@@ -120,7 +126,9 @@ impl<A: Api> ServerHandler for McpServer<A> {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = call.arguments.unwrap_or_default();
-        let request = tools::request(&call.name, arguments)
+        // What the tool does not take is dropped.
+        let is_slow = written_size(&arguments, MAX_QUICK_BYTES).is_none();
+        let request = run_off_worker(is_slow, || tools::request(&call.name, arguments))
             .map_err(|message| ErrorData::invalid_params(message, None))?;
         let reply = self.send(request, &context).await?;
         Ok(tool_result(reply).into())

@@ -9,6 +9,7 @@ use axum::http::header::EXPECT;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
+use super::super::body_inputs::body_inputs;
 use super::super::connection::Connection;
 use super::super::content_negotiation::{self, RequestFormat, ResponseFormat};
 use super::super::ids::new_id;
@@ -31,7 +32,7 @@ use super::super::upload_monitor::{self, MEMORY_TIMEOUT, UploadMonitor};
 use super::super::{json_body, openapi, query, request_body};
 use crate::contract::BatchResult;
 use crate::extraction::{Inputs, RequestClass, Submission, WaitingMemory};
-use crate::types::{Batch, Error, Input};
+use crate::types::{Batch, Error};
 use throttle::{CallerId, MemoryUse};
 
 /// Extract from many texts
@@ -100,24 +101,18 @@ impl BatchHandler {
             request_body::read_body(&self.state, self.caller, &self.headers, body).await?;
         let mut batch: Batch = complete.parse(Batch::kept_bytes).await?;
         let size_bytes = complete.bytes.len();
+        let total = batch.inputs.as_ref().map(Vec::len);
+        let inputs = batch.inputs.take().map(body_inputs);
         batch.spec.offset_unit = offset_unit_only(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
-        let inputs = batch.inputs.take().ok_or_else(missing)?;
-        let total = inputs.len();
-        let inputs = futures_util::stream::iter(
-            inputs
-                .into_iter()
-                .enumerate()
-                .map(|(index, item)| Input::new(index, item)),
-        );
+        let inputs = futures_util::stream::iter(inputs.ok_or_else(missing)?);
         let format = content_negotiation::response_format(&self.headers, batch.stream);
         if format == ResponseFormat::Json && size_bytes > self.state.max_ordered_bytes {
             return Err(too_large_to_buffer().into());
         }
         let memory = complete.into_memory();
         let resources = self.resources(memory, None);
-        self.respond(batch, format, inputs, Some(total), resources)
-            .await
+        self.respond(batch, format, inputs, total, resources).await
     }
 
     async fn ndjson(

@@ -200,7 +200,7 @@ impl Api for OwnApi {
         let calls = request.extensions.get::<ToolCalls>().cloned();
         let calls = calls.ok_or_else(|| "a bug: the caller of the request is lost".to_owned())?;
         let body = match request.body {
-            Some(body) => Body::from(run_long(calls.piece, || body.to_string()).await),
+            Some(body) => Body::from(run_long(calls.piece, move || body.to_string()).await),
             None => Body::empty(),
         };
         let mut inner = Request::new(body);

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderName, Uri};
 use futures_util::{Stream, StreamExt, stream};
 use serde_json::value::RawValue;
 
+use super::super::super::body_inputs::body_inputs;
 use super::super::super::content_negotiation::{self, RequestFormat};
 use super::super::super::ids::new_id;
 use super::super::super::ndjson_reader::NdjsonReader;
@@ -141,17 +142,14 @@ impl JobCreation<'_> {
         let mut complete =
             request_body::read_body(self.state, self.caller, self.headers, body).await?;
         let (mut request, fields) = complete.parse_with(parse_fields, 0, kept_bytes).await?;
+        let inputs = request.batch.inputs.take().map(body_inputs);
         no_query(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
-        let inputs = request.batch.inputs.take().ok_or_else(missing)?;
+        let inputs = inputs.ok_or_else(missing)?.map(Ok);
         let ledger = self.state.extractor.limits().memory();
         let copies = fields.reserve_copies(ledger, self.caller)?;
         let held = Arc::new((complete.into_memory(), copies, self.open.clone()));
         let (creation, warnings) = self.creation(request, fields, held).await?;
-        let inputs = inputs
-            .into_iter()
-            .enumerate()
-            .map(|(index, item)| Ok(Input::new(index, item)));
         let created = self.state.jobs.create(creation, stream::iter(inputs));
         Ok((created.await?, warnings))
     }
