@@ -134,10 +134,12 @@ impl PartialPublisher {
         attempt: u32,
         lowered: &BTreeMap<Mode, Arc<Lowered>>,
         text: &str,
-        memory: MemoryReservation,
+        mut memory: MemoryReservation,
     ) {
         if self.grounding.is_some() && self.list.is_some() {
             self.text.get_or_init(|| text.to_owned());
+            // The answer may begin minutes later.
+            memory.record(whole_steps(self.text_bytes()));
         }
         let mut state = self.lock();
         *state = PartialState {
@@ -298,13 +300,18 @@ impl PartialPublisher {
     }
 }
 
+/// Returns the part of a size that is reserved, in bytes.
+const fn whole_steps(bytes: usize) -> usize {
+    bytes / STEP_BYTES * STEP_BYTES
+}
+
 /// Reserves the memory of an answer, beside other `bytes`. Without room, gives up versions of the object, then elements that are not
 /// complete.
 fn reserve(partial: &mut Partial, memory: &mut Option<MemoryReservation>, bytes: usize) {
     let Some(memory) = memory else {
         return;
     };
-    let needed = |partial: &Partial| (partial.bytes() * COPIES + bytes) / STEP_BYTES * STEP_BYTES;
+    let needed = |partial: &Partial| whole_steps(partial.bytes() * COPIES + bytes);
     while needed(partial) > memory.bytes()
         && memory.resize(needed(partial)).is_err()
         && partial.shed()

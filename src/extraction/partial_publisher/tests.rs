@@ -4,6 +4,7 @@ use serde_json::json;
 use throttle::{MemoryLedger, MemoryUse};
 
 use super::*;
+use crate::types::{Grounding, OffsetUnit};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -28,6 +29,22 @@ fn a_publisher_of_versions_has_no_elements() {
         data: json!([1, 2]),
     };
     assert_eq!(publisher.version(), Some(version));
+}
+
+#[test]
+fn the_text_of_a_grounded_list_is_held_before_the_answer_begins() {
+    let people = json!({"type": "array", "items": {"type": "object", "required": ["name"]}});
+    let schema = Schema::compile(&people.to_string()).unwrap();
+    let text = "x".repeat(STEP_BYTES);
+    let ledger = MemoryLedger::new(1 << 30, 1 << 30);
+    let of_text = STEP_BYTES * INDEXED_TEXT_BYTES;
+    for (mode, held) in [(Grounding::Off, 0), (Grounding::Report, of_text)] {
+        let settings = GroundingSettings::new(mode, OffsetUnit::CodePoint, &[]);
+        let publisher = PartialPublisher::new(&schema, true, &Arc::new(settings));
+        let memory = ledger.empty(CallerId(1), MemoryUse::Responses);
+        publisher.begin(1, &BTreeMap::new(), &text, memory);
+        assert_eq!(ledger.snapshot().held, held);
+    }
 }
 
 /// A version is copied while the state is locked, which takes milliseconds.
