@@ -127,7 +127,7 @@ impl Schema {
             .map_err(|refused| no_memory(&refused))
     }
 
-    /// Returns the memory that compiling a text takes at most, in bytes, without its patterns and its pointers.
+    /// Returns the memory that compiling a text takes at most, in bytes, without its patterns, its pointers and what references repeat.
     #[must_use]
     pub fn compiling_bytes(text: &str) -> usize {
         let values = count_values(text.as_bytes());
@@ -158,7 +158,12 @@ impl Schema {
         patterns::check(&given)?;
         let raw = serde_json::value::to_raw_value(&given)
             .map_err(|error| invalid("", &error.to_string()))?;
-        let tree = normalised(given)?;
+        let mut grown = 0;
+        let tree = normalised(given, &mut |values| {
+            grown = values * BYTES_PER_VALUE;
+            reserve(needed + grown)
+        })?;
+        let needed = needed + grown;
         let mut reserve_more = |bytes| reserve(needed.saturating_add(bytes));
         let patterns = Patterns::weigh(tree.document(), tree.draft(), &mut reserve_more)?;
         let mut weight = schema_limits::check(&tree)?;
@@ -319,8 +324,7 @@ impl Schema {
 
 /// Returns the memory that a compiled schema takes, in bytes, at most.
 fn compiled_bytes(text: &str, tree: &Tree, weight: &Weight) -> usize {
-    // References that lead into one another make more nodes than there are values.
-    let values = count_values(text.as_bytes()).max(tree.nodes().count());
+    let values = count_values(text.as_bytes()).max(tree.values());
     // The text once as it is, and once in the forms of the enumerated values.
     2 * text.len()
         + values * BYTES_PER_VALUE
@@ -372,12 +376,17 @@ fn parse(text: &str) -> Result<Value, Error> {
         })
 }
 
-/// Reads a document into its normalised form.
-fn normalised(given: Value) -> Result<Tree, Error> {
+/// Reads a document into its normalised form. A form with more values than the document is reserved first.
+fn normalised(given: Value, reserve: Reserve<'_>) -> Result<Tree, Error> {
+    let mut no_room = None;
+    let mut grow = |values| {
+        reserve(values)
+            .map_err(|error| no_room = Some(error))
+            .is_ok()
+    };
+    let built = SchemaDocument::parse(given).and_then(|read| Tree::build_within(read, &mut grow));
     let refused = |error: SchemaError| invalid(&error.pointer, &error.message);
-    let mut tree = SchemaDocument::parse(given)
-        .and_then(Tree::build)
-        .map_err(refused)?;
+    let mut tree = built.map_err(|error| no_room.unwrap_or_else(|| refused(error)))?;
     let emptiness = schema_dialect::check_emptiness(&tree);
     if let Some(reason) = emptiness.whole {
         return Err(invalid(&reason.pointer, &reason.message));

@@ -4,7 +4,7 @@ use jsonschema::Draft;
 use referencing::{Retrieve, SPECIFICATIONS, Uri, uri};
 use serde_json::Value;
 
-use crate::builder::{Builder, Part, leads_nowhere};
+use crate::builder::{Builder, Grow, Part, leads_nowhere};
 use crate::pointer::Location;
 use crate::tree::{Node, NodeId};
 use crate::{SchemaDocument, SchemaError, Tree, Warning, pointer};
@@ -26,22 +26,46 @@ impl Tree {
     ///
     /// # Errors
     /// If a reference leads outside the document or nowhere, or the tree has more than 200,000 values.
-    pub fn build(mut document: SchemaDocument) -> Result<Self, SchemaError> {
+    pub fn build(document: SchemaDocument) -> Result<Self, SchemaError> {
+        Self::build_within(document, &mut |_| true)
+    }
+
+    /// Reads a document into a tree as [`Self::build`] does. Parts that references overlap in are written once for each target: before the
+    /// tree has more JSON values than the document, `grow` is called with the number that it may have then.
+    ///
+    /// # Errors
+    /// As [`Self::build`]; if `grow` returns false.
+    pub fn build_within(
+        mut document: SchemaDocument,
+        grow: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Self, SchemaError> {
         let warnings = std::mem::take(&mut document.warnings);
-        let built = read(&document.value, document.draft, warnings)?;
+        let built = read(&document.value, document.draft, warnings, grow)?;
         document.warnings = built.warnings;
-        Ok(Self::new(built.nodes, built.definitions, document))
+        Ok(Self::new(
+            built.nodes,
+            built.values,
+            built.definitions,
+            document,
+        ))
     }
 }
 
 /// Nodes of a document.
 struct Built {
     nodes: Vec<Node>,
+    /// Number of JSON values in them.
+    values: usize,
     definitions: Vec<(Box<str>, NodeId)>,
     warnings: Vec<Warning>,
 }
 
-fn read(value: &Value, draft: Draft, warnings: Vec<Warning>) -> Result<Built, SchemaError> {
+fn read(
+    value: &Value,
+    draft: Draft,
+    warnings: Vec<Warning>,
+    grow: Grow<'_>,
+) -> Result<Built, SchemaError> {
     let resource = draft.create_resource_ref(value);
     let base = resource
         .id()
@@ -64,7 +88,7 @@ fn read(value: &Value, draft: Draft, warnings: Vec<Warning>) -> Result<Built, Sc
         .map_err(|error| unresolved(value, &error))?;
     let resolver = registry.resolver(base.clone());
     let is_dynamic = has_key(value, &["$dynamicRef", "$recursiveRef"]);
-    let mut builder = Builder::new(value, is_dynamic, warnings);
+    let mut builder = Builder::new(value, is_dynamic, warnings, grow);
     let root = Part {
         schema: value,
         resolver,
@@ -78,6 +102,7 @@ fn read(value: &Value, draft: Draft, warnings: Vec<Warning>) -> Result<Built, Sc
     }
     Ok(Built {
         nodes: builder.nodes,
+        values: builder.values,
         definitions,
         warnings: builder.warnings,
     })

@@ -24,6 +24,9 @@ pub struct Part<'r> {
     pub draft: Draft,
 }
 
+/// Function that lets a tree have this many JSON values in all, or refuses it.
+pub type Grow<'g> = &'g mut dyn FnMut(usize) -> bool;
+
 /// Identity of a reference's target: its place, and the dynamic scope if that can change its meaning.
 type Target = (*const Value, String);
 
@@ -50,13 +53,16 @@ pub struct Builder<'r> {
     pub pending: Vec<Pending<'r>>,
     pub nodes: Vec<Node>,
     /// Number of JSON values in the tree.
-    values: usize,
+    pub values: usize,
+    /// Number of JSON values that the tree may have before it asks again.
+    granted: usize,
+    grow: Grow<'r>,
     pub warnings: Vec<Warning>,
 }
 
 impl<'r> Builder<'r> {
-    /// Creates a builder for a document with these warnings.
-    pub fn new(root: &'r Value, is_dynamic: bool, warnings: Vec<Warning>) -> Self {
+    /// Creates a builder for a document with these warnings. A tree with more values than the document asks `grow`.
+    pub fn new(root: &'r Value, is_dynamic: bool, warnings: Vec<Warning>, grow: Grow<'r>) -> Self {
         Self {
             root,
             places: None,
@@ -66,6 +72,8 @@ impl<'r> Builder<'r> {
             pending: Vec::new(),
             nodes: vec![Node::new(Origin::Pointer("".into()))],
             values: 0,
+            granted: size(root),
+            grow,
             warnings,
         }
     }
@@ -80,6 +88,12 @@ impl<'r> Builder<'r> {
                     "has more than {MAX_NODES} parts once its references are followed; refer to definitions of their own rather than into one another"
                 ),
             ));
+        }
+        if self.values > self.granted {
+            self.granted = (2 * self.values).min(MAX_NODES);
+            if !(self.grow)(self.granted) {
+                return Err(SchemaError::new("", "there is no room for its parts"));
+            }
         }
         Ok(())
     }
@@ -194,6 +208,15 @@ impl<'r> Builder<'r> {
     }
 }
 
+/// Returns the number of JSON values in a value.
+pub fn size(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
+        Value::Object(members) => 1 + members.values().map(size).sum::<usize>(),
+        _ => 1,
+    }
+}
+
 /// Objects, arrays and booleans of a document, by their address: what is around each, and its token there.
 type Places<'r> = HashMap<*const Value, Option<(&'r Value, Token<'r>)>>;
 
@@ -266,7 +289,8 @@ mod tests {
     #[test]
     fn the_places_of_a_document_are_collected_once() {
         let document = json!({"a/b": [{"type": "null"}, true], "c": {"d": {}}});
-        let mut builder = Builder::new(&document, false, Vec::new());
+        let mut grow = |_| true;
+        let mut builder = Builder::new(&document, false, Vec::new(), &mut grow);
         for pointer in ["", "/a~1b", "/a~1b/0", "/a~1b/1", "/c/d"] {
             let part = document.pointer(pointer).unwrap();
             assert_eq!(builder.find(part).as_deref(), Some(pointer));

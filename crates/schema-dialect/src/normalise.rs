@@ -4,7 +4,7 @@ use jsonschema::Draft;
 use referencing::Resolver;
 use serde_json::{Map, Value};
 
-use crate::builder::{Builder, Part};
+use crate::builder::{Builder, Part, size};
 use crate::draft;
 use crate::keyword::{self, Holds};
 use crate::mistaken;
@@ -361,13 +361,5 @@ impl<'r> Reader<'_, 'r> {
                 "{draft} does not know `{name}`, which is ignored; it came with {known}, which `$schema` would have to name"
             ),
         });
-    }
-}
-
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Object(members) => 1 + members.values().map(size).sum::<usize>(),
-        _ => 1,
     }
 }

@@ -9,9 +9,18 @@ fn what_may_take_long_is_long_work() {
         work_bytes(r#"{"properties": {"a": {"type": "string"}}}"#),
         None
     );
+    let referring = |length: usize| {
+        let title = "a".repeat(length);
+        format!(r##"{{"items": {{"$ref": "#"}}, "title": "{title}"}}"##)
+    };
+    assert_eq!(work_bytes(&referring(QUICK_REFERRING_BYTES / 2)), None);
     for text in [
         r#"{"pattern": "a"}"#.to_owned(),
         r#"{"patter\u006e": "(a|b|ab){36000}"}"#.to_owned(),
+        r#"{"$re\u0066": "\u0023/items"}"#.to_owned(),
+        r##"{"items": {"$dynamicRef": "#"}}"##.to_owned(),
+        r##"{"items": {"$recursiveRef": "#"}}"##.to_owned(),
+        referring(QUICK_REFERRING_BYTES),
         format!(r#"{{"title": "{}"}}"#, "a".repeat(QUICK_TEXT_BYTES)),
     ] {
         assert!(work_bytes(&text) > Some(text.len()), "{text}");
@@ -48,6 +57,39 @@ async fn memory_is_reserved_before_a_schema_is_compiled() {
         let code = refused.map(|error| error.code);
         let expected = Some(Code::PayloadTooLarge).filter(|_| pattern.contains("20000"));
         assert_eq!(code, expected, "{pattern}");
+    }
+}
+
+/// Each target is read with all that is below it.
+#[tokio::test]
+async fn what_overlapping_references_repeat_is_reserved_before_it_is_read() {
+    let values: Vec<_> = (0..1000).map(|n| n.to_string()).collect();
+    let leaf = format!(r#"{{"enum": [{}]}}"#, values.join(","));
+    let nested = (0..40).fold(leaf, |inner, level| {
+        format!(r#"{{"$anchor": "a{level}", "items": {inner}}}"#)
+    });
+    let all: Vec<_> = (0..40)
+        .map(|level| format!(r##"{{"$ref": "#a{level}"}}"##))
+        .collect();
+    let text = format!(
+        r#"{{"prefixItems": [{}], "items": {nested}}}"#,
+        all.join(",")
+    );
+    assert!(text.len() < QUICK_TEXT_BYTES && work_bytes(&text).is_some());
+    let needed = Schema::compiling_bytes(&text);
+    for (room, is_enough) in [(2 * needed, false), (1 << 30, true)] {
+        let ledger = MemoryLedger::new(room, room);
+        let cache = Cache::new(&ledger);
+        let memory = ledger.empty(CallerId(1), MemoryUse::Schemas);
+        let compiled = cache.get(&text, memory).await;
+        let held = ledger.snapshot().held;
+        match compiled {
+            Ok(_) => assert!(is_enough && held > 4 * needed, "{held} of {needed}"),
+            Err(error) => {
+                assert_eq!((error.code, held), (Code::PayloadTooLarge, 0));
+                assert!(!is_enough);
+            }
+        }
     }
 }
 

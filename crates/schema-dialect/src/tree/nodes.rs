@@ -18,6 +18,8 @@ use crate::{MAX_WARNINGS, Warning};
 #[derive(Debug)]
 pub struct Tree {
     pub(super) nodes: Vec<Node>,
+    /// Number of JSON values in the nodes.
+    values: usize,
     /// Targets of references other than the root, in the order in which they are written under `$defs`.
     pub(super) definitions: Vec<NodeId>,
     /// Names of the definitions.
@@ -30,14 +32,16 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Creates a tree from nodes, of which the first is the root.
+    /// Creates a tree from nodes, of which the first is the root, with this many JSON values.
     pub(crate) fn new(
         nodes: Vec<Node>,
+        values: usize,
         definitions: Vec<(Box<str>, NodeId)>,
         document: SchemaDocument,
     ) -> Self {
         Self {
             nodes,
+            values,
             definitions: definitions.iter().map(|(_, id)| *id).collect(),
             names: definitions
                 .into_iter()
@@ -48,6 +52,12 @@ impl Tree {
             draft: document.draft,
             warnings: document.warnings,
         }
+    }
+
+    /// Returns the number of JSON values in the tree: more than the document has, if references lead into one another.
+    #[must_use]
+    pub const fn values(&self) -> usize {
+        self.values
     }
 
     /// Returns the document by which a validator judges.

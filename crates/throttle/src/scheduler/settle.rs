@@ -41,11 +41,10 @@ impl State {
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
             let is_used_up = pool.waiting() > 0;
             let own = (self.callers.get(&caller)).filter(|own| is_used_up && own.waiting() > 0);
-            let uses = &self.slots.uses;
             let others = OtherCallers {
-                are_active: uses.active_callers(CallLimit::Provider(model.pool)) > 1,
+                are_active: self.slots.uses.active_callers(CallLimit::Provider(model.pool)) > 1,
                 left: own.map_or(0, |own| {
-                    (pool.provider).slots_left_by(&own.in_flight, model.pool, uses)
+                    (pool.provider).slots_left_by(&own.in_flight, model.pool, &self.slots.uses)
                 }),
             };
             let is_overload = evidence.is_overload;
