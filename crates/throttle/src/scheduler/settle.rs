@@ -42,7 +42,11 @@ impl State {
             let is_used_up = pool.waiting() > 0;
             let own = (self.callers.get(&caller)).filter(|own| is_used_up && own.waiting() > 0);
             let others = OtherCallers {
-                are_active: self.slots.uses.active_callers(CallLimit::Provider(model.pool)) > 1,
+                are_active: self
+                    .slots
+                    .uses
+                    .active_callers(CallLimit::Provider(model.pool))
+                    > 1,
                 left: own.map_or(0, |own| {
                     (pool.provider).slots_left_by(&own.in_flight, model.pool, &self.slots.uses)
                 }),
