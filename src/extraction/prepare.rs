@@ -11,9 +11,9 @@ use super::request_class::RequestClass;
 use super::request_identity::identify;
 use super::straggler_detector::StragglerDetector;
 use super::targets::{Target, prepare_targets};
-use crate::long_work::SlowDrop;
+use crate::long_work::{Piece, SlowDrop, spawn_if_long};
 use crate::schema::{Rules, Schema};
-use crate::types::{Error, Example, ExtraBody, SchemaSource, Spec, TraceContext};
+use crate::types::{Code, Error, Example, ExtraBody, SchemaSource, Spec, TraceContext};
 use throttle::{CallerId, MemoryReservation, MemoryUse, WaitBudget};
 
 /// Maximum wait of a single for an open circuit breaker: long enough for one probe.
@@ -62,11 +62,15 @@ impl Extractor {
         } else {
             grounding(&[])
         };
+        // The outputs of examples are written twice, value by value.
+        let prompt_bytes = examples.bytes * 4
+            + spec.instructions.as_ref().map_or(0, String::len)
+            + schema.raw().get().len();
         let examples = examples.list;
         check_extra_body(&first, &spec.extra_body)?;
         first.extra_body = first.extra_body.merged(&spec.extra_body);
         first.has_callers_fields = spec.extra_body.fields().is_some();
-        let mut request = PreparedRequest {
+        let request = PreparedRequest {
             class,
             first,
             fallback,
@@ -100,8 +104,14 @@ impl Extractor {
             frame_tokens: OnceLock::new(),
             identity: None,
         };
-        request.identity = identify(&request, self.sharing_caller(caller));
-        Ok(request)
+        let sharing_caller = self.sharing_caller(caller);
+        let measured = spawn_if_long(Piece::if_long(caller, prompt_bytes), move || {
+            measured(request, sharing_caller)
+        });
+        measured.await.map_err(|_| {
+            let detail = "a bug in the server: the request could not be prepared";
+            Error::new(Code::Internal, detail)
+        })
     }
 
     /// Returns the caller that a result may be shared with: the same one, or every caller (`cache.shared`).
@@ -178,6 +188,14 @@ impl Extractor {
             RequestClass::Job => WaitBudget::new(Duration::MAX, Duration::MAX).through_outages(),
         }
     }
+}
+
+/// Returns a request with what depends on its whole prompt: its identity, and the estimate of its tokens. `caller` is the only one that
+/// its results may be shared with; `None`: every caller.
+fn measured(mut request: PreparedRequest, caller: Option<CallerId>) -> PreparedRequest {
+    request.identity = identify(&request, caller);
+    request.estimate_frame_once();
+    request
 }
 
 /// Rejects extra fields that the provider's request cannot have.

@@ -254,8 +254,12 @@ impl PreparedRequest {
 
     /// Returns the estimated number of tokens of the prompt for a text.
     pub(super) fn estimated_tokens(&self, text: &str) -> u64 {
-        let frame = self.frame_tokens.get_or_init(|| self.estimate_frame());
-        frame + estimate_tokens(text)
+        self.estimate_frame_once() + estimate_tokens(text)
+    }
+
+    /// Returns the estimated tokens of every prompt without its text, which are estimated once: examples may be large.
+    pub(super) fn estimate_frame_once(&self) -> u64 {
+        *self.frame_tokens.get_or_init(|| self.estimate_frame())
     }
 
     fn estimate_frame(&self) -> u64 {

@@ -147,7 +147,7 @@ async fn what_an_answer_repeats_is_short_and_not_in_the_log() {
         assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
     }
     let message = json!({"jsonrpc": "2.0", "id": "the-clients-own", "method": "x"});
-    let answer = post(&server, &message).await.ok();
+    let answer = post(&server, &message).await.json();
     assert_eq!(answer["id"], "the-clients-own", "{answer}");
     let output = server.output();
     assert!(!output.contains("the-clients-own"), "{output}");

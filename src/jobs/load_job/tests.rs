@@ -3,13 +3,15 @@ use std::pin::pin;
 
 use rusqlite::Connection;
 use serde_json::json;
-use serde_json::value::to_raw_value;
+use serde_json::value::{RawValue, to_raw_value};
 use throttle::{CallerId, MemoryLedger};
 use tokio::time::timeout;
 
 use super::super::store::{CreateOutcome, NewJob};
 use super::super::test_context::{MEMORY, TestContext, store_file};
 use super::*;
+use crate::long_work::{LONG_TEXT_BYTES, take_all_permits};
+use crate::types::{SchemaSource, Spec};
 
 /// Longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -194,4 +196,27 @@ fn a_spec_without_memory_waits_unless_it_can_never_fit() {
         (Code::Overloaded, Some(Duration::ZERO))
     );
     assert_eq!(ledger.snapshot().held, others.bytes());
+}
+
+/// The whole prompt is hashed, and its tokens are estimated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_prompt_is_prepared_in_its_turn_and_a_short_one_at_once() {
+    let jobs = TestContext::new("long_prompts");
+    let caller = CallerId::default();
+    let prepare = |instructions: String| {
+        let schema = RawValue::from_string(r#"{"type": "object"}"#.to_owned()).unwrap();
+        let mut spec = Spec::default();
+        spec.schema = Some(SchemaSource::Inline(schema));
+        spec.instructions = Some(instructions);
+        let extractor = &jobs.context.extractor;
+        Box::pin(extractor.prepare(caller, spec, RequestClass::Single, None))
+    };
+    let release = take_all_permits(caller);
+    let short = timeout(LIMIT, prepare("short".to_owned())).await;
+    short.unwrap().unwrap();
+    let mut long = prepare("x".repeat(LONG_TEXT_BYTES));
+    let early = timeout(Duration::from_millis(300), &mut long).await;
+    assert!(early.is_err(), "it has no turn");
+    drop(release);
+    timeout(LIMIT, long).await.unwrap().unwrap();
 }
