@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::error_messages::invalid;
 use super::patterns::Patterns;
+use super::validation_cost::growth::Growth;
 use super::validation_cost::weight::{Faults, MAX_LINKS, Weight, of_enum};
 use crate::types::Error;
 
@@ -43,6 +44,7 @@ pub fn check(tree: &Tree) -> Result<Weight, Error> {
     let most = fan_out.check_all(tree.root())?;
     Ok(Weight {
         fan_out: most.subschemas,
+        growth: most.growth,
         faults: most.faults,
         names: most.names,
         is_open: has_open_cost(tree.root()),
@@ -112,6 +114,8 @@ struct FanOut<'s> {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Counted {
     subschemas: u64,
+    /// Their work that grows with the value.
+    growth: Growth,
     /// Errors that they can report for one value.
     faults: Faults,
     /// Length of the longest chain among them.
@@ -131,6 +135,7 @@ impl<'s> FanOut<'s> {
             let counted = self.count(schema, 0)?;
             most.subschemas = most.subschemas.max(counted.subschemas);
             most.faults = most.faults.max(counted.faults);
+            most.growth = most.growth.max(counted.growth);
             if let Some(names) = schema.child(Keyword::PropertyNames) {
                 most.names = most.names.max(self.count(names, 0)?.subschemas);
             }
@@ -159,6 +164,7 @@ impl<'s> FanOut<'s> {
         self.seen.insert(schema, None);
         let mut counted = Counted {
             subschemas: 1 + of_enum(schema),
+            growth: Growth::of_schema(schema),
             faults: Faults::of_schema(schema),
             chain: 1,
             names: 0,
@@ -174,6 +180,7 @@ impl<'s> FanOut<'s> {
             let of_part = self.count(part, depth + 1)?;
             counted.subschemas = counted.subschemas.saturating_add(of_part.subschemas);
             counted.faults = counted.faults.and(of_part.faults);
+            counted.growth = counted.growth.and(of_part.growth);
             counted.chain = counted.chain.max(of_part.chain + 1);
         }
         if counted.chain > MAX_CHAIN {

@@ -1,6 +1,9 @@
 //! Cost of validating one instance: subschema evaluations, memory of possible errors, and recursion depth.
+//!
+//! A keyword whose work grows with the value counts as many evaluations as take as long: see `growth`.
 
 mod count;
+pub mod growth;
 pub mod weight;
 
 use std::cell::Cell;

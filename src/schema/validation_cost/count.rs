@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
+use super::growth::{self, Growth};
 use super::weight::{Cost, Faults, MAX_LINKS, VALUE_BYTES, of_enum};
 use crate::schema::patterns::Patterns;
 use schema_dialect::{Applies, Keyword, Named, NodeRef};
@@ -22,6 +23,8 @@ pub struct Count<'s> {
     names: HashMap<NodeRef<'s>, OfText>,
     /// Memory of the instance's arrays and objects, in bytes.
     sizes: HashMap<*const Value, u64>,
+    /// Steps that finding equal elements takes in the instance's arrays.
+    unique: HashMap<*const Value, u64>,
     seen: HashMap<Place<'s>, Cost>,
 }
 
@@ -33,6 +36,7 @@ struct Part<'s> {
     inside: Vec<NodeRef<'s>>,
     properties: Option<Named<'s>>,
     evaluations: u64,
+    growth: Growth,
     faults: Faults,
     /// Evaluations for each byte of a string.
     pattern: u64,
@@ -44,6 +48,7 @@ struct Part<'s> {
 #[derive(Debug, Clone, Copy, Default)]
 struct OfText {
     evaluations: u64,
+    growth: Growth,
     faults: Faults,
     for_a_byte: u64,
 }
@@ -51,6 +56,7 @@ struct OfText {
 impl OfText {
     fn add(&mut self, other: Self) {
         self.evaluations = self.evaluations.saturating_add(other.evaluations);
+        self.growth = self.growth.and(other.growth);
         self.faults = self.faults.and(other.faults);
         self.for_a_byte = self.for_a_byte.saturating_add(other.for_a_byte);
     }
@@ -59,19 +65,14 @@ impl OfText {
 impl<'s> Count<'s> {
     /// Creates a counter. `pointer_bytes` is the length of an error's pointers.
     pub fn new(patterns: &'s Patterns, pointer_bytes: u64) -> Self {
-        let (parts, names, sizes, seen) = (
-            HashMap::new(),
-            HashMap::new(),
-            HashMap::new(),
-            HashMap::new(),
-        );
         Self {
             patterns,
             pointer_bytes,
-            parts,
-            names,
-            sizes,
-            seen,
+            parts: HashMap::new(),
+            names: HashMap::new(),
+            sizes: HashMap::new(),
+            unique: HashMap::new(),
+            seen: HashMap::new(),
         }
     }
 
@@ -117,28 +118,37 @@ impl<'s> Count<'s> {
     /// Returns the cost of a subschema without its own subschemas.
     fn alone(&mut self, part: &Part<'_>, instance: &Value) -> Cost {
         let (mut evaluations, mut faults) = (part.evaluations, part.faults);
+        let mut add = |more: u64| evaluations = evaluations.saturating_add(more);
         match instance {
             Value::String(text) => {
-                evaluations =
-                    evaluations.saturating_add(part.pattern.saturating_mul(text.len() as u64));
+                let bytes = text.len() as u64;
+                add(part.pattern.saturating_mul(bytes));
+                add(part.growth.of_text(bytes));
+            }
+            Value::Number(number) => add(part.growth.of_digits(number.as_str().len() as u64)),
+            Value::Array(items) if part.growth.is_unique() => {
+                let place = std::ptr::from_ref(instance);
+                let steps = self.unique.entry(place);
+                let steps = steps.or_insert_with(|| growth::steps_of_unique(items));
+                add(part.growth.of_unique(*steps));
             }
             Value::Object(members) => {
                 let (count, bytes): (u64, u64) = (
                     members.len() as u64,
                     members.keys().map(|name| name.len() as u64).sum(),
                 );
-                let names = part.names.evaluations.saturating_mul(count);
-                evaluations = evaluations
-                    .saturating_add(names)
-                    .saturating_add(part.names.for_a_byte.saturating_mul(bytes));
-                let OfText {
-                    faults:
-                        Faults {
-                            count: each,
-                            bytes: taken,
-                        },
-                    ..
-                } = part.names;
+                add(growth::of_names(bytes));
+                add(part.growth.of_members(count));
+                add(part.names.evaluations.saturating_mul(count));
+                add(part.names.for_a_byte.saturating_mul(bytes));
+                let grown = members.keys().map(|name| name.len() as u64);
+                add(grown
+                    .map(|bytes| part.names.growth.of_text(bytes))
+                    .fold(0, u64::saturating_add));
+                let Faults {
+                    count: each,
+                    bytes: taken,
+                } = part.names.faults;
                 // Each error about a name has a copy of the name.
                 let taken = taken
                     .saturating_mul(count)
@@ -199,11 +209,13 @@ impl<'s> Count<'s> {
                 Applies::Member(_) | Applies::Nowhere => {}
             }
         }
+        let growth = Growth::of_schema(schema);
         let part = Rc::new(Part {
             here,
             inside,
             properties: schema.properties(),
-            evaluations: 1 + of_enum(schema),
+            evaluations: 1 + of_enum(schema) + growth.of_any(),
+            growth,
             faults: Faults::of_schema(schema),
             pattern: self.pattern(schema),
             names: self.of_names(schema),
@@ -226,6 +238,7 @@ impl<'s> Count<'s> {
             // `additionalProperties` and the like match once more.
             cost.add(OfText {
                 evaluations: 2,
+                growth: Growth::default(),
                 faults: Faults::default(),
                 for_a_byte: 2 * self.patterns.cost(pattern),
             });
@@ -241,8 +254,10 @@ impl<'s> Count<'s> {
         if let Some(known) = self.names.get(&schema) {
             return *known;
         }
+        let growth = Growth::of_schema(schema);
         let mut cost = OfText {
-            evaluations: 1 + of_enum(schema),
+            evaluations: 1 + of_enum(schema) + growth.of_any(),
+            growth,
             faults: Faults::of_schema(schema),
             for_a_byte: self.pattern(schema),
         };

@@ -3,6 +3,7 @@
 use schema_dialect::{Keyword, NodeRef};
 use serde_json::Value;
 
+use super::growth::{self, Growth};
 use crate::schema::patterns::Patterns;
 
 /// Maximum recursion depth of validation, in subschemas. jsonschema recurses, and takes up to 830 bytes of the stack
@@ -20,6 +21,8 @@ const ENUM_ENTRIES: usize = 16;
 pub struct Weight {
     /// Maximum number of subschemas that apply to one value.
     pub fan_out: u64,
+    /// Maximum work on one value that grows with it.
+    pub growth: Growth,
     /// Maximum errors of one value.
     pub faults: Faults,
     /// Maximum number of subschemas that apply to a member name.
@@ -39,16 +42,28 @@ pub struct Weight {
 impl Weight {
     /// Returns the maximum number of evaluations for an instance of so many bytes, if the schema is not open.
     pub const fn of_bytes(&self, bytes: usize) -> u64 {
-        self.evaluations(bytes as u64, bytes as u64)
+        let bytes = bytes as u64;
+        self.at_most(bytes, bytes, growth::unique_steps_of_bytes(bytes))
     }
 
     /// Returns the maximum number of evaluations for so many values and bytes of text.
     pub const fn evaluations(&self, values: u64, text_bytes: u64) -> u64 {
+        self.at_most(values, text_bytes, growth::unique_steps(values, text_bytes))
+    }
+
+    const fn at_most(&self, values: u64, text_bytes: u64, unique_steps: u64) -> u64 {
         // `additionalProperties` and the like match each name once more.
         let matched = (2 * self.patterns.all).saturating_mul(values.saturating_add(text_bytes));
+        let each = values
+            .saturating_add(matched)
+            .saturating_add(growth::of_names(text_bytes));
+        let grown = self.growth.at_most(values, text_bytes, unique_steps);
+        // Each subschema of an object may apply others to its names.
+        let names = self.fan_out.saturating_mul(self.names);
         self.fan_out
-            .saturating_mul(values.saturating_add(matched))
+            .saturating_mul(each)
             .saturating_mul(1 + self.names)
+            .saturating_add(grown.saturating_mul(names.saturating_add(1)))
     }
 }
 
@@ -140,7 +155,7 @@ impl Cost {
 pub struct Size {
     /// Number of JSON values.
     pub values: u64,
-    /// Length of all strings and names.
+    /// Length of all strings, names and numbers.
     pub text_bytes: u64,
 }
 
@@ -163,6 +178,7 @@ impl Size {
         self.values += 1;
         match value {
             Value::String(text) => self.text_bytes += text.len() as u64,
+            Value::Number(number) => self.text_bytes += number.as_str().len() as u64,
             Value::Array(items) => items.iter().for_each(|item| self.add(item)),
             Value::Object(members) => {
                 for (name, member) in members {
