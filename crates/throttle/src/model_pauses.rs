@@ -143,7 +143,7 @@ mod tests {
         let hour = now + Duration::from_secs(3_600);
         let mut pauses = ModelPauses::default();
         for caller in 0..100 {
-            let end = now + Duration::from_secs(u64::from(caller));
+            let end = now + Duration::from_secs(caller);
             pauses.begin(0, Some(CallerId(caller)), Pause::Until(end), now, now);
         }
         pauses.begin(0, Some(ALICE), Pause::Until(hour), now, now);

@@ -346,12 +346,12 @@ async fn a_loss_of_power_takes_no_schema_that_was_stored_and_returns_none_that_w
         }
         let changes = recording().take().unwrap().changes;
         let mut disk = Disk::new(&folder);
-        let mut promised = history.promised_after.iter().peekable();
+        let mut notes = history.promised_after.iter().peekable();
         let mut promises = None;
         for (number, change) in changes.iter().enumerate() {
             disk.apply(change);
             // What was promised before the next change began.
-            while let Some((_, next)) = promised.next_if(|(after, _)| *after <= number + 1) {
+            while let Some((_, next)) = notes.next_if(|(after, _)| *after <= number + 1) {
                 promises = Some(next);
             }
             for loss in [Loss::All, Loss::Nothing, Loss::Some, Loss::Some] {

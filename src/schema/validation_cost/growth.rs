@@ -192,12 +192,12 @@ pub const fn unique_steps_of_bytes(bytes: u64) -> u64 {
 
 /// Returns the steps that finding equal elements in an array takes.
 pub fn steps_of_unique(items: &[Value]) -> u64 {
-    let hashes = RandomState::new();
+    let states = RandomState::new();
     let is_hashed = items.len() > FEW_ELEMENTS;
     let mut alike: HashMap<u64, Alike<'_>> = HashMap::new();
     let mut total = 0_u64;
     for item in items {
-        let hash = if is_hashed { hash_of(item, &hashes) } else { 0 };
+        let hash = if is_hashed { hash_of(item, &states) } else { 0 };
         let size = steps(item);
         let known = alike.entry(hash).or_default();
         // It is compared with each of the others, up to the end of the shorter one.
@@ -224,14 +224,14 @@ struct Alike<'v> {
 
 /// Returns a hash that is equal for all values for which that of jsonschema 0.61 is: it hashes numbers as `f64`, and of arrays only what
 /// is in them.
-fn hash_of(value: &Value, hashes: &RandomState) -> u64 {
-    let mut hasher = hashes.build_hasher();
-    hash_into(value, &mut hasher, hashes);
+fn hash_of(value: &Value, states: &RandomState) -> u64 {
+    let mut hasher = states.build_hasher();
+    hash_into(value, &mut hasher, states);
     hasher.finish()
 }
 
 /// Hashes a value. Recursion is as deep as the instance.
-fn hash_into(value: &Value, hasher: &mut impl Hasher, hashes: &RandomState) {
+fn hash_into(value: &Value, hasher: &mut impl Hasher, states: &RandomState) {
     match value {
         Value::Null => hasher.write_u64(3_221_225_473),
         Value::Bool(value) => hasher.write_u64(u64::from(*value)),
@@ -247,13 +247,13 @@ fn hash_into(value: &Value, hasher: &mut impl Hasher, hashes: &RandomState) {
         }
         Value::Array(items) => items
             .iter()
-            .for_each(|item| hash_into(item, hasher, hashes)),
+            .for_each(|item| hash_into(item, hasher, states)),
         Value::Object(members) => {
             let of_members = members.iter().map(|(name, member)| {
-                let mut hasher = hashes.build_hasher();
+                let mut hasher = states.build_hasher();
                 hasher.write(name.as_bytes());
                 hasher.write_u8(0xff);
-                hash_into(member, &mut hasher, hashes);
+                hash_into(member, &mut hasher, states);
                 hasher.finish()
             });
             hasher.write_u64(of_members.fold(0, |all, hash| all ^ hash));
