@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use schema_dialect::{References, references_in};
 use throttle::{CallerId, MemoryLedger, MemoryReservation};
 use tokio::time::Instant;
 
@@ -26,7 +27,7 @@ const MAX_TEXT_BYTES: usize = 64 * 1024;
 /// Maximum length of a text that is compiled inline, in bytes. Longer ones and those with regular expressions are long work.
 const QUICK_TEXT_BYTES: usize = 8 * 1024;
 /// The same of a text with references: what they lead to is read once for each of the schemas around it, and searched for contradictions
-/// with each that refers to it. Measured with 8 KiB: up to 50 ms.
+/// with each that refers to it.
 const QUICK_REFERRING_BYTES: usize = 1024;
 /// Memory of schemas that are dropped off the worker, in bytes: they are many small pieces.
 const SLOW_DROP_BYTES: usize = 256 * 1024;
@@ -231,14 +232,13 @@ fn drop_schemas(schemas: Vec<Arc<Schema>>) {
 
 /// Returns the long work that compiling a text is, in bytes; `None` if it takes less than about a millisecond.
 fn work_bytes(text: &str) -> Option<usize> {
-    // An escape may hide a keyword. A dynamic reference leads to as many targets as there are ways to it, however short the text is.
-    let may_take_any_time = ["pattern", "\\u", "$dynamicRef", "$recursiveRef"]
-        .iter()
-        .any(|word| text.contains(word));
-    let quick_bytes = if text.contains("$ref") {
-        QUICK_REFERRING_BYTES
-    } else {
-        QUICK_TEXT_BYTES
+    let references = references_in(text);
+    // An escape may hide a keyword.
+    let has_word = ["pattern", "\\u"].iter().any(|word| text.contains(word));
+    let may_take_any_time = has_word || references == References::Dynamic;
+    let quick_bytes = match references {
+        References::None => QUICK_TEXT_BYTES,
+        References::Fixed | References::Dynamic => QUICK_REFERRING_BYTES,
     };
     let is_quick = text.len() <= quick_bytes && !may_take_any_time;
     // One that is too long is refused at once.

@@ -143,7 +143,7 @@ async fn what_an_answer_repeats_is_short_and_not_in_the_log() {
         ),
     ] {
         let answer = post(&server, &message).await;
-        assert_eq!(answer.status, 400, "{pointer}");
+        assert_eq!(answer.status, 422, "{pointer}");
         assert_eq!(answer.json()["errors"][0]["pointer"], pointer);
     }
     let message = json!({"jsonrpc": "2.0", "id": "the-clients-own", "method": "x"});

@@ -25,6 +25,7 @@ mod mapping;
 mod mistaken;
 mod normalise;
 mod pointer;
+mod reference_words;
 mod short_text;
 mod suggestion;
 #[cfg(test)]
@@ -41,6 +42,7 @@ pub use lower::lower;
 pub use lowered_schema::LoweredSchema;
 pub use mapping::{Extra, Member, NullPolicy, TypeSet, ValueMapping, ValueMappings};
 pub use pointer::{pointer, tokens as pointer_tokens};
+pub use reference_words::{References, references_in};
 pub use short_text::{ShortText, shortened};
 pub use tree::{
     Applies, Edit, HeldRef, JsonType, Keyword, Named, NodeId, NodeRef, Nodes, Tree, TypeList,

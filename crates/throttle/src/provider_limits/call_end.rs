@@ -64,8 +64,9 @@ impl ProviderLimits {
             let mut model = call.model.state();
             let caller = is_of_caller_alone.then_some(call.caller);
             let until = model.pauses.begin(index, caller, pause, began, now);
-            // Models that callers have made up say nothing of the others.
-            if call.model.is_configured && !is_of_caller_alone {
+            // A model that a caller has made up says nothing of those that others use.
+            let is_known = call.model.is_configured || !others.exist;
+            if is_known && !is_of_caller_alone {
                 key.record_refusal(call.model.id, until, began, now);
             }
             if report.pauses_key && !is_of_caller_alone {
@@ -83,6 +84,8 @@ impl ProviderLimits {
 /// Callers of the provider besides that of the call.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OtherCallers {
+    /// True if there are others, which may have no calls.
+    pub exist: bool,
     /// True if they have calls, or had some in the last minute.
     pub are_active: bool,
     /// Number of slots that the call's caller would take if it did not leave them to the others: with them, the limit is used up.
@@ -300,8 +303,14 @@ mod tests {
 
     #[test]
     fn a_model_that_a_caller_has_made_up_does_not_show_that_the_key_is_limited() {
-        for (limits, is_paused) in [(Some(ModelLimits::default()), true), (None, false)] {
+        let configured = Some(ModelLimits::default());
+        for (limits, others_exist, is_paused) in [
+            (configured, true, true),
+            (None, true, false),
+            (None, false, true),
+        ] {
             let mut provider = Provider::with_keys(vec![KeyQuota::default()]);
+            provider.others.exist = others_exist;
             let end = provider.now + Duration::from_secs(9);
             for id in [1, 2] {
                 provider.model = model(id, limits);

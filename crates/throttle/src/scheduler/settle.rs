@@ -37,11 +37,13 @@ impl State {
             }
         }
         let evidence = record_evidence(call, report, now);
+        let is_shared = self.has_several_callers();
         let mut change = KeyChange::default();
         if let Some(pool) = self.pools.get_mut(model.pool.0) {
             let is_used_up = pool.waiting() > 0;
             let own = (self.callers.get(&caller)).filter(|own| is_used_up && own.waiting() > 0);
             let others = OtherCallers {
+                exist: is_shared,
                 are_active: self
                     .slots
                     .uses
