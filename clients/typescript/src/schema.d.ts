@@ -1741,6 +1741,11 @@ export interface components {
              * @description Cost in US dollars; absent if the model has no configured price.
              */
             cost_usd?: number | null;
+            /**
+             * @description True if one of these sums has reached the largest number (2⁶³ − 1 tokens, 9,223,372 US dollars): the usage is at least that.
+             *     Absent otherwise.
+             */
+            saturated?: boolean;
         };
         /** @description Version of the server. */
         Version: {

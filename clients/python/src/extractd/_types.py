@@ -826,6 +826,11 @@ class Usage(BaseModel):
     """
     Cost in US dollars; absent if the model has no configured price.
     """
+    saturated: bool | None = None
+    """
+    True if one of these sums has reached the largest number (2⁶³ − 1 tokens, 9,223,372 US dollars): the usage is at least that.
+    Absent otherwise.
+    """
 
 
 class Version(BaseModel):
