@@ -449,11 +449,14 @@ class Measured:
         tenths = (self.memory[start : start + size] for start in range(0, len(self.memory), size))
         return ", ".join(str(max(tenth) >> 20) for tenth in tenths)
 
-    def report(self, name):
+    def slow(self, health_ms):
+        return sum(taken * 1000 > health_ms for taken in self.health)
+
+    def report(self, name, health_ms):
         return (
             f"{name}: {len(self.latencies)} requests, {len(self.failures)} failed, p50 {self.percentile(self.latencies, 0.5):.0f} ms, "
             f"p99 {self.percentile(self.latencies, 0.99):.0f} ms; /healthz p99 {self.percentile(self.health, 0.99):.1f} ms, "
-            f"longest {self.percentile(self.health, 1):.1f} ms (of an idle server {self.percentile(self.idle, 0.99):.1f} and "
+            f"longest {self.percentile(self.health, 1):.1f} ms, {self.slow(health_ms)} of {len(self.health)} above {health_ms:.0f} ms (of an idle server {self.percentile(self.idle, 0.99):.1f} and "
             f"{self.percentile(self.idle, 1):.1f} ms); memory at most {max(self.memory, default=0) >> 20} MiB"
         )
 
@@ -672,11 +675,11 @@ def main():
         try:
             alone = min(options.seconds / 3, MAX_ALONE)
             calm = asyncio.run(run_ordinary(options, port, idle_port, server.pid, alone, processes))
-            print(calm.report("alone"), flush=True)
+            print(calm.report("alone", options.health_ms), flush=True)
             seconds = options.seconds - alone
             futures = [processes.submit(attack_process, options, port, seconds, options.seed, index) for index in range(options.attackers)]
             attacked = asyncio.run(run_ordinary(options, port, idle_port, server.pid, seconds, processes))
-            print(attacked.report("attacked"), flush=True)
+            print(attacked.report("attacked", options.health_ms), flush=True)
             print(f"memory in each tenth of the time, in MiB: {attacked.memory_over_time()}", flush=True)
             done = [entry for future in futures for entry in future.result()]
             print("attacks: " + ", ".join(f"{name} {sum(entry[0] == name for entry in done)}" for name in sorted({entry[0] for entry in done})))

@@ -227,10 +227,7 @@ fn while_few_calls_have_ended_those_of_all_callers_show_what_is_usual() {
     assert_eq!(callers.take(2, 1), 1);
     callers.now += SHORT;
     callers.count();
-    assert_eq!(callers.take(1, 40), 23, "more than three times as long");
-    assert_eq!(
-        callers.available(0),
-        18 + 4,
-        "not slow: above its fair share"
-    );
+    assert_eq!(callers.take(2, 40), 24, "five eighths are left");
+    assert_eq!(callers.available(0), 18 + 4, "above its fair share");
+    assert_eq!(callers.available(1), 18, "more than three times as long");
 }
