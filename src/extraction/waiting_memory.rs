@@ -8,6 +8,10 @@ use std::time::Duration;
 use throttle::{CallerId, MemoryReservation, NoMemory};
 use tokio::time::{Instant, Sleep};
 
+/// Length of inputs whose calls are not counted, in bytes.
+const USUAL_BYTES: usize = 64 * 1024;
+/// Copies of an input while its call is made: one in its fence, and one in the body.
+const CALL_COPIES: usize = 2;
 /// Interval of the tries to reserve memory.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -70,6 +74,36 @@ impl WaitingMemory {
         Poll::Ready(Ok(()))
     }
 
+    /// Polls until the memory of inputs of so many bytes is reserved, while there is room for a call with them beside it. Inputs that
+    /// took all room would wait for the memory of their calls, and the calls for that of the inputs. Large inputs, for which there is
+    /// never that much, are reserved without it.
+    ///
+    /// # Errors
+    /// [`NoMemory`] if there was no room in time.
+    pub fn poll_reserve_inputs(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: usize,
+    ) -> Poll<Result<(), NoMemory>> {
+        let room = if bytes > USUAL_BYTES {
+            bytes * CALL_COPIES
+        } else {
+            0
+        };
+        let most = (bytes + room).min(self.reservation.max_bytes() / 2);
+        let reserved = ready!(self.poll_reserve(cx, bytes.max(most)));
+        self.reservation.shrink(bytes);
+        Poll::Ready(reserved)
+    }
+
+    /// Waits until the memory of inputs of so many bytes is reserved, as [`poll_reserve_inputs`](Self::poll_reserve_inputs) does.
+    ///
+    /// # Errors
+    /// [`NoMemory`] if there was no room in time.
+    pub async fn reserve_inputs(&mut self, bytes: usize) -> Result<(), NoMemory> {
+        poll_fn(|cx| self.poll_reserve_inputs(cx, bytes)).await
+    }
+
     /// Gives back what is reserved above `bytes`.
     pub fn shrink(&mut self, bytes: usize) {
         self.reservation.shrink(bytes);
@@ -84,5 +118,43 @@ impl WaitingMemory {
     #[must_use]
     pub fn split(&mut self, bytes: usize) -> MemoryReservation {
         self.reservation.split(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use throttle::{MemoryLedger, MemoryUse};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn inputs_leave_room_for_a_call_unless_they_are_large() {
+        const MIB: usize = 1 << 20;
+        let ledger = MemoryLedger::new(16 * MIB, 16 * MIB);
+        let caller = CallerId(1);
+        let memory = || {
+            let empty = ledger.empty(caller, MemoryUse::Inputs);
+            WaitingMemory::new(empty, Duration::MAX)
+        };
+        let others = ledger.reserve(caller, MemoryUse::Inputs, 14 * MIB).unwrap();
+        let mut inputs = memory();
+        assert!(inputs.reserve_inputs(MIB).now_or_never().is_none());
+        assert_eq!(
+            ledger.snapshot().held,
+            14 * MIB,
+            "it holds nothing meanwhile"
+        );
+        let mut small = memory();
+        small.reserve_inputs(USUAL_BYTES).await.unwrap();
+        drop(small);
+        drop(others);
+        let others = ledger.reserve(caller, MemoryUse::Inputs, 13 * MIB).unwrap();
+        inputs.reserve_inputs(MIB).await.unwrap();
+        assert_eq!(ledger.snapshot().held, 14 * MIB);
+        drop((inputs, others));
+        let mut large = memory();
+        large.reserve_inputs(15 * MIB).await.unwrap();
+        assert_eq!(ledger.snapshot().held, 15 * MIB);
     }
 }

@@ -308,7 +308,7 @@ impl Stream for NdjsonReader {
             }
             this.drop_spare_room();
             // As it is allocated: a buffer that grows doubles.
-            let reserved = this.memory.poll_reserve(cx, this.buffer.capacity());
+            let reserved = (this.memory).poll_reserve_inputs(cx, this.buffer.capacity());
             if std::task::ready!(reserved).is_err() {
                 this.interrupt(Interruption::NoMemory);
                 continue;

@@ -154,7 +154,7 @@ impl PageReader {
             }
             let mut memory = WaitingMemory::new(memory, Duration::MAX);
             // A job waits without an end.
-            let _ = memory.reserve(size.bytes).await;
+            let _ = memory.reserve_inputs(size.bytes).await;
             reader.lease(from, size, memory.split(size.bytes)).await
         }))
     }
@@ -232,7 +232,7 @@ impl Stream for InputStream {
                 NextPage::None => return Poll::Ready(None),
                 NextPage::Large { from, size } => {
                     // A job waits without an end.
-                    let _ = ready!(this.memory.poll_reserve(cx, size.bytes));
+                    let _ = ready!(this.memory.poll_reserve_inputs(cx, size.bytes));
                     let memory = this.memory.split(size.bytes);
                     this.next_page = this.reader.read(*from, *size, memory);
                 }
