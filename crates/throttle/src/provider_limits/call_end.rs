@@ -162,6 +162,7 @@ fn record_availability(
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -171,7 +172,8 @@ mod tests {
     use crate::breaker::Health;
     use crate::caller_id::CallerId;
     use crate::model_limits::ModelLimits;
-    use crate::types::{KeyQuota, Pause, Pool};
+    use crate::request_bucket::Rate;
+    use crate::types::{KeyQuota, Pause, Pool, RemainingQuota};
 
     #[test]
     fn overload_of_one_model_does_not_lower_the_concurrency_while_another_answers() {
@@ -298,6 +300,60 @@ mod tests {
             provider.end_of(bob, 0, &rejected, true);
             assert_eq!(paused(&provider), [true; 3], "two callers are rejected");
             assert!(provider.limits.limit() < limit);
+        }
+    }
+
+    #[test]
+    fn own_rejections_without_a_pause_or_an_overload_count_for_two_callers() {
+        let report = CallReport {
+            is_callers_own: true,
+            ..CallReport::new(Health::Neutral)
+        };
+        let paused = CallReport {
+            pause: Some(Pause::Unspecified),
+            ..report.clone()
+        };
+        for (report, is_overload) in [(report, true), (paused, false)] {
+            let mut provider = Provider::new(Pool {
+                is_adaptive: true,
+                ..pool(vec![KeyQuota::default()])
+            });
+            provider.others.are_active = true;
+            let counts = |provider: &Provider| {
+                let state = provider.model.state();
+                let until = state.pauses.blocked_until(0, CallerId(3), provider.now);
+                (provider.limits.limit() < Some(10), until.is_some())
+            };
+            provider.end_of(CallerId(1), 0, &report, is_overload);
+            assert_eq!(counts(&provider), (false, false));
+            provider.now += Duration::from_millis(1);
+            provider.end_of(CallerId(2), 0, &report, is_overload);
+            assert_eq!(counts(&provider), (is_overload, !is_overload));
+        }
+    }
+
+    #[test]
+    fn the_remaining_quota_that_a_rejection_due_to_own_fields_reports_is_not_the_keys() {
+        for (is_callers_own, is_applied) in [(false, true), (true, false)] {
+            let rate = Rate {
+                per_minute: NonZeroU32::MIN.saturating_add(59),
+                burst: NonZeroU32::MIN.saturating_add(9),
+            };
+            let mut provider = Provider::with_keys(vec![KeyQuota {
+                requests: Some(rate),
+                ..KeyQuota::default()
+            }]);
+            provider.others.are_active = true;
+            let report = CallReport {
+                is_callers_own,
+                remaining: RemainingQuota {
+                    requests: Some(0),
+                    tokens: None,
+                },
+                ..CallReport::new(Health::Neutral)
+            };
+            provider.end(0, &report, false);
+            assert_eq!(provider.call().is_err(), is_applied);
         }
     }
 
