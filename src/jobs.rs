@@ -51,7 +51,8 @@ use crate::types::{Code, Error, Input};
 use context::{JobCommand, JobContext, unix_millis};
 use errors::{invalid_cursor, job_not_found, store_problem};
 use store::{
-    Event, ItemStatus, Job, JobFilter, JobKey, PageSize, ResultOrder, Status, Store, StoreError,
+    Event, ItemStatus, Job, JobFilter, JobKey, PageSize, ResultOrder, Scan, Status, Store,
+    StoreError, Stored,
 };
 use throttle::CallerId;
 
@@ -297,12 +298,9 @@ impl Jobs {
         after: Option<u32>,
         page: PageSize,
     ) -> Result<Vec<Event>, Error> {
-        let find = |from| async move {
-            let _turn = self.0.search_turn(caller).await;
-            (self.0.store.find_results(job, order, only, from, page)).await
-        };
-        let found = store::search(first_after(after), find).await;
-        found.map_err(|error| store_problem(&error))
+        let store = &self.0.store;
+        let find = |from| store.find_results(job, order, only, from, page);
+        self.search(caller, after, find).await
     }
 
     /// Returns true if there are results that [`Jobs::results`] would return, without reading them.
@@ -317,11 +315,25 @@ impl Jobs {
         only: Option<ItemStatus>,
         after: Option<u32>,
     ) -> Result<bool, Error> {
-        let find = |from| async move {
+        let store = &self.0.store;
+        let find = |from| store.has_results(job, order, only, from);
+        self.search(caller, after, find).await
+    }
+
+    /// Searches a job's results after the number `after`, in reads that each have a turn of the caller.
+    async fn search<'s, T>(
+        &'s self,
+        caller: CallerId,
+        after: Option<u32>,
+        find: impl Fn(u32) -> Stored<'s, Scan<T>> + Sync,
+    ) -> Result<T, Error> {
+        let find = &find;
+        let in_turn = |from| async move {
             let _turn = self.0.search_turn(caller).await;
-            (self.0.store.has_results(job, order, only, from)).await
+            find(from).await
         };
-        let found = store::search(first_after(after), find).await;
+        let from = after.map_or(0, |after| after.saturating_add(1));
+        let found = store::search(from, in_turn).await;
         found.map_err(|error| store_problem(&error))
     }
 
@@ -330,9 +342,4 @@ impl Jobs {
     pub fn follow(&self, job: &Job, after: u32) -> Follower {
         Follower::new(Arc::clone(&self.0), job, after)
     }
-}
-
-/// Returns the number at which a search for the results after the number `after` begins.
-fn first_after(after: Option<u32>) -> u32 {
-    after.map_or(0, |after| after.saturating_add(1))
 }

@@ -103,12 +103,7 @@ pub fn replace_file(path: &Path, text: &str, modified_at: Option<SystemTime>) ->
 /// # Errors
 /// If the file cannot be removed.
 pub fn remove_file(path: &Path) -> Result<bool> {
-    let is_removed = was_there(std::fs::remove_file(path))?;
-    #[cfg(test)]
-    if is_removed {
-        record(Change::Remove(path.to_owned()));
-    }
-    Ok(is_removed)
+    removal_of(path, std::fs::remove_file(path))
 }
 
 /// Removes a folder with all that is in it. Returns false if it is not there.
@@ -116,20 +111,19 @@ pub fn remove_file(path: &Path) -> Result<bool> {
 /// # Errors
 /// If a file or a folder cannot be removed.
 pub fn remove_folder(folder: &Path) -> Result<bool> {
-    let is_removed = was_there(std::fs::remove_dir_all(folder))?;
-    #[cfg(test)]
-    if is_removed {
-        record(Change::Remove(folder.to_owned()));
-    }
-    Ok(is_removed)
+    removal_of(folder, std::fs::remove_dir_all(folder))
 }
 
-/// Returns false for the removal of what was not there.
-fn was_there(removed: Result<()>) -> Result<bool> {
-    match removed {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        removed => removed.map(|()| true),
+/// Returns true if the path was removed, and false if it was not there.
+#[cfg_attr(not(test), expect(unused_variables, reason = "recorded in tests"))]
+fn removal_of(path: &Path, removed: Result<()>) -> Result<bool> {
+    if let Err(error) = removed {
+        let was_there = error.kind() != ErrorKind::NotFound;
+        return if was_there { Err(error) } else { Ok(false) };
     }
+    #[cfg(test)]
+    record(Change::Remove(path.to_owned()));
+    Ok(true)
 }
 
 #[cfg(test)]

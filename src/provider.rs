@@ -55,7 +55,7 @@ pub use throttle::RemainingQuota;
 pub use adaptation::{Adaptation, Trial};
 pub use answer::{Answer, Finish};
 pub use anthropic::Anthropic;
-pub use call_memory::CallMemory;
+pub use call_memory::{CallMemory, call_room};
 pub use capability_cache::ActiveAdaptation;
 pub use chat::{ChatBody, ChatRequest, MessageSink};
 pub use error_body::UpstreamErrorBody;

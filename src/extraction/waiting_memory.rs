@@ -8,10 +8,8 @@ use std::time::Duration;
 use throttle::{CallerId, MemoryReservation, NoMemory};
 use tokio::time::{Instant, Sleep};
 
-/// Length of inputs whose calls are not counted, in bytes.
-const USUAL_BYTES: usize = 64 * 1024;
-/// Copies of an input while its call is made: one in its fence, and one in the body.
-const CALL_COPIES: usize = 2;
+use crate::provider::call_room;
+
 /// Interval of the tries to reserve memory.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -85,12 +83,7 @@ impl WaitingMemory {
         cx: &mut Context<'_>,
         bytes: usize,
     ) -> Poll<Result<(), NoMemory>> {
-        let room = if bytes > USUAL_BYTES {
-            bytes * CALL_COPIES
-        } else {
-            0
-        };
-        let most = (bytes + room).min(self.reservation.max_bytes() / 2);
+        let most = (bytes + call_room(bytes)).min(self.reservation.max_bytes() / 2);
         let reserved = ready!(self.poll_reserve(cx, bytes.max(most)));
         self.reservation.shrink(bytes);
         Poll::Ready(reserved)
@@ -146,7 +139,7 @@ mod tests {
             "it holds nothing meanwhile"
         );
         let mut small = memory();
-        small.reserve_inputs(USUAL_BYTES).await.unwrap();
+        small.reserve_inputs(64 * 1024).await.unwrap();
         drop(small);
         drop(others);
         let others = ledger.reserve(caller, MemoryUse::Inputs, 13 * MIB).unwrap();

@@ -131,7 +131,7 @@ impl CompleteBody {
     /// Reserves the memory of the body's JSON values, for a parser that is not this crate's, and checks the body.
     ///
     /// # Errors
-    /// Those of `check`; `payload_too_large` or `overloaded` if there is no memory for the values.
+    /// Errors of `check`; `payload_too_large` or `overloaded` if there is no memory for the values.
     pub async fn reserve_values(
         &mut self,
         check: fn(&[u8]) -> Result<(), Error>,

@@ -9,6 +9,8 @@ use throttle::{MemoryReservation, NoMemory};
 
 /// Size up to which a request or an answer is not counted: their share of the work in progress is bounded by the number of calls.
 const UNCOUNTED_BYTES: usize = 64 * 1024;
+/// Copies of an input while its request is encoded: one in its fence, and one in the body.
+const INPUT_COPIES: usize = 2;
 
 /// Size up to which the values of such an answer are not counted, in bytes as estimated: about 900 values.
 const UNCOUNTED_PARSED_BYTES: usize = 256 * 1024;
@@ -32,7 +34,7 @@ impl CallMemory {
     pub fn encoding(&self, input_bytes: usize, prompt_bytes: usize) -> Result<(), NoMemory> {
         self.resize(
             input_bytes + prompt_bytes,
-            input_bytes * 2 + prompt_bytes * 3,
+            encoding_bytes(input_bytes) + prompt_bytes * 3,
         )
     }
 
@@ -84,6 +86,20 @@ impl CallMemory {
         }
         reservation.resize(bytes)
     }
+}
+
+/// Returns the memory that a call takes for an input of this length, beside that for its prompt, in bytes; 0 for one that is not counted.
+#[must_use]
+pub const fn call_room(input_bytes: usize) -> usize {
+    if input_bytes <= UNCOUNTED_BYTES {
+        0
+    } else {
+        encoding_bytes(input_bytes)
+    }
+}
+
+const fn encoding_bytes(input_bytes: usize) -> usize {
+    input_bytes * INPUT_COPIES
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Lines of the log: their format, and their maximum length, the last guard against a text of any length in one of them.
+//! Lines of the log: their format and their maximum length.
 
 use std::io::{self, Write};
 

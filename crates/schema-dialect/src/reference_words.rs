@@ -1,18 +1,18 @@
 //! References of a schema whose text has not been parsed yet.
 
-/// How a schema refers to parts of itself.
+/// Kinds of the references from a schema to its own parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum References {
-    /// Not at all.
+    /// There are none.
     None,
-    /// To the same part each time.
+    /// Each leads to the same part each time.
     Fixed,
-    /// To a part that depends on the schemas around the reference: there are as many targets as ways to it.
+    /// Some lead to a part that depends on the schemas around the reference: there are as many targets as ways to it.
     Dynamic,
 }
 
-/// Returns how a schema refers to parts of itself at most, by the words in its text. An escape, as in `"\u0024ref"`, may hide a word:
-/// then it is not found.
+/// Returns the most costly kind of references that a schema may have, by the words in its text. A word that is written with an escape,
+/// as in `"\u0024ref"`, is not found.
 #[must_use]
 pub fn references_in(text: &str) -> References {
     let words = ["$dynamicRef", "$recursiveRef"];

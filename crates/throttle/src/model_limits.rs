@@ -58,7 +58,7 @@ impl ModelState {
     /// Returns true if a pause, an outage or the circuit breaker keeps calls from going out.
     pub fn is_held_back(&self, now: Instant) -> bool {
         let is_proven = |key: &Availability| key.proven(None, now).next().is_some();
-        self.pauses.last(now)
+        self.pauses.does_any_last(now)
             || self.availability.values().any(is_proven)
             || self.breaker.state(now) != breaker::State::Closed
     }

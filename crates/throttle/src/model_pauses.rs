@@ -51,38 +51,42 @@ impl ModelPauses {
     }
 
     /// Returns the pauses that hold for a caller with a key.
-    fn of(&self, key: usize, caller: CallerId) -> impl Iterator<Item = &PauseState> {
+    fn holding_for(&self, key: usize, caller: CallerId) -> impl Iterator<Item = &PauseState> {
         let own = self.own.get(&(key, caller));
         self.all.get(&key).into_iter().chain(own)
     }
 
     /// Returns the pauses that hold for a caller with a key, to be changed.
-    fn of_mut(&mut self, key: usize, caller: CallerId) -> impl Iterator<Item = &mut PauseState> {
+    fn holding_for_mut(
+        &mut self,
+        key: usize,
+        caller: CallerId,
+    ) -> impl Iterator<Item = &mut PauseState> {
         let own = self.own.get_mut(&(key, caller));
         self.all.get_mut(&key).into_iter().chain(own)
     }
 
     /// Returns the end of the pause for a caller, if it lasts and no probe is due.
     pub fn blocked_until(&self, key: usize, caller: CallerId, now: Instant) -> Option<Instant> {
-        let pauses = self.of(key, caller);
+        let pauses = self.holding_for(key, caller);
         pauses.filter_map(|pause| pause.blocked_until(now)).max()
     }
 
     /// Returns when a call of a caller can go out: the end of the pause, or its next probe. `None`: now.
     pub fn available_at(&self, key: usize, caller: CallerId, now: Instant) -> Option<Instant> {
-        let pauses = self.of(key, caller);
+        let pauses = self.holding_for(key, caller);
         pauses.filter_map(|pause| pause.available_at(now)).max()
     }
 
     /// Returns true if a pause lasts, even if a probe is due.
-    pub fn last(&self, now: Instant) -> bool {
+    pub fn does_any_last(&self, now: Instant) -> bool {
         let mut pauses = self.all.values().chain(self.own.values());
         pauses.any(|pause| pause.lasts(now))
     }
 
     /// Records a call that goes out. During a pause it is a probe.
     pub fn record_call(&mut self, key: usize, caller: CallerId, now: Instant) {
-        for pause in self.of_mut(key, caller) {
+        for pause in self.holding_for_mut(key, caller) {
             pause.record_call(now);
         }
     }
@@ -97,7 +101,7 @@ impl ModelPauses {
         now: Instant,
     ) -> bool {
         let mut has_ended = false;
-        for pause in self.of_mut(key, caller) {
+        for pause in self.holding_for_mut(key, caller) {
             has_ended |= pause.record_success(began, now);
         }
         has_ended
@@ -123,7 +127,7 @@ mod tests {
                 .map(|(key, caller)| pauses.blocked_until(key, caller, now))
         };
         assert_eq!(blocked(&pauses, now), [Some(after(9)), None, None]);
-        assert!(pauses.last(now) && !pauses.last(after(9)));
+        assert!(pauses.does_any_last(now) && !pauses.does_any_last(after(9)));
         pauses.begin(0, None, Pause::Until(after(5)), now, now);
         let both = [Some(after(9)), Some(after(5)), None];
         assert_eq!(blocked(&pauses, now), both);

@@ -123,7 +123,7 @@ async fn a_spec_is_not_read_before_there_is_memory_for_its_text() {
     let context = &*test.context;
     let job = store_jobs(context, 1).await.remove(0);
     let file = Connection::open(store_file(name)).unwrap();
-    // No text: whoever reads it gets an error.
+    // The stored spec is not UTF-8, so that each read of it fails.
     let hex = "61".repeat(100);
     let sql = format!("UPDATE specs SET body = CAST(x'{hex}ff' AS TEXT)");
     file.execute(&sql, []).unwrap();

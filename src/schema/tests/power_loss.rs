@@ -5,19 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
-use throttle::CallerId;
 
-use super::super::owned_schemas::Quota;
 use super::super::stored_schema::hash_of;
 use super::super::version_store::VersionStore;
 use super::super::{Registry, Schema};
+use super::registry::{CALLER, open};
 use crate::private_files::recorder::{Change, Recording, recording};
 
-const CALLER: CallerId = CallerId(0);
-const QUOTA: Quota = Quota {
-    schemas: 10,
-    bytes: 10_000,
-};
 const OWNERS: [&str; 2] = ["", "team"];
 const NAMES: [&str; 2] = ["a", "b"];
 
@@ -76,14 +70,7 @@ impl Disk {
         let Node::Folder { durable, pending } = &self.nodes[folder] else {
             panic!("it is a folder");
         };
-        let mut names = durable.clone();
-        for (name, node) in pending.iter().flatten() {
-            match node {
-                Some(node) => drop(names.insert(name.clone(), *node)),
-                None => drop(names.remove(name)),
-            }
-        }
-        names
+        names_after(durable, pending.iter().flatten())
     }
 
     fn find(&self, path: &Path) -> usize {
@@ -172,14 +159,8 @@ impl Disk {
             }
             Node::Folder { durable, pending } => {
                 std::fs::create_dir(target).unwrap();
-                let mut names = durable.clone();
-                for (name, node) in pending.iter().filter(|_| !loss.is_lost(rng)).flatten() {
-                    match node {
-                        Some(node) => drop(names.insert(name.clone(), *node)),
-                        None => drop(names.remove(name)),
-                    }
-                }
-                for (name, node) in names {
+                let kept = pending.iter().filter(|_| !loss.is_lost(rng)).flatten();
+                for (name, node) in names_after(durable, kept) {
                     self.restore(node, &target.join(name), loss, rng);
                 }
             }
@@ -187,11 +168,26 @@ impl Disk {
     }
 }
 
+/// Returns the names in a folder after these changes.
+fn names_after<'c>(
+    before: &BTreeMap<String, usize>,
+    changes: impl Iterator<Item = &'c (String, Option<usize>)>,
+) -> BTreeMap<String, usize> {
+    let mut names = before.clone();
+    for (name, node) in changes {
+        match node {
+            Some(node) => drop(names.insert(name.clone(), *node)),
+            None => drop(names.remove(name)),
+        }
+    }
+    names
+}
+
 fn name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
-/// What may be on the disk of one schema.
+/// Possible contents of the disk for one schema.
 #[derive(Debug, Clone, Default)]
 struct Promise {
     /// Texts of which one is there; `None`: no schema.
@@ -281,10 +277,6 @@ impl History {
         }
         self.note();
     }
-}
-
-fn open(folder: &Path) -> Arc<Registry> {
-    Arc::new(Registry::open(None, folder, QUOTA).unwrap())
 }
 
 /// Returns the text of a schema of the owner itself.

@@ -34,7 +34,7 @@ impl Folder {
     }
 
     pub fn open(&self) -> Arc<Registry> {
-        Arc::new(Registry::open(None, &self.0, QUOTA).unwrap())
+        open(&self.0)
     }
 }
 
@@ -42,6 +42,11 @@ impl Drop for Folder {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(&self.0));
     }
+}
+
+/// Returns the registry of what is stored in a data folder.
+pub fn open(data_dir: &Path) -> Arc<Registry> {
+    Arc::new(Registry::open(None, data_dir, QUOTA).unwrap())
 }
 
 pub fn of_type(name: &str) -> Arc<Schema> {

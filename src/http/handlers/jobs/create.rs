@@ -69,7 +69,7 @@ impl SentFields {
     /// Reserves the memory of the copies of the fields.
     ///
     /// # Errors
-    /// `payload_too_large` or `overloaded` if there is none.
+    /// `payload_too_large` if that memory can never be reserved, `overloaded` if it cannot be reserved now.
     fn reserve_copies(
         &self,
         ledger: &MemoryLedger,
