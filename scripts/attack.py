@@ -280,6 +280,16 @@ async def slow_answers(target):
 
 
 @attack
+async def failing_calls(target):
+    """Calls that fail at once, as those do whose own fields choose a server that is down: the provider itself answers the others."""
+    own = {"extra_body": {"user": "a"}}
+    # A 429 to a call without fields of the caller's own is the provider's limit, and pauses all.
+    for status, fields in ((502, {}), (403, {}), (500, own), (403, own), (429, own)):
+        inputs = [f"[status {status}] {person(random.randrange(10**9))}" for _ in range(40)]
+        await target.send("POST", "/v1/extract/batch", spec(inputs=inputs, timeout_ms=2_000, **fields))
+
+
+@attack
 async def costly_validation(target):
     """Schemas whose validation takes seconds for an answer of some kilobytes, beside the provider's own answers."""
     branches = [{"type": "array", "items": {"type": "integer", "minimum": 10**9 + number}} for number in range(500)]
@@ -347,7 +357,7 @@ async def unread_without_key(target):
 
 @attack
 async def cancelled_jobs(target):
-    body = spec(inputs=[{"text": " ", "metadata": {"a": "x" * 60_000}}] * 16)
+    body = spec(inputs=[{"input": " ", "metadata": {"a": "x" * 60_000}}] * 16)
     jobs = [json.loads((await target.send("POST", "/v1/jobs", body))[1]) for _ in range(60)]
     cancels = (target.send("POST", f"/v1/jobs/{job.get('id', 'missing')}/cancel") for job in jobs)
     await asyncio.gather(*cancels, return_exceptions=True)

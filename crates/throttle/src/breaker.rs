@@ -1,8 +1,9 @@
 //! Circuit breaker per model and provider: closed, open, half-open. Time is an argument.
 //!
-//! Failures are counted for each caller, because a caller's own requests may be their reason. The failures of one caller do not open the
-//! breaker while the calls of others succeed. If only one caller's calls failed, the breaker is open for that caller: the calls of others are
-//! probes at once. Later, the probes of others go before those of the callers that have kept it open.
+//! Failures are counted for each caller, because a caller's own requests may be their reason. The failures of some callers do not open the
+//! breaker while the calls of at least as many others succeed. If only one caller's calls failed, or those of other callers succeed, the
+//! breaker is open for the callers whose calls failed: the calls of others are probes at once. Later, the probes of others go before those of
+//! the callers that have kept it open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Add, Sub};
@@ -113,7 +114,7 @@ pub struct Breaker {
 #[derive(Debug)]
 struct OpenPeriod {
     since: Instant,
-    /// Time from which the blamed callers may call, and all others unless `is_of_one_caller`.
+    /// Time from which the blamed callers may call, and all others unless it `is_doubtful`.
     until: Instant,
     length: Duration,
     probes: RaiiCounter,
@@ -121,21 +122,23 @@ struct OpenPeriod {
     yielded: BTreeMap<CallerId, RaiiCounter>,
     succeeded: usize,
     failed: usize,
-    /// The caller with the most failures when the breaker opened, and the callers whose probes have failed since.
+    /// The callers whose failures opened the breaker, and those whose probes have failed since.
     blamed: BTreeSet<CallerId>,
-    /// True if no call of another caller than the blamed one has failed: its own requests may be the reason.
-    is_of_one_caller: bool,
+    /// Number of callers whose failures opened the breaker.
+    blamed_first: usize,
+    /// True if their own requests may be the reason: it is one caller, or calls of others succeed.
+    is_doubtful: bool,
     /// True if another caller has asked for a call in this period.
     do_others_ask: bool,
 }
 
 /// Evidence that opens the breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Blame {
-    /// The caller with the most failures.
-    caller: CallerId,
-    /// True if no call of another caller failed.
-    is_alone: bool,
+    /// The callers whose calls mostly failed.
+    callers: BTreeSet<CallerId>,
+    /// True if their own requests may be the reason: it is one caller, or calls of others succeed.
+    is_doubtful: bool,
 }
 
 impl Breaker {
@@ -157,7 +160,7 @@ impl Breaker {
         let Some(opened) = &self.open_period else {
             return Ok(());
         };
-        let may_probe_at_once = opened.is_of_one_caller && !opened.blamed.contains(&caller);
+        let may_probe_at_once = opened.is_doubtful && !opened.blamed.contains(&caller);
         if opened.until > now && !may_probe_at_once {
             return Err(Some(opened.until));
         }
@@ -211,8 +214,9 @@ impl Breaker {
                 opened.succeeded += 1;
                 if opened.succeeded >= DECIDING_PROBES {
                     self.open_period = None;
-                    self.outcomes.clear();
                 }
+                // The breaker has forgotten all others: a few failures would open it again.
+                self.record_success(caller, began, now);
                 false
             }
             (Some(opened), health) => {
@@ -228,15 +232,12 @@ impl Breaker {
                 }
                 let length = (opened.length * 2).min(MAX_OPEN_PERIOD);
                 let blamed = std::mem::take(&mut opened.blamed);
-                let is_of_one_caller = opened.is_of_one_caller && blamed.len() == 1;
-                self.open(length, blamed, is_of_one_caller, now);
+                let is_doubtful = opened.is_doubtful && blamed.len() == opened.blamed_first;
+                self.open(length, blamed, is_doubtful, now);
                 true
             }
             (None, Health::Success) => {
-                self.in_a_row.clear();
-                let counts = self.outcomes.current(caller, now);
-                counts.succeeded += 1;
-                counts.slowest = counts.slowest.max(now.saturating_duration_since(began));
+                self.record_success(caller, began, now);
                 false
             }
             (None, health) => {
@@ -244,13 +245,20 @@ impl Breaker {
                 let counts = self.outcomes.current(caller, now);
                 counts.failed += 1;
                 counts.timed_out += u32::from(matches!(health, Health::Timeout { .. }));
-                let blame = self.blame(now);
-                if let Some(Blame { caller, is_alone }) = blame {
-                    self.open(FIRST_OPEN_PERIOD, BTreeSet::from([caller]), is_alone, now);
-                }
-                blame.is_some()
+                let Some(blame) = self.blame(now) else {
+                    return false;
+                };
+                self.open(FIRST_OPEN_PERIOD, blame.callers, blame.is_doubtful, now);
+                true
             }
         }
+    }
+
+    fn record_success(&mut self, caller: CallerId, began: Instant, now: Instant) {
+        self.in_a_row.clear();
+        let counts = self.outcomes.current(caller, now);
+        counts.succeeded += 1;
+        counts.slowest = counts.slowest.max(now.saturating_duration_since(began));
     }
 
     /// Ignores timeouts shorter than the provider's usual latency: they do not indicate failure.
@@ -279,32 +287,53 @@ impl Breaker {
         counted.timed_out * 10 >= counted.succeeded
     }
 
-    /// Returns the evidence if the breaker should open. The calls of all callers but the one with the most failures have to agree: as many
-    /// of them failed as succeeded at least (of none, if there are no other callers), or they have failed in a row.
+    /// Returns the callers of which calls have succeeded in the last ten seconds.
+    pub fn succeeding_callers(&mut self, now: Instant) -> impl Iterator<Item = CallerId> {
+        let succeeding = (self.outcomes.totals(now)).filter(|(_, own)| own.succeeded > 0);
+        succeeding.map(|(caller, _)| caller)
+    }
+
+    /// Returns the evidence if the breaker should open. The callers besides the one with the most failures have to agree: the calls of more
+    /// of them have mostly failed than not (of none, if there are no other callers), or those of more than half of them have failed in a row.
     fn blame(&mut self, now: Instant) -> Option<Blame> {
         let all = self.outcomes.sum(now);
         let (caller, most) = self.outcomes.largest(now, |own| own.failed)?;
-        let others = all - most;
         let in_a_row: u32 = self.in_a_row.values().sum();
-        let most_in_a_row = self.in_a_row.values().max().copied().unwrap_or_default();
         let none_succeeded =
             all.succeeded == 0 && (all.timed_out > 0 || all.failed >= MIN_FAILURES_WITHOUT_SUCCESS);
         let is_down =
             none_succeeded || in_a_row >= MAX_CONSECUTIVE_FAILURES || all.is_mostly_failure();
-        let do_others_agree = others.failed >= others.succeeded
-            || in_a_row - most_in_a_row >= MIN_FAILURES_WITHOUT_SUCCESS;
-        let blame = Blame {
-            caller,
-            is_alone: others.failed == 0,
-        };
-        (is_down && do_others_agree).then_some(blame)
+        if !is_down {
+            return None;
+        }
+        let has_called = |own: &OutcomeCounts| own.failed + own.succeeded > 0;
+        let totals = self.outcomes.totals(now);
+        let active: Vec<_> = totals.filter(|(_, own)| has_called(own)).collect();
+        let mostly_failed = (active.iter()).filter(|(_, own)| own.failed >= own.succeeded);
+        let mut callers: BTreeSet<_> = mostly_failed.map(|(caller, _)| *caller).collect();
+        callers.insert(caller);
+        let others_in_a_row = || self.in_a_row.iter().filter(|(other, _)| **other != caller);
+        let do_most_fail_now = others_in_a_row().map(|(_, failed)| failed).sum::<u32>()
+            >= MIN_FAILURES_WITHOUT_SUCCESS
+            && 2 * others_in_a_row().count() > active.len() - 1;
+        let (failing, succeeding) = (callers.len() - 1, active.len() - callers.len());
+        if succeeding > 0 && failing <= succeeding && !do_most_fail_now {
+            return None;
+        }
+        if do_most_fail_now {
+            callers.extend(self.in_a_row.keys());
+        }
+        Some(Blame {
+            is_doubtful: all.failed == most.failed || active.len() > callers.len(),
+            callers,
+        })
     }
 
     fn open(
         &mut self,
         length: Duration,
         blamed: BTreeSet<CallerId>,
-        is_of_one_caller: bool,
+        is_doubtful: bool,
         now: Instant,
     ) {
         self.open_period = Some(OpenPeriod {
@@ -315,8 +344,9 @@ impl Breaker {
             yielded: BTreeMap::new(),
             succeeded: 0,
             failed: 0,
+            blamed_first: blamed.len(),
             blamed,
-            is_of_one_caller,
+            is_doubtful,
             do_others_ask: false,
         });
         self.outcomes.clear();
@@ -613,6 +643,7 @@ mod tests {
         assert_eq!(breaker.state(now), State::Closed);
 
         // The provider is down: after the others' probes, it is open for all.
+        let now = after(start, 12_000);
         assert!(open_by_alice(&mut breaker, now));
         let later = after(now, 1);
         assert!(!breaker.record(BOB, Health::Failure, later, later));
@@ -628,6 +659,99 @@ mod tests {
             breaker.record(ALICE, Health::Failure, until, until);
         }
         assert!(breaker.check_call(CallerId(4), until).is_err());
+    }
+
+    fn record_all(breaker: &mut Breaker, callers: &[u64], health: Health, now: Instant) -> bool {
+        let mut opened = (callers.iter()).map(|id| breaker.record(CallerId(*id), health, now, now));
+        opened.any(|has_opened| has_opened)
+    }
+
+    #[test]
+    fn the_failures_of_some_callers_do_not_open_the_breaker_while_as_many_others_succeed() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        for second in 0..100 {
+            let now = after(start, second * 1_000);
+            assert!(!record_all(&mut breaker, &[3, 4], Health::Success, now));
+            let failing = [1, 2].repeat(50);
+            assert!(
+                !record_all(&mut breaker, &failing, Health::Failure, now),
+                "{second}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_calls_of_those_that_succeed_are_probes_at_once_beside_many_that_fail() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        record_all(&mut breaker, &[4, 4], Health::Success, start);
+        let failing = [1, 2, 3].repeat(10);
+        assert!(record_all(&mut breaker, &failing, Health::Failure, start));
+        let now = after(start, 1);
+        for (caller, may_call) in [(1, false), (2, false), (3, false), (4, true), (5, true)] {
+            assert_eq!(
+                breaker.check_call(CallerId(caller), now).is_ok(),
+                may_call,
+                "{caller}"
+            );
+        }
+        record_all(&mut breaker, &[4; DECIDING_PROBES], Health::Success, now);
+        assert_eq!(breaker.state(now), State::Closed);
+
+        // Those that fail keep it open, but not for others.
+        assert!(record_all(&mut breaker, &failing, Health::Failure, now));
+        let later = after(now, 5_000);
+        assert!(record_all(&mut breaker, &[1, 2], Health::Failure, later));
+        let next = after(later, 1);
+        assert!(breaker.check_call(CallerId(4), next).is_ok());
+        assert!(breaker.check_call(CallerId(3), next).is_err());
+        // Until the calls of others fail, too.
+        record_all(&mut breaker, &[4, 5], Health::Failure, next);
+        assert!(breaker.check_call(CallerId(6), after(next, 1)).is_err());
+    }
+
+    #[test]
+    fn failures_of_most_callers_in_a_row_open_the_breaker_for_all() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        record_all(
+            &mut breaker,
+            &[1, 2, 3, 4, 5].repeat(9),
+            Health::Success,
+            start,
+        );
+        let now = after(start, 1_000);
+        assert!(!record_all(&mut breaker, &[1; 20], Health::Failure, now));
+        assert!(!record_all(
+            &mut breaker,
+            &[2, 2, 3, 3],
+            Health::Failure,
+            now
+        ));
+        assert!(
+            !record_all(&mut breaker, &[3], Health::Failure, now),
+            "two of four"
+        );
+        assert!(record_all(&mut breaker, &[4], Health::Failure, now));
+        let later = after(now, 1);
+        assert!(breaker.check_call(CallerId(4), later).is_err());
+        // Its calls have succeeded until now.
+        assert!(breaker.check_call(CallerId(5), later).is_ok());
+        assert!(record_all(&mut breaker, &[5, 5], Health::Failure, later));
+        assert!(breaker.check_call(CallerId(6), later).is_err());
+    }
+
+    #[test]
+    fn the_probes_that_closed_the_breaker_keep_it_closed_despite_a_few_failures() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        assert!(record_all(&mut breaker, &[1; 5], Health::Failure, start));
+        let now = after(start, 5_000);
+        record_all(&mut breaker, &[2; DECIDING_PROBES], Health::Success, now);
+        assert!(!record_all(&mut breaker, &[1; 100], Health::Failure, now));
+        let later = after(now, 11_000);
+        assert!(record_all(&mut breaker, &[1; 5], Health::Failure, later));
     }
 
     #[test]

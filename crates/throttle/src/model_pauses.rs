@@ -21,12 +21,18 @@ pub struct ModelPauses {
 }
 
 impl ModelPauses {
-    /// Records that a call with fields of its caller's own was rejected. Returns true if another caller's was, too: then the fields are
-    /// probably not the reason.
-    pub fn record_own_rejection(&mut self, caller: CallerId, now: Instant) -> bool {
+    /// Records that a call with fields of its caller's own was rejected. Returns true if those of other callers were, too, and of more
+    /// callers than have had `succeeding` calls lately and no rejection: then the fields are probably not the reason.
+    pub fn record_own_rejection(
+        &mut self,
+        caller: CallerId,
+        succeeding: impl Iterator<Item = CallerId>,
+        now: Instant,
+    ) -> bool {
         (self.rejected).retain(|_, at| now.saturating_duration_since(*at) < REJECTION_AGE);
         self.rejected.insert(caller, now);
-        self.rejected.len() > 1
+        let accepted = succeeding.filter(|other| !self.rejected.contains_key(other));
+        self.rejected.len() > accepted.count().max(1)
     }
 
     /// Begins or changes a pause, for all callers or for `caller` alone, as the answer to a call that began at `began` asked. Returns
@@ -165,9 +171,17 @@ mod tests {
         let now = Instant::now();
         let after = |seconds| now + Duration::from_secs(seconds);
         let mut pauses = ModelPauses::default();
-        assert!(!pauses.record_own_rejection(ALICE, now));
-        assert!(!pauses.record_own_rejection(ALICE, after(1)));
-        assert!(!pauses.record_own_rejection(BOB, after(61)));
-        assert!(pauses.record_own_rejection(ALICE, after(120)));
+        let mut reject = |caller: CallerId, succeeding: &[CallerId], seconds: u64| {
+            pauses.record_own_rejection(caller, succeeding.iter().copied(), after(seconds))
+        };
+        assert!(!reject(ALICE, &[], 0));
+        assert!(!reject(ALICE, &[], 1));
+        assert!(!reject(BOB, &[], 61));
+        assert!(reject(ALICE, &[], 120));
+        // Those of others succeed.
+        let [carol, dave] = [CallerId(3), CallerId(4)];
+        assert!(reject(BOB, &[ALICE, BOB, carol], 120), "two of three");
+        assert!(!reject(BOB, &[ALICE, carol, dave], 120), "two of four");
+        assert!(reject(carol, &[carol, dave], 120));
     }
 }

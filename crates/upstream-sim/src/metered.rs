@@ -272,16 +272,10 @@ fn respond(
     usage: (u64, u64),
     headers: &[(String, String)],
 ) -> (u16, Vec<u8>) {
-    if call.fate == Fate::Error500 {
-        return (
-            500,
-            wire::response(
-                500,
-                JSON,
-                headers,
-                br#"{"error":{"message":"simulated","type":"server_error"}}"#,
-            ),
-        );
+    let asked = prompt::status(question);
+    if let Some(status) = asked.or((call.fate == Fate::Error500).then_some(500)) {
+        let body = br#"{"error":{"message":"simulated","type":"server_error"}}"#;
+        return (status, wire::response(status, JSON, headers, body));
     }
     let said = ChatAnswer {
         content,

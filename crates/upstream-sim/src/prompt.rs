@@ -24,6 +24,17 @@ pub fn is_slow(question: &ChatRequest) -> bool {
     last.is_some_and(|content| content.get().contains("[slow]"))
 }
 
+/// Returns the status of an error that the last message asks for with `[status NNN]`.
+pub fn status(question: &ChatRequest) -> Option<u16> {
+    let last = question.messages.last().and_then(|last| last.content)?;
+    let (_, rest) = last.get().split_once("[status ")?;
+    let (status, _) = rest.split_once(']')?;
+    status
+        .parse()
+        .ok()
+        .filter(|status| (400..600).contains(status))
+}
+
 /// Returns the bytes of the text in a piece of JSON, escapes counted as what they stand for.
 fn text_bytes(json: &[u8]) -> usize {
     // Without the quotes around it.

@@ -11,7 +11,7 @@ use crate::types::CallReport;
 
 impl ProviderLimits {
     /// Records a call's report for the provider and the key. A rejection that may be due to the fields of the call's caller changes
-    /// nothing for others, unless those of another caller are rejected, too.
+    /// nothing for others, unless those of most callers are rejected, too.
     pub fn record_call(
         &mut self,
         call: &CallCharge,
@@ -33,8 +33,7 @@ impl ProviderLimits {
         let is_rejected = is_overload && !matches!(report.health, breaker::Health::Timeout { .. });
         let is_of_caller_alone = report.is_callers_own
             && others.are_active
-            && !((is_rejected || report.pause.is_some())
-                && (call.model.state().pauses).record_own_rejection(call.caller, now));
+            && !((is_rejected || report.pause.is_some()) && is_rejection_of_most(call, now));
         let is_of_model_alone = is_rejected
             && !is_of_caller_alone
             && call.model.is_configured
@@ -81,6 +80,13 @@ impl ProviderLimits {
     }
 }
 
+/// Records the rejection of a call with fields of its caller's own. Returns true if the calls of most callers of the model are rejected.
+fn is_rejection_of_most(call: &CallCharge, now: Instant) -> bool {
+    let model = &mut *call.model.state();
+    let succeeding = model.breaker.succeeding_callers(now);
+    (model.pauses).record_own_rejection(call.caller, succeeding, now)
+}
+
 /// Callers of the provider besides that of the call.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OtherCallers {
@@ -111,8 +117,9 @@ fn record_availability(
     report: &CallReport,
     now: Instant,
 ) -> KeyChange {
-    let mut model = call.model.state();
+    let model = &mut *call.model.state();
     if let Some(outage) = &report.outage {
+        let succeeding: Vec<_> = model.breaker.succeeding_callers(now).collect();
         // A caller may have made up a model that the key may not use.
         if outage.reason.is_of_key() && call.model.is_configured {
             return KeyChange {
@@ -122,13 +129,20 @@ fn record_availability(
                     call.caller,
                     call.began,
                     now,
+                    &succeeding,
                 ),
                 ..KeyChange::default()
             };
         }
         let with_model = model.availability.entry(call.key).or_default();
-        let own =
-            with_model.record_failure(outage, report.is_callers_own, call.caller, call.began, now);
+        let own = with_model.record_failure(
+            outage,
+            report.is_callers_own,
+            call.caller,
+            call.began,
+            now,
+            &succeeding,
+        );
         // The key itself is accepted.
         let proves_key = matches!(
             outage.reason,
