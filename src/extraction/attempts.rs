@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::item::ItemRun;
 use super::result_memory::hold_result;
 use super::validate_answer::{self, ValidationInput, Verdict};
+use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
 use crate::provider::{Answer, ValidationFeedback};
 use crate::types::{
     AttemptInfo, Code, Error, FallbackCondition, FieldError, Invalid, SharedValue, Success,
@@ -15,7 +16,7 @@ use crate::types::{
 };
 use throttle::Permit;
 
-/// Maximum length of an answer in the error's `raw`, in bytes.
+/// Maximum length of an answer that is kept after its attempt, and of an error's `raw`, in bytes. A validation retry repeats less.
 const MAX_RAW_BYTES: usize = 64 * 1024;
 /// Output limit after a truncated answer whose provider does not report its length, in tokens.
 const UNKNOWN_OUTPUT_LIMIT: u32 = 2048;
@@ -23,9 +24,9 @@ const UNKNOWN_OUTPUT_LIMIT: u32 = 2048;
 /// State that one attempt leaves to the next.
 #[derive(Debug, Default)]
 struct Previous {
-    /// Latest invalid answer and its errors.
+    /// Beginning of the latest invalid answer, and its errors.
     feedback: Option<ValidationFeedback>,
-    /// Text of the latest answer, if it was truncated.
+    /// Beginning of the latest answer, if it was truncated.
     truncated: Option<String>,
     /// Candidate with the fewest errors so far.
     best: Option<Invalid>,
@@ -162,7 +163,7 @@ impl ItemRun<'_> {
             }
             Verdict::Truncated => {
                 self.double_output_limit(&answer);
-                previous.truncated = Some(answer.text);
+                previous.truncated = Some(beginning(answer.text));
                 Ok(None)
             }
             Verdict::Invalid { errors, candidate } => {
@@ -173,7 +174,7 @@ impl ItemRun<'_> {
                 }
                 previous.truncated = None;
                 previous.feedback = Some(ValidationFeedback {
-                    answer: answer.text,
+                    answer: beginning(answer.text),
                     errors,
                 });
                 Ok(None)
@@ -183,7 +184,8 @@ impl ItemRun<'_> {
 
     /// Returns the value of an answer, with its memory.
     fn shared(&self, value: Value, text: &str) -> SharedValue {
-        let bytes = parsed_size(text.as_bytes());
+        let is_long = text.len() >= LONG_TEXT_BYTES;
+        let bytes = run_off_worker(is_long, || parsed_size(text.as_bytes()));
         SharedValue::new(value, hold_result(self.results, bytes))
     }
 
@@ -257,16 +259,37 @@ impl ItemRun<'_> {
         error
     }
 
-    fn failed(&self, code: Code, detail: String, mut raw: String) -> Error {
-        raw.truncate(raw.floor_char_boundary(MAX_RAW_BYTES));
+    fn failed(&self, code: Code, detail: String, raw: String) -> Error {
         let attempted = AttemptInfo {
             attempts: self.attempts,
-            raw: Some(raw),
+            raw: Some(beginning(raw)),
             ..AttemptInfo::default()
         };
         Error {
             attempted: Some(Arc::new(attempted)),
             ..Error::new(code, detail)
         }
+    }
+}
+
+/// Returns the beginning of an answer that is kept after its attempt. The memory of the rest is freed: the next call does not count it.
+fn beginning(mut answer: String) -> String {
+    answer.truncate(answer.floor_char_boundary(MAX_RAW_BYTES));
+    answer.shrink_to_fit();
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_kept_up_to_its_limit_with_the_memory_of_that() {
+        assert_eq!(beginning("short".to_owned()), "short");
+        let kept = beginning("é".repeat(1 << 20));
+        assert_eq!(kept, "é".repeat(MAX_RAW_BYTES / 2));
+        assert!(kept.capacity() < MAX_RAW_BYTES * 2);
+        let kept = beginning(format!("a{}", "é".repeat(MAX_RAW_BYTES)));
+        assert_eq!(kept.len(), MAX_RAW_BYTES - 1);
     }
 }

@@ -30,6 +30,8 @@ const MAX_REMOVED: usize = 256;
 pub struct CachedSuccess {
     /// As JSON: a parsed value takes several times as much.
     data: Box<[u8]>,
+    /// Memory that the parsed value takes, in bytes, at most.
+    parsed_bytes: usize,
     /// Value that outcomes have, if any.
     shared: Mutex<WeakValue>,
     model: Arc<str>,
@@ -52,8 +54,8 @@ impl CachedSuccess {
     }
 
     /// Returns the memory that the value takes, in bytes, at most.
-    pub fn parsed_bytes(&self) -> usize {
-        parsed_size(&self.data)
+    pub const fn parsed_bytes(&self) -> usize {
+        self.parsed_bytes
     }
 
     fn lock(&self) -> MutexGuard<'_, WeakValue> {
@@ -145,6 +147,7 @@ impl Cache {
             return;
         };
         let cached = Arc::new(CachedSuccess {
+            parsed_bytes: parsed_size(&data),
             data: data.into(),
             shared: Mutex::new(success.data.downgrade()),
             model: Arc::clone(&success.model),

@@ -375,7 +375,7 @@ impl<'a> ItemRun<'a> {
         !gave_up
             && !matches!(
                 error.code,
-                Code::QuotaExceeded | Code::ShuttingDown | Code::Internal
+                Code::QuotaExceeded | Code::Overloaded | Code::ShuttingDown | Code::Internal
             )
     }
 

@@ -118,7 +118,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the memory that it takes beside its data, in bytes: of evidence, of the trace, and of an invalid answer's text.
+    /// Returns the memory that it takes beside its data, in bytes: of its id and metadata, of evidence, of the trace, and of an invalid answer's text.
     #[must_use]
     pub fn bytes_beside_data(&self) -> usize {
         let evidence = self.evidence.as_deref().unwrap_or_default().iter();
@@ -144,7 +144,10 @@ impl Outcome {
             }
             _ => None,
         };
-        evidence.map(of_leaf).sum::<usize>()
+        let metadata = self.metadata.as_ref().map(|metadata| metadata.json().len());
+        self.id.as_ref().map_or(0, String::capacity)
+            + metadata.unwrap_or_default()
+            + evidence.map(of_leaf).sum::<usize>()
             + spans.map(of_span).sum::<usize>()
             + raw.map_or(0, String::capacity)
     }

@@ -383,6 +383,39 @@ async fn unread_results_that_are_shared_stay_within_the_budget() {
     until_nothing_is_held(&attacker).await;
 }
 
+/// The metadata of an item is part of its result, and takes more than all else of an empty one.
+#[tokio::test]
+async fn metadata_of_unread_results_is_counted() {
+    const LINES: usize = 128;
+    let upstream = Upstream::playing();
+    let (server, attacker, victim) = with_attacker(&upstream, "").await;
+    let metadata = json!({"a": "x".repeat(60_000)});
+    let body = format!("{}\n", json!({"input": " ", "metadata": metadata})).repeat(LINES);
+    let head = format!(
+        "POST /v1/extract/batch?schema={} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer key-attacker\r\ncontent-type: application/x-ndjson\r\naccept: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
+        crate::support::fixture::encoded(&schema().to_string()),
+        server.address(),
+        body.len()
+    );
+    let mut reader = unread(&server, &head).await;
+    let (_keeps_open, mut sending) = reader.split();
+    let counted = eventually(LIMIT, "the results wait", async || {
+        let row = victim.limit_of("memory_bytes", "responses").await?;
+        row["in_use"].as_u64().filter(|held| *held > 2 * MIB)
+    });
+    let sending = async {
+        sending.write_all(body.as_bytes()).await.ok();
+        std::future::pending::<u64>().await
+    };
+    let held = tokio::select! {
+        held = counted => held,
+        held = sending => held,
+    };
+    assert!(held < 20 * MIB, "{held}");
+    drop(reader);
+    until_nothing_is_held(&attacker).await;
+}
+
 /// Lists, results and events of jobs, as pages and as streams.
 #[tokio::test]
 async fn unread_jobs_stay_within_the_budget() {
@@ -559,34 +592,51 @@ async fn a_client_that_leaves_holds_memory_until_its_job_is_written() {
     let victim = server.with_key("key-victim");
     let store = rusqlite::Connection::open(folder.join("data/extractd.db")).unwrap();
     store.busy_timeout(LIMIT).unwrap();
-    let instructions = "i".repeat(usize::try_from(BYTES).unwrap());
-    let body = json!({"inputs": ["a"], "schema": schema(), "instructions": instructions});
-    let body = body.to_string();
-    let head = format!(
-        "POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer key-attacker\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    let held = async || {
-        let row = victim.limit_of("memory_bytes", "request_bodies").await;
+    let long = "i".repeat(usize::try_from(BYTES).unwrap());
+    let schema = json!({"type": "object", "description": long});
+    let attacker = server.with_key("key-attacker");
+    let registered = attacker.request(http::Method::PUT, "/v1/schemas/long");
+    assert_eq!(registered.json(&schema).answer().await.status, 201);
+    let held = async |held_as: &str| {
+        let row = victim.limit_of("memory_bytes", held_as).await;
         row.unwrap()["in_use"].as_u64().unwrap()
     };
-    let mut is_held = false;
-    // On a busy machine, a client that leaves early has not begun a job.
-    for stay in [100, 300, 1_000, 2_000] {
-        // Nothing is written meanwhile.
-        store.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let mut client = TcpStream::connect(server.address()).await.unwrap();
-        client.write_all(head.as_bytes()).await.unwrap();
-        client.write_all(body.as_bytes()).await.unwrap();
-        sleep(Duration::from_millis(stay)).await;
-        drop(client);
-        sleep(Duration::from_secs(1)).await;
-        is_held = held().await >= BYTES;
-        store.execute_batch("ROLLBACK").unwrap();
-        until_nothing_is_held(&victim).await;
-        if is_held {
-            break;
+    for (fields, held_as) in [
+        (
+            json!({"schema": {}, "instructions": long}),
+            "request_bodies",
+        ),
+        // The job has a copy of the registered schema.
+        (json!({"schema": "long"}), "inputs"),
+    ] {
+        let mut body = fields;
+        body["inputs"] = json!(["a"]);
+        let body = body.to_string();
+        let head = format!(
+            "POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer key-attacker\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut is_held = false;
+        // On a busy machine, a client that leaves early has not begun a job.
+        for stay in [100, 300, 1_000, 2_000] {
+            // Nothing is written meanwhile.
+            store.execute_batch("BEGIN IMMEDIATE").unwrap();
+            let mut client = TcpStream::connect(server.address()).await.unwrap();
+            client.write_all(head.as_bytes()).await.unwrap();
+            client.write_all(body.as_bytes()).await.unwrap();
+            sleep(Duration::from_millis(stay)).await;
+            drop(client);
+            sleep(Duration::from_secs(1)).await;
+            is_held = held(held_as).await >= BYTES;
+            store.execute_batch("ROLLBACK").unwrap();
+            until_nothing_is_held(&victim).await;
+            if is_held {
+                break;
+            }
         }
+        assert!(
+            is_held,
+            "{held_as}: the memory of a waiting job is not counted"
+        );
     }
-    assert!(is_held, "the memory of a waiting job is not counted");
 }

@@ -24,7 +24,7 @@ use super::super::super::{json_body, query, request_body};
 use crate::extraction::{RequestClass, WaitingMemory};
 use crate::jobs::{Created, Creation, Held};
 use crate::types::{Code, Error, FieldError, Input, JobRequest};
-use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse};
+use throttle::{CallerId, MemoryReservation, MemoryUse};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Maximum length of an idempotency key, in characters.
@@ -56,7 +56,7 @@ impl SentFields {
         let mut all: BTreeMap<String, &RawValue> =
             serde_json::from_slice(bytes).map_err(|error| unserializable(&error))?;
         all.retain(|name, _| !STORED_APART.contains(&name.as_str()));
-        let bytes = all.values().map(|value| value.get().len()).sum();
+        let bytes = text_bytes(all.values().copied());
         if bytes > MAX_STORED_BYTES {
             return Err(too_large(bytes));
         }
@@ -66,20 +66,20 @@ impl SentFields {
         Ok(Self { members, json })
     }
 
-    /// Reserves the memory of the copies of the fields.
+    /// Resizes a reservation to the memory of the copies of the fields.
     ///
     /// # Errors
     /// `payload_too_large` if that memory can never be reserved, `overloaded` if it cannot be reserved now.
-    fn reserve_copies(
-        &self,
-        ledger: &MemoryLedger,
-        caller: CallerId,
-    ) -> Result<MemoryReservation, Error> {
-        let mut memory = ledger.empty(caller, MemoryUse::Inputs);
-        let reserved = memory.resize(self.json.len() * COPIES);
-        reserved.map_err(|refused| no_memory(&refused))?;
-        Ok(memory)
+    fn reserve_copies(&self, memory: &mut MemoryReservation) -> Result<(), Error> {
+        let members = self.members.values().map(|value| &**value);
+        let bytes = text_bytes(members).max(self.json.len());
+        let reserved = memory.resize(bytes * COPIES);
+        reserved.map_err(|refused| no_memory(&refused))
     }
+}
+
+fn text_bytes<'a>(values: impl Iterator<Item = &'a RawValue>) -> usize {
+    values.map(|value| value.get().len()).sum()
 }
 
 /// Returns the error of fields that are too large to be stored.
@@ -146,9 +146,7 @@ impl JobCreation<'_> {
         no_query(uri)?;
         let missing = || Error::invalid("/inputs", "this field is required: an array of texts");
         let inputs = inputs.ok_or_else(missing)?.map(Ok);
-        let ledger = self.state.extractor.limits().memory();
-        let copies = fields.reserve_copies(ledger, self.caller)?;
-        let held = Arc::new((complete.into_memory(), copies, self.open.clone()));
+        let held = Arc::new((complete.into_memory(), self.open.clone()));
         let (creation, warnings) = self.creation(request, fields, held).await?;
         let created = self.state.jobs.create(creation, stream::iter(inputs));
         Ok((created.await?, warnings))
@@ -182,9 +180,12 @@ impl JobCreation<'_> {
     async fn creation(
         &self,
         request: JobRequest,
-        fields: SentFields,
+        mut fields: SentFields,
         held: Held,
     ) -> Result<(Creation, Vec<FieldError>), Error> {
+        let ledger = self.state.extractor.limits().memory();
+        let mut copies = ledger.empty(self.caller, MemoryUse::Inputs);
+        fields.reserve_copies(&mut copies)?;
         let JobRequest { mut batch, webhook } = request;
         let metadata = batch.spec.metadata.take();
         let idempotency_key = idempotency_key(self.headers)?;
@@ -209,14 +210,15 @@ impl JobCreation<'_> {
             })?;
         }
         self.state.reject_if_draining()?;
-        let SentFields {
-            mut members,
-            json: sent_fields,
-        } = fields;
         // A job keeps its schema even if the registered one changes.
         let schema = RawValue::from_string(prepared.schema_text().to_owned())
             .map_err(|error| unserializable(&error))?;
-        members.insert("schema".to_owned(), schema);
+        fields.members.insert("schema".to_owned(), schema);
+        fields.reserve_copies(&mut copies)?;
+        let SentFields {
+            members,
+            json: sent_fields,
+        } = fields;
         let creation = Creation {
             id: new_id("job"),
             caller: self.caller,
@@ -228,7 +230,7 @@ impl JobCreation<'_> {
             trace_context,
             webhook,
             idempotency_key,
-            held,
+            held: Arc::new((held, copies)),
         };
         Ok((creation, prepared.warnings().to_vec()))
     }
@@ -281,6 +283,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use throttle::MemoryLedger;
+
     use super::*;
 
     /// The limits of their contents look at what was parsed.
@@ -301,12 +305,24 @@ mod tests {
 
     #[test]
     fn the_copies_of_the_stored_fields_are_held() {
-        let fields = SentFields::parse(br#"{"inputs": ["a text"], "schema": {}}"#).unwrap();
-        let bytes = COPIES * r#"{"schema":{}}"#.len();
-        let ledger = MemoryLedger::new(bytes, bytes);
-        let held = fields.reserve_copies(&ledger, CallerId(1)).unwrap();
+        let sent = br#"{"inputs": ["a text"], "schema": "registered"}"#;
+        let mut fields = SentFields::parse(sent).unwrap();
+        let ledger = MemoryLedger::new(1_000, 1_000);
+        let mut held = ledger.empty(CallerId(1), MemoryUse::Inputs);
+        fields.reserve_copies(&mut held).unwrap();
+        let bytes = COPIES * r#"{"schema":"registered"}"#.len();
         assert_eq!((held.bytes(), ledger.snapshot().held), (bytes, bytes));
-        let refused = fields.reserve_copies(&ledger, CallerId(1)).unwrap_err();
-        assert_eq!(refused.code, Code::Overloaded);
+
+        // The text of a registered schema is stored as well.
+        let mut with_schema = |length: usize| {
+            let schema = format!(r#""{}""#, "x".repeat(length - 2));
+            let schema = RawValue::from_string(schema).unwrap();
+            fields.members.insert("schema".to_owned(), schema);
+            fields.reserve_copies(&mut held).map(|()| held.bytes())
+        };
+        assert_eq!(with_schema(300), Ok(COPIES * 300));
+        assert_eq!(with_schema(501).unwrap_err().code, Code::PayloadTooLarge);
+        let _other = ledger.reserve(CallerId(1), MemoryUse::Inputs, 300).unwrap();
+        assert_eq!(with_schema(400).unwrap_err().code, Code::Overloaded);
     }
 }
