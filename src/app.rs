@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::extraction::Extractor;
 use crate::http::{self, Lifecycle, Parts};
 use crate::jobs::{self, Jobs, Shutdown, Sqlite, StorageLimits};
+use crate::long_work::run_off_worker;
 use crate::net::{self, Reach};
 use crate::schema::{self, Registry};
 use crate::telemetry::{Metrics, Traces};
@@ -337,7 +338,8 @@ async fn drain(lifecycle: &Lifecycle, times: StopTimes) {
 async fn upkeep(metrics: Metrics, ended: CancellationToken) {
     let mut tick = tokio::time::interval(Duration::from_secs(5));
     while ended.run_until_cancelled(tick.tick()).await.is_some() {
-        metrics.run_upkeep();
+        // Thousands of durations may have been recorded.
+        run_off_worker(true, || metrics.run_upkeep());
     }
 }
 

@@ -148,38 +148,42 @@ pub fn run_off_worker<T>(is_slow: bool, work: impl FnOnce() -> T) -> T {
 
 /// Value of many parts, such as values of JSON, which is dropped as by [`run_off_worker`]: if a request fails, or its client leaves.
 #[derive(Debug)]
-pub struct SlowDrop<T: Default> {
-    value: T,
+pub struct SlowDrop<T> {
+    /// `None`: it is being dropped.
+    value: Option<T>,
     /// Returns true if dropping the value may take longer than about a millisecond.
     is_slow: fn(&T) -> bool,
 }
 
-impl<T: Default> SlowDrop<T> {
+impl<T> SlowDrop<T> {
     /// Creates the value. `is_slow` is asked when it is dropped: parts may have been taken by then.
     #[must_use]
-    pub fn new(value: T, is_slow: fn(&T) -> bool) -> Self {
+    pub const fn new(value: T, is_slow: fn(&T) -> bool) -> Self {
+        let value = Some(value);
         Self { value, is_slow }
     }
 }
 
-impl<T: Default> Deref for SlowDrop<T> {
+impl<T> Deref for SlowDrop<T> {
     type Target = T;
 
+    #[expect(clippy::expect_used, reason = "nobody has it when it is dropped")]
     fn deref(&self) -> &T {
-        &self.value
+        self.value.as_ref().expect("it is not dropped yet")
     }
 }
 
-impl<T: Default> DerefMut for SlowDrop<T> {
+impl<T> DerefMut for SlowDrop<T> {
+    #[expect(clippy::expect_used, reason = "nobody has it when it is dropped")]
     fn deref_mut(&mut self) -> &mut T {
-        &mut self.value
+        self.value.as_mut().expect("it is not dropped yet")
     }
 }
 
-impl<T: Default> Drop for SlowDrop<T> {
+impl<T> Drop for SlowDrop<T> {
     fn drop(&mut self) {
-        let is_slow = (self.is_slow)(&self.value);
-        let value = std::mem::take(&mut self.value);
+        let value = self.value.take();
+        let is_slow = value.as_ref().is_some_and(self.is_slow);
         run_off_worker(is_slow, || drop(value));
     }
 }

@@ -16,7 +16,8 @@ use super::json_body;
 use super::request_body::{BYTE_ORDER_MARK, parsing_piece};
 use super::upload_monitor::{Interruption, UploadMonitor};
 use crate::extraction::WaitingMemory;
-use crate::long_work::spawn_long;
+use crate::long_work::{LONG_TEXT_BYTES, run_off_worker, spawn_long};
+use crate::turn;
 use crate::types::{Code, Error, Input, Item};
 
 /// Maximum wait of [`NdjsonReader::read_first_chunk`].
@@ -33,6 +34,8 @@ pub struct NdjsonReader {
     buffer: BytesMut,
     /// Length of the start of `buffer` that has no line break.
     searched: usize,
+    /// Units of the turn for what was received last.
+    owed_units: u32,
     /// True within a line that is too long, whose rest is skipped.
     skipping: bool,
     ended: bool,
@@ -61,6 +64,7 @@ impl NdjsonReader {
             body,
             buffer: BytesMut::new(),
             searched: 0,
+            owed_units: 0,
             skipping: false,
             ended: false,
             index: 0,
@@ -91,7 +95,11 @@ impl NdjsonReader {
         match received {
             Some(Ok(chunk)) => {
                 self.upload.count(chunk.len());
-                self.buffer.extend_from_slice(&chunk);
+                self.owed_units = turn::units_for(chunk.len());
+                // A buffer that grows moves the line to another place.
+                let is_long = self.buffer.len() >= LONG_TEXT_BYTES
+                    && self.buffer.capacity() - self.buffer.len() < chunk.len();
+                run_off_worker(is_long, || self.buffer.extend_from_slice(&chunk));
             }
             Some(Err(_)) => {
                 self.interrupt(Interruption::Disconnected);
@@ -212,7 +220,8 @@ impl NdjsonReader {
                 }
             }
             Err(error) => {
-                let detail = if has_several_values(line) {
+                let is_long = line.len() >= LONG_TEXT_BYTES;
+                let detail = if run_off_worker(is_long, || has_several_values(line)) {
                     format!(
                         "line {} has more than one JSON value, and each input needs a line of its own; with curl, send the file by --data-binary, because -d removes the line breaks",
                         self.line
@@ -313,6 +322,8 @@ impl Stream for NdjsonReader {
                 this.interrupt(Interruption::NoMemory);
                 continue;
             }
+            let owed = std::mem::take(&mut this.owed_units);
+            std::task::ready!(turn::poll_take(cx, owed));
             match this.body.poll_next_unpin(cx) {
                 Poll::Ready(received) => {
                     this.idle_timer = None;

@@ -1,5 +1,6 @@
 //! Reading and parsing of a complete request body, limited in size, in time, and in the memory of all requests together.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -13,7 +14,8 @@ use tokio::time::Instant;
 use super::json_body;
 use super::request_memory::no_memory;
 use super::state::AppState;
-use crate::long_work::{Piece, spawn_if_long};
+use crate::long_work::{LONG_TEXT_BYTES, Piece, run_off_worker, spawn_if_long};
+use crate::turn;
 use crate::types::{Code, Error, is_long_to_parse, parsed_size};
 use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse, NoMemory};
 
@@ -245,6 +247,8 @@ pub async fn read_body(
                 .map_err(|refused| no_memory(&refused))?;
         }
         received.extend_from_slice(&chunk);
+        // A client on this machine sends megabytes at a time.
+        poll_fn(|cx| turn::poll_take(cx, turn::units_for(chunk.len()))).await;
     }
     Err(too_large(max_bytes))
 }
@@ -269,7 +273,11 @@ pub fn grow(
         memory.resize(needed)?;
         capacity = needed;
     }
-    received.reserve_exact(capacity - received.len());
+    // It moves the text to another place.
+    let is_long = received.len() >= LONG_TEXT_BYTES;
+    run_off_worker(is_long, || {
+        received.reserve_exact(capacity - received.len());
+    });
     Ok(())
 }
 

@@ -151,11 +151,15 @@ impl HttpProvider {
         {
             Ok(partial) => {
                 self.confirm_adaptations(request);
-                let answer = self.answer(partial, shape.mode, &call.response_headers);
-                let answer = secrets.mask_answer(answer);
-                memory::for_answer(request.memory, |memory| memory.decoded(&answer.text))?;
-                deltas.emit_rest(&answer.text);
-                Ok(answer)
+                // Without a turn: the call's slot is held.
+                let is_long = partial.text_bytes() >= LONG_TEXT_BYTES;
+                run_off_worker(is_long, || {
+                    let answer = self.answer(partial, shape.mode, &call.response_headers);
+                    let answer = secrets.mask_answer(answer);
+                    memory::for_answer(request.memory, |memory| memory.decoded(&answer.text))?;
+                    deltas.emit_rest(&answer.text);
+                    Ok(answer)
+                })
             }
             Err(DecodeError::Malformed(reason)) => Err(Failure::new(
                 FailureKind::Broken,

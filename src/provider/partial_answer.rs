@@ -54,6 +54,12 @@ impl PartialAnswer {
         }
     }
 
+    /// Returns the length of the texts one of which is the answer, in bytes.
+    #[must_use]
+    pub const fn text_bytes(&self) -> usize {
+        self.content.len() + self.arguments.len() + self.reasoning.len()
+    }
+
     /// Adds reasoning text. Kept only if it is JSON from its first character on: some servers put the whole answer there.
     pub fn push_reasoning(&mut self, text: &str) {
         let is_start = self.reasoning.is_empty();

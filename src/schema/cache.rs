@@ -29,8 +29,6 @@ const QUICK_TEXT_BYTES: usize = 8 * 1024;
 /// The same of a text with references: what they lead to is read once for each of the schemas around it, and searched for contradictions
 /// with each that refers to it.
 const QUICK_REFERRING_BYTES: usize = 1024;
-/// Memory of schemas that are dropped off the worker, in bytes: they are many small pieces.
-const SLOW_DROP_BYTES: usize = 256 * 1024;
 /// Bytes of other long work, such as parsing, that take as long as compiling one byte of a schema.
 const WORK_PER_BYTE: usize = 16;
 
@@ -227,7 +225,7 @@ impl Entries {
 /// Drops schemas, off the worker if that may take long.
 fn drop_schemas(schemas: Vec<Arc<Schema>>) {
     let bytes: usize = schemas.iter().map(|schema| schema.memory_bytes()).sum();
-    run_off_worker(bytes >= SLOW_DROP_BYTES, || drop(schemas));
+    run_off_worker(bytes >= compiled::SLOW_DROP_BYTES, || drop(schemas));
 }
 
 /// Returns the long work that compiling a text is, in bytes; `None` if it takes less than about a millisecond.

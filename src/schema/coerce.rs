@@ -87,21 +87,21 @@ impl Schema {
             Whole::Yes => Shapes::Any,
             Whole::No => Shapes::Inward,
         };
-        let fit = coercer.fit(self.tree.root(), value, &Path::ROOT, shapes);
+        let fit = coercer.fit(self.tree().root(), value, &Path::ROOT, shapes);
         self.checked(fit?, evaluations)
     }
 
     /// Coerces an answer without JSON: a scalar in prose, `name: value` lines, or XML elements.
     #[must_use]
     pub fn coerced_text(&self, text: &str, evaluations: &Evaluations) -> Option<Coerced> {
-        let fit = text::parse(self.choices(), self.tree.root(), text);
+        let fit = text::parse(self.choices(), self.tree().root(), text);
         self.checked(fit?, evaluations)
     }
 
     /// Returns the forms of the schema's enumerated values.
     fn choices(&self) -> &Arc<Choices> {
         self.choices
-            .get_or_init(|| Arc::new(Choices::new(&self.tree)))
+            .get_or_init(|| Arc::new(Choices::new(self.tree())))
     }
 
     /// Returns true if coercing an answer of so many bytes may take longer than a few milliseconds.
@@ -130,7 +130,7 @@ impl Schema {
     pub fn coerced_counted(&self, value: &Value) -> (Option<Coerced>, usize) {
         let mut coercer = Coercer::new(self.choices(), value);
         let before = coercer.budget();
-        let fit = coercer.fit(self.tree.root(), value, &Path::ROOT, Shapes::Any);
+        let fit = coercer.fit(self.tree().root(), value, &Path::ROOT, Shapes::Any);
         let visits = before - coercer.budget();
         let evaluations = Evaluations::of_answer();
         (fit.and_then(|fit| self.checked(fit, &evaluations)), visits)

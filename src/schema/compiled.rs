@@ -17,6 +17,7 @@ use super::patterns::{self, Patterns, Reserve};
 use super::validation_cost::weight::Weight;
 use super::validation_cost::{Evaluations, Trial};
 use super::{formats, locations, schema_limits, skeleton};
+use crate::long_work::SlowDrop;
 use crate::types::{
     Code, Error, Example, FieldError, StrictJson, Unrepresentable, count_values, parsed_size,
     pointer_to,
@@ -25,11 +26,9 @@ use crate::types::{
 /// Compiled schema, shared by all items of a request.
 #[derive(Debug)]
 pub struct Schema {
-    /// Normalised form, which every pass over the schema reads.
-    pub(super) tree: Arc<Tree>,
+    parts: SlowDrop<Parts>,
     /// Caller's document as compact JSON, for a provider's request.
     pub(super) raw: Box<RawValue>,
-    validator: Validator,
     skeleton: Example,
     /// Description of the formats that models often get wrong, for prompts.
     format_notes: String,
@@ -50,6 +49,23 @@ pub struct Schema {
     bytes: AtomicUsize,
     /// Memory held for as long as the schema lives.
     memory: Option<MemoryReservation>,
+}
+
+/// Parts of a compiled schema that are many small pieces.
+#[derive(Debug)]
+struct Parts {
+    /// Normalised form, which every pass over the schema reads.
+    tree: Arc<Tree>,
+    validator: Validator,
+    /// Memory of the compiled schema, in bytes, at most.
+    bytes: usize,
+}
+
+impl Parts {
+    /// Returns true if dropping them may take longer than about a millisecond.
+    const fn is_slow_to_drop(&self) -> bool {
+        self.bytes >= SLOW_DROP_BYTES
+    }
 }
 
 /// Schema that was lowered to a dialect.
@@ -88,6 +104,8 @@ const POINTER_COPIES: usize = 1;
 const COMPILING_COPIES: usize = 5;
 /// Copies of a schema's text that wait until it is compiled.
 const WAITING_COPIES: usize = 2;
+/// Memory of schemas that are dropped off the worker, in bytes: they are many small pieces.
+pub const SLOW_DROP_BYTES: usize = 256 * 1024;
 /// Maximum length of a schema's text, in bytes.
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
@@ -182,9 +200,15 @@ impl Schema {
         let bytes = compiled_bytes(raw.get(), &tree, &weight);
         Ok(Self {
             has_evidence_hints: Self::has_evidence_hints(&tree),
-            tree: Arc::new(tree),
+            parts: SlowDrop::new(
+                Parts {
+                    tree: Arc::new(tree),
+                    validator,
+                    bytes,
+                },
+                Parts::is_slow_to_drop,
+            ),
             raw,
-            validator,
             skeleton,
             format_notes,
             weight,
@@ -211,14 +235,14 @@ impl Schema {
 
     /// Returns the normalised schema.
     #[must_use]
-    pub const fn tree(&self) -> &Arc<Tree> {
-        &self.tree
+    pub fn tree(&self) -> &Arc<Tree> {
+        &self.parts.tree
     }
 
     /// Returns true if the schema lists the values that may stand at a JSON Pointer of an instance, in any of its alternatives.
     #[must_use]
     pub fn lists_values_at(&self, location: &str) -> bool {
-        locations::schemas_at(&self.tree, location)
+        locations::schemas_at(self.tree(), location)
             .iter()
             .any(|schema| schema.has(Keyword::Enum) || schema.has(Keyword::Const))
     }
@@ -226,7 +250,7 @@ impl Schema {
     /// Returns the likely mistakes in the schema, at most twenty.
     #[must_use]
     pub fn warnings(&self) -> Vec<FieldError> {
-        let warnings = self.tree.warnings().iter();
+        let warnings = self.tree().warnings().iter();
         warnings
             .map(|warning| FieldError::new(&*warning.pointer, &*warning.message))
             .collect()
@@ -253,7 +277,7 @@ impl Schema {
     /// Returns true if a valid value may be an array.
     #[must_use]
     pub fn may_be_list(&self) -> bool {
-        let root = self.tree.root();
+        let root = self.tree().root();
         match root.types() {
             [] => root.implied_type() != Some(JsonType::Object),
             types => types.contains(&JsonType::Array),
@@ -269,7 +293,7 @@ impl Schema {
     /// Returns true if the instance is valid and can be validated with the evaluations that are left.
     #[must_use]
     pub fn is_valid_within(&self, instance: &Value, evaluations: &Evaluations) -> bool {
-        self.trial(instance).spend(evaluations) && self.validator.is_valid(instance)
+        self.trial(instance).spend(evaluations) && self.parts.validator.is_valid(instance)
     }
 
     /// Returns the validation errors of `instance`, at most twenty; empty if it is valid. For an instance too costly to report on
@@ -282,17 +306,17 @@ impl Schema {
                 "cannot be checked against the schema in bounded time: it is too large or nested too deeply for it",
             )];
         }
-        if self.validator.is_valid(instance) {
+        if self.parts.validator.is_valid(instance) {
             return Vec::new();
         }
         if trial.is_explicable() {
-            let errors = self.validator.iter_errors(instance).take(MAX_FAULTS);
+            let errors = self.parts.validator.iter_errors(instance).take(MAX_FAULTS);
             return error_messages::field_errors(errors, MAX_FAULTS);
         }
         let first = if self.weight.has_choices {
             None
         } else {
-            self.validator.validate(instance).err()
+            self.parts.validator.validate(instance).err()
         };
         let generic =
             || root_error("is not valid against the schema, and too large to list its errors");
@@ -316,7 +340,7 @@ impl Schema {
     fn trial<'t>(&'t self, instance: &'t Value) -> Trial<'t> {
         Trial {
             weight: &self.weight,
-            tree: &self.tree,
+            tree: self.tree(),
             instance,
         }
     }

@@ -17,7 +17,7 @@ impl Schema {
         let mut kinds = HashMap::new();
         if self.has_evidence_hints {
             let mut place = Place::root(instance);
-            collect_kinds(vec![self.tree.root()], instance, &mut place, &mut kinds);
+            collect_kinds(vec![self.tree().root()], instance, &mut place, &mut kinds);
         }
         kinds
     }
@@ -42,7 +42,7 @@ impl Schema {
             let mut required = schema.required().iter();
             required.any(|required| **required == *name)
         };
-        schemas_at(&self.tree, parent).iter().any(requires)
+        schemas_at(self.tree(), parent).iter().any(requires)
     }
 }
 

@@ -28,7 +28,7 @@ impl Schema {
     #[must_use]
     pub fn is_slow_to_lower(&self, mut dialects: impl Iterator<Item = DialectChoice>) -> bool {
         let bytes = self.raw.get().len();
-        let has_references = || self.tree.nodes().any(|node| node.reference().is_some());
+        let has_references = || self.tree().nodes().any(|node| node.reference().is_some());
         let is_large =
             bytes > QUICKLY_LOWERED_BYTES || bytes > QUICKLY_UNROLLED_BYTES && has_references();
         if !is_large {
@@ -80,7 +80,7 @@ impl Schema {
         if let Some(known) = find(&kept, dialect) {
             return Ok(known.lowered.clone());
         }
-        let lowered = lower(&self.tree, &self.raw, dialect);
+        let lowered = lower(self.tree(), &self.raw, dialect);
         let bytes = lowered.as_ref().map_or(0, form_bytes);
         let memory = reserve(bytes)?;
         let lowered = lowered.map(|asked| Lowered {

@@ -135,7 +135,7 @@ impl<L: Fn(Value) -> Value> Reader<'_, L> {
 
     /// Returns true if the schema describes the elements of the root.
     fn takes_lists(&self) -> bool {
-        let items = self.schema.tree.root().target().items();
+        let items = self.schema.tree().root().target().items();
         items.is_some_and(|items| items.keyword_count() > 0)
     }
 
@@ -199,7 +199,7 @@ impl<L: Fn(Value) -> Value> Reader<'_, L> {
     /// property that the schema names. Any other truncated value may be incomplete: a list, a string, a number.
     fn close_object(&self, none: &NoJson) -> Option<ParsedAnswer> {
         let unclosed = none.unclosed.as_deref()?;
-        let (mut schema, mut value) = (self.schema.tree.root(), &unclosed.answer.value);
+        let (mut schema, mut value) = (self.schema.tree().root(), &unclosed.answer.value);
         for level in 1..=unclosed.levels {
             let named = schema.target();
             let properties = named.properties()?;
