@@ -146,6 +146,12 @@ pub fn run_off_worker<T>(is_slow: bool, work: impl FnOnce() -> T) -> T {
     }
 }
 
+/// Returns true if a buffer of this length and capacity is moved to another place when `more` bytes are appended, and that takes long.
+#[must_use]
+pub const fn is_long_to_extend(length: usize, capacity: usize, more: usize) -> bool {
+    length >= LONG_TEXT_BYTES && capacity - length < more
+}
+
 /// Value of many parts, such as values of JSON, which is dropped as by [`run_off_worker`]: if a request fails, or its client leaves.
 #[derive(Debug)]
 pub struct SlowDrop<T> {

@@ -8,6 +8,7 @@ use super::prepared_request::PreparedRequest;
 use super::retry_policy::{self, Action, Consequence, fallback_condition};
 use super::routing::{failure_detail, upstream_error};
 use super::targets::Target;
+use crate::long_work::{LONG_TEXT_BYTES, run_off_worker};
 use crate::provider::{ErrorClass, Failure, FailureKind};
 use crate::types::{Code, Error};
 use throttle::{
@@ -298,7 +299,7 @@ pub(super) fn failure_report(
         outage: consequence.outage.map(|reason| OutageReport {
             reason,
             detail: failure.detail.as_str().into(),
-            input: input_hash(text),
+            input: run_off_worker(text.len() >= LONG_TEXT_BYTES, || input_hash(text)),
             is_doubtful: consequence.is_doubtful,
         }),
         is_callers_own: consequence.is_callers_own,

@@ -16,10 +16,12 @@ use super::json_body;
 use super::request_body::{BYTE_ORDER_MARK, parsing_piece};
 use super::upload_monitor::{Interruption, UploadMonitor};
 use crate::extraction::WaitingMemory;
-use crate::long_work::{LONG_TEXT_BYTES, run_off_worker, spawn_long};
+use crate::long_work::{LONG_TEXT_BYTES, is_long_to_extend, run_off_worker, spawn_long};
 use crate::turn;
 use crate::types::{Code, Error, Input, Item};
 
+/// Number of blank lines that are skipped for a unit of the turn: those of a turn take less than a millisecond.
+const BLANK_LINES_PER_UNIT: u32 = 64;
 /// Maximum wait of [`NdjsonReader::read_first_chunk`].
 const FIRST_CHUNK_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -96,9 +98,8 @@ impl NdjsonReader {
             Some(Ok(chunk)) => {
                 self.upload.count(chunk.len());
                 self.owed_units = turn::units_for(chunk.len());
-                // A buffer that grows moves the line to another place.
-                let is_long = self.buffer.len() >= LONG_TEXT_BYTES
-                    && self.buffer.capacity() - self.buffer.len() < chunk.len();
+                let (length, capacity) = (self.buffer.len(), self.buffer.capacity());
+                let is_long = is_long_to_extend(length, capacity, chunk.len());
                 run_off_worker(is_long, || self.buffer.extend_from_slice(&chunk));
             }
             Some(Err(_)) => {
@@ -304,9 +305,14 @@ impl Stream for NdjsonReader {
             if let Some(input) = std::task::ready!(this.poll_parsed(cx)) {
                 return Poll::Ready(Some(input));
             }
+            let mut blank = 0_u32;
             while let Some(line) = this.next_line() {
                 if let Some(input) = std::task::ready!(this.poll_line(line, cx)) {
                     return Poll::Ready(Some(input));
+                }
+                blank += 1;
+                if blank.is_multiple_of(BLANK_LINES_PER_UNIT) {
+                    std::task::ready!(turn::poll_take(cx, 1));
                 }
             }
             if let Some(input) = this.skip_if_too_long() {

@@ -219,9 +219,11 @@ pub async fn read_body(
     let ledger = state.extractor.limits().memory();
     let mut memory = BodyMemory::empty(ledger, caller);
     let mut received = Vec::new();
-    let mut is_too_large = announced.is_some_and(|announced| announced > max_bytes);
+    if announced.is_some_and(|announced| announced > max_bytes) {
+        return Err(too_large(max_bytes));
+    }
     let started = Instant::now();
-    while !is_too_large {
+    loop {
         let deadline = started + max_time(received.len());
         let chunk =
             match tokio::time::timeout_at(deadline.min(Instant::now() + MAX_PAUSE), stream.next())
@@ -240,17 +242,16 @@ pub async fn read_body(
                 }
                 Err(_) => return Err(too_slow(received.len())),
             };
-        is_too_large = received.len() + chunk.len() > max_bytes;
-        if !is_too_large {
-            let most = announced.unwrap_or(max_bytes);
-            grow(&mut received, chunk.len(), most, &mut memory.text)
-                .map_err(|refused| no_memory(&refused))?;
+        if received.len() + chunk.len() > max_bytes {
+            return Err(too_large(max_bytes));
         }
+        let most = announced.unwrap_or(max_bytes);
+        grow(&mut received, chunk.len(), most, &mut memory.text)
+            .map_err(|refused| no_memory(&refused))?;
         received.extend_from_slice(&chunk);
         // A client on this machine sends megabytes at a time.
         poll_fn(|cx| turn::poll_take(cx, turn::units_for(chunk.len()))).await;
     }
-    Err(too_large(max_bytes))
 }
 
 /// Makes room for `more` bytes in a body that will have `most` bytes, and reserves the whole buffer. The buffer doubles, or has no spare

@@ -216,3 +216,16 @@ async fn a_poll_that_became_long_has_a_permit() {
     let polls = tokio::time::timeout(LIMIT, polls).await;
     assert_eq!(polls.unwrap(), (false, true));
 }
+
+#[test]
+fn a_long_buffer_without_room_is_long_to_extend() {
+    let long = LONG_TEXT_BYTES;
+    for (length, capacity, more, is_long) in [
+        (long, long, 1, true),
+        (long, long + 1, 1, false),
+        (long, long + 1, 2, true),
+        (long - 1, long - 1, long, false),
+    ] {
+        assert_eq!(is_long_to_extend(length, capacity, more), is_long);
+    }
+}

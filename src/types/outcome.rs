@@ -221,3 +221,19 @@ impl Counts {
         self.succeeded + self.failed + self.invalid + self.cancelled
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_counts_as_memory_beside_the_data() {
+        let metadata = format!(r#"{{"a":"{}"}}"#, "x".repeat(60_000));
+        let with = |metadata: Option<&String>| {
+            let metadata = metadata.map(|json| SentMetadata::from_stored(json.clone()).unwrap());
+            Outcome::cancelled(0, Some("id".to_owned()), metadata).bytes_beside_data()
+        };
+        assert_eq!(with(Some(&metadata)) - with(None), metadata.len());
+        assert!(with(None) >= "id".len());
+    }
+}

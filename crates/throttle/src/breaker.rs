@@ -17,6 +17,8 @@ use crate::rolling_window::CallerWindows;
 const MIN_VOLUME: u32 = 20;
 /// Number of failures without any success that opens the breaker.
 const MIN_FAILURES_WITHOUT_SUCCESS: u32 = 5;
+/// Time without any success after which the failures of two callers open the breaker, whoever has succeeded before.
+const MAX_UNSUCCESSFUL_TIME: Duration = Duration::from_secs(2);
 /// Number of consecutive failures that opens the breaker, whatever came before.
 const MAX_CONSECUTIVE_FAILURES: u32 = 15;
 /// Duration of the first open period. It doubles after each failed probe round.
@@ -108,6 +110,8 @@ pub struct Breaker {
     outcomes: CallerWindows<OutcomeCounts>,
     /// Failures since the last success of any caller, by caller.
     in_a_row: BTreeMap<CallerId, u32>,
+    /// Time of the last success of any caller.
+    succeeded_at: Option<Instant>,
     open_period: Option<OpenPeriod>,
 }
 
@@ -208,14 +212,17 @@ impl Breaker {
     ) -> bool {
         match (&mut self.open_period, health) {
             // Not a probe: it began before the breaker opened.
-            (Some(opened), _) if began <= opened.since => false,
+            (Some(opened), health) if began <= opened.since => {
+                opened.is_doubtful |= health == Health::Success && !opened.blamed.contains(&caller);
+                false
+            }
             (_, Health::Neutral) => false,
             (Some(opened), Health::Success) => {
                 opened.succeeded += 1;
                 if opened.succeeded >= DECIDING_PROBES {
                     self.open_period = None;
                 }
-                // The breaker has forgotten all others: a few failures would open it again.
+                // It has no other counts since it opened: without these, five failures would open it again.
                 self.record_success(caller, began, now);
                 false
             }
@@ -256,6 +263,7 @@ impl Breaker {
 
     fn record_success(&mut self, caller: CallerId, began: Instant, now: Instant) {
         self.in_a_row.clear();
+        self.succeeded_at = Some(now);
         let counts = self.outcomes.current(caller, now);
         counts.succeeded += 1;
         counts.slowest = counts.slowest.max(now.saturating_duration_since(began));
@@ -287,17 +295,11 @@ impl Breaker {
         counted.timed_out * 10 >= counted.succeeded
     }
 
-    /// Returns the callers of which calls have succeeded in the last ten seconds.
-    pub fn succeeding_callers(&mut self, now: Instant) -> impl Iterator<Item = CallerId> {
-        let succeeding = (self.outcomes.totals(now)).filter(|(_, own)| own.succeeded > 0);
-        succeeding.map(|(caller, _)| caller)
-    }
-
-    /// Returns the evidence if the breaker should open. The callers besides the one with the most failures have to agree: the calls of more
-    /// of them have mostly failed than not (of none, if there are no other callers), or those of more than half of them have failed in a row.
+    /// Returns the evidence if the breaker should open. The calls of a caller that fail may do so for reasons of its own, so others have to
+    /// agree. With one failing caller left out, those whose calls mostly fail are more than the others (or there are no others); more than
+    /// half of all have failed since the last success, five times in all; or some have failed, and there was no success for a while.
     fn blame(&mut self, now: Instant) -> Option<Blame> {
         let all = self.outcomes.sum(now);
-        let (caller, most) = self.outcomes.largest(now, |own| own.failed)?;
         let in_a_row: u32 = self.in_a_row.values().sum();
         let none_succeeded =
             all.succeeded == 0 && (all.timed_out > 0 || all.failed >= MIN_FAILURES_WITHOUT_SUCCESS);
@@ -306,25 +308,32 @@ impl Breaker {
         if !is_down {
             return None;
         }
-        let has_called = |own: &OutcomeCounts| own.failed + own.succeeded > 0;
         let totals = self.outcomes.totals(now);
-        let active: Vec<_> = totals.filter(|(_, own)| has_called(own)).collect();
-        let mostly_failed = (active.iter()).filter(|(_, own)| own.failed >= own.succeeded);
-        let mut callers: BTreeSet<_> = mostly_failed.map(|(caller, _)| *caller).collect();
-        callers.insert(caller);
-        let others_in_a_row = || self.in_a_row.iter().filter(|(other, _)| **other != caller);
-        let do_most_fail_now = others_in_a_row().map(|(_, failed)| failed).sum::<u32>()
-            >= MIN_FAILURES_WITHOUT_SUCCESS
-            && 2 * others_in_a_row().count() > active.len() - 1;
-        let (failing, succeeding) = (callers.len() - 1, active.len() - callers.len());
-        if succeeding > 0 && failing <= succeeding && !do_most_fail_now {
+        let active: Vec<_> = totals
+            .filter(|(_, own)| own.failed + own.succeeded > 0)
+            .collect();
+        let mostly_fail = (active.iter()).filter(|(_, own)| own.failed >= own.succeeded);
+        let mut callers: BTreeSet<_> = mostly_fail.map(|(caller, _)| *caller).collect();
+        let (failing, others) = (callers.len(), active.len() - callers.len());
+        let most_in_a_row = self.in_a_row.values().max().copied().unwrap_or_default();
+        let do_most_fail_now = active.len() < 2
+            || in_a_row - most_in_a_row >= MIN_FAILURES_WITHOUT_SUCCESS
+                && 2 * self.in_a_row.len() > active.len() + 1;
+        let is_success_long_ago = (self.succeeded_at)
+            .is_none_or(|at| now.saturating_duration_since(at) >= MAX_UNSUCCESSFUL_TIME);
+        let do_others_agree = others == 0
+            || failing > others + 1
+            || do_most_fail_now
+            || failing > 1 && is_success_long_ago;
+        if !do_others_agree {
             return None;
         }
         if do_most_fail_now {
             callers.extend(self.in_a_row.keys());
         }
+        let with_failures = active.iter().filter(|(_, own)| own.failed > 0).count();
         Some(Blame {
-            is_doubtful: all.failed == most.failed || active.len() > callers.len(),
+            is_doubtful: with_failures < 2 || active.len() > callers.len(),
             callers,
         })
     }
@@ -740,6 +749,56 @@ mod tests {
         assert!(breaker.check_call(CallerId(5), later).is_ok());
         assert!(record_all(&mut breaker, &[5, 5], Health::Failure, later));
         assert!(breaker.check_call(CallerId(6), later).is_err());
+    }
+
+    #[test]
+    fn a_caller_whose_calls_mostly_succeed_is_not_left_out_and_not_blamed() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        record_all(&mut breaker, &[1; 60], Health::Success, start);
+        record_all(&mut breaker, &[1; 4].repeat(4), Health::Failure, start);
+        record_all(&mut breaker, &[1], Health::Success, start);
+        assert!(!record_all(&mut breaker, &[2; 100], Health::Failure, start));
+    }
+
+    #[test]
+    fn callers_that_have_succeeded_and_call_no_more_do_not_keep_the_breaker_closed_for_long() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        record_all(&mut breaker, &[1, 2, 3, 4, 5, 6], Health::Success, start);
+        let soon = after(start, 1_999);
+        assert!(!record_all(
+            &mut breaker,
+            &[1, 2].repeat(20),
+            Health::Failure,
+            soon
+        ));
+        let later = after(start, 2_000);
+        assert!(record_all(&mut breaker, &[2], Health::Failure, later));
+        assert!(breaker.check_call(CallerId(3), after(later, 1)).is_ok());
+        // A single caller's failures do not suffice.
+        let mut breaker = Breaker::default();
+        record_all(&mut breaker, &[2], Health::Success, start);
+        assert!(!record_all(&mut breaker, &[1; 40], Health::Failure, later));
+    }
+
+    #[test]
+    fn a_late_success_of_another_caller_lets_the_calls_of_others_be_probes_at_once() {
+        let start = Instant::now();
+        let mut breaker = Breaker::default();
+        assert!(record_all(
+            &mut breaker,
+            &[1, 2].repeat(3),
+            Health::Failure,
+            start
+        ));
+        let now = after(start, 1);
+        let mut try_after_success_of = |caller| {
+            breaker.record(CallerId(caller), Health::Success, start, now);
+            breaker.check_call(CallerId(3), now).is_ok()
+        };
+        assert!(!try_after_success_of(1));
+        assert!(try_after_success_of(3));
     }
 
     #[test]

@@ -18,21 +18,19 @@ pub struct ModelPauses {
     own: BTreeMap<(usize, CallerId), PauseState>,
     /// Times of the latest rejections of calls with fields of their callers' own.
     rejected: BTreeMap<CallerId, Instant>,
+    /// Times of the latest successes of callers since the first of these rejections.
+    accepted: BTreeMap<CallerId, Instant>,
 }
 
 impl ModelPauses {
     /// Records that a call with fields of its caller's own was rejected. Returns true if those of other callers were, too, and of more
-    /// callers than have had `succeeding` calls lately and no rejection: then the fields are probably not the reason.
-    pub fn record_own_rejection(
-        &mut self,
-        caller: CallerId,
-        succeeding: impl Iterator<Item = CallerId>,
-        now: Instant,
-    ) -> bool {
-        (self.rejected).retain(|_, at| now.saturating_duration_since(*at) < REJECTION_AGE);
+    /// callers than have had calls that succeeded since, and none that was rejected: then the fields are probably not the reason.
+    pub fn record_own_rejection(&mut self, caller: CallerId, now: Instant) -> bool {
+        let is_recent = |at: &Instant| now.saturating_duration_since(*at) < REJECTION_AGE;
+        self.rejected.retain(|_, at| is_recent(at));
         self.rejected.insert(caller, now);
-        let accepted = succeeding.filter(|other| !self.rejected.contains_key(other));
-        self.rejected.len() > accepted.count().max(1)
+        (self.accepted).retain(|other, at| is_recent(at) && !self.rejected.contains_key(other));
+        self.rejected.len() > self.accepted.len().max(1)
     }
 
     /// Begins or changes a pause, for all callers or for `caller` alone, as the answer to a call that began at `began` asked. Returns
@@ -106,6 +104,9 @@ impl ModelPauses {
         began: Instant,
         now: Instant,
     ) -> bool {
+        if !self.rejected.is_empty() {
+            self.accepted.insert(caller, now);
+        }
         let mut has_ended = false;
         for pause in self.holding_for_mut(key, caller) {
             has_ended |= pause.record_success(began, now);
@@ -171,17 +172,28 @@ mod tests {
         let now = Instant::now();
         let after = |seconds| now + Duration::from_secs(seconds);
         let mut pauses = ModelPauses::default();
-        let mut reject = |caller: CallerId, succeeding: &[CallerId], seconds: u64| {
-            pauses.record_own_rejection(caller, succeeding.iter().copied(), after(seconds))
-        };
-        assert!(!reject(ALICE, &[], 0));
-        assert!(!reject(ALICE, &[], 1));
-        assert!(!reject(BOB, &[], 61));
-        assert!(reject(ALICE, &[], 120));
+        assert!(!pauses.record_own_rejection(ALICE, now));
+        assert!(!pauses.record_own_rejection(ALICE, after(1)));
+        assert!(!pauses.record_own_rejection(BOB, after(61)));
+        assert!(pauses.record_own_rejection(ALICE, after(120)));
         // Those of others succeed.
-        let [carol, dave] = [CallerId(3), CallerId(4)];
-        assert!(reject(BOB, &[ALICE, BOB, carol], 120), "two of three");
-        assert!(!reject(BOB, &[ALICE, carol, dave], 120), "two of four");
-        assert!(reject(carol, &[carol, dave], 120));
+        for (caller, others, is_of_most) in [
+            (BOB, &[1, 2, 3][..], true),
+            (BOB, &[3, 4], false),
+            (CallerId(3), &[4], true),
+        ] {
+            for other in others {
+                pauses.record_success(0, CallerId(*other), after(120), after(120));
+            }
+            assert_eq!(pauses.record_own_rejection(caller, after(120)), is_of_most);
+        }
+        // A success counts for a minute, too.
+        let mut pauses = ModelPauses::default();
+        pauses.record_success(0, CallerId(3), now, now);
+        pauses.record_own_rejection(ALICE, now);
+        pauses.record_success(0, CallerId(4), now, now);
+        pauses.record_success(0, CallerId(5), now, now);
+        assert!(!pauses.record_own_rejection(BOB, after(59)));
+        assert!(pauses.record_own_rejection(ALICE, after(60)));
     }
 }

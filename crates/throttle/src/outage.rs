@@ -207,6 +207,8 @@ pub struct Availability {
     all: Option<Outage>,
     /// Outages of single callers, proven or suspected.
     by_caller: BTreeMap<CallerId, Outage>,
+    /// Beginnings of the latest calls of callers that have succeeded while there was an outage of a single caller.
+    succeeded: BTreeMap<CallerId, Instant>,
 }
 
 /// Effect of a call on the availability of a key or model.
@@ -246,7 +248,7 @@ impl Availability {
     }
 
     /// Records the failure of a caller's call that began at `began`. `is_callers_own`: it may be due to the caller's own fields in the
-    /// call, and says nothing about the calls of others. `succeeding`: callers whose calls have succeeded lately.
+    /// call, and says nothing about the calls of others.
     pub fn record_failure(
         &mut self,
         report: &OutageReport,
@@ -254,7 +256,6 @@ impl Availability {
         caller: CallerId,
         began: Instant,
         now: Instant,
-        succeeding: &[CallerId],
     ) -> Option<OutageChange> {
         if self.by_caller.len() >= MAX_CALLERS && !self.by_caller.contains_key(&caller) {
             let oldest = self.by_caller.iter().min_by_key(|(_, own)| own.next_probe);
@@ -275,12 +276,13 @@ impl Availability {
         let single = self.by_caller.iter();
         let proofs = single.filter(|(_, own)| own.concerns_others(now));
         let first = proofs.clone().map(|(_, own)| own.since).min();
-        let fails = |other: &&CallerId| {
+        let accepted = self.succeeded.iter().filter(|(other, began)| {
             let own = self.by_caller.get(other);
-            own.is_some_and(|own| own.concerns_others(now))
-        };
-        let accepted = succeeding.iter().filter(|other| !fails(other)).count();
-        if proofs.clone().count() > accepted.max(1) {
+            let is_counted = first.is_some_and(|first| **began >= first)
+                && now.saturating_duration_since(**began) < FAILURE_AGE;
+            is_counted && !own.is_some_and(|own| own.concerns_others(now))
+        });
+        if proofs.clone().count() > accepted.count().max(1) {
             self.all = Some(Outage {
                 since: first.unwrap_or(now),
                 is_proven: true,
@@ -297,6 +299,11 @@ impl Availability {
         let ended = if let Some(all) = &self.all {
             all.is_ended_by(began).then(|| std::mem::take(self))?.all
         } else {
+            if self.by_caller.is_empty() {
+                self.succeeded.clear();
+            } else if self.succeeded.len() < MAX_CALLERS || self.succeeded.contains_key(&caller) {
+                self.succeeded.insert(caller, began);
+            }
             let own = self.by_caller.get(&caller)?;
             own.is_ended_by(began)
                 .then(|| self.by_caller.remove(&caller))?
@@ -366,11 +373,11 @@ mod tests {
         let mut key = Availability::default();
         let refused = report(OutageReason::KeyRefused);
         assert_eq!(
-            key.record_failure(&refused, false, ALICE, start, start, &[]),
+            key.record_failure(&refused, false, ALICE, start, start),
             Some(OutageChange::Began)
         );
         assert_eq!(
-            key.record_failure(&refused, false, ALICE, start, start, &[]),
+            key.record_failure(&refused, false, ALICE, start, start),
             None,
             "a call that was in flight already"
         );
@@ -384,10 +391,7 @@ mod tests {
             assert!(!blocks(&key, next), "{seconds}");
             key.record_call(ALICE, next);
             assert!(blocks(&key, next), "one probe at a time");
-            assert_eq!(
-                key.record_failure(&refused, false, ALICE, next, next, &[]),
-                None
-            );
+            assert_eq!(key.record_failure(&refused, false, ALICE, next, next), None);
             now = next;
         }
     }
@@ -399,10 +403,10 @@ mod tests {
         let refused = report(OutageReason::KeyRefused);
         for (began, is_probe) in [(1, false), (3, true)] {
             let mut key = Availability::default();
-            key.record_failure(&refused, false, ALICE, start, at(2), &[]);
+            key.record_failure(&refused, false, ALICE, start, at(2));
             key.record_call(ALICE, at(3));
             assert!(blocks(&key, at(4)) && !blocks(&key, at(9)));
-            key.record_failure(&refused, false, ALICE, at(began), at(9), &[]);
+            key.record_failure(&refused, false, ALICE, at(began), at(9));
             assert_eq!(blocks(&key, at(9)), is_probe);
         }
     }
@@ -418,7 +422,6 @@ mod tests {
             ALICE,
             start,
             later,
-            &[],
         );
         assert_eq!(key.record_success(ALICE, start), None);
         assert!(blocks(&key, later));
@@ -437,7 +440,7 @@ mod tests {
         for _ in 0..5 {
             for input in [1, 2, 1, 2] {
                 assert_eq!(
-                    model.record_failure(&denied(input), false, ALICE, start, start, &[]),
+                    model.record_failure(&denied(input), false, ALICE, start, start),
                     None
                 );
             }
@@ -445,7 +448,7 @@ mod tests {
             assert_eq!(model.record_success(ALICE, start), None, "of another text");
         }
         let changes = [1, 1, 2, 3, 4]
-            .map(|input| model.record_failure(&denied(input), false, ALICE, start, start, &[]));
+            .map(|input| model.record_failure(&denied(input), false, ALICE, start, start));
         assert_eq!(changes, [None, None, None, Some(OutageChange::Began), None]);
         assert!(blocks(&model, start));
     }
@@ -461,14 +464,14 @@ mod tests {
             (true, false, false),
         ] {
             let mut model = Availability::default();
-            model.record_failure(&refused, is_alices_own, ALICE, start, start, &[]);
+            model.record_failure(&refused, is_alices_own, ALICE, start, start);
             let blocked = |model: &Availability| {
                 [ALICE, BOB, carol].map(|caller| blocks_caller(model, caller, start))
             };
             assert_eq!(blocked(&model), [true, false, false]);
             assert_eq!(model.record_success(BOB, start), None);
             assert_eq!(blocked(&model), [true, false, false], "Bob's are answered");
-            let change = model.record_failure(&refused, is_bobs_own, BOB, start, start, &[]);
+            let change = model.record_failure(&refused, is_bobs_own, BOB, start, start);
             assert_eq!(change, Some(OutageChange::Began));
             assert_eq!(blocked(&model), [true, true, holds_for_all]);
             assert_eq!(model.blocks_all(start), holds_for_all);
@@ -488,21 +491,46 @@ mod tests {
     #[test]
     fn an_outage_of_two_callers_holds_for_all_unless_the_calls_of_as_many_others_succeed() {
         let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
         let refused = report(OutageReason::QuotaExhausted);
-        let [carol, dave] = [CallerId(3), CallerId(4)];
-        for (succeeding, holds_for_all) in
-            [(&[ALICE, BOB, carol][..], true), (&[carol, dave], false)]
-        {
+        for (succeeding, age, holds_for_all) in [
+            (&[][..], 0, true),
+            (&[1, 2, 3], 0, true),
+            (&[3, 4], 0, false),
+            (&[3, 4], 59, false),
+            (&[3, 4], 60, true),
+        ] {
             let mut model = Availability::default();
-            let mut fail =
-                |caller| model.record_failure(&refused, false, caller, start, start, succeeding);
-            fail(ALICE);
-            fail(BOB);
-            assert_eq!(model.holds_for_all(), holds_for_all);
-            assert!(blocks_caller(&model, ALICE, start) && blocks_caller(&model, BOB, start));
-            model.record_failure(&refused, false, carol, start, start, succeeding);
+            model.record_success(CallerId(5), start);
+            model.record_success(CallerId(6), start);
+            model.record_failure(&refused, false, ALICE, start, start);
+            for caller in succeeding {
+                model.record_success(CallerId(*caller), start);
+            }
+            let now = at(age);
+            model.record_failure(&refused, false, ALICE, now, now);
+            model.record_failure(&refused, false, BOB, now, now);
+            assert_eq!(model.holds_for_all(), holds_for_all, "{succeeding:?} {age}");
+            assert!(blocks_caller(&model, BOB, now));
+            model.record_failure(&refused, false, CallerId(3), now, now);
             assert!(model.holds_for_all(), "three of four");
         }
+    }
+
+    #[test]
+    fn successes_before_an_outage_do_not_keep_it_from_holding_for_all() {
+        let start = Instant::now();
+        let refused = report(OutageReason::QuotaExhausted);
+        let mut model = Availability::default();
+        let later = start + Duration::from_secs(1);
+        model.record_failure(&refused, false, CallerId(9), start, start);
+        for caller in 3..8 {
+            model.record_success(CallerId(caller), start);
+        }
+        model.record_success(CallerId(9), start);
+        model.record_failure(&refused, false, ALICE, later, later);
+        model.record_failure(&refused, false, BOB, later, later);
+        assert!(model.holds_for_all());
     }
 
     #[test]
@@ -512,8 +540,8 @@ mod tests {
         for (seconds, holds_for_all) in [(59, true), (60, false)] {
             let now = start + Duration::from_secs(seconds);
             let mut model = Availability::default();
-            model.record_failure(&refused, false, ALICE, start, start, &[]);
-            model.record_failure(&refused, false, BOB, now, now, &[]);
+            model.record_failure(&refused, false, ALICE, start, start);
+            model.record_failure(&refused, false, BOB, now, now);
             assert_eq!(model.blocks_all(now), holds_for_all);
         }
     }
@@ -527,11 +555,11 @@ mod tests {
         };
         let mut model = Availability::default();
         for input in 0..100 {
-            model.record_failure(&denied(input), false, ALICE, start, start, &[]);
+            model.record_failure(&denied(input), false, ALICE, start, start);
         }
         for input in 0..3 {
             assert!(!model.blocks_all(start) && !blocks_caller(&model, BOB, start));
-            model.record_failure(&denied(input), false, BOB, start, start, &[]);
+            model.record_failure(&denied(input), false, BOB, start, start);
         }
         assert!(model.blocks_all(start));
     }
@@ -542,7 +570,7 @@ mod tests {
         let refused = report(OutageReason::QuotaExhausted);
         let mut model = Availability::default();
         for caller in [BOB, ALICE] {
-            model.record_failure(&refused, false, caller, start, start, &[]);
+            model.record_failure(&refused, false, caller, start, start);
         }
         let due = start + FIRST_PROBE;
         assert!(blocks_caller(&model, ALICE, due) && !blocks_caller(&model, BOB, due));
@@ -564,7 +592,6 @@ mod tests {
             ALICE,
             start,
             start,
-            &[],
         );
         let hour = start + FIRST_PROBE + UNPROBED_AGE;
         let is_shown = |now| model.proven(None, now).next().is_some();
@@ -580,7 +607,7 @@ mod tests {
             (OutageReason::QuotaExhausted, false, BOB),
             (OutageReason::UnknownModel, true, BOB),
         ] {
-            model.record_failure(&report(reason), is_own, caller, start, start, &[]);
+            model.record_failure(&report(reason), is_own, caller, start, start);
             let shown = model.proven(Some(BOB), start).next();
             let shown = shown.map(|outage| outage.report.reason);
             assert!(shown.is_none_or(|reason| reason == OutageReason::QuotaExhausted));
@@ -594,7 +621,7 @@ mod tests {
         let mut model = Availability::default();
         let own = report(OutageReason::UnknownModel);
         for caller in 0..2_000 {
-            model.record_failure(&own, true, CallerId(caller), start, start, &[]);
+            model.record_failure(&own, true, CallerId(caller), start, start);
         }
         assert_eq!(model.by_caller.len(), MAX_CALLERS);
     }

@@ -383,39 +383,6 @@ async fn unread_results_that_are_shared_stay_within_the_budget() {
     until_nothing_is_held(&attacker).await;
 }
 
-/// The metadata of an item is part of its result, and takes more than all else of an empty one.
-#[tokio::test]
-async fn metadata_of_unread_results_is_counted() {
-    const LINES: usize = 128;
-    let upstream = Upstream::playing();
-    let (server, attacker, victim) = with_attacker(&upstream, "").await;
-    let metadata = json!({"a": "x".repeat(60_000)});
-    let body = format!("{}\n", json!({"input": " ", "metadata": metadata})).repeat(LINES);
-    let head = format!(
-        "POST /v1/extract/batch?schema={} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer key-attacker\r\ncontent-type: application/x-ndjson\r\naccept: application/x-ndjson\r\ncontent-length: {}\r\n\r\n",
-        crate::support::fixture::encoded(&schema().to_string()),
-        server.address(),
-        body.len()
-    );
-    let mut reader = unread(&server, &head).await;
-    let (_keeps_open, mut sending) = reader.split();
-    let counted = eventually(LIMIT, "the results wait", async || {
-        let row = victim.limit_of("memory_bytes", "responses").await?;
-        row["in_use"].as_u64().filter(|held| *held > 2 * MIB)
-    });
-    let sending = async {
-        sending.write_all(body.as_bytes()).await.ok();
-        std::future::pending::<u64>().await
-    };
-    let held = tokio::select! {
-        held = counted => held,
-        held = sending => held,
-    };
-    assert!(held < 20 * MIB, "{held}");
-    drop(reader);
-    until_nothing_is_held(&attacker).await;
-}
-
 /// Lists, results and events of jobs, as pages and as streams.
 #[tokio::test]
 async fn unread_jobs_stay_within_the_budget() {

@@ -33,7 +33,8 @@ impl ProviderLimits {
         let is_rejected = is_overload && !matches!(report.health, breaker::Health::Timeout { .. });
         let is_of_caller_alone = report.is_callers_own
             && others.are_active
-            && !((is_rejected || report.pause.is_some()) && is_rejection_of_most(call, now));
+            && !((is_rejected || report.pause.is_some())
+                && (call.model.state().pauses).record_own_rejection(call.caller, now));
         let is_of_model_alone = is_rejected
             && !is_of_caller_alone
             && call.model.is_configured
@@ -80,13 +81,6 @@ impl ProviderLimits {
     }
 }
 
-/// Records the rejection of a call with fields of its caller's own. Returns true if the calls of most callers of the model are rejected.
-fn is_rejection_of_most(call: &CallCharge, now: Instant) -> bool {
-    let model = &mut *call.model.state();
-    let succeeding = model.breaker.succeeding_callers(now);
-    (model.pauses).record_own_rejection(call.caller, succeeding, now)
-}
-
 /// Callers of the provider besides that of the call.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OtherCallers {
@@ -119,7 +113,6 @@ fn record_availability(
 ) -> KeyChange {
     let model = &mut *call.model.state();
     if let Some(outage) = &report.outage {
-        let succeeding: Vec<_> = model.breaker.succeeding_callers(now).collect();
         // A caller may have made up a model that the key may not use.
         if outage.reason.is_of_key() && call.model.is_configured {
             return KeyChange {
@@ -129,20 +122,13 @@ fn record_availability(
                     call.caller,
                     call.began,
                     now,
-                    &succeeding,
                 ),
                 ..KeyChange::default()
             };
         }
         let with_model = model.availability.entry(call.key).or_default();
-        let own = with_model.record_failure(
-            outage,
-            report.is_callers_own,
-            call.caller,
-            call.began,
-            now,
-            &succeeding,
-        );
+        let own =
+            with_model.record_failure(outage, report.is_callers_own, call.caller, call.began, now);
         // The key itself is accepted.
         let proves_key = matches!(
             outage.reason,
