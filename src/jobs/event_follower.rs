@@ -214,7 +214,7 @@ mod tests {
     use tokio::time::timeout;
 
     use super::super::Jobs;
-    use super::super::store::{FinishedItem, ItemStatus, Status};
+    use super::super::store::{FinishedItem, ItemStatus, Status, StorageQuota};
     use super::super::test_context::{TestContext, end_queued, job_end, store_queued};
     use super::*;
     use crate::types::Usage;
@@ -279,6 +279,30 @@ mod tests {
         assert_eq!(next_events(&mut first).await, (vec![2], Some(2)));
         let mut second = Follower::new(Arc::clone(context), &ended, 0);
         assert_eq!(next_events(&mut second).await, (vec![1, 2], Some(2)));
+    }
+
+    /// Waits for the next report of progress. Returns true if a limit of stored bytes keeps items from being called.
+    async fn next_quota(follower: &mut Follower) -> bool {
+        loop {
+            let next = timeout(LIMIT, follower.next()).await;
+            if let FollowEvent::Progress(_, rate) = next.expect("a report follows").unwrap() {
+                return rate.storage_quota.is_some();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_follower_sees_that_the_job_waits_for_room_and_goes_on() {
+        let test = TestContext::new("follower-quota");
+        let context = &test.context;
+        let job = store_job(context).await;
+        let progress = context.progress_of(&job);
+        let mut follower = Follower::new(Arc::clone(context), &job, job.last_event);
+        for quota in [None, Some(StorageQuota::Bytes { max: 1 }), None] {
+            let is_waiting = quota.is_some();
+            progress.set_storage_quota(quota);
+            assert_eq!(next_quota(&mut follower).await, is_waiting);
+        }
     }
 
     /// A job that runs or is followed would keep it.

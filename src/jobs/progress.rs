@@ -203,6 +203,26 @@ mod tests {
         assert!((estimated - remaining).abs() < 1e-3, "{estimated}");
         progress.stop();
         assert_eq!(progress.rate(&job(ended)).rate_per_s, None);
+
+        // Five seconds without a result, then five with one each 100 ms.
+        for step in 0..100 {
+            progress.publish(&job(ended));
+            tokio::time::advance(Duration::from_millis(100)).await;
+            ended += u32::from(step >= 50);
+        }
+        let per_s = progress.rate(&job(ended)).rate_per_s.unwrap();
+        assert!((per_s - 5.0).abs() < 0.1, "{per_s}");
+    }
+
+    #[test]
+    fn the_limit_of_stored_bytes_is_shown_until_the_job_stops() {
+        let progress = JobProgress::new(0);
+        let quota = || progress.rate(&running_job()).storage_quota;
+        assert_eq!(quota(), None);
+        progress.set_storage_quota(Some(StorageQuota::Bytes { max: 7 }));
+        assert_eq!(quota(), Some(StorageQuota::Bytes { max: 7 }));
+        progress.stop();
+        assert_eq!(quota(), None);
     }
 
     #[test]

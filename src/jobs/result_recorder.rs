@@ -123,6 +123,7 @@ mod tests {
                 recorder.add(result(0, bytes));
             }
             assert!(!recorder.has_room());
+            assert_eq!(recorder.caller(), CALLER);
         }
     }
 
