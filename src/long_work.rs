@@ -146,9 +146,13 @@ pub fn run_off_worker<T>(is_slow: bool, work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Returns true if a buffer of this length and capacity is moved to another place when `more` bytes are appended, and that takes long.
-#[must_use]
-pub const fn is_long_to_extend(length: usize, capacity: usize, more: usize) -> bool {
+/// Appends `more` bytes to a buffer of this length and capacity, by `append`: as by [`run_off_worker`] if the buffer is moved to another
+/// place, and that takes long.
+pub fn append_off_worker(length: usize, capacity: usize, more: usize, append: impl FnOnce()) {
+    run_off_worker(is_long_to_extend(length, capacity, more), append);
+}
+
+const fn is_long_to_extend(length: usize, capacity: usize, more: usize) -> bool {
     length >= LONG_TEXT_BYTES && capacity - length < more
 }
 

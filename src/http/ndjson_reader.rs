@@ -16,7 +16,7 @@ use super::json_body;
 use super::request_body::{BYTE_ORDER_MARK, parsing_piece};
 use super::upload_monitor::{Interruption, UploadMonitor};
 use crate::extraction::WaitingMemory;
-use crate::long_work::{LONG_TEXT_BYTES, is_long_to_extend, run_off_worker, spawn_long};
+use crate::long_work::{LONG_TEXT_BYTES, append_off_worker, run_off_worker, spawn_long};
 use crate::turn;
 use crate::types::{Code, Error, Input, Item};
 
@@ -99,8 +99,9 @@ impl NdjsonReader {
                 self.upload.count(chunk.len());
                 self.owed_units = turn::units_for(chunk.len());
                 let (length, capacity) = (self.buffer.len(), self.buffer.capacity());
-                let is_long = is_long_to_extend(length, capacity, chunk.len());
-                run_off_worker(is_long, || self.buffer.extend_from_slice(&chunk));
+                append_off_worker(length, capacity, chunk.len(), || {
+                    self.buffer.extend_from_slice(&chunk);
+                });
             }
             Some(Err(_)) => {
                 self.interrupt(Interruption::Disconnected);

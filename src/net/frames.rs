@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 
 use super::error::Error;
-use crate::long_work::{is_long_to_extend, run_off_worker};
+use crate::long_work::append_off_worker;
 
 /// Maximum size of a response body or of one message, in bytes; a larger one is an error.
 pub const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -57,8 +57,9 @@ impl Frames {
             return Err(Error::TooLarge(MAX_ANSWER_BYTES));
         }
         let (length, capacity) = (self.buffer.len(), self.buffer.capacity());
-        let is_long = is_long_to_extend(length, capacity, bytes.len());
-        run_off_worker(is_long, || self.buffer.extend_from_slice(bytes));
+        append_off_worker(length, capacity, bytes.len(), || {
+            self.buffer.extend_from_slice(bytes);
+        });
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::lenient_json::JsonText;
 use super::partial_answer::{DecodeError, PartialAnswer, StreamState};
 use super::request::TextSink;
 use super::wire_format::WireFormat;
-use crate::long_work::{LONG_TEXT_BYTES, is_long_to_extend, run_off_worker};
+use crate::long_work::{LONG_TEXT_BYTES, append_off_worker, run_off_worker};
 use crate::net::{self, Frames, Framing};
 use crate::types::Mode;
 
@@ -141,8 +141,9 @@ impl<'a> StreamDecoder<'a> {
         match &mut self.body {
             Body::Undecided(start) | Body::Whole(start) => {
                 let more = bytes.unwrap_or_default();
-                let is_long = is_long_to_extend(start.len(), start.capacity(), more.len());
-                run_off_worker(is_long, || start.extend_from_slice(more));
+                append_off_worker(start.len(), start.capacity(), more.len(), || {
+                    start.extend_from_slice(more);
+                });
                 // A byte order mark and white space tell nothing, and are not searched again with each piece.
                 let rest = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
                 let skipped = start.len() - rest.trim_ascii_start().len();

@@ -17,7 +17,7 @@ use crate::rolling_window::CallerWindows;
 const MIN_VOLUME: u32 = 20;
 /// Number of failures without any success that opens the breaker.
 const MIN_FAILURES_WITHOUT_SUCCESS: u32 = 5;
-/// Time without any success after which the failures of two callers open the breaker, whoever has succeeded before.
+/// Time without any success after which the failures of two callers open the breaker, even if calls of others succeeded before it.
 const MAX_UNSUCCESSFUL_TIME: Duration = Duration::from_secs(2);
 /// Number of consecutive failures that opens the breaker, whatever came before.
 const MAX_CONSECUTIVE_FAILURES: u32 = 15;

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::held_chunks::HeldChunks;
 use super::{HttpProvider, call_headers, memory};
-use crate::long_work::{LONG_TEXT_BYTES, is_long_to_extend, run_long, run_off_worker};
+use crate::long_work::{LONG_TEXT_BYTES, append_off_worker, run_long, run_off_worker};
 use crate::net::{self, Frames, Framing, Incoming, Url};
 use crate::provider::answer::Answer;
 use crate::provider::chat::ChatRequest;
@@ -74,8 +74,9 @@ impl HttpProvider {
     ) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
         while let Some(bytes) = self.next_bytes(&mut incoming).await? {
-            let is_long = is_long_to_extend(body.len(), body.capacity(), bytes.len());
-            run_off_worker(is_long, || body.extend_from_slice(&bytes));
+            append_off_worker(body.len(), body.capacity(), bytes.len(), || {
+                body.extend_from_slice(&bytes);
+            });
             memory::for_answer(chat.memory, |memory| memory.received(body.len()))?;
             if body.len() > net::MAX_ANSWER_BYTES {
                 let error = net::Error::TooLarge(net::MAX_ANSWER_BYTES);
