@@ -34,6 +34,7 @@ use crate::long_work::run_off_worker;
 use crate::net::{self, Reach};
 use crate::schema::{self, Registry};
 use crate::telemetry::{Metrics, Traces};
+use crate::workers::ConnectionWorkers;
 use build_extractor::build_extractor;
 use caller_reload::Callers;
 use key_reload::ProviderKeys;
@@ -55,6 +56,7 @@ pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()
 pub struct Server {
     config: Config,
     listener: TcpListener,
+    connection_workers: ConnectionWorkers,
     address: SocketAddr,
     extractor: Arc<Extractor>,
     callers: Callers,
@@ -95,7 +97,9 @@ impl Server {
         persistence: Persistence<'_>,
         metrics: Metrics,
     ) -> anyhow::Result<Self> {
-        let listener = http::listen(config.listen)
+        let connection_workers =
+            ConnectionWorkers::start().context("cannot start the threads for connections")?;
+        let listener = http::listen(config.listen, connection_workers.handle())
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener
             .local_addr()
@@ -139,6 +143,7 @@ impl Server {
         Ok(Self {
             config,
             listener,
+            connection_workers,
             address,
             extractor,
             callers,
@@ -206,14 +211,15 @@ impl Server {
             traces: traces.clone(),
         });
         let closing = CancellationToken::new();
-        let serving = lifecycle.tasks.spawn(http::serve(
+        let serving = http::serve(
             self.listener,
             router,
             timeouts,
             connections,
-            lifecycle.clone(),
+            &lifecycle,
             closing.clone(),
-        ));
+            self.connection_workers.handle(),
+        );
         stop.cancelled().await;
         drain(&lifecycle, times).await;
         closing.cancel();

@@ -22,6 +22,7 @@
 //! | 0 | [`private_files`] | files and folders that only the owner of the process can read, and their syncs |
 //! | 0 | [`turn`] | how much a task does before the other tasks run |
 //! | 0 | [`types`] | the types of the contract: spec, input, outcome, usage, errors |
+//! | 0 | [`workers`] | worker threads: those of requests and jobs, and those of connections |
 //!
 //! The crates `throttle` (limits, fair queue, circuit breaker), `llm-json` (answer parsing), `bounded-cel` (rules) and
 //! `upstream-sim` (simulated provider) depend on nothing of the service.
@@ -57,3 +58,4 @@ pub mod schema;
 pub mod telemetry;
 pub mod turn;
 pub mod types;
+pub mod workers;

@@ -7,15 +7,11 @@ use std::time::Duration;
 use clap::Parser;
 use extractd::cli::{Command, CommandLine};
 use extractd::config::{Args, Config, Format, Loaded};
-use extractd::{app, cli, telemetry};
+use extractd::{app, cli, telemetry, workers};
 use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// Stack size of a worker thread in bytes: a valid answer may be nested 128 deep, and validation
-/// recurses.
-const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 fn main() -> ExitCode {
     match run(CommandLine::parse()) {
@@ -100,10 +96,7 @@ const MAX_EXIT_TIME: Duration = Duration::from_millis(500);
     reason = "the task of the signals ends with the process"
 )]
 fn block_on<T>(work: impl AsyncFnOnce(CancellationToken) -> T) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_stack_size(STACK_BYTES)
-        .build()?;
+    let runtime = workers::runtime_builder().build()?;
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(wait_for_signal(stop.clone()));

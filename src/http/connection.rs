@@ -3,7 +3,6 @@
 mod reader_pace;
 mod socket;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -11,16 +10,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::response::Response;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 
-use super::body_frames::MappedBody;
+use super::body_frames::{EnteredBody, MappedBody};
+use super::middleware::is_probe;
 use super::open_connections::{OpenConnection, OpenConnections, OpenRequest};
 use super::response_memory::MAX_CONNECTION_BUFFER;
 use super::state::Lifecycle;
@@ -78,11 +82,12 @@ impl Connection {
     }
 }
 
-/// Returns a socket that listens on the address, with room for a burst of connections.
+/// Returns a socket that listens on the address, with room for a burst of connections. It belongs to the runtime `workers`.
 ///
 /// # Errors
 /// If the address cannot be bound.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub fn listen(address: SocketAddr, workers: &Handle) -> io::Result<TcpListener> {
+    let _entered = workers.enter();
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
     } else {
@@ -95,20 +100,74 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves connections until `stop` is cancelled; each connection then finishes its current request.
-pub async fn serve(
+/// Serves connections on the workers of a runtime, `workers`, until `stop` is cancelled; each connection then finishes its current
+/// request. Requests are handled on the current runtime. Returns the handle of the task that accepts connections.
+pub fn serve(
     listener: TcpListener,
     router: Router,
     timeouts: ConnectionTimeouts,
     connections: OpenConnections,
-    lifecycle: Lifecycle,
+    lifecycle: &Lifecycle,
     stop: CancellationToken,
-) {
-    let mut server = hyper::server::conn::http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
+    workers: &Handle,
+) -> JoinHandle<()> {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new())
         .max_buf_size(MAX_CONNECTION_BUFFER)
         .header_read_timeout(timeouts.header);
+    let server = Server {
+        http,
+        idle_timeout: timeouts.idle,
+        handler: Handler {
+            router,
+            runtime: Handle::current(),
+            lifecycle: lifecycle.clone(),
+        },
+        stop,
+    };
+    let accepting = accept_connections(listener, connections, server);
+    lifecycle.tasks.spawn_on(accepting, workers)
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct Server {
+    http: hyper::server::conn::http1::Builder,
+    idle_timeout: Duration,
+    handler: Handler,
+    stop: CancellationToken,
+}
+
+/// Handler of requests.
+#[derive(Clone)]
+struct Handler {
+    router: Router,
+    /// Runtime on whose workers requests are handled.
+    runtime: Handle,
+    lifecycle: Lifecycle,
+}
+
+impl Handler {
+    /// Handles a request on its runtime, but a probe at once on the current one. Dropping the future cancels the request.
+    ///
+    /// # Errors
+    /// If the runtime ends, or the request panics outside the middleware.
+    async fn handle(&self, request: http::Request<Incoming>) -> Result<Response, JoinError> {
+        let is_probe = is_probe(request.uri().path());
+        let handling = self.router.clone().oneshot(request);
+        let Ok(response) = if is_probe {
+            handling.await
+        } else {
+            let task = self.lifecycle.tasks.spawn_on(handling, &self.runtime);
+            AbortOnDropHandle::new(task).await?
+        };
+        Ok(response)
+    }
+}
+
+/// Accepts connections until the server stops. Each is a task of its own.
+async fn accept_connections(listener: TcpListener, connections: OpenConnections, server: Server) {
+    let (tasks, stop) = (&server.handler.lifecycle.tasks, &server.stop);
     let mut warnings = Warnings::default();
     loop {
         let accepted = tokio::select! {
@@ -129,13 +188,8 @@ pub async fn serve(
                     () = stop.cancelled() => return,
                 };
                 let socket = Arc::new(socket);
-                lifecycle.tasks.spawn(serve_connection(
-                    server.clone(),
-                    Connection { socket, open },
-                    timeouts.idle,
-                    router.clone(),
-                    stop.clone(),
-                ));
+                let connection = Connection { socket, open };
+                tasks.spawn(serve_connection(server.clone(), connection));
             }
             Err(error) => {
                 // Twenty times a second, for as long as there are too many open files.
@@ -163,13 +217,13 @@ impl Warnings {
     }
 }
 
-async fn serve_connection(
-    server: hyper::server::conn::http1::Builder,
-    connection: Connection,
-    idle_timeout: Duration,
-    router: Router,
-    stop: CancellationToken,
-) {
+async fn serve_connection(server: Server, connection: Connection) {
+    let Server {
+        http,
+        idle_timeout,
+        handler,
+        stop,
+    } = server;
     let socket = Arc::clone(&connection.socket);
     set_options(&socket);
     let closing = connection.open.closing().clone();
@@ -185,18 +239,20 @@ async fn serve_connection(
         let unsent = current.begin(open.clone());
         request.extensions_mut().insert(connection.clone());
         request.extensions_mut().insert(open);
-        let router = router.clone();
+        let handler = handler.clone();
         async move {
             poll_fn(|cx| turn::poll_take(cx, REQUEST_UNITS)).await;
-            let response = router.oneshot(request).await?;
+            let response = handler.handle(request).await?;
             let keep = move |frame| {
                 let _unsent = &unsent;
                 frame
             };
-            Ok::<_, Infallible>(response.map(|body| MappedBody::new(body, keep)))
+            let runtime = handler.runtime;
+            let keep = |body| EnteredBody::new(MappedBody::new(body, keep), runtime);
+            Ok::<_, JoinError>(response.map(keep))
         }
     });
-    let serving = server.serve_connection(io, service);
+    let serving = http.serve_connection(io, service);
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
@@ -237,7 +293,10 @@ async fn linger(socket: &TcpStream) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use axum::Extension;
+    use axum::body::Body;
     use axum::http::StatusCode;
     use axum::routing::get;
     use throttle::CallerId;
@@ -245,6 +304,7 @@ mod tests {
     use tokio::sync::{Notify, mpsc};
 
     use super::*;
+    use crate::workers::ConnectionWorkers;
 
     const ALICE: CallerId = CallerId(1);
 
@@ -253,20 +313,26 @@ mod tests {
 
     /// Starts a server of at most `max` connections.
     fn start(max: usize, router: Router) -> SocketAddr {
-        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        start_on(&Handle::current(), max, router)
+    }
+
+    /// Starts a server whose connections are served by `workers`.
+    fn start_on(workers: &Handle, max: usize, router: Router) -> SocketAddr {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), workers).unwrap();
         let address = listener.local_addr().unwrap();
         let timeouts = ConnectionTimeouts {
             header: Duration::from_secs(60),
             idle: Duration::from_secs(60),
         };
-        tokio::spawn(serve(
+        serve(
             listener,
             router,
             timeouts,
             OpenConnections::new(max, 3),
-            Lifecycle::default(),
+            &Lifecycle::default(),
             CancellationToken::new(),
-        ));
+            workers,
+        );
         address
     }
 
@@ -274,7 +340,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_burst_of_connections_waits_for_the_accept_loop() {
-        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &Handle::current()).unwrap();
         let address = listener.local_addr().unwrap();
         let connecting = async {
             let mut clients = Vec::new();
@@ -339,6 +405,43 @@ mod tests {
             .unwrap()
             .unwrap();
         text
+    }
+
+    #[tokio::test]
+    async fn a_probe_is_answered_while_all_workers_of_requests_are_busy() {
+        let workers = ConnectionWorkers::start().unwrap();
+        let router = Router::new().route("/healthz", get(async || "ok"));
+        let address = start_on(workers.handle(), 3, router);
+        // Blocks the only worker of the test.
+        let mut client = std::net::TcpStream::connect(address).unwrap();
+        let timeout = Some(Duration::from_secs(30));
+        client.set_read_timeout(timeout).unwrap();
+        client
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.ends_with("ok"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn requests_and_bodies_belong_to_the_runtime_of_requests() {
+        let workers = ConnectionWorkers::start().unwrap();
+        let flavor = || format!("{:?}", Handle::current().runtime_flavor());
+        let route = get(move || {
+            let handled = flavor();
+            let sent = async move { Ok::<_, io::Error>(format!("{handled} {}", flavor())) };
+            async { Body::from_stream(futures_util::stream::once(sent)) }
+        });
+        let address = start_on(workers.handle(), 3, Router::new().route("/", route));
+        let mut client = ask(address, "/").await;
+        skip_head(&mut client).await;
+        let expected = b"1B\r\nCurrentThread CurrentThread";
+        let mut chunk = vec![0; expected.len()];
+        let reading = client.read_exact(&mut chunk);
+        let read = tokio::time::timeout(Duration::from_secs(30), reading).await;
+        read.unwrap().unwrap();
+        assert_eq!(chunk, expected);
     }
 
     #[tokio::test]

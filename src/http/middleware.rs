@@ -19,7 +19,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 
-pub use auth::SignedLink;
+pub use auth::{SignedLink, is_probe};
 pub use request_id::RequestId;
 
 use super::chat::error::ErrorShape;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Layer of each module of the service. The same table stands in `src/lib.rs`. A new module has to be given its layer.
-const LAYERS: [(&str, u8); 17] = [
+const LAYERS: [(&str, u8); 18] = [
     ("main", 8),
     ("cli", 7),
     ("app", 6),
@@ -23,6 +23,7 @@ const LAYERS: [(&str, u8); 17] = [
     ("private_files", 0),
     ("turn", 0),
     ("types", 0),
+    ("workers", 0),
 ];
 
 /// Libraries, and the modules that may use them.

@@ -80,6 +80,6 @@ pub fn needs_no_key(state: &AppState, path: &str) -> bool {
 }
 
 /// Returns true for the paths of health probes, which call the server by its IP address.
-fn is_probe(path: &str) -> bool {
+pub fn is_probe(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz")
 }
