@@ -268,7 +268,7 @@ impl Suspect<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::sqlite::Sqlite;
-    use super::super::store::Store;
+    use super::super::store::{ItemStatus, PageSize, Store};
     use super::super::test_context::{TestContext, store_file, store_queued};
     use super::*;
 
@@ -330,6 +330,34 @@ mod tests {
             suspects.len() >= ITEMS as usize - 1,
             "items that did not run alone are suspects still"
         );
+    }
+
+    #[tokio::test]
+    async fn an_item_that_crashes_each_process_alone_fails_and_does_not_run() {
+        let name = "fatal-item";
+        let job = store_running(name, 2).await;
+        crash_repeatedly(name, job, 2).await;
+        for _ in 0..FATAL_ISOLATED_CRASHES {
+            let store = Sqlite::open(&store_file(name)).unwrap();
+            store.set_isolated(Some((job, 1))).await.unwrap();
+        }
+        let test = TestContext::new(name);
+        let store = &test.context.store;
+        let quarantine = run_suspects(&test.context, MAX_QUARANTINE);
+        let is_failed = async {
+            while store.job_by_key(job).await.unwrap().unwrap().counts.failed == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = quarantine => panic!("the other item takes ten seconds"),
+            failed = tokio::time::timeout(MAX_QUARANTINE, is_failed) => failed.unwrap(),
+        }
+        let event = store.events(job, 0, PageSize::of_rows(10)).await.unwrap();
+        let [event] = event.try_into().unwrap();
+        assert_eq!(event.item, Some((1, ItemStatus::Failed)));
+        let body = String::from_utf8(event.body).unwrap();
+        assert!(body.contains("the server crashed"), "{body}");
     }
 
     #[tokio::test]

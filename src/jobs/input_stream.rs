@@ -252,12 +252,54 @@ impl Stream for InputStream {
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt;
+    use rusqlite::Connection;
     use throttle::{CallerId, MemoryLedger, MemoryUse};
     use tokio::time::timeout;
 
-    use super::super::test_context::{TestContext, store_queued};
+    use super::super::sqlite::{Sqlite, StorageLimits};
+    use super::super::store::StorageQuota;
+    use super::super::test_context::{TestContext, running_job, store_file, store_queued};
     use super::*;
     use crate::long_work::take_all_permits;
+
+    #[tokio::test]
+    async fn a_page_waits_until_there_is_room_for_its_results() {
+        const MAX: u64 = 1 << 20;
+        let name = "results-room";
+        let limits = StorageLimits {
+            max_bytes: MAX,
+            ..StorageLimits::default()
+        };
+        let store = Sqlite::open(&store_file(name)).unwrap().with_limits(limits);
+        store.set_has_several_callers(true);
+        let test = TestContext::with_store(name, store);
+        let store = &test.context.store;
+        let with_input = store_queued(store.as_ref(), "job_1", 1).await;
+        let without = store_queued(store.as_ref(), "job_2", 0).await;
+        let file = Connection::open(store_file(name)).unwrap();
+        let store_bytes = |bytes: i64| {
+            let sql = "UPDATE callers SET bytes = ?1";
+            file.execute(sql, [bytes]).unwrap();
+        };
+        let progress = Arc::new(JobProgress::new(0));
+        let stream_of = |job| {
+            let ledger = test.context.extractor.limits().memory();
+            let memory = ledger.empty(CallerId::default(), MemoryUse::Inputs);
+            let memory = WaitingMemory::new(memory, Duration::MAX);
+            InputStream::new(store, job, &progress, 16, memory)
+        };
+        store_bytes(i64::try_from(MAX).unwrap());
+        let mut stream = stream_of(with_input);
+        let early = timeout(Duration::from_millis(500), stream.next()).await;
+        assert!(early.is_err(), "its results would leave no room to others");
+        let quota = progress.rate(&running_job()).storage_quota;
+        assert_eq!(quota, Some(StorageQuota::ShareOfAllBytes { max: MAX }));
+        let end = timeout(ROOM_CHECK_INTERVAL, stream_of(without).next()).await;
+        assert!(end.unwrap().is_none(), "what has no inputs does not wait");
+        store_bytes(0);
+        let input = timeout(ROOM_CHECK_INTERVAL * 5, stream.next()).await;
+        assert!(input.unwrap().is_some());
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_page_is_read_after_its_memory_is_reserved() {

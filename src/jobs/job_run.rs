@@ -268,7 +268,10 @@ impl<'a> JobRun<'a> {
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;
+    use throttle::{AdmissionRequest, CallerId, Class, PoolId};
+    use tokio::time::timeout;
 
+    use super::super::load_job::load_job;
     use super::super::test_context::{TestContext, running_job, store_file, store_queued};
     use super::*;
 
@@ -286,6 +289,38 @@ mod tests {
         run.on_recorded(&recorded);
         assert_eq!(run.job.last_event, 1);
         assert_eq!(run.job.metadata, None);
+    }
+
+    #[tokio::test]
+    async fn a_job_waits_for_a_place_in_the_waiting_room() {
+        let test = TestContext::new("admission");
+        let context = &test.context;
+        let job = store_queued(context.store.as_ref(), "job_1", 1).await;
+        let job = context.store.job_by_key(job).await.unwrap().unwrap();
+        let request = load_job(context, &job).await.unwrap().request.unwrap();
+        let signals = RunSignals::new(&context.shutdown);
+        let run = JobRun::new(context, job, RecordSpec::default(), signals);
+        let admission = async || {
+            let admission = run.wait_for_admission(&request);
+            timeout(Duration::from_millis(300), admission).await
+        };
+        let asked = AdmissionRequest {
+            class: Class::Job,
+            pool: PoolId(0),
+            window: 1_000,
+            is_single: false,
+            has_price: false,
+        };
+        let other = context
+            .extractor
+            .limits()
+            .admit(CallerId::default(), &asked);
+        let other = other.unwrap();
+        let places = (1..=1_000).take_while(|places| other.reserve_place(*places));
+        assert!(places.count() < 1_000, "the waiting room is full");
+        assert!(admission().await.is_err(), "all places are taken");
+        drop(other);
+        assert!(admission().await.unwrap().is_ok());
     }
 
     #[tokio::test]

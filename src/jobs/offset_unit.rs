@@ -193,7 +193,7 @@ mod tests {
 
     use futures_util::FutureExt;
     use serde_json::{Value, json};
-    use throttle::{CallerId, MemoryUse};
+    use throttle::{CallerId, MemoryLedger, MemoryUse};
     use tokio::time::timeout;
 
     use super::super::store::ItemStatus;
@@ -307,5 +307,20 @@ mod tests {
         timeout(LIMIT, converted).await.unwrap().unwrap();
         assert_eq!(events.each_ref().map(start_in), [2, 2]);
         assert_eq!(held(), None);
+    }
+
+    #[tokio::test]
+    async fn a_conversion_that_takes_more_than_its_caller_may_have_reserves_a_part() {
+        let test = TestContext::new("offset-room");
+        let jobs = Jobs(Arc::clone(&test.context));
+        let input = "é".repeat(200_000);
+        let job = store_input(&jobs, &input).await;
+        let ledger = MemoryLedger::new(input.len(), input.len());
+        let memory = ledger.empty(CALLER, MemoryUse::Responses);
+        let mut memory = WaitingMemory::new(memory, Duration::ZERO);
+        let mut events = [result_with(&json!([{"start": 1, "end": 2}]))];
+        let converted = jobs.convert_offsets(job, &mut events, OffsetUnit::Byte, &mut memory);
+        timeout(LIMIT, converted).await.unwrap().unwrap();
+        assert_eq!(start_in(&events[0]), 2);
     }
 }

@@ -40,8 +40,12 @@ pub struct TestContext {
 impl TestContext {
     /// Opens a store. `name` is unique among the tests.
     pub fn new(name: &str) -> Self {
+        Self::with_store(name, Sqlite::open(&store_file(name)).unwrap())
+    }
+
+    /// Takes over a store in the file [`store_file`].
+    pub fn with_store(name: &str, store: Sqlite) -> Self {
         let folder = folder(name);
-        let store = Sqlite::open(&store_file(name)).unwrap();
         let config = Config {
             retention: Duration::from_secs(60),
             max_running_per_caller: MAX_RUNNING,

@@ -142,8 +142,26 @@ mod tests {
 
     use super::*;
     use crate::jobs::load_job::RecordSpec;
-    use crate::jobs::test_context::{TestContext, store_inputs};
+    use crate::jobs::test_context::{TestContext, end_queued, job_end, store_inputs, store_queued};
     use crate::long_work::{LONG_TEXT_BYTES, take_all_permits};
+
+    #[tokio::test]
+    async fn a_job_that_is_given_up_fails_unless_it_has_ended() {
+        let test = TestContext::new("given-up");
+        let context = &test.context;
+        let store = context.store.as_ref();
+        let job = store_queued(store, "job_1", 1).await;
+        fail_job(context, job, "a failed read").await.unwrap();
+        let failed = store.job_by_key(job).await.unwrap().unwrap();
+        assert_eq!(failed.status, Status::Failed);
+        let error = format!("{:?}", failed.error);
+        assert!(error.contains("a failed read"), "{error}");
+        let job = store_queued(store, "job_2", 1).await;
+        end_queued(store, job, job_end(Status::Cancelled)).await;
+        fail_job(context, job, "a failed read").await.unwrap();
+        let ended = store.job_by_key(job).await.unwrap().unwrap();
+        assert_eq!((ended.status, ended.error), (Status::Cancelled, None));
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_long_input_that_is_cancelled_waits_for_its_turn_and_is_counted() {

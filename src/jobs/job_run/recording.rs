@@ -237,8 +237,11 @@ mod tests {
         let waited = timeout(limit, run.finish_recording(&mut recorder)).await;
         assert!(waited.is_err(), "it is not recorded");
         context.shutdown.draining.cancel();
+        let begun = tokio::time::Instant::now();
         let waited = timeout(limit, run.finish_recording(&mut recorder)).await;
         assert_eq!(waited.expect("it waits no longer"), Ok(false));
+        let patience = STUCK_STORE_TIMEOUT * MAX_STUCK_WAITS;
+        assert!(begun.elapsed() >= patience, "the store is ready");
         tokio::time::resume();
         other.execute_batch("ROLLBACK").unwrap();
         assert_eq!(run.finish_recording(&mut recorder).await, Ok(true));

@@ -228,6 +228,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn free_pages_are_returned_until_there_are_none() {
+        let connection = Connection::open_in_memory().unwrap();
+        let database = Database::new(connection, Arc::default(), Duration::ZERO).unwrap();
+        let table = "PRAGMA auto_vacuum = INCREMENTAL; CREATE TABLE texts (text)";
+        database.connection.execute_batch(table).unwrap();
+        assert_eq!(database.vacuum(), Ok(false), "nothing was removed");
+        let bytes = 4096 * (PAGES_PER_VACUUM + 100);
+        let insert = "INSERT INTO texts VALUES (zeroblob(?1))";
+        database.connection.execute(insert, [bytes]).unwrap();
+        database
+            .connection
+            .execute("DELETE FROM texts", [])
+            .unwrap();
+        let left = || count_free_pages(&database.connection).unwrap();
+        let freed = left();
+        assert!(freed > PAGES_PER_VACUUM);
+        assert_eq!(database.vacuum(), Ok(true));
+        assert_eq!(left(), freed - PAGES_PER_VACUUM);
+        assert_eq!(database.vacuum(), Ok(true));
+        assert_eq!((left(), database.vacuum()), (0, Ok(false)));
+    }
+
+    #[test]
     fn only_a_busy_checkpoint_is_no_error() {
         let connection = Connection::open_in_memory().unwrap();
         let database = Database::new(connection, Arc::default(), Duration::ZERO).unwrap();
