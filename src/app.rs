@@ -366,14 +366,13 @@ fn startup_message(extractor: &Extractor, address: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use serde_json::json;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
     use crate::config::Args;
     use crate::jobs::store::{CreateOutcome, JobKey, NewJob, Status, Store};
+    use crate::turn::turns_during;
     use throttle::{CallerId, MemoryUse};
 
     /// Metrics, which start once in a process.
@@ -461,42 +460,12 @@ mod tests {
         running.await.unwrap();
     }
 
-    /// Sends requests on one connection. Returns how many turns another task of this thread had until `end` was received `count`
-    /// times.
-    async fn turns_during(address: SocketAddr, requests: &str, end: &[u8], count: usize) -> usize {
-        let turns = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&turns);
-        // Unlike `yield_now`, it goes behind the ready tasks only, and does not wait until sockets are polled.
-        let other = tokio::spawn(std::future::poll_fn(move |cx| {
-            counted.fetch_add(1, Ordering::Relaxed);
-            cx.waker().wake_by_ref();
-            std::task::Poll::<()>::Pending
-        }));
-        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
-        client.write_all(requests.as_bytes()).await.unwrap();
-        let (mut received, mut found) = (Vec::new(), 0);
-        while found < count {
-            let searched = received.len().saturating_sub(end.len() - 1);
-            assert!(client.read_buf(&mut received).await.unwrap() > 0);
-            let new = received.get(searched..).unwrap_or_default();
-            found += new.windows(end.len()).filter(|part| part == &end).count();
-        }
-        other.abort();
-        turns.load(Ordering::Relaxed)
-    }
-
-    /// Requests that need no waiting, and items that need none, would otherwise be answered in few turns, during which nobody else
-    /// is served.
+    /// Items that need no waiting would otherwise be answered in few turns, during which nobody else is served.
     #[tokio::test]
-    async fn a_connection_whose_work_is_always_ready_lets_others_have_their_turns() {
+    async fn a_batch_whose_work_is_always_ready_lets_others_have_their_turns() {
         let server = bound(|_| {});
         let (address, stop) = (server.address(), CancellationToken::new());
         let running = tokio::spawn(server.run(stop.clone()));
-
-        let pipelined = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(400);
-        let turns = turns_during(address, &pipelined, b"ok\n", 400).await;
-        assert!(turns >= 400, "{turns} turns during 400 requests");
-
         let body = json!({"inputs": vec![" "; 2_000], "schema": {"type": "object"}}).to_string();
         let batch = format!(
             "POST /v1/extract/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
@@ -505,7 +474,6 @@ mod tests {
         );
         let turns = turns_during(address, &batch, b"\"summary\":", 1).await;
         assert!(turns >= 2_000 / 16, "{turns} turns during 2,000 items");
-
         stop.cancel();
         running.await.unwrap();
     }

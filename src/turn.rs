@@ -29,6 +29,44 @@ pub fn poll_take(cx: &mut Context<'_>, units: u32) -> Poll<()> {
     Poll::Ready(())
 }
 
+/// Sends requests on one connection. Returns how many turns another task of this thread had until `end` was received `count`
+/// times.
+///
+/// # Panics
+/// If the connection ends before.
+#[cfg(test)]
+pub async fn turns_during(
+    address: std::net::SocketAddr,
+    requests: &str,
+    end: &[u8],
+    count: usize,
+) -> usize {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&turns);
+    // Unlike `yield_now`, it goes behind the ready tasks only, and does not wait until sockets are polled.
+    let other = tokio::spawn(std::future::poll_fn(move |cx| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        cx.waker().wake_by_ref();
+        Poll::<()>::Pending
+    }));
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    client.write_all(requests.as_bytes()).await.unwrap();
+    let (mut received, mut found) = (Vec::new(), 0);
+    while found < count {
+        let searched = received.len().saturating_sub(end.len() - 1);
+        assert!(client.read_buf(&mut received).await.unwrap() > 0);
+        let new = received.get(searched..).unwrap_or_default();
+        found += new.windows(end.len()).filter(|part| part == &end).count();
+    }
+    other.abort();
+    turns.load(Ordering::Relaxed)
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;

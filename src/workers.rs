@@ -1,7 +1,7 @@
 //! Worker threads: those that handle requests and run jobs, and those that serve connections.
 //!
-//! Connections have workers of their own, which do little more than read and write. A health probe is answered by them, and therefore
-//! does not wait behind the requests that keep the other workers busy.
+//! Connections have workers of their own, which read, write, and answer health probes. Requests are handled by the other workers, which
+//! also make the responses: a probe does not wait behind them.
 
 use std::io;
 use std::num::NonZero;
@@ -13,7 +13,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// recurses.
 const STACK_BYTES: usize = 8 * 1024 * 1024;
 
-/// Minimum number of workers for connections: of one, all connections would wait for the longest poll of any.
+/// Minimum number of workers for connections: with only one, all connections would wait for the longest poll of any.
 const MIN_CONNECTION_WORKERS: usize = 2;
 
 /// Returns the builder of a runtime whose workers have room for deeply nested values.
@@ -24,7 +24,8 @@ pub fn runtime_builder() -> Builder {
     builder
 }
 
-/// Worker threads of connections: one for each core, at least two. They end when this is dropped, and what runs on them is cancelled.
+/// Worker threads of connections: one for each core, at least two. When this is dropped, their tasks are cancelled, and they end; the drop does not wait for
+/// them.
 #[derive(Debug)]
 pub struct ConnectionWorkers {
     handle: Handle,

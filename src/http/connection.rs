@@ -2,6 +2,7 @@
 
 mod reader_pace;
 mod socket;
+mod streamed_body;
 
 use std::future::poll_fn;
 use std::io;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
@@ -18,18 +20,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower::ServiceExt;
 
-use super::body_frames::{EnteredBody, MappedBody};
+use super::body_frames::MappedBody;
 use super::middleware::is_probe;
 use super::open_connections::{OpenConnection, OpenConnections, OpenRequest};
 use super::response_memory::MAX_CONNECTION_BUFFER;
 use super::state::Lifecycle;
 use crate::turn;
 use socket::{CurrentRequest, Socket, set_options};
+use streamed_body::{FrameRequester, StreamedBody, frame_requests, make_frames};
 
 /// Maximum number of connections that the kernel has completed and the server has not accepted yet. When one more arrives, its client
 /// sends again after a second. The kernel's own maximum (`net.core.somaxconn`) is 4,096 since Linux 5.4; that of `TcpListener::bind` is
@@ -82,7 +86,7 @@ impl Connection {
     }
 }
 
-/// Returns a socket that listens on the address, with room for a burst of connections. It belongs to the runtime `workers`.
+/// Returns a socket that listens on the address, with room for a burst of connections. The socket belongs to the runtime `workers`.
 ///
 /// # Errors
 /// If the address cannot be bound.
@@ -118,56 +122,92 @@ pub fn serve(
     let server = Server {
         http,
         idle_timeout: timeouts.idle,
-        handler: Handler {
+        handler: Arc::new(Handler {
             router,
             runtime: Handle::current(),
-            lifecycle: lifecycle.clone(),
-        },
+            tasks: lifecycle.tasks.clone(),
+        }),
         stop,
     };
     let accepting = accept_connections(listener, connections, server);
     lifecycle.tasks.spawn_on(accepting, workers)
 }
 
-/// What every connection needs.
+/// Parts that every connection needs.
 #[derive(Clone)]
 struct Server {
     http: hyper::server::conn::http1::Builder,
     idle_timeout: Duration,
-    handler: Handler,
+    handler: Arc<Handler>,
     stop: CancellationToken,
 }
 
 /// Handler of requests.
-#[derive(Clone)]
 struct Handler {
     router: Router,
-    /// Runtime on whose workers requests are handled.
+    /// Runtime on whose workers requests are handled, and responses made.
     runtime: Handle,
-    lifecycle: Lifecycle,
+    tasks: TaskTracker,
+}
+
+/// Response of a task that handles a request.
+enum Handled {
+    Complete(Response),
+    /// The frames of the body are asked for one at a time.
+    Streamed(Response<FrameRequester>),
 }
 
 impl Handler {
-    /// Handles a request on its runtime, but a probe at once on the current one. Dropping the future cancels the request.
+    /// Handles a request in a task of its own on the runtime of requests, but a probe in the current task. If the future or the response is
+    /// dropped, the task is aborted, and ends when a worker gets to it.
     ///
     /// # Errors
     /// If the runtime ends, or the request panics outside the middleware.
-    async fn handle(&self, request: http::Request<Incoming>) -> Result<Response, JoinError> {
+    async fn handle(
+        &self,
+        request: http::Request<Incoming>,
+    ) -> Result<Response, oneshot::error::RecvError> {
         let is_probe = is_probe(request.uri().path());
         let handling = self.router.clone().oneshot(request);
-        let Ok(response) = if is_probe {
-            handling.await
-        } else {
-            let task = self.lifecycle.tasks.spawn_on(handling, &self.runtime);
-            AbortOnDropHandle::new(task).await?
-        };
-        Ok(response)
+        if is_probe {
+            let Ok(response) = handling.await;
+            return Ok(response);
+        }
+        let (sender, handled) = oneshot::channel();
+        let task = self.tasks.spawn_on(
+            async move {
+                let Ok(response) = handling.await;
+                send_response(response, sender).await;
+            },
+            &self.runtime,
+        );
+        let task = AbortOnDropHandle::new(task);
+        Ok(match handled.await? {
+            Handled::Complete(response) => response,
+            Handled::Streamed(response) => {
+                response.map(|requests| Body::new(StreamedBody::new(requests, task)))
+            }
+        })
+    }
+}
+
+/// Sends a response to its connection. If the body has no known length, makes its frames until the connection has them all.
+async fn send_response(response: Response, sender: oneshot::Sender<Handled>) {
+    if response.body().size_hint().exact().is_some() {
+        drop(sender.send(Handled::Complete(response)));
+        return;
+    }
+    let (head, body) = response.into_parts();
+    let (requester, requests) = frame_requests();
+    let response = Response::from_parts(head, requester);
+    if sender.send(Handled::Streamed(response)).is_ok() {
+        make_frames(body, requests).await;
     }
 }
 
 /// Accepts connections until the server stops. Each is a task of its own.
 async fn accept_connections(listener: TcpListener, connections: OpenConnections, server: Server) {
-    let (tasks, stop) = (&server.handler.lifecycle.tasks, &server.stop);
+    let (tasks, stop) = (&server.handler.tasks, &server.stop);
     let mut warnings = Warnings::default();
     loop {
         let accepted = tokio::select! {
@@ -239,7 +279,7 @@ async fn serve_connection(server: Server, connection: Connection) {
         let unsent = current.begin(open.clone());
         request.extensions_mut().insert(connection.clone());
         request.extensions_mut().insert(open);
-        let handler = handler.clone();
+        let handler = Arc::clone(&handler);
         async move {
             poll_fn(|cx| turn::poll_take(cx, REQUEST_UNITS)).await;
             let response = handler.handle(request).await?;
@@ -247,9 +287,7 @@ async fn serve_connection(server: Server, connection: Connection) {
                 let _unsent = &unsent;
                 frame
             };
-            let runtime = handler.runtime;
-            let keep = |body| EnteredBody::new(MappedBody::new(body, keep), runtime);
-            Ok::<_, JoinError>(response.map(keep))
+            Ok::<_, oneshot::error::RecvError>(response.map(|body| MappedBody::new(body, keep)))
         }
     });
     let serving = http.serve_connection(io, service);
@@ -296,7 +334,6 @@ mod tests {
     use std::io::{Read, Write};
 
     use axum::Extension;
-    use axum::body::Body;
     use axum::http::StatusCode;
     use axum::routing::get;
     use throttle::CallerId;
@@ -422,6 +459,15 @@ mod tests {
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert!(answer.ends_with("ok"), "{answer}");
+    }
+
+    /// Probes, which need no waiting, would otherwise be answered in few turns, during which nobody else is served.
+    #[tokio::test]
+    async fn pipelined_probes_let_others_have_their_turns() {
+        let address = start(3, Router::new().route("/healthz", get(async || "ok\n")));
+        let pipelined = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(400);
+        let turns = turn::turns_during(address, &pipelined, b"ok\n", 400).await;
+        assert!(turns >= 400, "{turns} turns during 400 requests");
     }
 
     #[tokio::test]

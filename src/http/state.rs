@@ -23,7 +23,7 @@ pub struct Lifecycle {
     pub ended: CancellationToken,
     /// Requests that extract or create jobs. Draining waits for them.
     pub work: TaskTracker,
-    /// Connections and their watchdogs. The process waits for them before it exits.
+    /// Connections, their requests and watchdogs. The process waits for them before it exits.
     pub tasks: TaskTracker,
 }
 
