@@ -339,6 +339,33 @@ mod tests {
     }
 
     #[test]
+    fn results_fill_the_cache_to_the_last_byte() {
+        let now = Instant::now();
+        let sizes = small_cache();
+        sizes.put([1; 32], ALICE, &success("a"), now);
+        let size = usize::try_from(sizes.stats(now).size_bytes).unwrap();
+        let repaired = Success {
+            repairs: vec!["mended".to_owned(); 2],
+            ..success("a")
+        };
+        sizes.put([1; 32], ALICE, &repaired, now);
+        let more = usize::try_from(sizes.stats(now).size_bytes).unwrap();
+        assert!(more > size, "repairs count");
+        for count in [1, 2] {
+            let cache = Cache::new(CacheConfig {
+                max_bytes: count * size,
+                ttl: Duration::from_secs(60),
+            });
+            for n in 0..=u8::try_from(count).unwrap() {
+                cache.put([n; 32], ALICE, &success("a"), now);
+            }
+            assert_eq!(cache.stats(now).entries, count as u64);
+            let last = cache.get(&[u8::try_from(count).unwrap(); 32], now).unwrap();
+            assert!(last.parsed_bytes() >= r#"{"text":"a"}"#.len());
+        }
+    }
+
+    #[test]
     fn the_least_recently_used_result_goes_first() {
         let (cache, now) = (small_cache(), Instant::now());
         let text = "x".repeat(2_000);

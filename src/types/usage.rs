@@ -163,6 +163,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn usage_has_its_price_and_is_summed_for_each_model() {
+        let price = Price {
+            input: Usd(2),
+            output: Usd(10),
+        };
+        let usage = Usage::new(3, 4).with_price(Some(price));
+        let tokens = TokenUsage {
+            input: 3,
+            output: 4,
+        };
+        assert_eq!((usage.tokens(), usage.cost_usd), (tokens, Some(Usd(46))));
+        let [one, other] = ["p/one", "p/other"].map(Arc::from);
+        let mut all = Vec::new();
+        for model in [&one, &other, &one] {
+            ModelUsage::add(&mut all, model, usage);
+        }
+        let sums = all.iter().map(|own| (&*own.model, own.usage.cost_usd));
+        let expected = [("p/one", Some(Usd(92))), ("p/other", Some(Usd(46)))];
+        assert_eq!(sums.collect::<Vec<_>>(), expected);
+        let mut sum = Usage {
+            saturated: true,
+            ..usage
+        };
+        sum += usage;
+        assert!(sum.saturated, "one of its parts is");
+    }
+
+    #[test]
     fn a_sum_that_stops_at_the_largest_number_says_so() {
         let shown = |usage: Usage| serde_json::to_value(usage).unwrap();
         let mut usage = Usage::new(MAX_TOKENS - 2, 1);

@@ -207,6 +207,62 @@ async fn jobs_are_found_in_reads_of_bounded_length() {
 }
 
 #[tokio::test]
+async fn a_page_of_jobs_and_a_read_of_them_have_up_to_their_maximum_of_bytes() {
+    const JOBS: usize = 16;
+    let folder = Folder::new("bytes-of-jobs");
+    let store = folder.open();
+    let long = "x".repeat(300 << 10);
+    let mut keys = Vec::new();
+    for number in 0..JOBS {
+        let mut job = new_job(&format!("job_{number}"));
+        let metadata = serde_json::json!({"notes": long});
+        job.metadata = serde_json::from_value(metadata).unwrap();
+        let key = create_uploading(&store, job).await.unwrap();
+        store.finalize(key, 0, DIGEST).await.unwrap();
+        keys.push(key);
+    }
+    let read = async |filter: JobFilter| {
+        let read = store.query(move |connection| {
+            queries::jobs_of_caller(connection, "ann", &filter, u32::MAX, 100, 0)
+        });
+        read.await.unwrap()
+    };
+    let Scan::Page(page) = read(JobFilter::default()).await else {
+        panic!("the newest jobs fill a page");
+    };
+    assert_eq!(page.len(), 4, "more than 1 MiB of metadata");
+    let pair = ("team".to_owned(), "a".to_owned());
+    let filter = JobFilter {
+        metadata: vec![pair.clone(), pair],
+        ..JobFilter::default()
+    };
+    // The metadata is looked at twice.
+    let Scan::GoOn(next) = read(filter).await else {
+        panic!("no job matches");
+    };
+    assert_eq!(next, keys[JOBS - 7].0, "more than 4 MiB of metadata");
+}
+
+#[tokio::test]
+async fn a_job_without_metadata_is_listed_with_its_error() {
+    let folder = Folder::new("listed-error");
+    let store = folder.open();
+    let mut job = new_job("job_a");
+    job.metadata = None;
+    let job = create_uploading(&store, job).await.unwrap();
+    store.finalize(job, 0, DIGEST).await.unwrap();
+    let error = r#"{"code":"internal","detail":"a failed read"}"#;
+    let end = JobEnd {
+        error: Some(error.to_owned()),
+        ..job_end(Status::Failed)
+    };
+    store.complete(job, Status::Queued, end).await.unwrap();
+    let listed = store.jobs("ann".to_owned(), JobFilter::default(), None, 10);
+    let [listed] = listed.await.unwrap().try_into().unwrap();
+    assert!(format!("{:?}", listed.error).contains("a failed read"));
+}
+
+#[tokio::test]
 async fn a_read_ends_when_nobody_waits_for_it() {
     let folder = Folder::new("dropped-read");
     let store = Arc::new(folder.open());

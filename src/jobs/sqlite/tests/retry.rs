@@ -221,6 +221,27 @@ async fn cancelling_a_retry_of_many_items_keeps_the_results_that_are_left() {
 }
 
 #[tokio::test]
+async fn a_job_starts_once_all_items_of_a_large_retry_are_queued() {
+    const ITEMS: u32 = 2 * MAX_ROWS_PER_READ;
+    let folder = Folder::new("large-retry");
+    let store = folder.open();
+    let job = create(&store, "job_a", ITEMS).await;
+    let results = (0..ITEMS).map(|index| finished(index, ItemStatus::Failed));
+    store.record_results(job, results.collect()).await.unwrap();
+    let end = job_end(Status::Completed);
+    store.complete(job, Status::Queued, end).await.unwrap();
+    store.requeue(job, None).await.unwrap().unwrap();
+    let start = store.transition(job, &[Status::Queued], Status::Running, 4_000);
+    let started = tokio::time::timeout(Duration::from_secs(30), start).await;
+    assert!(started.expect("it has three steps").unwrap());
+    let started = store.job_by_key(job).await.unwrap().unwrap();
+    assert_eq!(
+        (started.status, started.counts.failed),
+        (Status::Running, 0)
+    );
+}
+
+#[tokio::test]
 async fn the_last_open_item_of_many_is_found_in_reads_of_bounded_length() {
     const ITEMS: u32 = 2 * MAX_ROWS_PER_READ + 2;
     let folder = Folder::new("bounded-reads");
@@ -257,6 +278,9 @@ async fn the_end_after_a_failure_is_found_in_reads_of_bounded_length() {
         matches!(first, Scan::GoOn(next) if next == MAX_ROWS_PER_READ + 1),
         "{first:?}"
     );
+    // The end is the last event that this read looks at.
+    let last = store.query(move |connection| item_queries::has_end_from(connection, job, 4));
+    assert!(matches!(last.await.unwrap(), Scan::Page(true)));
     assert!(!has_failed().await);
     let requeued = store.requeue(job, Some(ItemStatus::Cancelled)).await;
     assert_eq!(requeued.unwrap().unwrap().counts.failed, 1);
