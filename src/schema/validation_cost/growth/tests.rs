@@ -128,3 +128,10 @@ fn elements_that_jsonschema_compares_have_one_hash() {
     assert_ne!(hash(json!(1)), hash(json!(2)));
     assert_ne!(hash(json!("a")), hash(json!("b")));
 }
+
+#[test]
+fn listed_values_cost_what_is_in_them() {
+    assert_eq!(compared(&[json!("a"), json!(null)]), 0);
+    assert_eq!(compared(&[json!(1), json!("a")]), 0);
+    assert_eq!(compared(&[json!([1, [2]]), json!(1)]), 3);
+}
