@@ -331,9 +331,9 @@ impl Breaker {
         if do_most_fail_now {
             callers.extend(self.in_a_row.keys());
         }
-        let with_failures = active.iter().filter(|(_, own)| own.failed > 0).count();
+        let has_others = (active.iter()).any(|(caller, _)| !callers.contains(caller));
         Some(Blame {
-            is_doubtful: with_failures < 2 || active.len() > callers.len(),
+            is_doubtful: active.len() < 2 || has_others,
             callers,
         })
     }
@@ -688,6 +688,25 @@ mod tests {
                 "{second}"
             );
         }
+    }
+
+    #[test]
+    fn more_callers_fail_than_succeed_with_one_left_out_and_without_idle_ones() {
+        let start = Instant::now();
+        let opens = |failing: &[u64]| {
+            let mut breaker = Breaker::default();
+            // Idle callers are forgotten when another one comes.
+            record_all(&mut breaker, &[1, 2, 3, 4, 5, 6, 7], Health::Success, start);
+            let later = after(start, 20_000);
+            (0..100).any(|_| {
+                let opened = record_all(&mut breaker, failing, Health::Failure, later);
+                record_all(&mut breaker, &[7], Health::Success, later);
+                opened
+            })
+        };
+        assert!(opens(&[1, 2, 3]));
+        assert!(!opens(&[1, 2, 1, 2]));
+        assert!(!opens(&[1, 1, 1]));
     }
 
     #[test]
