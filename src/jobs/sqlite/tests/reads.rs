@@ -208,10 +208,10 @@ async fn jobs_are_found_in_reads_of_bounded_length() {
 
 #[tokio::test]
 async fn a_page_of_jobs_and_a_read_of_them_have_up_to_their_maximum_of_bytes() {
-    const JOBS: usize = 16;
+    const JOBS: usize = 40;
     let folder = Folder::new("bytes-of-jobs");
     let store = folder.open();
-    let long = "x".repeat(300 << 10);
+    let long = "x".repeat(60 << 10);
     let mut keys = Vec::new();
     for number in 0..JOBS {
         let mut job = new_job(&format!("job_{number}"));
@@ -230,7 +230,7 @@ async fn a_page_of_jobs_and_a_read_of_them_have_up_to_their_maximum_of_bytes() {
     let Scan::Page(page) = read(JobFilter::default()).await else {
         panic!("the newest jobs fill a page");
     };
-    assert_eq!(page.len(), 4, "more than 1 MiB of metadata");
+    assert_eq!(page.len(), 18, "more than 1 MiB of metadata");
     let pair = ("team".to_owned(), "a".to_owned());
     let filter = JobFilter {
         metadata: vec![pair.clone(), pair],
@@ -240,7 +240,7 @@ async fn a_page_of_jobs_and_a_read_of_them_have_up_to_their_maximum_of_bytes() {
     let Scan::GoOn(next) = read(filter).await else {
         panic!("no job matches");
     };
-    assert_eq!(next, keys[JOBS - 7].0, "more than 4 MiB of metadata");
+    assert_eq!(next, keys[JOBS - 35].0, "more than 4 MiB of metadata");
 }
 
 #[tokio::test]
