@@ -128,3 +128,27 @@ fn removal_of(path: &Path, removed: Result<()>) -> Result<bool> {
 
 #[cfg(test)]
 pub mod recorder;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_created_or_removed_is_an_error_and_what_is_there_or_gone_is_none() {
+        let name = format!("extractd-private-files-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let inner = folder.join("a/b");
+        create_folder(&inner).unwrap();
+        create_folders(&folder, &inner).unwrap();
+        let file = inner.join("file");
+        replace_file(&file, "text", None).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "text");
+        create_folders(&inner, &file).expect_err("there is a file of this name");
+        create_folders(&inner, &file.join("c")).expect_err("the parent is a file");
+        remove_file(&inner).expect_err("it is a folder");
+        assert!(remove_file(&file).unwrap());
+        assert!(!remove_file(&file).unwrap());
+        assert!(remove_folder(&folder).unwrap());
+        assert!(!remove_folder(&folder).unwrap());
+    }
+}

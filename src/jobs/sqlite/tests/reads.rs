@@ -244,6 +244,27 @@ async fn a_page_of_jobs_and_a_read_of_them_have_up_to_their_maximum_of_bytes() {
 }
 
 #[tokio::test]
+async fn a_read_of_jobs_looks_at_a_bounded_number_of_rows() {
+    let folder = Folder::new("rows-of-jobs");
+    let store = folder.open();
+    let file = Connection::open(folder.file()).unwrap();
+    let sql = "INSERT INTO jobs (id, caller, status, created_at)
+               WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?1)
+               SELECT 'job_' || n, 'ann', ?2, 0 FROM numbers";
+    let rows = (MAX_ROWS_PER_READ + 1, Status::Queued as i64);
+    file.execute(sql, rows).unwrap();
+    let filter = JobFilter {
+        metadata: vec![("team".to_owned(), "a".to_owned())],
+        ..JobFilter::default()
+    };
+    let read = store.query(move |connection| {
+        queries::jobs_of_caller(connection, "ann", &filter, u32::MAX, 100, 0)
+    });
+    let read = read.await.unwrap();
+    assert!(matches!(read, Scan::GoOn(2)), "{read:?}");
+}
+
+#[tokio::test]
 async fn a_job_without_metadata_is_listed_with_its_error() {
     let folder = Folder::new("listed-error");
     let store = folder.open();
