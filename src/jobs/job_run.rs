@@ -268,12 +268,13 @@ impl<'a> JobRun<'a> {
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;
-    use throttle::{AdmissionRequest, CallerId, Class, PoolId};
+    use throttle::{AdmissionRequest, CallerId, Class, PoolId, Usd};
     use tokio::time::timeout;
 
     use super::super::load_job::load_job;
     use super::super::test_context::{TestContext, running_job, store_file, store_queued};
     use super::*;
+    use crate::types::Code;
 
     #[tokio::test]
     async fn a_run_keeps_no_metadata() {
@@ -321,6 +322,30 @@ mod tests {
         assert!(admission().await.is_err(), "all places are taken");
         drop(other);
         assert!(admission().await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_job_that_can_never_be_admitted_does_not_wait() {
+        let test = TestContext::new("never-admitted");
+        let context = &test.context;
+        let job = store_queued(context.store.as_ref(), "job_1", 1).await;
+        let job = context.store.job_by_key(job).await.unwrap().unwrap();
+        let request = load_job(context, &job).await.unwrap().request.unwrap();
+        // The model has no price.
+        let quota = throttle::Quota {
+            budget_per_day: Some(Usd(1)),
+            ..throttle::Quota::default()
+        };
+        let limits = context.extractor.limits();
+        limits.set_callers(vec![(CallerId::default(), quota)]);
+        let signals = RunSignals::new(&context.shutdown);
+        let run = JobRun::new(context, job, RecordSpec::default(), signals);
+        let admission = run.wait_for_admission(&request);
+        let admission = timeout(Duration::from_secs(10), admission).await.unwrap();
+        let Err(RunEnd::Impossible(error)) = admission else {
+            panic!("it is admitted");
+        };
+        assert_eq!(error.code, Code::Forbidden);
     }
 
     #[tokio::test]

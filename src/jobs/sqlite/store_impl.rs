@@ -21,13 +21,11 @@ use crate::jobs::store::{
     ItemStatus, Job, JobEnd, JobFilter, JobKey, NewJob, PageSize, PendingDelivery, PendingItem,
     ResultOrder, Scan, Status, StorageQuota, Store, StoreError, Stored, UnixMillis, search,
 };
-use crate::types::SentMetadata;
 
 impl Store for Sqlite {
     fn create_uploading(&self, job: NewJob) -> Stored<'_, CreateOutcome> {
         let limits = self.current_limits();
-        let metadata = job.metadata.as_ref().map(SentMetadata::json);
-        let bytes = job.spec.len() + metadata.map_or(0, str::len);
+        let bytes = job.written_bytes();
         let owner = WriteOwner::Caller(job.caller.clone());
         let created = self.write_bytes(WriteClass::Ordinary, owner, bytes, move |connection| {
             commands::create_uploading(connection, &job, limits)
@@ -219,13 +217,18 @@ impl Store for Sqlite {
         now: UnixMillis,
     ) -> Stored<'_, bool> {
         Box::pin(async move {
-            let mut bytes = 0;
+            let is_start = to == Status::Running;
+            // What is left of a large retry is done in further writes, of their size.
+            let mut may_requeue = false;
             loop {
-                let is_start = to == Status::Running;
+                let bytes = if may_requeue {
+                    requeue::MAX_REQUEUE_STEP_BYTES
+                } else {
+                    0
+                };
                 let moved = self.write_bytes(WriteClass::Work, job, bytes, move |connection| {
-                    // What is left of a large retry is done in further writes, of their size.
                     if is_start && requeue::has_requeue_step(connection, job)? {
-                        let is_queued = bytes > 0 && requeue::requeue_step(connection, job)?;
+                        let is_queued = may_requeue && requeue::requeue_step(connection, job)?;
                         if !is_queued {
                             return Ok(None);
                         }
@@ -234,7 +237,7 @@ impl Store for Sqlite {
                 });
                 match moved.await? {
                     Some(is_moved) => return Ok(is_moved),
-                    None => bytes = requeue::MAX_REQUEUE_STEP_BYTES,
+                    None => may_requeue = true,
                 }
             }
         })

@@ -109,6 +109,15 @@ pub struct NewJob {
     pub idempotency: Option<Idempotency>,
 }
 
+impl NewJob {
+    /// Returns the number of bytes that are written for it, besides those of a row without texts.
+    #[must_use]
+    pub fn written_bytes(&self) -> usize {
+        let metadata = self.metadata.as_ref().map(SentMetadata::json);
+        self.spec.len() + metadata.map_or(0, str::len)
+    }
+}
+
 /// Idempotency key: two requests of a caller with the same key are one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Idempotency {
@@ -415,5 +424,20 @@ mod tests {
                 counts.total = 1;
             }
         }
+    }
+
+    #[test]
+    fn what_is_written_for_a_job_is_its_spec_and_its_metadata() {
+        let mut job = NewJob {
+            id: "job_1".to_owned(),
+            caller: String::new(),
+            spec: r#"{"schema": {}}"#.to_owned(),
+            metadata: None,
+            created_at: 0,
+            idempotency: None,
+        };
+        assert_eq!(job.written_bytes(), 14);
+        job.metadata = SentMetadata::from_stored(r#"{"k": "v"}"#.to_owned());
+        assert_eq!(job.written_bytes(), 24);
     }
 }
