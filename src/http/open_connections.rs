@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use throttle::CallerId;
 
+/// Idle connections leave one place in so many free.
+const IDLE_LEAVE_ONE_IN: usize = 16;
+
 /// Open connections of the server; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct OpenConnections(Arc<Registry>);
@@ -100,6 +103,11 @@ impl OpenConnections {
 }
 
 impl Registry {
+    /// Returns the number of places that idle connections leave free, so that new ones need not wait until they have closed.
+    const fn spare(&self) -> usize {
+        self.max / IDLE_LEAVE_ONE_IN
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,8 +196,8 @@ impl OpenConnection {
     /// Opens a connection if there is room for it; otherwise makes room. It is idle until its first request is a caller's.
     fn try_new(registry: &Arc<Registry>) -> Option<Arc<Self>> {
         let mut state = registry.lock();
+        state.make_room(registry.max - 1 - registry.spare());
         if state.taken >= registry.max {
-            state.make_room(registry.max - 1);
             return None;
         }
         let number = state.next_number();
