@@ -99,7 +99,7 @@ impl Server {
     ) -> anyhow::Result<Self> {
         let connection_workers =
             ConnectionWorkers::start().context("cannot start the threads for connections")?;
-        let listener = http::listen(config.listen, connection_workers.handle())
+        let listener = http::listen(config.listen, &connection_workers.handles())
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let address = listener
             .local_addr()
@@ -218,7 +218,7 @@ impl Server {
             connections,
             &lifecycle,
             closing.clone(),
-            self.connection_workers.handle(),
+            self.connection_workers.handles(),
         );
         stop.cancelled().await;
         drain(&lifecycle, times).await;

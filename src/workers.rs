@@ -1,7 +1,7 @@
 //! Worker threads: those that handle requests and run jobs, and those that serve connections.
 //!
-//! Connections have workers of their own, which read, write, and answer health probes. Requests are handled by the other workers, which
-//! also make the responses: a probe does not wait behind them.
+//! Connections have workers of their own, which read and write. Requests are handled by the other workers, which also make the responses. One
+//! more thread accepts the connections, and answers health probes: a probe waits behind neither the requests nor the other connections.
 
 use std::io;
 use std::num::NonZero;
@@ -24,13 +24,21 @@ pub fn runtime_builder() -> Builder {
     builder
 }
 
-/// Worker threads of connections: one for each core, at least two. When this is dropped, their tasks are cancelled, and they end; the drop does not wait for
-/// them.
+/// Worker threads of connections: one that accepts them, and one for each core, at least two, that serve them. When this is dropped, their tasks
+/// are cancelled, and they end; the drop does not wait for them.
 #[derive(Debug)]
 pub struct ConnectionWorkers {
-    handle: Handle,
-    /// `None` once it is shut down.
-    runtime: Option<Runtime>,
+    accepting: Workers,
+    serving: Workers,
+}
+
+/// Handles by which tasks are spawned on the threads of connections.
+#[derive(Debug, Clone)]
+pub struct ConnectionHandles {
+    /// Of the thread that accepts connections, and serves those of health probes.
+    pub accepting: Handle,
+    /// Of the threads that serve all other connections.
+    pub serving: Handle,
 }
 
 impl ConnectionWorkers {
@@ -40,24 +48,45 @@ impl ConnectionWorkers {
     /// If the operating system refuses a thread or a poll descriptor.
     pub fn start() -> io::Result<Self> {
         let cores = available_parallelism().map_or(1, NonZero::get);
+        Ok(Self {
+            accepting: Workers::start("accept", 1)?,
+            serving: Workers::start("connections", cores.max(MIN_CONNECTION_WORKERS))?,
+        })
+    }
+
+    /// Returns the handles of the threads.
+    #[must_use]
+    pub fn handles(&self) -> ConnectionHandles {
+        ConnectionHandles {
+            accepting: self.accepting.handle.clone(),
+            serving: self.serving.handle.clone(),
+        }
+    }
+}
+
+/// Threads of a runtime.
+#[derive(Debug)]
+struct Workers {
+    handle: Handle,
+    /// `None` once it is shut down.
+    runtime: Option<Runtime>,
+}
+
+impl Workers {
+    /// Starts `count` threads.
+    fn start(name: &str, count: usize) -> io::Result<Self> {
         let runtime = runtime_builder()
-            .worker_threads(cores.max(MIN_CONNECTION_WORKERS))
-            .thread_name("connections")
+            .worker_threads(count)
+            .thread_name(name)
             .build()?;
         Ok(Self {
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
         })
     }
-
-    /// Returns the handle by which tasks are spawned on the threads.
-    #[must_use]
-    pub const fn handle(&self) -> &Handle {
-        &self.handle
-    }
 }
 
-impl Drop for ConnectionWorkers {
+impl Drop for Workers {
     fn drop(&mut self) {
         // The drop of a runtime would block until its threads have ended, which the worker of another one may not do.
         if let Some(runtime) = self.runtime.take() {
@@ -71,6 +100,7 @@ mod tests {
     use std::thread;
     use std::time::{Duration, Instant};
 
+    use tokio::task::JoinHandle;
     use tokio::time::timeout;
 
     use super::*;
@@ -78,21 +108,26 @@ mod tests {
     #[tokio::test]
     async fn connections_are_served_while_all_other_workers_are_busy() {
         let workers = ConnectionWorkers::start().unwrap();
-        let task = workers.handle().spawn(async {});
+        let ConnectionHandles { accepting, serving } = workers.handles();
+        let tasks = [accepting.spawn(async {}), serving.spawn(async {})];
+        let have_ended = || tasks.iter().all(JoinHandle::is_finished);
         let until = Instant::now() + Duration::from_secs(10);
         // Keeps the only worker of the test.
-        while !task.is_finished() && Instant::now() < until {
+        while !have_ended() && Instant::now() < until {
             thread::yield_now();
         }
-        assert!(task.is_finished());
+        assert!(have_ended());
     }
 
     #[tokio::test]
     async fn tasks_end_with_the_workers() {
         let workers = ConnectionWorkers::start().unwrap();
-        let task = workers.handle().spawn(std::future::pending::<()>());
+        let ConnectionHandles { accepting, serving } = workers.handles();
+        let tasks = [accepting, serving].map(|handle| handle.spawn(std::future::pending::<()>()));
         drop(workers);
-        let ended = timeout(Duration::from_secs(10), task).await.unwrap();
-        assert!(ended.unwrap_err().is_cancelled());
+        for task in tasks {
+            let ended = timeout(Duration::from_secs(10), task).await.unwrap();
+            assert!(ended.unwrap_err().is_cancelled());
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Connections: accept loop, HTTP/1.1 serving, graceful close, and a handle for handlers to check or close their connection.
 
+mod first_bytes;
 mod reader_pace;
 mod socket;
 mod streamed_body;
@@ -32,6 +33,7 @@ use super::open_connections::{OpenConnection, OpenConnections, OpenRequest};
 use super::response_memory::MAX_CONNECTION_BUFFER;
 use super::state::Lifecycle;
 use crate::turn;
+use crate::workers::ConnectionHandles;
 use socket::{CurrentRequest, Socket, set_options};
 use streamed_body::{FrameRequester, StreamedBody, frame_requests, make_frames};
 
@@ -86,12 +88,12 @@ impl Connection {
     }
 }
 
-/// Returns a socket that listens on the address, with room for a burst of connections. The socket belongs to the runtime `workers`.
+/// Returns a socket that listens on the address, with room for a burst of connections. The socket belongs to the runtime that accepts.
 ///
 /// # Errors
 /// If the address cannot be bound.
-pub fn listen(address: SocketAddr, workers: &Handle) -> io::Result<TcpListener> {
-    let _entered = workers.enter();
+pub fn listen(address: SocketAddr, workers: &ConnectionHandles) -> io::Result<TcpListener> {
+    let _entered = workers.accepting.enter();
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
     } else {
@@ -104,7 +106,7 @@ pub fn listen(address: SocketAddr, workers: &Handle) -> io::Result<TcpListener> 
     socket.listen(BACKLOG)
 }
 
-/// Serves connections on the workers of a runtime, `workers`, until `stop` is cancelled; each connection then finishes its current
+/// Serves connections on the threads of `workers`, until `stop` is cancelled; each connection then finishes its current
 /// request. Requests are handled on the current runtime. Returns the handle of the task that accepts connections.
 pub fn serve(
     listener: TcpListener,
@@ -113,7 +115,7 @@ pub fn serve(
     connections: OpenConnections,
     lifecycle: &Lifecycle,
     stop: CancellationToken,
-    workers: &Handle,
+    workers: ConnectionHandles,
 ) -> JoinHandle<()> {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -121,7 +123,8 @@ pub fn serve(
         .header_read_timeout(timeouts.header);
     let server = Server {
         http,
-        idle_timeout: timeouts.idle,
+        timeouts,
+        workers: workers.serving,
         handler: Arc::new(Handler {
             router,
             runtime: Handle::current(),
@@ -130,14 +133,16 @@ pub fn serve(
         stop,
     };
     let accepting = accept_connections(listener, connections, server);
-    lifecycle.tasks.spawn_on(accepting, workers)
+    lifecycle.tasks.spawn_on(accepting, &workers.accepting)
 }
 
 /// Parts that every connection needs.
 #[derive(Clone)]
 struct Server {
     http: hyper::server::conn::http1::Builder,
-    idle_timeout: Duration,
+    timeouts: ConnectionTimeouts,
+    /// Runtime on whose workers connections are served, but those of probes.
+    workers: Handle,
     handler: Arc<Handler>,
     stop: CancellationToken,
 }
@@ -227,9 +232,7 @@ async fn accept_connections(listener: TcpListener, connections: OpenConnections,
                     open = connections.admit() => open,
                     () = stop.cancelled() => return,
                 };
-                let socket = Arc::new(socket);
-                let connection = Connection { socket, open };
-                tasks.spawn(serve_connection(server.clone(), connection));
+                tasks.spawn(start_connection(server.clone(), socket, open));
             }
             Err(error) => {
                 // Twenty times a second, for as long as there are too many open files.
@@ -257,13 +260,45 @@ impl Warnings {
     }
 }
 
-async fn serve_connection(server: Server, connection: Connection) {
+/// Waits for the first bytes of a connection, and starts the task that serves it. A probe is served by the thread that accepts, which does
+/// little else, and its connection closed: the requests after it may be others.
+async fn start_connection(mut server: Server, socket: TcpStream, open: Arc<OpenConnection>) {
+    let is_probe = tokio::select! {
+        is_probe = first_bytes::are_probe(&socket) => is_probe,
+        () = tokio::time::sleep(server.timeouts.header) => return,
+        () = open.closing().cancelled() => return,
+        () = server.stop.cancelled() => return,
+    };
+    let tasks = server.handler.tasks.clone();
+    let moved = match is_probe {
+        Ok(true) => {
+            server.http.keep_alive(false);
+            tasks.spawn(serve_connection(server, socket, open));
+            return;
+        }
+        Ok(false) => socket.into_std(),
+        Err(error) => Err(error),
+    };
+    let workers = server.workers.clone();
+    let serving = async move {
+        match moved.and_then(TcpStream::from_std) {
+            Ok(socket) => serve_connection(server, socket, open).await,
+            Err(error) => tracing::debug!(%error, "a connection ended before its first request"),
+        }
+    };
+    tasks.spawn_on(serving, &workers);
+}
+
+async fn serve_connection(server: Server, socket: TcpStream, open: Arc<OpenConnection>) {
     let Server {
         http,
-        idle_timeout,
+        timeouts,
         handler,
         stop,
+        ..
     } = server;
+    let socket = Arc::new(socket);
+    let connection = Connection { socket, open };
     let socket = Arc::clone(&connection.socket);
     set_options(&socket);
     let closing = connection.open.closing().clone();
@@ -272,7 +307,7 @@ async fn serve_connection(server: Server, connection: Connection) {
         Arc::clone(&socket),
         Arc::clone(&connection.open),
         current.clone(),
-        idle_timeout,
+        timeouts.idle,
     ));
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         let open = OpenRequest::begin(&connection.open);
@@ -348,14 +383,22 @@ mod tests {
     /// Size of a response that does not fit into the buffers of sockets.
     const LARGE_BYTES: usize = 16 << 20;
 
+    /// Returns handles of the current runtime.
+    fn current() -> ConnectionHandles {
+        ConnectionHandles {
+            accepting: Handle::current(),
+            serving: Handle::current(),
+        }
+    }
+
     /// Starts a server of at most `max` connections.
     fn start(max: usize, router: Router) -> SocketAddr {
-        start_on(&Handle::current(), max, router)
+        start_on(current(), max, router)
     }
 
     /// Starts a server whose connections are served by `workers`.
-    fn start_on(workers: &Handle, max: usize, router: Router) -> SocketAddr {
-        let listener = listen("127.0.0.1:0".parse().unwrap(), workers).unwrap();
+    fn start_on(workers: ConnectionHandles, max: usize, router: Router) -> SocketAddr {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &workers).unwrap();
         let address = listener.local_addr().unwrap();
         let timeouts = ConnectionTimeouts {
             header: Duration::from_secs(60),
@@ -377,7 +420,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_burst_of_connections_waits_for_the_accept_loop() {
-        let listener = listen("127.0.0.1:0".parse().unwrap(), &Handle::current()).unwrap();
+        let listener = listen("127.0.0.1:0".parse().unwrap(), &current()).unwrap();
         let address = listener.local_addr().unwrap();
         let connecting = async {
             let mut clients = Vec::new();
@@ -445,16 +488,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_probe_is_answered_while_all_workers_of_requests_are_busy() {
+    async fn a_probe_is_answered_while_all_other_workers_are_busy() {
         let workers = ConnectionWorkers::start().unwrap();
+        let handles = ConnectionHandles {
+            // The connections that are no probes belong to the only worker of the test, which is blocked below.
+            serving: Handle::current(),
+            ..workers.handles()
+        };
         let router = Router::new().route("/healthz", get(async || "ok"));
-        let address = start_on(workers.handle(), 3, router);
-        // Blocks the only worker of the test.
+        let address = start_on(handles, 3, router);
         let mut client = std::net::TcpStream::connect(address).unwrap();
         let timeout = Some(Duration::from_secs(30));
         client.set_read_timeout(timeout).unwrap();
         client
-            .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+            .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
             .unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
@@ -479,7 +526,7 @@ mod tests {
             let sent = async move { Ok::<_, io::Error>(format!("{handled} {}", flavor())) };
             async { Body::from_stream(futures_util::stream::once(sent)) }
         });
-        let address = start_on(workers.handle(), 3, Router::new().route("/", route));
+        let address = start_on(workers.handles(), 3, Router::new().route("/", route));
         let mut client = ask(address, "/").await;
         skip_head(&mut client).await;
         let expected = b"1B\r\nCurrentThread CurrentThread";

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use throttle::CallerId;
 
 /// Idle connections leave one place in so many free.
-const IDLE_LEAVE_ONE_IN: usize = 16;
+const IDLE_LEAVE_ONE_IN: usize = 4;
 
 /// Open connections of the server; cheap to clone.
 #[derive(Debug, Clone)]
