@@ -1,5 +1,5 @@
 //! Open connections and requests. The number of connections is limited, so that descriptors are left for calls, the store and files, and
-//! memory for requests. At the limit, connections without a caller's request make room for new ones, which wait if there are none. A
+//! memory for requests. Connections without a caller's request leave a quarter of the places to new ones, which wait when all are taken. A
 //! request that is rejected or needs no key is nobody's, so that nobody without a key keeps the others out. With several callers, one may
 //! have as many requests open as there is room for: the same dynamic threshold as for the waiting room.
 //!
@@ -87,7 +87,8 @@ impl OpenConnections {
         state.staying() >= self.0.max && state.idle.is_empty()
     }
 
-    /// Waits until one more connection may be open. At the maximum, closes the connection that has been idle for the longest time.
+    /// Waits until one more connection may be open. If no more than a quarter of the places is free, closes the connection that has been
+    /// idle for the longest time.
     ///
     /// # Cancel safety
     /// Dropping the future takes no place.
@@ -397,6 +398,21 @@ mod tests {
         assert_eq!(connections.0.lock().idle.len(), 2);
         drop(third);
         assert_eq!(connections.0.lock().idle.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn new_connections_need_not_wait_until_idle_ones_have_closed() {
+        let connections = OpenConnections::new(8, 1);
+        let mut idle = Vec::new();
+        for _ in 0..8 {
+            idle.push(connections.admit().now_or_never().unwrap());
+        }
+        let closing = idle.iter().filter(|open| open.closing().is_cancelled());
+        assert_eq!(closing.count(), 2);
+        let ninth = connections.admit().now_or_never();
+        assert!(ninth.is_none(), "eight are open");
+        idle.remove(0);
+        assert!(connections.admit().now_or_never().is_some());
     }
 
     #[tokio::test]
