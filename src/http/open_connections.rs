@@ -24,6 +24,8 @@ pub struct OpenConnections(Arc<Registry>);
 struct Registry {
     /// Number of places, which is the maximum number of connections.
     max: usize,
+    /// Number of places that idle connections leave free, so that new ones need not wait until they have closed.
+    spare: usize,
     /// Number of places of a connection with a large head.
     places_of_large: usize,
     /// Notified when a connection is closed or becomes idle.
@@ -68,6 +70,7 @@ impl OpenConnections {
         let max = max.max(1);
         Self(Arc::new(Registry {
             max,
+            spare: max / IDLE_LEAVE_ONE_IN,
             places_of_large: places_of_large.clamp(1, max),
             changed: Notify::new(),
             state: Mutex::default(),
@@ -104,11 +107,6 @@ impl OpenConnections {
 }
 
 impl Registry {
-    /// Returns the number of places that idle connections leave free, so that new ones need not wait until they have closed.
-    const fn spare(&self) -> usize {
-        self.max / IDLE_LEAVE_ONE_IN
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,7 +195,7 @@ impl OpenConnection {
     /// Opens a connection if there is room for it; otherwise makes room. It is idle until its first request is a caller's.
     fn try_new(registry: &Arc<Registry>) -> Option<Arc<Self>> {
         let mut state = registry.lock();
-        state.make_room(registry.max - 1 - registry.spare());
+        state.make_room(registry.max - 1 - registry.spare);
         if state.taken >= registry.max {
             return None;
         }
@@ -450,7 +448,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_head_takes_the_places_of_several_idle_connections() {
-        let connections = OpenConnections::new(6, 4);
+        let mut connections = OpenConnections::new(6, 4);
+        Arc::get_mut(&mut connections.0).unwrap().spare = 0;
         let mut idle = Vec::new();
         for _ in 0..5 {
             idle.push(connections.admit().await);
