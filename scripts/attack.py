@@ -356,6 +356,12 @@ async def unread_without_key(target):
 
 
 @attack
+async def unread_probes(target):
+    stranger = Target(target.port, "no-key", target.scale)
+    await hold(stranger, stranger.head("GET", "/healthz"), seconds=3, count=600)
+
+
+@attack
 async def cancelled_jobs(target):
     body = spec(inputs=[{"input": " ", "metadata": {"a": "x" * 60_000}}] * 16)
     jobs = [json.loads((await target.send("POST", "/v1/jobs", body))[1]) for _ in range(60)]
