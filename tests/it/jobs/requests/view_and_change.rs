@@ -222,6 +222,8 @@ async fn on_error_stop_ends_a_job_at_its_first_failure() {
     );
     check_each_once(&results(&server, &job, "limit=1000").await, 500);
     assert!(upstream.calls() < 20, "{}", upstream.calls());
+    let logged = server.output();
+    assert!(!logged.contains("was interrupted"), "{logged}");
 }
 
 #[tokio::test]
