@@ -53,6 +53,9 @@ const LINGER: Duration = Duration::from_secs(10);
 /// Maximum pause between two reads while lingering.
 const LINGER_IDLE: Duration = Duration::from_millis(500);
 
+/// Units of a task's turn that a read while lingering takes, besides those of its bytes.
+const LINGER_READ_UNITS: u32 = 8;
+
 /// Units of a task's turn that one request takes. The next of several pipelined requests waits for the tasks that are ready.
 const REQUEST_UNITS: u32 = 64;
 
@@ -264,6 +267,7 @@ impl Warnings {
 /// little else, and its connection closed: the requests after it may be others.
 async fn start_connection(mut server: Server, socket: TcpStream, open: Arc<OpenConnection>) {
     let is_probe = tokio::select! {
+        biased;
         is_probe = first_bytes::are_probe(&socket) => is_probe,
         () = tokio::time::sleep(server.timeouts.header) => return,
         () = open.closing().cancelled() => return,
@@ -357,7 +361,11 @@ async fn linger(socket: &TcpStream) {
         };
         match socket.try_read(&mut discarded) {
             Ok(0) => return,
-            Ok(_) => {}
+            // A client that goes on sending does not keep the thread.
+            Ok(read) => {
+                let units = LINGER_READ_UNITS + turn::units_for(read);
+                poll_fn(|cx| turn::poll_take(cx, units)).await;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return,
         }

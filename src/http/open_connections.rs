@@ -1,5 +1,5 @@
 //! Open connections and requests. The number of connections is limited, so that descriptors are left for calls, the store and files, and
-//! memory for requests. Connections without a caller's request leave a quarter of the places to new ones, which wait when all are taken. A
+//! memory for requests. Connections without a caller's request leave a quarter of their places to new ones, which wait when all are taken. A
 //! request that is rejected or needs no key is nobody's, so that nobody without a key keeps the others out. With several callers, one may
 //! have as many requests open as there is room for: the same dynamic threshold as for the waiting room.
 //!
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use throttle::CallerId;
 
-/// Idle connections leave one place in so many free.
+/// Of the places without a caller's request, idle connections leave one in so many free.
 const IDLE_LEAVE_ONE_IN: usize = 4;
 
 /// Open connections of the server; cheap to clone.
@@ -24,8 +24,6 @@ pub struct OpenConnections(Arc<Registry>);
 struct Registry {
     /// Number of places, which is the maximum number of connections.
     max: usize,
-    /// Number of places that idle connections leave free, so that new ones need not wait until they have closed.
-    spare: usize,
     /// Number of places of a connection with a large head.
     places_of_large: usize,
     /// Notified when a connection is closed or becomes idle.
@@ -70,7 +68,6 @@ impl OpenConnections {
         let max = max.max(1);
         Self(Arc::new(Registry {
             max,
-            spare: max / IDLE_LEAVE_ONE_IN,
             places_of_large: places_of_large.clamp(1, max),
             changed: Notify::new(),
             state: Mutex::default(),
@@ -90,8 +87,8 @@ impl OpenConnections {
         state.staying() >= self.0.max && state.idle.is_empty()
     }
 
-    /// Waits until one more connection may be open. If no more than a quarter of the places is free, closes the connection that has been
-    /// idle for the longest time.
+    /// Waits until one more connection may be open. If no more than a quarter of the places without a caller's request is free, closes the
+    /// connection that has been idle for the longest time.
     ///
     /// # Cancel safety
     /// Dropping the future takes no place.
@@ -116,6 +113,12 @@ impl State {
     /// Returns the number of places that are taken once the connections that have to leave have done so.
     const fn staying(&self) -> usize {
         self.taken - self.leaving
+    }
+
+    /// Returns the number of places that idle connections leave free, so that new ones need not wait until they have closed: a part of
+    /// those without a caller's request.
+    const fn spare(&self, max: usize) -> usize {
+        max.saturating_sub(self.requests) / IDLE_LEAVE_ONE_IN
     }
 
     fn next_number(&mut self) -> u64 {
@@ -195,7 +198,8 @@ impl OpenConnection {
     /// Opens a connection if there is room for it; otherwise makes room. It is idle until its first request is a caller's.
     fn try_new(registry: &Arc<Registry>) -> Option<Arc<Self>> {
         let mut state = registry.lock();
-        state.make_room(registry.max - 1 - registry.spare);
+        let spare = state.spare(registry.max);
+        state.make_room((registry.max - 1).saturating_sub(spare));
         if state.taken >= registry.max {
             return None;
         }
@@ -237,7 +241,8 @@ impl OpenConnection {
         if is_leaving {
             state.leaving += more;
         }
-        state.make_room(self.registry.max);
+        let spare = state.spare(self.registry.max);
+        state.make_room(self.registry.max - spare);
     }
 }
 
@@ -414,6 +419,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn new_connections_may_use_the_places_that_requests_leave() {
+        let connections = OpenConnections::new(8, 1);
+        let mut requests = Vec::new();
+        for _ in 0..6 {
+            requests.push(begin(&connections.admit().await));
+        }
+        let first = connections.admit().now_or_never().unwrap();
+        let second = connections.admit().now_or_never().unwrap();
+        assert!(!first.closing().is_cancelled() && !second.closing().is_cancelled());
+        assert!(connections.admit().now_or_never().is_none());
+        assert!(first.closing().is_cancelled() && !second.closing().is_cancelled());
+    }
+
+    #[tokio::test]
     async fn one_idle_connection_is_closed_for_each_new_one() {
         let connections = OpenConnections::new(2, 1);
         let first = connections.admit().await;
@@ -448,14 +467,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_head_takes_the_places_of_several_idle_connections() {
-        let mut connections = OpenConnections::new(6, 4);
-        Arc::get_mut(&mut connections.0).unwrap().spare = 0;
-        let mut idle = Vec::new();
-        for _ in 0..5 {
+        let connections = OpenConnections::new(6, 4);
+        let mut idle = vec![connections.admit().await];
+        let requests: Vec<_> = (0..3).map(|_| begin(&idle[0])).collect();
+        for _ in 1..5 {
             idle.push(connections.admit().await);
         }
         let large = connections.admit().await;
-        let requests: Vec<_> = (0..3).map(|_| begin(&idle[0])).collect();
         large.set_large();
         large.set_large();
         let closed = |connection: &Arc<OpenConnection>| connection.closing().is_cancelled();
@@ -469,14 +487,13 @@ mod tests {
             second.count_for(BOB, true),
             Err(TooManyRequests { open: 0, max: 6 })
         );
-        drop(requests);
         assert!(connections.admit().now_or_never().is_none());
         assert!(closed(&idle[1]) && !closed(&large));
         idle.pop();
         let last = connections.admit().now_or_never().unwrap();
         last.set_large();
         assert!(closed(&large) && !closed(&last));
-        drop((large, second, idle, last));
+        drop((large, second, idle, last, requests));
         let state = connections.0.lock();
         assert_eq!((state.taken, state.leaving, state.requests), (0, 0, 0));
     }
