@@ -33,8 +33,8 @@ pub struct Server {
     pub max_body_bytes: usize,
     /// `max_line_bytes`: maximum size of one NDJSON line. 1 KiB to 1 GiB, default 1 MiB.
     pub max_line_bytes: usize,
-    /// `header_timeout_ms`: time that a client may take to send the head of a request. 1 to 600,000
-    /// ms, default 10,000.
+    /// `header_timeout_ms`: time that a client may take to send the head of a request, and before it
+    /// the first bytes of a new connection. 1 to 600,000 ms, default 10,000.
     pub header_timeout: Duration,
     /// `idle_timeout_ms`: time after which a client is disconnected that uploads inputs and sends
     /// nothing, or reads nothing of its response. 1 to 86,400,000 ms, default 60,000.

@@ -62,7 +62,7 @@ const REQUEST_UNITS: u32 = 64;
 /// Maximum pauses of a client.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionTimeouts {
-    /// Time to receive the head of a request.
+    /// Time to receive the head of a request, and before it the first bytes of a new connection.
     pub header: Duration,
     /// Time for which a response that is being sent may wait for the client.
     pub idle: Duration,

@@ -87,7 +87,7 @@ pub(super) static SECTIONS: [SectionReference; 8] = [
             key(
                 "header_timeout_ms",
                 "10000",
-                "Time in milliseconds that a client may take to send the head of a request, 1 to 600,000.",
+                "Time in milliseconds that a client may take to send the head of a request, and before it the first bytes of a new connection, 1 to 600,000.",
             ),
             key(
                 "idle_timeout_ms",
