@@ -79,7 +79,7 @@ impl ItemRun<'_> {
                 Ok(answer) => answer,
                 Err(error) => return Err(previous.with_failure(error)),
             };
-            let (answer, verdict) = self.validate(text, answer).await;
+            let verdict = self.validate(text, &answer).await;
             match self.judge(answer, verdict, &mut previous) {
                 Ok(Some(success)) => return Ok(success),
                 Ok(None) => self.extractor.meters.validation_retry(),
@@ -114,7 +114,7 @@ impl ItemRun<'_> {
         self.attempts - self.earlier_attempts >= self.request.max_attempts
     }
 
-    async fn validate(&mut self, text: &str, answer: Answer) -> (Answer, Verdict) {
+    async fn validate(&mut self, text: &str, answer: &Answer) -> Verdict {
         let started = Instant::now();
         // Values that remain are then marked as absent.
         let is_reported = self.request.grounding().is_on();
@@ -131,11 +131,11 @@ impl ItemRun<'_> {
             text,
             caller: self.route.caller(),
         };
-        let (answer, verdict) = validate_answer::validate(input, answer).await;
+        let verdict = validate_answer::validate(input, answer).await;
         if let Some(tracer) = &mut self.tracer {
             tracer.validated(&verdict, started, self.attempts);
         }
-        (answer, verdict)
+        verdict
     }
 
     /// Returns the result of a valid answer; `None` if another attempt follows.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::copied_values::ExampleValues;
 use super::grounding::{Grounder, GroundingSettings};
-use crate::long_work::{Piece, spawn_long};
+use crate::long_work::{Piece, run_long};
 use crate::provider::{Answer, Finish};
 use crate::schema::{Evaluations, Lowered, ParsedAnswer, Rules, Schema};
 use crate::types::{ErrorMessage, FieldError, Grounding};
@@ -64,6 +64,13 @@ impl ValidationInput<'_> {
         })
     }
 
+    /// Returns the size of the text that an answer is compared with, in bytes: 0 if nothing is looked for in it.
+    fn text_bytes(&self) -> usize {
+        let needs_text =
+            !self.rules.is_empty() || !self.example_values.is_empty() || self.grounder().is_some();
+        if needs_text { self.text.len() } else { 0 }
+    }
+
     /// Returns true if validating an answer with this text may keep a thread busy.
     fn is_slow_for(&self, answer: &str) -> bool {
         let bytes = answer.len();
@@ -77,55 +84,13 @@ impl ValidationInput<'_> {
     }
 }
 
-/// Validates an answer; a large one as long work.
-pub async fn validate(input: ValidationInput<'_>, answer: Answer) -> (Answer, Verdict) {
-    if !input.is_slow_for(&answer.text) {
-        let verdict = verdict(input, &answer);
-        return (answer, verdict);
-    }
-    let (schema, rules, lowered) = (
-        Arc::clone(input.schema),
-        Arc::clone(input.rules),
-        input.lowered.cloned(),
-    );
-    let (coerce, is_last) = (input.coerce, input.is_last);
-    let example_values = Arc::clone(input.example_values);
-    let (allows_copied_values, grounding) =
-        (input.allows_copied_values, Arc::clone(input.grounding));
-    let needs_text = !rules.is_empty() || !example_values.is_empty() || input.grounder().is_some();
-    let text = if needs_text {
-        input.text.to_owned()
-    } else {
-        String::new()
-    };
-    let unvalidated = answer.clone();
-    let caller = input.caller;
-    let piece = Piece {
-        caller,
-        bytes: answer.text.len() + text.len(),
-    };
-    let validated = spawn_long(piece, move || {
-        let input = ValidationInput {
-            schema: &schema,
-            rules: &rules,
-            lowered: lowered.as_ref(),
-            coerce,
-            is_last,
-            example_values: &example_values,
-            allows_copied_values,
-            grounding: &grounding,
-            text: &text,
-            caller,
-        };
-        let verdict = verdict(input, &answer);
-        (answer, verdict)
+/// Validates an answer; what may take long is long work of the caller, as by [`run_long`].
+pub async fn validate(input: ValidationInput<'_>, answer: &Answer) -> Verdict {
+    let piece = input.is_slow_for(&answer.text).then(|| Piece {
+        caller: input.caller,
+        bytes: answer.text.len() + input.text_bytes(),
     });
-    validated.await.unwrap_or_else(|_| {
-        (
-            unvalidated,
-            invalid_with_message("a bug in the server: the answer could not be validated"),
-        )
-    })
+    run_long(piece, || verdict(input, answer)).await
 }
 
 fn verdict(input: ValidationInput<'_>, answer: &Answer) -> Verdict {

@@ -19,9 +19,11 @@ use throttle::{CallerId, MemoryLedger, MemoryReservation, MemoryUse, NoMemory};
 /// waits to be sent.
 pub const MAX_CONNECTION_BUFFER: usize = 96 * 1024;
 
-/// Size up to which a part of a response, or a page of records of a stream, is usual, in bytes. The memory of a stream has room for one;
-/// of a complete response, it is one of the buffers of the connection.
+/// Size up to which a part of a stream, or a page of its records, is usual, in bytes. The memory of a stream has room for one.
 const USUAL_BYTES: usize = 64 * 1024;
+
+/// Size up to which a complete response is not counted, in bytes: it is one of the buffers that a connection begins with.
+const SMALL_BYTES: usize = 8 * 1024;
 
 /// Memory of a streamed response, in bytes: what its connection keeps, a part more, and the page of records from which it is written.
 const STREAM_BYTES: usize = 256 * 1024;
@@ -140,16 +142,20 @@ pub fn count(
     let stream = response.extensions_mut().remove::<StreamMemory>();
     let made = response.extensions_mut().remove::<ReservedMemory>();
     let size = http_body::Body::size_hint(response.body());
-    let is_usual = |upper| upper <= USUAL_BYTES as u64;
-    if stream.is_none() && size.upper().is_some_and(is_usual) {
+    let length = size
+        .exact()
+        .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    let uncounted_bytes = match (&stream, length) {
+        (None, Some(_)) => SMALL_BYTES,
+        _ => USUAL_BYTES,
+    };
+    let is_small = |upper| upper <= uncounted_bytes as u64;
+    if stream.is_none() && size.upper().is_some_and(is_small) {
         return Ok(response);
     }
     let caller = stream
         .as_ref()
         .map_or(caller, |stream| stream.held.caller());
-    let length = size
-        .exact()
-        .map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     let made = made
         .zip(length)
         .and_then(|(memory, length)| memory.resized(length));
@@ -161,6 +167,7 @@ pub fn count(
         ledger: ledger.clone(),
         stream,
         reserved,
+        uncounted_bytes,
     };
     let count = move |frame: NextFrame| {
         frame.map(|frame| frame.map(|frame| frame.map_data(|part| memory.count(part))))
@@ -174,12 +181,14 @@ struct PartMemory {
     stream: Option<StreamMemory>,
     /// Memory of the parts that follow, as far as it is reserved.
     reserved: MemoryReservation,
+    /// Size up to which a part is not counted, in bytes.
+    uncounted_bytes: usize,
 }
 
 impl PartMemory {
     /// Returns the part with its memory, if it is counted.
     fn count(&mut self, part: Bytes) -> Bytes {
-        let memory = (part.len() > USUAL_BYTES).then(|| self.take(part.len()));
+        let memory = (part.len() > self.uncounted_bytes).then(|| self.take(part.len()));
         if memory.is_none() && self.stream.is_none() {
             return part;
         }
@@ -258,6 +267,17 @@ mod tests {
         assert_eq!(ledger.snapshot().held, 200_000);
         drop(part);
         assert_eq!(ledger.snapshot().held, 0);
+    }
+
+    #[tokio::test]
+    async fn a_complete_response_is_counted_unless_it_is_small() {
+        let ledger = MemoryLedger::new(1 << 20, 1 << 20);
+        for (size, held) in [(SMALL_BYTES, 0), (SMALL_BYTES + 1, SMALL_BYTES + 1)] {
+            let response = vec![b'x'; size].into_response();
+            let response = count(&ledger, CALLER, true, response).unwrap();
+            let _part = response.into_body().frame().await;
+            assert_eq!(ledger.snapshot().held, held);
+        }
     }
 
     #[tokio::test]
