@@ -156,7 +156,7 @@ async fn fail_sync(syncs: usize, label: &str, rng: &mut Rng) {
     drop(Sqlite::open(&path).unwrap());
     let created = Image::from([(path.clone(), std::fs::read(&path).unwrap())]);
     power_loss::start(&folder);
-    power_loss::fail_sync_after(syncs);
+    power_loss::fail_sync_after(Some(syncs));
     if let Ok(store) = Sqlite::open(&path) {
         let worked = work(&store, 0..JOBS, &mut promises, rng).await;
         if worked.is_err() {
@@ -164,6 +164,8 @@ async fn fail_sync(syncs: usize, label: &str, rng: &mut Rng) {
         }
         store.close();
     }
+    // The work may have had fewer syncs.
+    power_loss::fail_sync_after(None);
     let stopped = power_loss::recorded();
 
     // The next process finds what the system has in memory.

@@ -120,9 +120,9 @@ pub fn start(folder: &Path) {
     });
 }
 
-/// Lets a sync fail that comes after so many others, once.
-pub fn fail_sync_after(syncs: usize) {
-    with_state(|state| state.syncs_until_failure = Some(syncs));
+/// Lets a sync fail that comes after so many others, once; `None`: no sync fails.
+pub fn fail_sync_after(syncs: Option<usize>) {
+    with_state(|state| state.syncs_until_failure = syncs);
 }
 
 /// Lets all writes fail with this error of the operating system, until it is `None`.
