@@ -2,7 +2,7 @@
 //! model in memory after each step.
 //!
 //! `SIMULATION_STEPS` sets the number of steps, of which a tenth runs here because each is written to the disk; `SIMULATION_SEED`
-//! the seed (`make simulate`). A failure names its seed.
+//! the first seed (`make simulate`). A failure names its seed.
 
 use std::collections::BTreeMap;
 
@@ -230,6 +230,9 @@ impl Simulation {
     }
 }
 
+/// Maximum number of steps in one store: the jobs grow in number, and with them the time that a step takes.
+const STEPS_OF_A_SEED: u64 = 2_000;
+
 /// Names the seed and the step if the test fails.
 struct Progress {
     seed: u64,
@@ -240,7 +243,10 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let Self { seed, step } = self;
-            eprintln!("step {step} failed; repeat it with SIMULATION_SEED={seed}");
+            let steps = STEPS_OF_A_SEED * 10;
+            eprintln!(
+                "step {step} failed; repeat it with SIMULATION_SEED={seed} SIMULATION_STEPS={steps}"
+            );
         }
     }
 }
@@ -251,7 +257,16 @@ async fn jobs_are_in_one_known_state_after_every_step() {
         let set = std::env::var(name).ok();
         set.map_or(default, |text| text.parse().expect("a number"))
     };
-    let seed = setting("SIMULATION_SEED", 1);
+    let mut steps = setting("SIMULATION_STEPS", 5_000) / 10;
+    let mut seed = setting("SIMULATION_SEED", 1);
+    while steps > 0 {
+        let now = steps.min(STEPS_OF_A_SEED);
+        simulate(seed, now).await;
+        (steps, seed) = (steps - now, seed + 1);
+    }
+}
+
+async fn simulate(seed: u64, steps: u64) {
     let mut progress = Progress { seed, step: 0 };
     let folder = Folder::new("simulation");
     let mut simulation = Simulation {
@@ -261,7 +276,7 @@ async fn jobs_are_in_one_known_state_after_every_step() {
         jobs: BTreeMap::new(),
         created: 0,
     };
-    for step in 0..setting("SIMULATION_STEPS", 5_000) / 10 {
+    for step in 0..steps {
         progress.step = step;
         simulation.step().await;
         match simulation.any_job() {
