@@ -34,8 +34,8 @@ pub enum Verdict {
 /// Schema, rules and settings to validate an answer with.
 #[derive(Debug, Clone, Copy)]
 pub struct ValidationInput<'a> {
-    pub schema: &'a Arc<Schema>,
-    pub rules: &'a Arc<Rules>,
+    pub schema: &'a Schema,
+    pub rules: &'a Rules,
     /// Lowered schema that the answer follows; `None`: the client's schema itself.
     pub lowered: Option<&'a Arc<Lowered>>,
     /// True if the answer may be coerced toward the schema.
@@ -43,10 +43,10 @@ pub struct ValidationInput<'a> {
     /// True if no other attempt follows: JSON that the model itself left unclosed is then accepted, if it is valid.
     pub is_last: bool,
     /// Values of the prompt's examples, which must not be taken for the text's.
-    pub example_values: &'a Arc<ExampleValues>,
+    pub example_values: &'a ExampleValues,
     /// True if such a value is no error.
     pub allows_copied_values: bool,
-    pub grounding: &'a Arc<GroundingSettings>,
+    pub grounding: &'a GroundingSettings,
     /// Text of the input.
     pub text: &'a str,
     /// Caller on whose behalf it is done.
@@ -56,7 +56,7 @@ pub struct ValidationInput<'a> {
 impl ValidationInput<'_> {
     /// Returns what looks for the evidence that the request requires; `None` if it requires none.
     fn grounder(&self) -> Option<Grounder<'_>> {
-        (self.grounding.mode == Grounding::Require).then(|| Grounder {
+        (self.grounding.mode == Grounding::Require).then_some(Grounder {
             schema: self.schema,
             rules: self.rules,
             settings: self.grounding,

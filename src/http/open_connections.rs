@@ -126,9 +126,11 @@ impl State {
         self.last_number
     }
 
-    /// Closes the connections that have been idle the longest until at most `max` places are taken, as far as there are any.
-    fn make_room(&mut self, max: usize) {
-        while self.staying() > max
+    /// Closes the connections that have been idle the longest, as far as there are any, until `coming` more fit in the `max` places without
+    /// those that idle connections leave free.
+    fn make_room(&mut self, max: usize, coming: usize) {
+        let most = max.saturating_sub(self.spare(max) + coming);
+        while self.staying() > most
             && let Some((_, connection)) = self.idle.pop_first()
         {
             if let Some(own) = self.connections.get_mut(&connection) {
@@ -198,8 +200,7 @@ impl OpenConnection {
     /// Opens a connection if there is room for it; otherwise makes room. It is idle until its first request is a caller's.
     fn try_new(registry: &Arc<Registry>) -> Option<Arc<Self>> {
         let mut state = registry.lock();
-        let spare = state.spare(registry.max);
-        state.make_room((registry.max - 1).saturating_sub(spare));
+        state.make_room(registry.max, 1);
         if state.taken >= registry.max {
             return None;
         }
@@ -241,8 +242,7 @@ impl OpenConnection {
         if is_leaving {
             state.leaving += more;
         }
-        let spare = state.spare(self.registry.max);
-        state.make_room(self.registry.max - spare);
+        state.make_room(self.registry.max, 0);
     }
 }
 
